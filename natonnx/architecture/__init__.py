@@ -1,1 +1,52 @@
-"""."""
+"""The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
+
+from natonnx.architecture.cost import Cost, cost
+from natonnx.architecture.flow import Flow, flow
+from natonnx.architecture.graph import (
+    Architecture,
+    Edge,
+    FeatureMap,
+    Join,
+    Operation,
+    Shape,
+    State,
+    Topology,
+    Weight,
+)
+from natonnx.architecture.skip import Skip, match_skip
+from natonnx.architecture.transition import (
+    ALLOWED,
+    Edit,
+    TransitionError,
+    apply_edits,
+    edits_between,
+    legal_transitions,
+    transition_mask,
+    violation,
+)
+
+__all__ = [
+    "ALLOWED",
+    "Architecture",
+    "Cost",
+    "Edge",
+    "Edit",
+    "FeatureMap",
+    "Flow",
+    "Join",
+    "Operation",
+    "Shape",
+    "Skip",
+    "State",
+    "Topology",
+    "TransitionError",
+    "Weight",
+    "apply_edits",
+    "cost",
+    "edits_between",
+    "flow",
+    "legal_transitions",
+    "match_skip",
+    "transition_mask",
+    "violation",
+]

@@ -1,0 +1,114 @@
+"""Null propagation: which feature maps of an architecture are alive, which are needed, which edges carry anything."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natonnx.architecture.graph import Architecture, Join, State
+
+__all__ = ["Flow", "fatal_maps", "flow"]
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Null propagation of one architecture.
+
+    Attributes:
+        live: Per feature map: it receives a value from the model's input.
+        needed: Per feature map: a model output depends on it through edges that are not null.
+        active: Per edge: not null, its source alive and its target needed; only these cost anything.
+        broken: Why the architecture cannot run (a dead output, or a dead input of a needed opaque join); else None.
+    """
+
+    live: Flags
+    needed: Flags
+    active: Flags
+    broken: str | None
+
+
+def flow(architecture: Architecture) -> Flow:
+    """Propagate null through an architecture, in time linear in its size.
+
+    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs.
+    """
+    topology, states = architecture.topology, architecture.states
+    maps, ends = topology.maps, topology.ends
+    live = np.zeros(len(maps), bool)
+    for i, fmap in enumerate(maps):
+        if fmap.join is Join.INPUT:
+            live[i] = True
+        elif fmap.join is Join.OPAQUE:
+            live[i] = all(live[source] for source in topology.fixed_inputs[i])
+        else:
+            live[i] = any(states[e] is not State.N and live[ends[e][0]] for e in topology.incoming[i])
+    needed = np.zeros(len(maps), bool)
+    needed[[topology.map_index[name] for name in topology.outputs]] = True
+    broken = None
+    for i in reversed(range(len(maps))):
+        if not needed[i]:
+            continue
+        if not live[i]:
+            broken = _explain(architecture, i) or broken
+        for source in topology.fixed_inputs[i]:
+            needed[source] = True
+        for e in topology.incoming[i]:
+            if states[e] is not State.N:
+                needed[ends[e][0]] = True
+    active = np.array(
+        [state is not State.N and live[s] and needed[t] for state, (s, t) in zip(states, ends, strict=True)], bool
+    )
+    return Flow(live, needed, active, broken)
+
+
+def _explain(architecture: Architecture, dead: int) -> str | None:
+    fmap = architecture.topology.maps[dead]
+    if fmap.name in architecture.topology.outputs:
+        return f"the model's output {fmap.name!r} would no longer depend on its input"
+    if fmap.join is Join.OPAQUE:
+        return f"the fixed node that makes {fmap.name!r} would lose an input"
+    return None
+
+
+def fatal_maps(architecture: Architecture, state: Flow) -> Flags:
+    """Per feature map: whether its death alone would break the architecture.
+
+    The death of a map kills every map that it dominates, all flow from the input being through it. So a map is fatal
+    if it dominates an output or an input of a needed opaque join (the dominator tree of a DAG in topological order,
+    Cooper, Harvey and Kennedy 2001).
+    """
+    topology = architecture.topology
+    count = len(topology.maps)
+    root = count
+    parent = np.full(count + 1, root)
+    depth = np.zeros(count + 1, int)
+    for i, fmap in enumerate(topology.maps):
+        if not state.live[i] or fmap.join in (Join.INPUT, Join.OPAQUE):
+            continue  # an opaque map dies only with an input of its own, which is marked fatal itself
+        meet: int | None = None
+        for e in topology.incoming[i]:
+            source = topology.ends[e][0]
+            if architecture.states[e] is State.N or not state.live[source]:
+                continue
+            meet = source if meet is None else _meet(meet, source, parent, depth)
+        parent[i] = root if meet is None else meet
+        depth[i] = depth[parent[i]] + 1
+    fatal = np.zeros(count + 1, bool)
+    fatal[[topology.map_index[name] for name in topology.outputs]] = True
+    for needed in np.flatnonzero(state.needed):
+        fatal[list(topology.fixed_inputs[needed])] = True
+    for i in reversed(range(count)):
+        if fatal[i]:
+            fatal[parent[i]] = True
+    return fatal[:count]
+
+
+def _meet(a: int, b: int, parent: NDArray[np.int_], depth: NDArray[np.int_]) -> int:
+    while a != b:
+        if depth[a] >= depth[b]:
+            a = int(parent[a])
+        else:
+            b = int(parent[b])
+    return a

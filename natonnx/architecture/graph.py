@@ -1,0 +1,176 @@
+"""What an architecture is: an immutable topology and one state an edge."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from typing import NamedTuple
+
+from natonnx.architecture.skip import Shape, Skip
+
+__all__ = ["Architecture", "Edge", "FeatureMap", "Join", "Operation", "Shape", "State", "Topology", "Weight"]
+
+
+class State(StrEnum):
+    """What an edge carries (paper, section 3: operations fall into O, S and N, with c(O) > c(S) > c(N))."""
+
+    O = "O"  # noqa: E741 - the paper's letter
+    S = "S"
+    N = "N"
+
+
+class Join(StrEnum):
+    """How a feature map comes about from the edges that enter it."""
+
+    INPUT = "input"
+    SINGLE = "single"
+    SUM = "sum"
+    OPAQUE = "opaque"
+
+
+class Weight(NamedTuple):
+    """A trainable tensor, by its ONNX name, and its number of elements."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """A tensor that operations read and write.
+
+    Attributes:
+        name: The ONNX name of the tensor that the consumers read (after the activation).
+        shape: Its shape at the join (before the activation); batch first.
+        join: How it is made.
+        inputs: For an opaque join, the feature maps it reads; all of them must be alive.
+        weights: Trainable tensors of the nodes that belong to the map itself (its activation, or the opaque node).
+    """
+
+    name: str
+    shape: Shape
+    join: Join
+    inputs: tuple[str, ...] = ()
+    weights: tuple[Weight, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What an O edge carries: one compute operator with the normalisation that belongs to it alone.
+
+    Attributes:
+        kind: The ONNX operator type, such as Conv, MaxPool or Gemm.
+        kernel: Spatial kernel size, () where there is none.
+        stride: Spatial stride, () where there is none.
+        groups: Convolution groups, 1 where there are none.
+        weights: Trainable tensors, by name, so that shared ones count once.
+        madds: Multiply-adds per sample at the model's input shape; None where a shape is unknown.
+    """
+
+    kind: str
+    kernel: tuple[int, ...] = ()
+    stride: tuple[int, ...] = ()
+    groups: int = 1
+    weights: tuple[Weight, ...] = ()
+    madds: int | None = 0
+
+    @property
+    def params(self) -> int:
+        """Number of trainable scalars."""
+        return sum(size for _, size in dict(self.weights).items())
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A possible flow from one feature map into another.
+
+    Attributes:
+        name: Unique; the ONNX node's name for an operation, "source->target" for a skip or a null edge.
+        source: Name of the feature map that is read.
+        target: Name of the feature map that is written.
+        operation: What state O carries; None for an edge that can only be S or N.
+        skip: The parameter-free skip that state S carries; None where shapes forbid it.
+        no_skip: Why there is no skip, in one line; empty where there is one.
+    """
+
+    name: str
+    source: str
+    target: str
+    operation: Operation | None
+    skip: Skip | None
+    no_skip: str = ""
+
+
+@dataclass(frozen=True)
+class Topology:
+    """Feature maps in topological order, the edges between them, and the maps that the model's outputs read.
+
+    Raises:
+        ValueError: If names repeat, an edge names an unknown map, or an edge or opaque input points backwards.
+    """
+
+    maps: tuple[FeatureMap, ...]
+    edges: tuple[Edge, ...]
+    outputs: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.map_index) != len(self.maps) or len(self.edge_index) != len(self.edges):
+            raise ValueError("names of feature maps and of edges must be unique")
+        ends = [(edge.source, edge.target) for edge in self.edges]
+        ends += [(source, fmap.name) for fmap in self.maps for source in fmap.inputs]
+        for source, target in ends:
+            if self.map_index.get(source, len(self.maps)) >= self.map_index.get(target, -1):
+                raise ValueError(f"{source!r} -> {target!r} does not run forwards between known feature maps")
+
+    @cached_property
+    def map_index(self) -> Mapping[str, int]:
+        """Position of each feature map, by name."""
+        return {fmap.name: i for i, fmap in enumerate(self.maps)}
+
+    @cached_property
+    def edge_index(self) -> Mapping[str, int]:
+        """Position of each edge, by name."""
+        return {edge.name: i for i, edge in enumerate(self.edges)}
+
+    @cached_property
+    def ends(self) -> tuple[tuple[int, int], ...]:
+        """Source and target positions of each edge."""
+        return tuple((self.map_index[edge.source], self.map_index[edge.target]) for edge in self.edges)
+
+    @cached_property
+    def incoming(self) -> tuple[tuple[int, ...], ...]:
+        """Edge positions that enter each feature map."""
+        entering: list[list[int]] = [[] for _ in self.maps]
+        for edge, (_, target) in enumerate(self.ends):
+            entering[target].append(edge)
+        return tuple(map(tuple, entering))
+
+    @cached_property
+    def fixed_inputs(self) -> tuple[tuple[int, ...], ...]:
+        """Map positions that each opaque map reads."""
+        return tuple(tuple(self.map_index[name] for name in fmap.inputs) for fmap in self.maps)
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A topology and the state of each of its edges: the paper's β, or an α derived from it."""
+
+    topology: Topology
+    states: tuple[State, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.states) != len(self.topology.edges):
+            raise ValueError(f"{len(self.states)} states for {len(self.topology.edges)} edges")
+        for edge, state in zip(self.topology.edges, self.states, strict=True):
+            if state is State.O and edge.operation is None:
+                raise ValueError(f"edge {edge.name!r} has no operation to carry")
+            if state is State.S and edge.skip is None:
+                raise ValueError(f"edge {edge.name!r} has no skip to carry: {edge.no_skip}")
+
+    def with_states(self, states: tuple[State, ...]) -> "Architecture":
+        """The same topology with other states."""
+        return replace(self, states=states)
+
+    def state(self, edge: str) -> State:
+        """State of the edge of that name."""
+        return self.states[self.topology.edge_index[edge]]

@@ -1,0 +1,77 @@
+"""The parameter-free skip: what state S does where the source's shape is not the target's."""
+
+from dataclasses import dataclass
+
+__all__ = ["Shape", "Skip", "match_skip"]
+
+Shape = tuple[int | str | None, ...]
+"""Sizes of a tensor, batch first; a string is a symbolic size, None an unknown one."""
+
+
+@dataclass(frozen=True)
+class Skip:
+    """Identity, or average pooling by an integer ratio, then zero channels appended.
+
+    The paper's cell networks use FactorizedReduce, which has parameters; this rule keeps c(S) at nearly nothing.
+
+    Attributes:
+        pool: Pooling ratio of each spatial axis; () where the resolution stays.
+        pad_channels: Number of zero channels appended after the source's own.
+        rank: Rank of the tensor, batch included.
+    """
+
+    rank: int
+    pool: tuple[int, ...] = ()
+    pad_channels: int = 0
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether the skip hands its source on unchanged."""
+        return not self.pool and not self.pad_channels
+
+
+def match_skip(source: Shape, target: Shape) -> Skip | str:
+    """Find the parameter-free skip that turns one shape into another.
+
+    Args:
+        source: Shape of the map that is read.
+        target: Shape of the map that is written.
+
+    Returns:
+        The skip, or the reason in one line why there is none.
+    """
+    if not source or not target or None in source or None in target:
+        return "a shape is unknown"
+    if source == target:
+        return Skip(len(source))
+    if len(source) != len(target):
+        return f"rank {len(source)} cannot become rank {len(target)}"
+    if source[0] != target[0]:
+        return f"batch {source[0]} cannot become {target[0]}"
+    if len(source) < 2:
+        return f"size {source} cannot become {target}"
+    growth = _channel_growth(source[1], target[1])
+    if isinstance(growth, str):
+        return growth
+    ratios: list[int] = []
+    for axis, (size, wanted) in enumerate(zip(source[2:], target[2:], strict=True), start=2):
+        if size == wanted:
+            ratios.append(1)
+        elif isinstance(size, int) and isinstance(wanted, int) and wanted > 0 and size % wanted == 0:
+            ratios.append(size // wanted)
+        else:
+            return f"axis {axis} of size {size} cannot be pooled to {wanted} by an integer ratio"
+    if any(ratio > 1 for ratio in ratios) and len(source) not in (3, 4, 5):
+        return f"a tensor of rank {len(source)} cannot be pooled"
+    pool = tuple(ratios) if any(ratio > 1 for ratio in ratios) else ()
+    return Skip(len(source), pool, growth)
+
+
+def _channel_growth(source: int | str | None, target: int | str | None) -> int | str:
+    if source == target:
+        return 0
+    if not isinstance(source, int) or not isinstance(target, int):
+        return f"{source} channels cannot become {target}"
+    if target < source:
+        return f"{source} channels cannot become fewer ({target}) without parameters"
+    return target - source

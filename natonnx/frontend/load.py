@@ -1,0 +1,107 @@
+"""Read and validate an ONNX file, and infer its shapes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from natonnx.errors import InputError
+
+__all__ = ["check", "infer_shapes", "read"]
+
+
+def read(path: Path) -> onnx.ModelProto:
+    """Read an ONNX model and validate it with onnx's full checker.
+
+    Raises:
+        InputError: If the file is missing, is not ONNX, is truncated, or is not a valid model.
+    """
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
+        raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
+    except onnx.checker.ValidationError as error:
+        raise InputError(f"{path}: {_first_line(error)}; its external data must lie beside it") from None
+    if not model.ir_version or not model.graph.node:
+        raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
+    reason = check(model)
+    if reason:
+        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}")
+    return model
+
+
+def check(model: onnx.ModelProto) -> str | None:
+    """Run onnx's checker with full shape inference; return what it objects to in one line, or None."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        return _first_line(error)
+    return None
+
+
+def infer_shapes(
+    model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None
+) -> tuple[dict[str, tuple[int | str | None, ...]], dict[str, int]]:
+    """Infer the shape and element type of every tensor of the main graph.
+
+    Args:
+        model: The model; not changed.
+        input_shapes: Sizes to assume for named inputs, batch included, where the file leaves them open. The batch size
+            given there serves other axes only: a symbolic batch stays symbolic.
+
+    Returns:
+        Shapes by tensor name (a string is a symbolic size, None an unknown one), and onnx.TensorProto element types.
+
+    Raises:
+        InputError: If a named input does not exist or contradicts the file.
+    """
+    model = _with_input_shapes(model, input_shapes) if input_shapes else model
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    shapes: dict[str, tuple[int | str | None, ...]] = {}
+    dtypes: dict[str, int] = {}
+    for info in [*inferred.value_info, *inferred.input, *inferred.output]:
+        if not info.type.HasField("tensor_type"):
+            continue
+        dtypes[info.name] = info.type.tensor_type.elem_type
+        if info.type.tensor_type.HasField("shape"):
+            shapes[info.name] = tuple(map(_size, info.type.tensor_type.shape.dim))
+    for tensor in inferred.initializer:
+        shapes[tensor.name] = tuple(tensor.dims)
+        dtypes[tensor.name] = tensor.data_type
+    return shapes, dtypes
+
+
+def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    inputs = {info.name: info for info in copy.graph.input}
+    for name, shape in input_shapes.items():
+        if name not in inputs:
+            raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
+        dims = inputs[name].type.tensor_type.shape.dim
+        if len(dims) != len(shape):
+            raise InputError(f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given")
+        for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
+            fixed = _size(dim)
+            if isinstance(fixed, int) and fixed != size:
+                raise InputError(f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}")
+            if axis > 0:
+                dim.dim_value = size
+    del copy.graph.value_info[:]
+    return copy
+
+
+def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
+    if dim.HasField("dim_value") and dim.dim_value >= 0:
+        return int(dim.dim_value)
+    return dim.dim_param or None
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(error).__name__

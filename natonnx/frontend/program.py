@@ -1,0 +1,137 @@
+"""Lower an architecture to instructions over named tensors.
+
+The one place that says what an α means in terms of the ONNX file. The supernet interprets the instructions in torch,
+the rewriter writes them as ONNX nodes; so the two cannot disagree on it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from natonnx.architecture import Architecture, Flow, Join, Skip, State, flow
+from natonnx.errors import InputError
+from natonnx.frontend.network import Network
+
+__all__ = ["Instruction", "RunNode", "RunSkip", "RunSum", "lower"]
+
+
+@dataclass(frozen=True)
+class RunNode:
+    """Run a node of the file as it is; its only output may go to another tensor than the file says."""
+
+    node: int
+    output: str | None = None
+
+
+@dataclass(frozen=True)
+class RunSkip:
+    """Run an edge's parameter-free skip."""
+
+    edge: str
+    skip: Skip
+    source: str
+    output: str
+
+
+@dataclass(frozen=True)
+class RunSum:
+    """Add up two or more tensors; `node` is the Add or Sum node of the file that it stands for, if any."""
+
+    fmap: str
+    inputs: tuple[str, ...]
+    output: str
+    node: int | None
+
+
+Instruction = RunNode | RunSkip | RunSum
+
+
+def lower(network: Network, architecture: Architecture) -> tuple[Instruction, ...]:
+    """List the instructions that compute the model's outputs by an architecture, in order of execution.
+
+    Nothing dead and nothing unneeded is in the list, nor are nodes that do not depend on the model's input. Every
+    tensor that the file names and that is still computed keeps its name.
+
+    Args:
+        network: The parsed model.
+        architecture: β of that model, or an α derived from it.
+
+    Raises:
+        InputError: If the architecture is broken (its output is dead).
+    """
+    state = flow(architecture)
+    if state.broken:
+        raise InputError(f"this architecture cannot run: {state.broken}")
+    return tuple(_Lowering(network, architecture, state).run())
+
+
+class _Lowering:
+    def __init__(self, network: Network, architecture: Architecture, state: Flow) -> None:
+        self.network = network
+        self.architecture = architecture
+        self.flow = state
+        self.done: set[int] = set()
+
+    def run(self) -> Iterator[Instruction]:
+        topology = self.architecture.topology
+        for i, fmap in enumerate(topology.maps):
+            if not (self.flow.live[i] and self.flow.needed[i]) or fmap.join is Join.INPUT:
+                continue
+            binding = self.network.maps[fmap.name]
+            if fmap.join is Join.OPAQUE:
+                assert binding.join_node is not None
+                yield from self._nodes((binding.join_node,))
+            else:
+                yield from self._join(i)
+            yield from self._nodes(binding.chain)
+
+    def _nodes(self, nodes: tuple[int, ...], output: str | None = None) -> Iterator[Instruction]:
+        """Run nodes once each; a pre-activation may be shared by several edges, an opaque node by several maps."""
+        for position, node in enumerate(nodes):
+            if node not in self.done:
+                self.done.add(node)
+                yield RunNode(node, output if position == len(nodes) - 1 else None)
+
+    def _join(self, i: int) -> Iterator[Instruction]:
+        topology = self.architecture.topology
+        fmap = topology.maps[i]
+        binding = self.network.maps[fmap.name]
+        members = [e for e in topology.incoming[i] if self.flow.active[e]]
+        if len(members) == 1:
+            yield from self._member(members[0], binding.join_tensor)
+            return
+        inputs: list[str] = []
+        for e in members:
+            edge = topology.edges[e]
+            own = self.network.edges[edge.name]
+            if self._is_plain(e):
+                inputs.append(self.network.maps[edge.source].value_tensor)
+                continue
+            name = own.tensor if own.nodes and own.tensor != binding.join_tensor else f"{edge.name}/natonnx_member"
+            yield from self._member(e, name)
+            inputs.append(name)
+        untouched = binding.join_node is not None and inputs == list(
+            self.network.model.graph.node[binding.join_node].input
+        )
+        if untouched:
+            assert binding.join_node is not None
+            yield from self._nodes((binding.join_node,))
+        else:
+            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, binding.join_node)
+
+    def _is_plain(self, e: int) -> bool:
+        """Whether an edge hands its source on by name, with no node of its own."""
+        edge = self.architecture.topology.edges[e]
+        if self.architecture.states[e] is not State.S or self.network.edges[edge.name].nodes:
+            return False
+        return edge.skip is not None and edge.skip.is_identity
+
+    def _member(self, e: int, output: str) -> Iterator[Instruction]:
+        """Compute one edge into the tensor `output`."""
+        edge = self.architecture.topology.edges[e]
+        binding = self.network.edges[edge.name]
+        as_in_file = self.architecture.states[e] is self.network.architecture.states[e]
+        if as_in_file and binding.nodes:
+            yield from self._nodes(binding.nodes, None if output == binding.tensor else output)
+        else:
+            assert edge.skip is not None
+            yield RunSkip(edge.name, edge.skip, self.network.maps[edge.source].value_tensor, output)

@@ -1,0 +1,72 @@
+"""Recognise, in an ONNX graph, the nodes that the rewriter writes for a parameter-free skip."""
+
+from natonnx.architecture import Skip, match_skip
+from natonnx.frontend.view import GraphView
+
+__all__ = ["skip_run"]
+
+
+def skip_run(view: GraphView, start: int) -> tuple[int, ...]:
+    """The nodes from `start` that are exactly a parameter-free skip.
+
+    That is an Identity; or an AveragePool whose kernel equals its stride, unpadded and dividing the size, a zero
+    padding of channels at the end, or the one followed by the other.
+
+    Returns:
+        Positions of its nodes; () if there is no skip at `start`.
+    """
+    node = view.nodes[start]
+    if node.op_type == "Identity":
+        return (start,)
+    run: list[int] = []
+    tensor = node.input[0] if node.input else ""
+    source = view.shape(tensor)
+    reader: int | None = start
+    if _is_pool(view, start):
+        run.append(start)
+        tensor = node.output[0]
+        reader = view.only_reader(tensor)
+    if reader is not None and _is_channel_padding(view, reader):
+        run.append(reader)
+        tensor = view.nodes[reader].output[0]
+    skip = match_skip(source, view.shape(tensor))
+    return tuple(run) if run and isinstance(skip, Skip) and not skip.is_identity else ()
+
+
+def _is_pool(view: GraphView, i: int) -> bool:
+    node = view.nodes[i]
+    kernel = view.ints(i, "kernel_shape")
+    source, target = view.shape(node.input[0]) if node.input else (), view.shape(node.output[0])
+    return (
+        node.op_type == "AveragePool"
+        and kernel == view.ints(i, "strides", (1,) * len(kernel))
+        and not any(view.ints(i, "pads"))
+        and view.attribute(i, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+        and all(size == 1 for size in view.ints(i, "dilations"))
+        and all(
+            isinstance(size, int) and isinstance(out, int) and size == out * ratio
+            for size, out, ratio in zip(source[2:], target[2:], kernel, strict=False)
+        )
+        and len(source) == len(target) == len(kernel) + 2
+    )
+
+
+def _is_channel_padding(view: GraphView, i: int) -> bool:
+    node = view.nodes[i]
+    if node.op_type != "Pad" or view.attribute(i, "mode", b"constant") != b"constant" or len(node.input) > 3:
+        return False
+    value: object
+    if len(node.input) > 1:
+        pads = view.constant(node.input[1])
+        value = view.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else 0
+        amounts = () if pads is None else tuple(int(size) for size in pads)
+    else:
+        amounts, value = view.ints(i, "pads"), view.attribute(i, "value", 0.0)
+    rank = len(amounts) // 2
+    return (
+        value is not None
+        and not bool(value)
+        and rank >= 2
+        and all(amount == 0 for position, amount in enumerate(amounts) if position != rank + 1)
+        and amounts[rank + 1] > 0
+    )

@@ -1,0 +1,119 @@
+"""An index over an ONNX graph: who makes and who reads a tensor, what is constant, shapes and names."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from natonnx.architecture import Shape, Weight
+from natonnx.frontend.vocabulary import TRAINABLE
+
+__all__ = ["GraphView"]
+
+_FLOATS = frozenset(
+    {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
+)
+_RANDOM = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
+)
+
+
+class GraphView:
+    """Read-only index over the main graph of a model.
+
+    Attributes:
+        nodes: The graph's nodes, in file order.
+        producer: Node position that makes each tensor.
+        readers: Node positions that read each tensor, once per reading input; nested graphs count as their node.
+        constants: Names of tensors that do not depend on the model's input.
+        inputs: Names of the graph's true inputs (not overridable initializers).
+        outputs: Names of the graph's outputs.
+    """
+
+    def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, Shape], dtypes: Mapping[str, int]) -> None:
+        graph = model.graph
+        self.nodes = list(graph.node)
+        self._shapes = shapes
+        self._dtypes = dtypes
+        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
+        self.outputs = tuple(info.name for info in graph.output)
+        self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        self.readers: dict[str, list[int]] = {}
+        for i, node in enumerate(self.nodes):
+            for name in reads(node):
+                self.readers.setdefault(name, []).append(i)
+        self.constants = {*self._initializers, *(tensor.values.name for tensor in graph.sparse_initializer)}
+        for node in self.nodes:
+            if node.op_type not in _RANDOM and all(name in self.constants for name in reads(node)):
+                self.constants.update(filter(None, node.output))
+        self._node_names = Counter(node.name for node in self.nodes)
+
+    def shape(self, tensor: str) -> Shape:
+        """Shape of a tensor; () where it is unknown, as it is for a scalar."""
+        return self._shapes.get(tensor, ())
+
+    def is_float(self, tensor: str) -> bool:
+        """Whether a tensor holds floating-point numbers."""
+        return self._dtypes.get(tensor) in _FLOATS
+
+    def name(self, node: int) -> str:
+        """A unique, stable name of a node: its own where that is unique, else its first output's."""
+        own: str = self.nodes[node].name
+        if own and self._node_names[own] == 1:
+            return own
+        return str(next(filter(None, self.nodes[node].output)))
+
+    def only_reader(self, tensor: str) -> int | None:
+        """The node that alone reads a tensor, by a single input; None where others or the model's output read it."""
+        readers = self.readers.get(tensor, [])
+        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+
+    def variable_inputs(self, node: int) -> list[str]:
+        """The tensors a node reads that depend on the model's input, in order, repeats kept."""
+        return [name for name in reads(self.nodes[node]) if name not in self.constants]
+
+    def weights(self, node: int) -> tuple[Weight, ...]:
+        """The trainable tensors of a node."""
+        proto = self.nodes[node]
+        positions = TRAINABLE.get(proto.op_type, ())
+        names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
+        sizes = {name: self._elements(name) for name in names if self.is_float(name)}
+        return tuple(Weight(name, size) for name, size in sizes.items() if size > 1)
+
+    def _elements(self, tensor: str) -> int:
+        shape = self.shape(tensor)
+        return int(np.prod([size for size in shape if isinstance(size, int)])) if shape else 1
+
+    def attribute(self, node: int, name: str, default: object = None) -> object:
+        """An attribute's value as a Python object."""
+        for attribute in self.nodes[node].attribute:
+            if attribute.name == name:
+                return onnx.helper.get_attribute_value(attribute)
+        return default
+
+    def ints(self, node: int, name: str, default: tuple[int, ...] = ()) -> tuple[int, ...]:
+        """An attribute that lists integers."""
+        value = self.attribute(node, name, default)
+        return tuple(value) if isinstance(value, (list, tuple)) else default
+
+    def constant(self, tensor: str) -> np.ndarray | None:
+        """Value of an initializer or of a Constant node's output; None for others."""
+        if tensor in self._initializers:
+            return numpy_helper.to_array(self._initializers[tensor])
+        node = self.producer.get(tensor)
+        value = self.attribute(node, "value") if node is not None and self.nodes[node].op_type == "Constant" else None
+        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else None
+
+
+def reads(node: onnx.NodeProto) -> Iterator[str]:
+    """Names of the tensors a node reads, those that its nested graphs capture included."""
+    yield from filter(None, node.input)
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            made = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
+            made.update(name for inner in graph.node for name in inner.output)
+            yield from (name for inner in graph.node for name in reads(inner) if name not in made)
+            yield from (info.name for info in graph.output if info.name not in made)
