@@ -1,1 +1,47 @@
-"""."""
+"""ONNX operators in torch, one handler each, in one table.
+
+A handler turns a node (`OpSpec`) into a kernel: a function of the node's inputs that does only tensor work, runs on
+any device and is differentiable. Each module holds one family; importing it enters its operators into the table.
+"""
+
+from natonnx.supernet.ops import (
+    activation,
+    arithmetic,
+    convolution,
+    creation,
+    linear,
+    normalization,
+    pooling,
+    reduction,
+    spatial,
+    structure,
+)
+from natonnx.supernet.ops.registry import (
+    TRAINABLE,
+    Kernel,
+    OpSpec,
+    UnsupportedOpError,
+    build,
+    is_mode_dependent,
+    supported,
+)
+
+__all__ = [
+    "TRAINABLE",
+    "Kernel",
+    "OpSpec",
+    "UnsupportedOpError",
+    "activation",
+    "arithmetic",
+    "build",
+    "convolution",
+    "creation",
+    "is_mode_dependent",
+    "linear",
+    "normalization",
+    "pooling",
+    "reduction",
+    "spatial",
+    "structure",
+    "supported",
+]

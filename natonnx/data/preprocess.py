@@ -1,0 +1,57 @@
+"""Raw values to model inputs."""
+
+import numpy as np
+import numpy.typing as npt
+
+from natonnx.data.arrays import Array
+from natonnx.data.dataset import Layout, Preprocessing
+from natonnx.errors import InputError
+
+__all__ = ["preprocess"]
+
+
+def preprocess(images: Array, preprocessing: Preprocessing, where: str) -> npt.NDArray[np.float32]:
+    """Computes ``(x * scale - mean) / std`` in float32.
+
+    Args:
+        images: ``[n, ...]``, in the model's layout.
+        preprocessing: The constants.
+        where: The source, for messages.
+
+    Returns:
+        A new contiguous array of the same shape.
+
+    Raises:
+        InputError: The number of means or stds is not that of the channels, or a value is NaN or infinite.
+    """
+    scale = preprocessing.scale if preprocessing.scale is not None else 1 / 255 if images.dtype == np.uint8 else 1.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = np.array(images, dtype=np.float32, order="C")
+        x *= np.float32(scale)
+        if preprocessing.mean is not None:
+            x -= _per_channel("mean", preprocessing.mean, images, preprocessing.layout, where)
+        if preprocessing.std is not None:
+            x /= _per_channel("std", preprocessing.std, images, preprocessing.layout, where)
+    if not np.isfinite(x).all():
+        raise InputError(f"{where}: holds NaN or infinite values: remove those samples, or mend them")
+    return x
+
+
+def _per_channel(
+    name: str, values: tuple[float, ...], images: Array, layout: Layout | None, where: str
+) -> npt.NDArray[np.float32]:
+    """Shapes one value, or one a channel, so that it broadcasts over the images."""
+    constant = np.array(values, dtype=np.float32)
+    if len(values) == 1:
+        return constant
+    last = images.ndim - 1
+    candidates = {"NCHW": [1], "NHWC": [last], None: sorted({1, last})}[layout] if last else []
+    axes = [axis for axis in candidates if images.shape[axis] == len(values)]
+    if not axes:
+        sizes = " or ".join(str(images.shape[axis]) for axis in candidates)
+        raise InputError(
+            f"{where}: {name} has {len(values)} values for {sizes} channels: give one value, or one a channel"
+        )
+    if len(axes) > 1:
+        raise InputError(f"{where}: {name} could belong to either axis of {len(values)}: give --layout NCHW or NHWC")
+    return constant.reshape([-1 if axis == axes[0] else 1 for axis in range(images.ndim)])

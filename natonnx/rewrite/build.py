@@ -1,0 +1,129 @@
+"""Build the ONNX model of an architecture: the source file with the difference that graph-surgeon made.
+
+graph-surgeon loses or corrupts much of what it carries (facts/dependencies.md), so its export is not the result. The
+result is a copy of the source in which only the node list is replaced, unchanged nodes by their own source messages,
+and the tensors that nothing reads any more are left out. What is not edited cannot be lost.
+"""
+
+from collections.abc import Mapping, MutableSequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from natonnx.architecture import Architecture
+from natonnx.errors import VerificationError
+from natonnx.frontend import Network, RunNode, RunSum, lower
+from natonnx.frontend.view import reads
+from natonnx.rewrite.surgeon import EditedGraph, edit_graph
+
+__all__ = ["build"]
+
+
+def build(
+    network: Network, architecture: Architecture, weights: Mapping[str, np.ndarray] | None = None
+) -> onnx.ModelProto:
+    """Build the ONNX model of an architecture.
+
+    Args:
+        network: The parsed source model.
+        architecture: β of that model, or an α derived from it.
+        weights: New values of trainable tensors, by ONNX name, in the file's shapes; the file's own otherwise.
+
+    Returns:
+        A new model: same opset, IR version, inputs, outputs, names and metadata. With no edits and no weights, a copy.
+
+    Raises:
+        InputError: If the architecture is broken.
+        VerificationError: If a weight does not fit the tensor that it replaces.
+    """
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    if architecture.states != network.architecture.states:
+        _replace_nodes(model, _edit(network, architecture))
+    if weights:
+        _replace_weights(model, weights)
+    return model
+
+
+def _edit(network: Network, architecture: Architecture) -> EditedGraph:
+    instructions = lower(network, architecture)
+    before = lower(network, network.architecture)
+    was_running = {i.node for i in before if isinstance(i, RunNode)}
+    was_running |= {i.node for i in before if isinstance(i, RunSum) and i.node is not None}
+    nodes = network.model.graph.node
+    running = {i.node for i in instructions if isinstance(i, RunNode)}
+    # Constants, and code that was dead in the file already: they stay while what they read exists.
+    idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)
+    lost = {name for i in was_running - running for name in nodes[i].output}
+    lost -= {i.output for i in instructions if not isinstance(i, RunNode)}
+    for i in sorted(idle):
+        if lost.intersection(reads(nodes[i])):
+            idle.remove(i)
+            lost.update(nodes[i].output)
+    kept = idle | running
+    wanted = {name for i in kept for name in reads(nodes[i])} | set(network.outputs)
+    gone = {name for i in set(range(len(nodes))) - kept - set(network.constant_nodes) for name in reads(nodes[i])}
+    constants: set[int] = set()
+    for i in sorted(network.constant_nodes, reverse=True):
+        if wanted.intersection(nodes[i].output) or not gone.intersection(nodes[i].output):
+            constants.add(i)
+            wanted.update(reads(nodes[i]))
+        else:
+            gone.update(reads(nodes[i]))
+    return edit_graph(network.model, instructions, frozenset(idle | constants))
+
+
+def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> None:
+    graph = model.graph
+    source = [onnx.NodeProto() for _ in graph.node]
+    for copy, node in zip(source, graph.node, strict=True):
+        copy.CopyFrom(node)
+    defaults = {tensor.name for tensor in graph.initializer}
+    used_before = {name for node in source for name in reads(node)}
+    del graph.node[:]
+    for node, position in zip(edited.nodes, edited.sources, strict=True):
+        if position is None:
+            graph.node.add().CopyFrom(node)
+        else:
+            kept = graph.node.add()
+            kept.CopyFrom(source[position])
+            kept.output[:] = node.output if len(node.output) == len(kept.output) else kept.output
+    used = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
+    dropped = used_before - used
+    _keep(graph.initializer, [tensor.name not in dropped for tensor in graph.initializer])
+    _keep(graph.sparse_initializer, [tensor.values.name not in dropped for tensor in graph.sparse_initializer])
+    # An input that only lends a default to a weight goes with the weight; a true input stays in any case.
+    _keep(graph.input, [info.name not in dropped & defaults for info in graph.input])
+    present = used | {name for node in graph.node for name in node.output} | {info.name for info in graph.input}
+    _keep(graph.value_info, [info.name in present for info in graph.value_info])
+    _keep(graph.quantization_annotation, [note.tensor_name in present for note in graph.quantization_annotation])
+
+
+def _keep(messages: MutableSequence[Any], flags: list[bool]) -> None:
+    """Delete from a repeated protobuf field, in place, the messages whose flag is not set."""
+    for position in reversed(range(len(flags))):
+        if not flags[position]:
+            del messages[position]
+
+
+def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> None:
+    remaining = dict(weights)
+    for tensor in model.graph.initializer:
+        if tensor.name in remaining:
+            _replace_tensor(tensor, remaining.pop(tensor.name), tensor.name)
+    for node in model.graph.node:
+        if node.op_type == "Constant" and node.output[0] in remaining:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    _replace_tensor(attribute.t, remaining.pop(node.output[0]), node.output[0])
+
+
+def _replace_tensor(tensor: onnx.TensorProto, value: np.ndarray, name: str) -> None:
+    if tuple(tensor.dims) != value.shape:
+        raise VerificationError(f"weight {name!r} has shape {value.shape}, the file's has {tuple(tensor.dims)}")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    fresh = numpy_helper.from_array(np.ascontiguousarray(value, dtype), tensor.name)
+    fresh.doc_string = tensor.doc_string
+    tensor.CopyFrom(fresh)

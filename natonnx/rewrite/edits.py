@@ -1,0 +1,51 @@
+"""Edit lists as JSON: [{"edge": name, "from": "O", "to": "S"}, ...]."""
+
+import json
+from collections.abc import Iterable
+
+from natonnx.architecture import Edit, State
+from natonnx.errors import InputError
+
+__all__ = ["edits_to_data", "parse_edits"]
+
+
+def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
+    """Read an edit list.
+
+    Args:
+        text: JSON.
+        origin: Where it comes from, for messages.
+
+    Raises:
+        InputError: If it is not JSON, or not a list of edits.
+    """
+    try:
+        data = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{origin}: not JSON (line {error.lineno}: {error.msg})") from None
+    if isinstance(data, dict) and "edits" in data:  # the report of natonnx optimize --json
+        data = data["edits"]
+    if not isinstance(data, list):
+        raise InputError(f'{origin}: an edit list is a JSON list of {{"edge", "from", "to"}}, not {_kind(data)}')
+    return tuple(_edit(item, f"{origin}: edit {position}") for position, item in enumerate(data, start=1))
+
+
+def edits_to_data(edits: Iterable[Edit]) -> list[dict[str, str]]:
+    """The inverse of `parse_edits`, as data for json.dumps."""
+    return [{"edge": edit.edge, "from": edit.before.value, "to": edit.after.value} for edit in edits]
+
+
+def _edit(item: object, where: str) -> Edit:
+    if not isinstance(item, dict):
+        raise InputError(f'{where}: should be {{"edge", "from", "to"}}, not {_kind(item)}')
+    missing = {"edge", "from", "to"} - item.keys()
+    if missing:
+        raise InputError(f"{where}: has no {', '.join(sorted(missing))}")
+    for key in ("from", "to"):
+        if item[key] not in list(State):
+            raise InputError(f"{where}: {key!r} should be O, S or N, not {item[key]!r}")
+    return Edit(str(item["edge"]), State(item["from"]), State(item["to"]))
+
+
+def _kind(data: object) -> str:
+    return {dict: "an object", list: "a list", str: "a string", type(None): "null"}.get(type(data), "a number")

@@ -1,0 +1,150 @@
+"""Edit a model's graph with ONNX GraphSurgeon, by the instructions of an architecture."""
+
+import heapq
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import onnx_graphsurgeon as gs
+from onnx_graphsurgeon.logger import G_LOGGER
+
+from natonnx.frontend import Instruction, RunNode, RunSkip, RunSum
+
+__all__ = ["EditedGraph", "edit_graph"]
+
+G_LOGGER.severity = G_LOGGER.CRITICAL  # it logs to stdout, which belongs to --json
+
+
+@dataclass(frozen=True)
+class EditedGraph:
+    """What graph-surgeon made.
+
+    Attributes:
+        nodes: The graph's nodes, in a valid order.
+        sources: Per node: its position in the source graph, None for a new one.
+    """
+
+    nodes: Sequence[onnx.NodeProto]
+    sources: Sequence[int | None]
+
+
+def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:
+    """Rebuild a graph's node list by instructions.
+
+    Args:
+        model: The source; not changed.
+        instructions: What to run.
+        fixed: Positions of nodes that stay although no instruction names them (constants, dead code).
+
+    Returns:
+        The new node list. Nodes that stay keep their position in relation to each other.
+    """
+    private = onnx.ModelProto()
+    private.CopyFrom(model)  # import shares messages with its model, and export edits them
+    return _Surgery(gs.import_onnx(private), model).run(instructions, fixed)
+
+
+class _Surgery:
+    def __init__(self, graph: gs.Graph, model: onnx.ModelProto) -> None:
+        self.graph = graph
+        self.source = list(graph.nodes)  # one to one with the file's nodes, in order
+        self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
+        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+        self.keys: list[tuple[float, gs.Node, int | None]] = []
+
+    def run(self, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:
+        kept = {i.node for i in instructions if isinstance(i, RunNode)} | fixed
+        for position, node in enumerate(self.source):
+            if position not in kept:
+                node.inputs.clear()
+                node.outputs.clear()
+        for position in sorted(fixed):
+            self.keys.append((position, self.source[position], position))
+        last = -1.0
+        for instruction in instructions:
+            if isinstance(instruction, RunNode):
+                last = instruction.node
+                if instruction.output is not None:
+                    self.source[last].outputs = [self._tensor(instruction.output)]
+                self.keys.append((last, self.source[last], last))
+            else:
+                new = self._skip(instruction) if isinstance(instruction, RunSkip) else self._sum(instruction)
+                self.keys.extend((last + 0.5, node, None) for node in new)
+        self.graph.nodes.clear()
+        order = _topological(self.keys)
+        self.graph.nodes.extend(node for _, node, _ in order)
+        exported = gs.export_onnx(self.graph, do_type_check=False)
+        return EditedGraph(list(exported.graph.node), [position for _, _, position in order])
+
+    def _tensor(self, name: str) -> gs.Tensor:
+        if name not in self.tensors:
+            self.tensors[name] = gs.Variable(name)
+        return self.tensors[name]
+
+    def _skip(self, skip: RunSkip) -> list[gs.Node]:
+        source, output = self._tensor(skip.source), self._tensor(skip.output)
+        if skip.skip.is_identity:
+            return [gs.Node("Identity", skip.edge, inputs=[source], outputs=[output])]
+        nodes: list[gs.Node] = []
+        if skip.skip.pool:
+            pooled = self._tensor(f"{skip.edge}/natonnx_pooled") if skip.skip.pad_channels else output
+            attrs = {"kernel_shape": list(skip.skip.pool), "strides": list(skip.skip.pool)}
+            nodes.append(gs.Node("AveragePool", skip.edge, attrs, inputs=[source], outputs=[pooled]))
+            source = pooled
+        if skip.skip.pad_channels:
+            name = f"{skip.edge}/natonnx_pad" if nodes else skip.edge
+            nodes.extend(self._pad(name, source, output, skip))
+        return nodes
+
+    def _pad(self, name: str, source: gs.Tensor, output: gs.Tensor, skip: RunSkip) -> list[gs.Node]:
+        pads = [0] * (2 * skip.skip.rank)
+        pads[skip.skip.rank + 1] = skip.skip.pad_channels
+        if self.opset < 11:
+            attrs = {"pads": pads, "mode": "constant", "value": 0.0}
+            return [gs.Node("Pad", name, attrs, inputs=[source], outputs=[output])]
+        # A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too.
+        amounts = self._tensor(f"{name}/amounts")
+        value = gs.Constant(f"{name}/amounts_value", np.array(pads, np.int64))
+        constant = gs.Node("Constant", f"{name}/natonnx_amounts", {"value": value}, outputs=[amounts])
+        return [constant, gs.Node("Pad", name, {"mode": "constant"}, inputs=[source, amounts], outputs=[output])]
+
+    def _sum(self, total: RunSum) -> list[gs.Node]:
+        own = self.source[total.node].name if total.node is not None else ""
+        name = own or f"{total.fmap}/natonnx_sum"
+        kind = "Add" if len(total.inputs) == 2 else "Sum"
+        inputs = [self._tensor(tensor) for tensor in total.inputs]
+        return [gs.Node(kind, name, inputs=inputs, outputs=[self._tensor(total.output)])]
+
+
+def _topological(
+    keys: Sequence[tuple[float, gs.Node, int | None]],
+) -> list[tuple[float, gs.Node, int | None]]:
+    """Order nodes so that each follows those it reads, lowest key first wherever that leaves a choice."""
+    maker: Mapping[str, int] = {tensor.name: i for i, (_, node, _) in enumerate(keys) for tensor in node.outputs}
+    waiting = [0] * len(keys)
+    readers: list[list[int]] = [[] for _ in keys]
+    for i, (_, node, _) in enumerate(keys):
+        for name in {*(tensor.name for tensor in node.inputs), *_captured(node)}:
+            if name in maker:
+                waiting[i] += 1
+                readers[maker[name]].append(i)
+    ready = [(keys[i][0], i) for i, count in enumerate(waiting) if count == 0]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        _, i = heapq.heappop(ready)
+        order.append(i)
+        for reader in readers[i]:
+            waiting[reader] -= 1
+            if waiting[reader] == 0:
+                heapq.heappush(ready, (keys[reader][0], reader))
+    assert len(order) == len(keys), "an architecture is acyclic"
+    return [keys[i] for i in order]
+
+
+def _captured(node: gs.Node) -> set[str]:
+    graphs = [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
+    return {name for graph in graphs for inner in graph.nodes for name in (t.name for t in inner.inputs)} | {
+        name for graph in graphs for inner in graph.nodes for name in _captured(inner)
+    }

@@ -1,0 +1,142 @@
+"""Unfold BatchNormalization that an exporter folded into convolutions, and fold it back.
+
+Unfolding leaves the function unchanged (facts/onnx-to-torch.md, section 5): behind a convolution with a bias comes a
+normalisation whose running statistics are those of its output and whose scale and shift undo it. Training is stable
+with it, and statistics can be re-estimated for every architecture. Both directions work on the ONNX model, so nothing
+else needs to know.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+
+from natonnx.frontend import Network, parse
+from natonnx.supernet.module import Supernet
+
+__all__ = ["Unfolded", "fold", "has_batchnorm", "unfold"]
+
+_EPSILON = 1e-5
+
+
+class _Pair(NamedTuple):
+    """A convolution and the normalisation that was put behind it."""
+
+    weight: str
+    bias: str
+    prefix: str
+
+    def tensor(self, part: str) -> str:
+        return f"{self.prefix}/natonnx_{part}"
+
+
+@dataclass(frozen=True)
+class Unfolded:
+    """A network with unfolded normalisation; edges and feature maps are named and ordered as in the original."""
+
+    network: Network
+    pairs: tuple[_Pair, ...]
+
+
+def has_batchnorm(network: Network) -> bool:
+    """Whether the file kept any BatchNormalization."""
+    return any(node.op_type == "BatchNormalization" for node in network.model.graph.node)
+
+
+def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
+    """Put a BatchNormalization behind every convolution with a bias of its own.
+
+    Args:
+        network: The parsed model; not changed.
+        calibration: A batch of inputs, from which the statistics come.
+
+    Returns:
+        The unfolded network, equal to the original in evaluation mode. Convolutions whose weight or bias is shared or
+        not an initializer stay as they are.
+    """
+    positions = _candidates(network)
+    supernet = Supernet(network).eval()
+    raw = [network.model.graph.node[i].output[0] for i in positions]
+    with torch.inference_mode():
+        captured = supernet.run({network.inputs[0]: calibration}, capture=raw)
+    model = onnx.ModelProto()
+    model.CopyFrom(network.model)
+    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    nodes: list[onnx.NodeProto] = []
+    pairs: list[_Pair] = []
+    for position, node in enumerate(network.model.graph.node):
+        fresh = onnx.NodeProto()
+        fresh.CopyFrom(node)
+        nodes.append(fresh)
+        if position not in positions:
+            continue
+        output = captured[node.output[0]].double()
+        axes = [axis for axis in range(output.dim()) if axis != 1]
+        mean = output.mean(axes).numpy()
+        variance = output.var(axes, unbiased=False).numpy()
+        bias = numpy_helper.to_array(initializers[node.input[2]])
+        pair = _Pair(node.input[1], node.input[2], node.output[0])
+        pairs.append(pair)
+        fresh.name = node.name or node.output[0]
+        del fresh.input[2]
+        fresh.output[0] = pair.tensor("raw")
+        parts = {
+            "scale": np.sqrt(variance + _EPSILON),
+            "shift": mean,
+            "mean": mean - bias,
+            "variance": variance,
+        }
+        for part, value in parts.items():
+            model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), pair.tensor(part)))
+        inputs = [fresh.output[0], *(pair.tensor(part) for part in parts)]
+        nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    unfolded = parse(model)
+    assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
+    return Unfolded(unfolded, tuple(pairs))
+
+
+def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turn the weights of an unfolded network back into those of the original, in double precision.
+
+    Args:
+        unfolded: What `unfold` made.
+        weights: Arrays by ONNX name (`Supernet.weights`).
+
+    Returns:
+        The same without the normalisations, their effect in the convolutions' weights and biases.
+    """
+    folded = dict(weights)
+    for pair in unfolded.pairs:
+        scale, shift, mean, variance = (
+            folded.pop(pair.tensor(part)).astype(np.float64) for part in ("scale", "shift", "mean", "variance")
+        )
+        gain = scale / np.sqrt(variance + _EPSILON)
+        weight = weights[pair.weight].astype(np.float64)
+        folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+        folded[pair.bias] = (shift - mean * gain).astype(np.float32)
+    return folded
+
+
+def _candidates(network: Network) -> set[int]:
+    graph = network.model.graph
+    initializers = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    inputs = {info.name for info in graph.input}
+    uses: dict[str, int] = {}
+    for node in graph.node:
+        for name in node.input:
+            uses[name] = uses.get(name, 0) + 1
+    normalised = {node.input[0] for node in graph.node if node.op_type == "BatchNormalization"}
+    return {
+        position
+        for position, node in enumerate(graph.node)
+        if node.op_type == "Conv"
+        and len(node.input) == 3
+        and all(name in initializers - inputs and uses[name] == 1 for name in node.input[1:])
+        and node.output[0] not in normalised
+    }

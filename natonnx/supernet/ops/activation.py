@@ -1,0 +1,118 @@
+"""Activations: functions of one tensor, element by element or along an axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from natonnx.supernet.ops.registry import register, register_kernels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from natonnx.supernet.ops.registry import Kernel, OpSpec
+
+register_kernels(
+    {
+        "Relu": torch.relu,
+        "Sigmoid": torch.sigmoid,
+        "Tanh": torch.tanh,
+        "HardSwish": functional.hardswish,
+        "Mish": functional.mish,
+        "Softplus": functional.softplus,
+        "Softsign": functional.softsign,
+    }
+)
+
+
+@register("LeakyRelu")
+def leaky_relu(spec: OpSpec) -> Kernel:
+    """Scale what is negative by a fixed slope."""
+    alpha = spec.number("alpha", 0.01)
+    return lambda x: functional.leaky_relu(x, alpha)
+
+
+@register("PRelu")
+def prelu(spec: OpSpec) -> Kernel:
+    """Scale what is negative by a learnt slope; before opset 7 a slope of rank 1 belongs to the channels."""
+    per_channel = spec.opset < 7
+
+    def kernel(x: Tensor, slope: Tensor) -> Tensor:
+        if per_channel and slope.ndim == 1:
+            slope = slope.view(-1, *(1,) * (x.ndim - 2))
+        return torch.where(x < 0, slope * x, x)
+
+    return kernel
+
+
+@register("Elu")
+def elu(spec: OpSpec) -> Kernel:
+    """Exponential linear unit."""
+    alpha = spec.number("alpha", 1.0)
+    return lambda x: functional.elu(x, alpha)
+
+
+@register("Selu")
+def selu(spec: OpSpec) -> Kernel:
+    """Scaled exponential linear unit; the constants are attributes here, fixed in torch."""
+    alpha, gamma = spec.number("alpha", 1.6732632423543772), spec.number("gamma", 1.0507009873554805)
+    return lambda x: gamma * functional.elu(x, alpha)
+
+
+@register("Celu")
+def celu(spec: OpSpec) -> Kernel:
+    """Continuously differentiable exponential linear unit."""
+    alpha = spec.number("alpha", 1.0)
+    return lambda x: functional.celu(x, alpha)
+
+
+@register("ThresholdedRelu")
+def thresholded_relu(spec: OpSpec) -> Kernel:
+    """Keep what is above a threshold."""
+    alpha = spec.number("alpha", 1.0)
+    return lambda x: functional.threshold(x, alpha, 0.0)
+
+
+@register("HardSigmoid")
+def hard_sigmoid(spec: OpSpec) -> Kernel:
+    """Clip a line; ONNX's default slope is 0.2, torch's 1/6."""
+    alpha, beta = spec.number("alpha", 0.2), spec.number("beta", 0.5)
+    return lambda x: (alpha * x + beta).clamp(0.0, 1.0)
+
+
+@register("Gelu")
+def gelu(spec: OpSpec) -> Kernel:
+    """Gaussian error linear unit, exact or by its tanh approximation."""
+    approximate = spec.text("approximate", "none")
+    return lambda x: functional.gelu(x, approximate=approximate)
+
+
+@register("Clip")
+def clip(spec: OpSpec) -> Kernel:
+    """Limit from below and above; the limits are attributes until opset 10, inputs from 11, and both optional."""
+    if spec.opset < 11:
+        low, high = spec.attributes.get("min"), spec.attributes.get("max")
+        return lambda x: x if low is None and high is None else x.clamp(low, high)
+
+    def kernel(x: Tensor, low: Tensor | None = None, high: Tensor | None = None) -> Tensor:
+        limits = [limit for limit in (low, high) if limit is not None]
+        if not limits:
+            return x
+        if all(limit.device.type == "cpu" for limit in limits):  # numbers cost no synchronisation and clamp faster
+            return x.clamp(None if low is None else low.item(), None if high is None else high.item())
+        return x.clamp(low, high)
+
+    return kernel
+
+
+@register("Softmax", "LogSoftmax")
+def softmax(spec: OpSpec) -> Kernel:
+    """Normalise exponentials along one axis or, before opset 13, over all axes from that one on."""
+    function = functional.softmax if spec.op_type == "Softmax" else functional.log_softmax
+    if spec.opset >= 13:
+        axis = spec.integer("axis", -1)
+        return lambda x: function(x, axis)
+    first = spec.integer("axis", 1)
+    return lambda x: function(x.flatten(first), -1).reshape(x.shape)

@@ -1,0 +1,135 @@
+"""Where the windows of convolutions and pools lie: strides, dilations, explicit and automatic padding, rounding up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from natonnx.supernet.ops.registry import OpSpec
+
+__all__ = ["Window", "split_evenly", "torch_pads"]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window that slides over the spatial axes.
+
+    Attributes:
+        kernel: Its size along each axis.
+        strides: Its step along each axis.
+        dilations: The distance of its taps along each axis.
+        begins: Explicit padding in front of each axis.
+        ends: Explicit padding behind each axis.
+        auto_pad: NOTSET, VALID, SAME_UPPER or SAME_LOWER.
+        ceil: Whether a last window that overhangs the padded input still counts.
+    """
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    begins: tuple[int, ...]
+    ends: tuple[int, ...]
+    auto_pad: str
+    ceil: bool
+
+    @classmethod
+    def of(cls, spec: OpSpec, kernel: Sequence[int]) -> Window:
+        """Read a node's window.
+
+        Args:
+            spec: The node.
+            kernel: The size of its window.
+
+        Returns:
+            The window, every default filled in.
+        """
+        rank = len(kernel)
+        auto_pad = spec.text("auto_pad", "NOTSET") or "NOTSET"
+        pads = spec.integers("pads") if auto_pad == "NOTSET" else None
+        pads = pads or (0,) * (2 * rank)
+        return cls(
+            kernel=tuple(kernel),
+            strides=spec.integers("strides") or (1,) * rank,
+            dilations=spec.integers("dilations") or (1,) * rank,
+            begins=pads[:rank],
+            ends=pads[rank:],
+            auto_pad=auto_pad,
+            ceil=bool(spec.integer("ceil_mode")),
+        )
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the padding follows from the input, so that the output has input / stride elements, rounded up."""
+        return self.auto_pad.startswith("SAME")
+
+    @property
+    def extents(self) -> tuple[int, ...]:
+        """How far the window reaches along each axis, gaps between its taps included."""
+        return tuple((k - 1) * d + 1 for k, d in zip(self.kernel, self.dilations, strict=True))
+
+    def fits_torch(self) -> bool:
+        """Tell whether a torch pool can pad by itself: equally on both sides, by half a window at most."""
+        halves = (0 <= 2 * pad <= extent for pad, extent in zip(self.begins, self.extents, strict=True))
+        return not self.is_same and self.begins == self.ends and all(halves)
+
+    def padding(self, sizes: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the padding that counts as such.
+
+        Args:
+            sizes: The spatial sizes of the input.
+
+        Returns:
+            What to put in front of each axis, and what behind it.
+        """
+        if not self.is_same:
+            return self.begins, self.ends
+        totals = [
+            max((-(-size // stride) - 1) * stride + extent - size, 0)
+            for size, stride, extent in zip(sizes, self.strides, self.extents, strict=True)
+        ]
+        return split_evenly(totals, odd_at_end=self.auto_pad == "SAME_UPPER")
+
+    def overhang(self, sizes: Sequence[int], begins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
+        """Return how far the last windows reach beyond the padded input when the output size is rounded up.
+
+        A window must start inside the input or the padding in front of it; one that starts behind is dropped.
+
+        Args:
+            sizes: The spatial sizes of the input.
+            begins: The padding in front of each axis.
+            ends: The padding behind each axis.
+
+        Returns:
+            What to add behind each axis so that rounding down gives the same output size; it may be negative.
+        """
+        if not self.ceil or self.is_same:
+            return (0,) * len(sizes)
+        overhangs = []
+        for size, begin, end, stride, extent in zip(sizes, begins, ends, self.strides, self.extents, strict=True):
+            last = -(-(size + begin + end - extent) // stride)
+            if last * stride >= size + begin:
+                last -= 1
+            overhangs.append(last * stride + extent - (size + begin + end))
+        return tuple(overhangs)
+
+
+def split_evenly(totals: Sequence[int], *, odd_at_end: bool) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Split the padding of each axis into two halves.
+
+    Args:
+        totals: The padding of each axis.
+        odd_at_end: Whether the odd element goes behind the axis rather than in front of it.
+
+    Returns:
+        The halves in front, and the halves behind.
+    """
+    small, large = tuple(total // 2 for total in totals), tuple(total - total // 2 for total in totals)
+    return (small, large) if odd_at_end else (large, small)
+
+
+def torch_pads(begins: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """Order padding as `torch.nn.functional.pad` wants it: in pairs, the last axis first."""
+    return [pad for pair in zip(reversed(begins), reversed(ends), strict=True) for pad in pair]

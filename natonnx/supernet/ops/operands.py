@@ -1,0 +1,83 @@
+"""Small conversions of a node's operands that several families share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from onnx import TensorProto
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from natonnx.supernet.ops.registry import OpSpec
+
+__all__ = ["aligned", "dtype_of", "integers", "normalized"]
+
+_DTYPES: dict[int, torch.dtype] = {
+    TensorProto.FLOAT: torch.float32,
+    TensorProto.DOUBLE: torch.float64,
+    TensorProto.FLOAT16: torch.float16,
+    TensorProto.BFLOAT16: torch.bfloat16,
+    TensorProto.BOOL: torch.bool,
+    TensorProto.INT8: torch.int8,
+    TensorProto.INT16: torch.int16,
+    TensorProto.INT32: torch.int32,
+    TensorProto.INT64: torch.int64,
+    TensorProto.UINT8: torch.uint8,
+    TensorProto.UINT16: torch.uint16,
+    TensorProto.UINT32: torch.uint32,
+    TensorProto.UINT64: torch.uint64,
+    TensorProto.COMPLEX64: torch.complex64,
+    TensorProto.COMPLEX128: torch.complex128,
+}
+
+
+def dtype_of(spec: OpSpec, code: int) -> torch.dtype:
+    """Translate an ONNX element type.
+
+    Args:
+        spec: The node that names the type, for the message.
+        code: A value of `onnx.TensorProto.DataType`.
+
+    Returns:
+        The same type in torch.
+
+    Raises:
+        UnsupportedOpError: If the type has no exact counterpart in torch: text, float8, int4 ….
+    """
+    dtype = _DTYPES.get(code)
+    if dtype is None:
+        known = code in TensorProto.DataType.values()
+        raise spec.unsupported(f"no tensors of type {TensorProto.DataType.Name(code) if known else code}")
+    return dtype
+
+
+def integers(operand: Tensor) -> list[int]:
+    """Return a shape operand, a tensor of rank 0 or 1, as Python integers."""
+    return [int(value) for value in operand.reshape(-1).tolist()]
+
+
+def normalized(axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Count negative axes from the end of a given rank."""
+    return tuple(axis + rank if axis < 0 else axis for axis in axes)
+
+
+def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
+    """Bring operands onto one device.
+
+    Shape arithmetic and constants live on the CPU; where they meet a tensor of an accelerator they follow it.
+
+    Args:
+        operands: The operands of one node.
+
+    Returns:
+        The same operands, those on the CPU moved to the accelerator that another one is on, if any.
+    """
+    first = operands[0].device
+    if all(operand.device == first for operand in operands):
+        return operands
+    target = next(operand.device for operand in operands if operand.device.type != "cpu")
+    return tuple(operand.to(target) for operand in operands)

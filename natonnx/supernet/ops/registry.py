@@ -1,0 +1,220 @@
+"""The table itself: what a node looks like to a handler, how a handler enters the table, and who may be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import onnx
+from onnx import AttributeProto, helper, numpy_helper
+
+from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "TRAINABLE",
+    "Kernel",
+    "OpSpec",
+    "UnsupportedOpError",
+    "build",
+    "is_mode_dependent",
+    "register",
+    "register_kernels",
+    "supported",
+]
+
+Kernel: TypeAlias = "Callable[..., Tensor | tuple[Tensor, ...]]"
+"""Called with a node's inputs in order, None for an absent one; returns one tensor, or a tuple for several outputs."""
+
+
+class UnsupportedOpError(InputError):
+    """A node that the op table cannot run exactly."""
+
+
+@dataclass(frozen=True)
+class OpSpec:
+    """What a handler needs to know about a node, resolved once when the supernet is built.
+
+    Attributes:
+        op_type: The operator, of the default domain.
+        name: The node's name, for messages.
+        opset: The version of the default domain that the model imports.
+        attributes: The node's attributes as Python values, tensors as numpy arrays.
+        n_inputs: How many inputs the node lists, absent ones included.
+        n_outputs: How many outputs the node lists, unnamed ones included.
+        outputs: For each output, whether it has a name, i.e. whether anybody asks for it.
+    """
+
+    op_type: str
+    name: str
+    opset: int
+    attributes: Mapping[str, Any]
+    n_inputs: int
+    n_outputs: int
+    outputs: tuple[bool, ...]
+
+    @classmethod
+    def from_node(cls, node: onnx.NodeProto, opset: int) -> OpSpec:
+        """Read a node.
+
+        Args:
+            node: The node, of the default domain.
+            opset: The version of the default domain that its model imports.
+
+        Returns:
+            The node as handlers see it.
+        """
+        return cls(
+            op_type=node.op_type,
+            name=node.name or next(filter(None, node.output), ""),
+            opset=opset,
+            attributes={attribute.name: _python_value(attribute) for attribute in node.attribute},
+            n_inputs=len(node.input),
+            n_outputs=len(node.output),
+            outputs=tuple(bool(output) for output in node.output),
+        )
+
+    def integer(self, name: str, default: int = 0) -> int:
+        """Return an integer attribute."""
+        return int(self.attributes.get(name, default))
+
+    def number(self, name: str, default: float) -> float:
+        """Return a floating-point attribute."""
+        return float(self.attributes.get(name, default))
+
+    def text(self, name: str, default: str) -> str:
+        """Return a string attribute."""
+        return str(self.attributes.get(name, default))
+
+    def integers(self, name: str) -> tuple[int, ...] | None:
+        """Return a list of integers, or None where the node has no such attribute."""
+        values = self.attributes.get(name)
+        return None if values is None else tuple(int(value) for value in values)
+
+    def wants(self, output: int) -> bool:
+        """Tell whether anybody asks for an output."""
+        return output < len(self.outputs) and self.outputs[output]
+
+    def unsupported(self, reason: str) -> UnsupportedOpError:
+        """Return the error to raise for a node that cannot be run exactly.
+
+        Args:
+            reason: What stands in the way, as a clause.
+
+        Returns:
+            The error, which names the node, its operator and the reason.
+        """
+        return UnsupportedOpError(f"node '{self.name}' ({self.op_type}, opset {self.opset}) is not supported: {reason}")
+
+
+Handler: TypeAlias = Callable[[OpSpec], Kernel]
+
+_HANDLERS: dict[str, Handler] = {}
+_MODE_DEPENDENT: set[str] = set()
+
+_BOTH = frozenset({0, 1})
+_WEIGHT_AND_BIAS = frozenset({1, 2})
+
+TRAINABLE: Mapping[str, frozenset[int]] = MappingProxyType(
+    {
+        "Conv": _WEIGHT_AND_BIAS,
+        "ConvTranspose": _WEIGHT_AND_BIAS,
+        "Gemm": _WEIGHT_AND_BIAS,
+        "MatMul": _BOTH,
+        "Einsum": _BOTH,
+        "BatchNormalization": _WEIGHT_AND_BIAS,  # never 3 and 4, the running statistics
+        "InstanceNormalization": _WEIGHT_AND_BIAS,
+        "LayerNormalization": _WEIGHT_AND_BIAS,
+        "GroupNormalization": _WEIGHT_AND_BIAS,
+        "PRelu": frozenset({1}),
+        "Gather": frozenset({0}),
+        "Add": _BOTH,  # these four only where the operand has more than one element: a scalar is a constant of the
+        "Sub": _BOTH,  # architecture, such as the 6 of a hard swish
+        "Mul": _BOTH,
+        "Div": _BOTH,
+    }
+)
+"""For each operator, the input positions that are trainable when they hold floating-point constants."""
+
+
+def register(*op_types: str, mode_dependent: bool = False) -> Callable[[Handler], Handler]:
+    """Enter a handler into the table.
+
+    Args:
+        op_types: The operators that it handles.
+        mode_dependent: Whether its kernels take the keyword argument `training`.
+
+    Returns:
+        A decorator that leaves the handler as it is.
+    """
+
+    def enter(handler: Handler) -> Handler:
+        for op_type in op_types:
+            _HANDLERS[op_type] = handler
+        if mode_dependent:
+            _MODE_DEPENDENT.update(op_types)
+        return handler
+
+    return enter
+
+
+def register_kernels(kernels: Mapping[str, Kernel]) -> None:
+    """Enter operators whose kernel depends on neither attributes nor opset.
+
+    Args:
+        kernels: The kernel of each operator.
+    """
+
+    def constant(kernel: Kernel) -> Handler:
+        return lambda _spec: kernel
+
+    for op_type, kernel in kernels.items():
+        register(op_type)(constant(kernel))
+
+
+def build(spec: OpSpec) -> Kernel:
+    """Make the kernel of a node.
+
+    Args:
+        spec: The node.
+
+    Returns:
+        A function of the node's inputs; everything that depends on attributes and opset alone is decided already.
+
+    Raises:
+        UnsupportedOpError: If the table cannot run the node exactly.
+    """
+    handler = _HANDLERS.get(spec.op_type)
+    if handler is None:
+        raise spec.unsupported("the op table has no such operator")
+    return handler(spec)
+
+
+def supported() -> frozenset[str]:
+    """Return the operators in the table."""
+    return frozenset(_HANDLERS)
+
+
+def is_mode_dependent(op_type: str) -> bool:
+    """Tell whether the kernels of an operator take the keyword argument `training`."""
+    return op_type in _MODE_DEPENDENT
+
+
+def _python_value(attribute: AttributeProto) -> Any:
+    """Return an attribute's value: text decoded, a tensor as a numpy array, anything nested as the message it is."""
+    value = helper.get_attribute_value(attribute)
+    match attribute.type:
+        case AttributeProto.STRING:
+            return value.decode()
+        case AttributeProto.STRINGS:
+            return [text.decode() for text in value]
+        case AttributeProto.TENSOR:
+            return numpy_helper.to_array(value)
+        case AttributeProto.INTS | AttributeProto.FLOATS:
+            return list(value)
+        case _:
+            return value

@@ -1,0 +1,93 @@
+"""Borders, and exchange between the spatial axes and the channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional
+
+from natonnx.supernet.ops.geometry import torch_pads
+from natonnx.supernet.ops.operands import integers, normalized
+from natonnx.supernet.ops.registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from natonnx.supernet.ops.registry import Kernel, OpSpec
+
+
+@register("Pad")
+def pad(spec: OpSpec) -> Kernel:
+    """Add a border, or crop where it is negative; its widths are attributes until opset 10, inputs from 11."""
+    mode = spec.text("mode", "constant")
+    fixed_widths, fixed_value = spec.integers("pads") or (), spec.number("value", 0.0)
+    if mode not in {"constant", "edge", "reflect", "wrap"}:
+        raise spec.unsupported(f"mode '{mode}'")
+
+    def kernel(
+        x: Tensor, pads: Tensor | None = None, value: Tensor | None = None, axes: Tensor | None = None
+    ) -> Tensor:
+        widths = fixed_widths if pads is None else integers(pads)
+        chosen = range(x.ndim) if axes is None else normalized(integers(axes), x.ndim)
+        borders = list(zip(chosen, widths[: len(chosen)], widths[len(chosen) :], strict=True))
+        if mode == "constant":
+            return _pad_constant(x, borders, fixed_value if value is None else value.item())
+        for axis, begin, end in borders:
+            if begin or end:
+                x = x.index_select(axis, _sources(x.shape[axis], begin, end, mode).to(x.device))
+        return x
+
+    return kernel
+
+
+def _pad_constant(x: Tensor, borders: Sequence[tuple[int, int, int]], value: float) -> Tensor:
+    """Surround a tensor with one value."""
+    begins, ends = [0] * x.ndim, [0] * x.ndim
+    for axis, begin, end in borders:
+        begins[axis], ends[axis] = begin, end
+    return functional.pad(x, torch_pads(begins, ends), value=value)
+
+
+def _sources(size: int, begin: int, end: int, mode: str) -> Tensor:
+    """Return, for each position along a padded axis, the position of the original that it repeats."""
+    positions = torch.arange(-begin, size + end)
+    if mode == "edge":
+        return positions.clamp(0, size - 1)
+    if mode == "wrap":
+        return positions % size
+    period = max(2 * (size - 1), 1)
+    positions = positions % period
+    return torch.minimum(positions, period - positions) if size > 1 else positions
+
+
+@register("DepthToSpace")
+def depth_to_space(spec: OpSpec) -> Kernel:
+    """Spread channels over blocks of positions; torch's pixel shuffle is the mode CRD, the default is DCR."""
+    block, crd = spec.integer("blocksize"), spec.text("mode", "DCR") == "CRD"
+
+    def kernel(x: Tensor) -> Tensor:
+        if crd:
+            return functional.pixel_shuffle(x, block)
+        batch, channels, height, width = x.shape
+        blocks = x.reshape(batch, block, block, channels // block**2, height, width).permute(0, 3, 4, 1, 5, 2)
+        return blocks.reshape(batch, channels // block**2, height * block, width * block)
+
+    return kernel
+
+
+@register("SpaceToDepth")
+def space_to_depth(spec: OpSpec) -> Kernel:
+    """Gather blocks of positions into channels, by default (DCR) position-major; CRD exists from opset 28."""
+    block, crd = spec.integer("blocksize"), spec.text("mode", "DCR") == "CRD"
+
+    def kernel(x: Tensor) -> Tensor:
+        if crd:
+            return functional.pixel_unshuffle(x, block)
+        batch, channels, height, width = x.shape
+        blocks = x.reshape(batch, channels, height // block, block, width // block, block).permute(0, 3, 5, 1, 2, 4)
+        return blocks.reshape(batch, channels * block**2, height // block, width // block)
+
+    return kernel
