@@ -1,5 +1,6 @@
 """Calls the user's own ``package.module:function``."""
 
+import contextlib
 import importlib
 import re
 import sys
@@ -35,6 +36,7 @@ def call_function(spec: str) -> Arrays | Dataset:
     module_name, name = spec.split(":")
     here = str(Path.cwd())
     sys.path.insert(0, here)
+    importlib.invalidate_caches()
     try:
         function = getattr(importlib.import_module(module_name), name)
         result: object = function()
@@ -44,7 +46,8 @@ def call_function(spec: str) -> Arrays | Dataset:
             f"{spec}: failed with {reason}: it must be importable and callable without arguments"
         ) from error
     finally:
-        sys.path.remove(here)
+        with contextlib.suppress(ValueError):  # the function may have changed the path itself
+            sys.path.remove(here)
     if isinstance(result, Dataset):
         return result
     if isinstance(result, Mapping):

@@ -10,7 +10,7 @@ __all__ = ["Shape", "fit", "layout_of", "matches", "text"]
 
 Shape = Sequence[int | None]
 
-CHANNELS = (1, 3, 4)
+CHANNELS = (1, 3)
 
 
 def fit(images: Array, shape: Shape, layout: Layout | None, where: str) -> Array:
@@ -31,8 +31,8 @@ def fit(images: Array, shape: Shape, layout: Layout | None, where: str) -> Array
     views = {name: view for name, view in _views(images, layout).items() if matches(view.shape[1:], shape)}
     if not views:
         raise InputError(
-            f"{where}: samples are {text(images.shape[1:])}, but the model's input is {text(shape)}: give data of the "
-            "model's size (arrays are never resized)"
+            f"{where}: samples are {text(images.shape[1:])}, but the model's input is {text(shape)}"
+            f"{f' in {layout}' if layout else ''}: give data of the model's size (arrays are never resized)"
         )
     if len(views) == 1:
         return next(iter(views.values()))
@@ -47,7 +47,7 @@ def fit(images: Array, shape: Shape, layout: Layout | None, where: str) -> Array
 
 
 def layout_of(shape: Shape, where: str) -> Layout:
-    """Says where an image model expects the channels, 1, 3 or 4 of them.
+    """Says where an image model expects the channels, one or three.
 
     Args:
         shape: Three axes, None where dynamic.

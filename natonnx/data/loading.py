@@ -81,6 +81,6 @@ def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -
     if is_function(spec):
         return call_function(spec)
     raise InputError(
-        f"{spec or 'data'}: no such data: give an existing .npz file, an existing folder of class folders, a built-in set "
-        f"({', '.join(BUILTIN)}), or package.module:function"
+        f"{spec or 'data'}: no such data: give an existing .npz file, an existing folder of class folders, a built-in "
+        f"set ({', '.join(BUILTIN)}), or package.module:function"
     )

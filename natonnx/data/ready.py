@@ -1,8 +1,10 @@
 """Checks a data set that a function of the user made ready itself."""
 
+from typing import get_args
+
 import numpy as np
 
-from natonnx.data.dataset import Dataset, Split
+from natonnx.data.dataset import Augment, Dataset, Split
 from natonnx.data.layout import Shape, matches, text
 from natonnx.errors import InputError
 
@@ -28,6 +30,8 @@ def check_ready(dataset: Dataset, *, shape: Shape, classes: int, where: str) -> 
         raise InputError(
             f"{where}: has {dataset.classes} classes, but the model's output has {classes}: they must agree"
         )
+    if dataset.augment not in get_args(Augment):
+        raise InputError(f"{where}: augment is {dataset.augment!r}: choose one of {', '.join(get_args(Augment))}")
     for name in ("train", "validation", "test"):
         split = getattr(dataset, name)
         if split is not None or name != "test":

@@ -1,5 +1,7 @@
 """Which ONNX operators play which part in the NAT DAG."""
 
+from collections.abc import Mapping
+
 __all__ = ["ACTIVATIONS", "AFFINE", "COMPUTE", "DROPOUT", "JOINS", "NORMALISATIONS", "TRAINABLE"]
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "LpPool"})
@@ -23,20 +25,25 @@ DROPOUT = frozenset({"Dropout"})
 JOINS = frozenset({"Add", "Sum"})
 """With several variable operands of one shape: a sum join."""
 
-TRAINABLE: dict[str, tuple[int, ...]] = {
-    "Conv": (1, 2),
-    "ConvTranspose": (1, 2),
-    "Gemm": (1, 2),
-    "MatMul": (0, 1),
-    "BatchNormalization": (1, 2),
-    "InstanceNormalization": (1, 2),
-    "LayerNormalization": (1, 2),
-    "GroupNormalization": (1, 2),
-    "PRelu": (1,),
-    "Gather": (0,),
-    "Add": (0, 1),
-    "Sub": (0, 1),
-    "Mul": (0, 1),
-    "Div": (0, 1),
+_BOTH = frozenset({0, 1})
+_WEIGHT_AND_BIAS = frozenset({1, 2})
+
+TRAINABLE: Mapping[str, frozenset[int]] = {
+    "Conv": _WEIGHT_AND_BIAS,
+    "ConvTranspose": _WEIGHT_AND_BIAS,
+    "Gemm": _WEIGHT_AND_BIAS,
+    "MatMul": _BOTH,
+    "Einsum": _BOTH,
+    "BatchNormalization": _WEIGHT_AND_BIAS,  # never 3 and 4, the running statistics
+    "InstanceNormalization": _WEIGHT_AND_BIAS,
+    "LayerNormalization": _WEIGHT_AND_BIAS,
+    "GroupNormalization": _WEIGHT_AND_BIAS,
+    "PRelu": frozenset({1}),
+    "Gather": frozenset({0}),
+    "Add": _BOTH,
+    "Sub": _BOTH,
+    "Mul": _BOTH,
+    "Div": _BOTH,
 }
-"""Input positions that hold trainable tensors, where they are constant, floating and not scalar."""
+"""For each operator, the input positions that hold trainable tensors, where those are constant, floating and not
+scalar: a scalar is a constant of the architecture, such as the 6 of a hard swish."""

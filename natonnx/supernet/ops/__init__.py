@@ -17,7 +17,6 @@ from natonnx.supernet.ops import (
     structure,
 )
 from natonnx.supernet.ops.registry import (
-    TRAINABLE,
     Kernel,
     OpSpec,
     UnsupportedOpError,
@@ -27,7 +26,6 @@ from natonnx.supernet.ops.registry import (
 )
 
 __all__ = [
-    "TRAINABLE",
     "Kernel",
     "OpSpec",
     "UnsupportedOpError",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -96,16 +97,18 @@ def _crop(
         window: The window.
         sizes: The spatial sizes of the input.
         extra: What the node adds behind each axis.
-        output_shape: The spatial sizes that the node asks for, if it does; otherwise automatic padding asks for the
-            input's sizes times the strides, and explicit padding for nothing.
+        output_shape: The spatial sizes that the node asks for, if it does: what is missing is then added behind.
+            Automatic padding asks for the input's sizes times the strides, at most.
 
     Returns:
         The two croppings.
     """
+    if output_shape is None and not window.is_same:
+        return window.begins, window.ends
+    axes = zip(sizes, window.strides, extra, window.extents, strict=True)
+    full = [stride * (size - 1) + more + extent for size, stride, more, extent in axes]
     if output_shape is None:
-        if not window.is_same:
-            return window.begins, window.ends
-        output_shape = tuple(size * stride for size, stride in zip(sizes, window.strides, strict=True))
-    axes = zip(sizes, window.strides, extra, window.extents, output_shape[-len(sizes) :], strict=True)
-    totals = [stride * (size - 1) + more + extent - asked for size, stride, more, extent, asked in axes]
-    return split_evenly(totals, odd_at_end=window.auto_pad == "SAME_UPPER")
+        output_shape = tuple(map(min, full, map(operator.mul, sizes, window.strides)))
+    totals = [size - asked for size, asked in zip(full, output_shape[-len(sizes) :], strict=True)]
+    begins, _ = split_evenly([max(total, 0) for total in totals], odd_at_end=window.auto_pad == "SAME_UPPER")
+    return begins, tuple(total - begin for total, begin in zip(totals, begins, strict=True))

@@ -72,11 +72,14 @@ class Window:
 
     def fits_torch(self) -> bool:
         """Tell whether a torch pool can pad by itself: equally on both sides, by half a window at most."""
-        halves = (0 <= 2 * pad <= extent for pad, extent in zip(self.begins, self.extents, strict=True))
+        halves = (0 <= 2 * pad <= size for pad, size in zip(self.begins, self.kernel, strict=True))
         return not self.is_same and self.begins == self.ends and all(halves)
 
     def padding(self, sizes: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the padding that counts as such.
+
+        Automatic padding is never negative, as in TensorFlow; onnxruntime's convolutions crop a little, and its pools
+        refuse to run, where a stride exceeds the window by two or more.
 
         Args:
             sizes: The spatial sizes of the input.

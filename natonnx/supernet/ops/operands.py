@@ -68,7 +68,8 @@ def normalized(axes: Sequence[int], rank: int) -> tuple[int, ...]:
 def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
     """Bring operands onto one device.
 
-    Shape arithmetic and constants live on the CPU; where they meet a tensor of an accelerator they follow it.
+    Shape arithmetic and constants live on the CPU; where they meet a tensor of an accelerator they follow it. Scalars
+    stay where they are: torch mixes them in by itself, without a copy that would wait for the accelerator.
 
     Args:
         operands: The operands of one node.
@@ -80,4 +81,4 @@ def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
     if all(operand.device == first for operand in operands):
         return operands
     target = next(operand.device for operand in operands if operand.device.type != "cpu")
-    return tuple(operand.to(target) for operand in operands)
+    return tuple(operand.to(target) if operand.ndim else operand for operand in operands)

@@ -54,7 +54,7 @@ def max_pool(spec: OpSpec) -> Kernel:
         y, indices = _INDEXED_MAX[rank](padded, window.kernel, window.strides, padding, window.dilations, ceil)
         return y, _global_indices(indices, padded.shape[2:], begins, x, column_major=column_major)
 
-    return values_and_indices if spec.wants(1) else values
+    return values_and_indices if spec.n_outputs > 1 else values
 
 
 @register("AveragePool")

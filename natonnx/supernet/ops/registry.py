@@ -1,10 +1,9 @@
-"""The table itself: what a node looks like to a handler, how a handler enters the table, and who may be trained."""
+"""The table itself: what a node looks like to a handler, and how a handler enters the table."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "TRAINABLE",
     "Kernel",
     "OpSpec",
     "UnsupportedOpError",
@@ -95,10 +93,6 @@ class OpSpec:
         values = self.attributes.get(name)
         return None if values is None else tuple(int(value) for value in values)
 
-    def wants(self, output: int) -> bool:
-        """Tell whether anybody asks for an output."""
-        return output < len(self.outputs) and self.outputs[output]
-
     def unsupported(self, reason: str) -> UnsupportedOpError:
         """Return the error to raise for a node that cannot be run exactly.
 
@@ -115,30 +109,6 @@ Handler: TypeAlias = Callable[[OpSpec], Kernel]
 
 _HANDLERS: dict[str, Handler] = {}
 _MODE_DEPENDENT: set[str] = set()
-
-_BOTH = frozenset({0, 1})
-_WEIGHT_AND_BIAS = frozenset({1, 2})
-
-TRAINABLE: Mapping[str, frozenset[int]] = MappingProxyType(
-    {
-        "Conv": _WEIGHT_AND_BIAS,
-        "ConvTranspose": _WEIGHT_AND_BIAS,
-        "Gemm": _WEIGHT_AND_BIAS,
-        "MatMul": _BOTH,
-        "Einsum": _BOTH,
-        "BatchNormalization": _WEIGHT_AND_BIAS,  # never 3 and 4, the running statistics
-        "InstanceNormalization": _WEIGHT_AND_BIAS,
-        "LayerNormalization": _WEIGHT_AND_BIAS,
-        "GroupNormalization": _WEIGHT_AND_BIAS,
-        "PRelu": frozenset({1}),
-        "Gather": frozenset({0}),
-        "Add": _BOTH,  # these four only where the operand has more than one element: a scalar is a constant of the
-        "Sub": _BOTH,  # architecture, such as the 6 of a hard swish
-        "Mul": _BOTH,
-        "Div": _BOTH,
-    }
-)
-"""For each operator, the input positions that are trainable when they hold floating-point constants."""
 
 
 def register(*op_types: str, mode_dependent: bool = False) -> Callable[[Handler], Handler]:

@@ -52,15 +52,18 @@ def _pad_constant(x: Tensor, borders: Sequence[tuple[int, int, int]], value: flo
 
 
 def _sources(size: int, begin: int, end: int, mode: str) -> Tensor:
-    """Return, for each position along a padded axis, the position of the original that it repeats."""
-    positions = torch.arange(-begin, size + end)
+    """Return which position of an axis each position of its padded form repeats; cropping goes first."""
+    cropped = max(-begin, 0)
+    size -= cropped + max(-end, 0)
+    positions = torch.arange(-max(begin, 0), size + max(end, 0))
     if mode == "edge":
-        return positions.clamp(0, size - 1)
-    if mode == "wrap":
-        return positions % size
-    period = max(2 * (size - 1), 1)
-    positions = positions % period
-    return torch.minimum(positions, period - positions) if size > 1 else positions
+        positions = positions.clamp(0, size - 1)
+    elif mode == "wrap":
+        positions = positions % size
+    else:
+        period = max(2 * (size - 1), 1)
+        positions = size - 1 - (positions % period - (size - 1)).abs()
+    return positions + cropped
 
 
 @register("DepthToSpace")

@@ -1,0 +1,83 @@
+"""Decide whether a candidate is better than β: the constraints, and the never-worse rule."""
+
+from dataclasses import dataclass
+
+from natonnx.architecture import Architecture, cost
+from natonnx.search.algorithm import Candidate, Outcome
+from natonnx.search.score import Score
+from natonnx.search.settings import Settings
+
+__all__ = ["Constraint", "Decision", "decide"]
+
+
+@dataclass(frozen=True)
+class Constraint:
+    """One limit, what was measured against it, and whether it holds."""
+
+    name: str
+    limit: float
+    value: float
+    met: bool
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The winner, or None where β stands.
+
+    Attributes:
+        winner: The best candidate that meets every constraint.
+        constraints: Of the winner; of the candidate that comes closest where there is none.
+    """
+
+    winner: Candidate | None
+    constraints: tuple[Constraint, ...]
+
+
+def decide(given: Score, outcome: Outcome, settings: Settings, reference: Architecture) -> Decision:
+    """Decide.
+
+    An α must cost no more than the target (than β where there is none) and lose at most `max_drop` accuracy points to
+    the given β on the validation split. Without a cost target it must also be no less accurate than β after the same
+    fine-tuning, else the gain would be fine-tuning's and not the architecture's; at equal cost it must be more so.
+
+    Args:
+        given: Validation score of β as it is in the file.
+        outcome: What the search found.
+        settings: Its settings.
+        reference: β over the topology of the file's own network, for costs.
+    """
+    judged = [
+        (candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates
+    ]
+    good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
+    if good:
+        return Decision(*min(good, key=lambda pair: _rank(pair[0], reference)))
+    closest = min(judged, key=lambda pair: sum(not limit.met for limit in pair[1]), default=None)
+    return Decision(None, closest[1] if closest else ())
+
+
+def _rank(candidate: Candidate, reference: Architecture) -> tuple[float, int, float]:
+    madds = cost(reference.with_states(candidate.architecture.states)).madds or 0
+    return -candidate.validation.accuracy, madds, -candidate.validation.likelihood
+
+
+def _judge(
+    candidate: Candidate, given: Score, outcome: Outcome, settings: Settings, reference: Architecture
+) -> tuple[Constraint, ...]:
+    full = cost(reference)
+    found = cost(reference.with_states(candidate.architecture.states))
+    madds, most = float(found.madds or 0), float(full.madds or 0) * (settings.target_madds or 1.0)
+    drop = _points(given.accuracy - candidate.validation.accuracy)
+    limits = [
+        Constraint("madds", most, madds, madds <= most),
+        Constraint("validation_drop_points", settings.max_drop, drop, drop <= settings.max_drop),
+    ]
+    if settings.target_madds is None:
+        behind = _points(outcome.beta.validation.accuracy - candidate.validation.accuracy)
+        cheaper = found.params < full.params or madds < (full.madds or 0)
+        limits.append(Constraint("points_behind_finetuned_beta", 0.0, behind, behind < 0 or (cheaper and behind == 0)))
+    return tuple(limits)
+
+
+def _points(fraction: float) -> float:
+    return round(100 * fraction, 6)

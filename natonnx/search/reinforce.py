@@ -1,0 +1,85 @@
+"""REINFORCE: ascend E[R(α|β)] + λ·H(π(·|β)) with a leave-one-out baseline, under a cost limit."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from natonnx.policy.base import Draw, Policy
+
+__all__ = ["Multiplier", "Reinforce"]
+
+_CLIP = 5.0
+_MEMORY = 0.9
+
+
+class Multiplier:
+    """A Lagrange multiplier μ for cost ≤ limit, adapted by how far the α's drawn miss it.
+
+    The reward of α is R(α|β) − μ·max(0, c(α) − limit), costs as fractions of the model's. log μ moves with the mean
+    excess, so that μ finds the size that outweighs the reward, whatever its unit.
+
+    Attributes:
+        value: μ, in units of reward for all of the model's cost.
+    """
+
+    _GAIN = 2.0
+    _STEP = 0.2
+    _LEAST, _MOST = 0.05, 50.0
+
+    def __init__(self, value: float = 1.0) -> None:
+        self.value = value
+
+    def penalty(self, cost: float, limit: float) -> float:
+        """What the reward of an α of that cost loses."""
+        return self.value * max(0.0, cost - limit)
+
+    def update(self, costs: Sequence[float], limit: float) -> None:
+        """Adapt μ to a group of α's."""
+        excess = sum(costs) / len(costs) - limit
+        step = max(-self._STEP, min(self._STEP, self._GAIN * excess))
+        self.value = min(self._MOST, max(self._LEAST, self.value * math.exp(step)))
+
+
+class Reinforce:
+    """Gradient steps on θ.
+
+    Advantages are divided by their running root mean square, so that the step does not depend on the reward's unit.
+    The advantage is never fed back into the baseline (the released code's is: facts/nat.md).
+
+    Args:
+        policy: The learner.
+        learning_rate: Of Adam.
+    """
+
+    def __init__(self, policy: Policy, learning_rate: float) -> None:
+        self.policy = policy
+        self.optimizer = torch.optim.Adam(policy.parameters(), learning_rate, betas=(0.9, 0.99))
+        self.scale: float | None = None
+
+    def step(self, draw: Draw, rewards: Sequence[float], entropy_weight: float) -> None:
+        """Take one step.
+
+        Args:
+            draw: α's of one β, with their log-probabilities.
+            rewards: R of each.
+            entropy_weight: λ.
+        """
+        advantages = leave_one_out(torch.tensor(rewards))
+        square = float(advantages.square().mean())
+        self.scale = square if self.scale is None else _MEMORY * self.scale + (1 - _MEMORY) * square
+        advantages = advantages / (self.scale**0.5 + 1e-8)
+        loss = -(advantages * draw.log_probabilities).mean() - entropy_weight * draw.entropy
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), _CLIP)
+        self.optimizer.step()
+
+
+def leave_one_out(rewards: Tensor) -> Tensor:
+    """Each reward minus the mean of the others [n]; they sum to zero."""
+    count = len(rewards)
+    if count < 2:
+        return torch.zeros_like(rewards)
+    return (rewards - rewards.mean()) * count / (count - 1)

@@ -1,0 +1,97 @@
+"""Choose the α's that are worth fine-tuning, by validation, statistics re-estimated for each."""
+
+from collections.abc import Callable, Iterable
+
+import torch
+
+from natonnx.architecture import Architecture
+from natonnx.policy.base import draw, greedy
+from natonnx.policy.random_search import RandomPolicy
+from natonnx.search.problem import Problem
+from natonnx.search.progress import Progress
+from natonnx.search.score import Score, evaluate, reestimate
+from natonnx.search.settings import Settings
+from natonnx.search.state import SearchState, from_key, key, signature
+from natonnx.supernet import Supernet
+
+__all__ = ["choose_finalists"]
+
+_CALIBRATION = 500
+"""Training samples from which statistics are re-estimated."""
+_FRESH = 64
+"""α's drawn from the final policy."""
+_RESCORED = 3
+"""How many times as many α's as finalists are scored by the file's own weights too."""
+
+
+def choose_finalists(
+    state: SearchState,
+    problem: Problem,
+    settings: Settings,
+    meets_target: Callable[[Architecture], bool],
+    progress: Progress,
+) -> dict[str, bool]:
+    """Choose finalists.
+
+    Half of the α's that are scored are those that did best in the search, half are drawn from the final policy.
+
+    Returns:
+        States of at most `settings.finalists` α's, best first, and whether each should start from the supernet's
+        weights rather than the file's. None of them computes the same as β or as another.
+    """
+    beta = problem.network.architecture
+    pool = _distinct(_pool(state, beta, meets_target), beta, settings.evaluated)
+    order = torch.randperm(len(problem.train.labels), generator=state.generator)[:_CALIBRATION]
+    calibration = problem.train.inputs[order.to(problem.device)]
+
+    def score(supernet: Supernet, alpha: Architecture) -> Score:
+        reestimate(supernet, alpha, calibration)
+        return evaluate(supernet, alpha, problem.validation)
+
+    rescored = min(len(pool), _RESCORED * settings.finalists)
+    progress.start("select", len(pool) + rescored)
+    by_supernet: dict[str, float] = {}
+    for alpha in pool:
+        by_supernet[key(alpha)] = score(state.supernet, alpha).likelihood
+        progress.advance()
+    original = Supernet(problem.network).to(problem.device)
+    best: list[tuple[float, str, bool]] = []
+    for text in sorted(by_supernet, key=by_supernet.__getitem__, reverse=True)[:rescored]:
+        by_file = score(original, from_key(beta, text)).likelihood
+        best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
+        progress.advance()
+    best.sort(reverse=True)
+    return {text: from_supernet for _, text, from_supernet in best[: settings.finalists]}
+
+
+def _pool(
+    state: SearchState, beta: Architecture, meets_target: Callable[[Architecture], bool]
+) -> Iterable[Architecture]:
+    """α's within the limits, the search's best and the policy's in turn, then random ones."""
+    seen = [(text, visit) for text, visit in state.visits.items() if meets_target(from_key(beta, text))]
+    mean = sum(visit.total for _, visit in seen) / max(1, sum(visit.times for _, visit in seen))
+    seen.sort(key=lambda item: (item[1].total + mean) / (item[1].times + 1), reverse=True)  # shrunk towards the mean
+    visited = [from_key(beta, text) for text, _ in seen]
+    with torch.no_grad():
+        fresh = draw(state.policy, beta, _FRESH, state.generator, meets_target).architectures
+    likely = greedy(state.policy, beta, state.generator)
+    if likely is not None and meets_target(likely):
+        fresh.insert(0, likely)
+    for position in range(max(len(visited), len(fresh))):
+        yield from visited[position : position + 1]
+        yield from fresh[position : position + 1]
+    yield from draw(RandomPolicy(), beta, _FRESH, state.generator, meets_target).architectures
+
+
+def _distinct(pool: Iterable[Architecture], beta: Architecture, most: int) -> list[Architecture]:
+    """The first `most` of those that compute something of their own, and something else than β."""
+    seen = {signature(beta)}
+    found: list[Architecture] = []
+    for alpha in pool:
+        if len(found) == most:
+            break
+        effective = signature(alpha)
+        if effective not in seen:
+            seen.add(effective)
+            found.append(alpha)
+    return found

@@ -1,0 +1,73 @@
+"""What a search may be told."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from natonnx.errors import InputError
+from natonnx.policy import LEARNERS
+
+__all__ = ["REWARDS", "Reward", "Settings"]
+
+Reward = Literal["accuracy", "likelihood"]
+REWARDS: tuple[Reward, ...] = ("accuracy", "likelihood")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a search; each default is what `natonnx optimize` uses.
+
+    Attributes:
+        learner: Policy learner, one of `natonnx.policy.LEARNERS`.
+        epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
+        finetune_epochs: Passes over the training split for each finalist, and for β.
+        target_madds: Most MAdds of α, as a fraction of β's; None for no target.
+        max_drop: Most accuracy points (percent) that α may lose to β on the validation split.
+        seed: Of everything random.
+        time_budget: Seconds that the search should take at most; it does fewer epochs then.
+        reward: What R measures: accuracy as a fraction, or the mean log-likelihood in nats.
+        alphas: α's drawn for each β (the paper's n).
+        batch: Training batch.
+        reward_batch: Validation minibatch on which α and β are compared.
+        learning_rate: Of w in the search; low, since shared weights diverge easily (facts/search.md).
+        finetune_learning_rate: At the start of fine-tuning; a cosine takes it to 0.
+        policy_learning_rate: Of θ, by Adam.
+        entropy: λ at the start; a line takes it to 0.
+        edits: Edges that the first α's change on average.
+        distillation: Share of the loss that follows β's own outputs instead of the labels.
+        evaluated: α's that selection scores on the whole validation split.
+        finalists: α's that are fine-tuned.
+    """
+
+    learner: str = "gcn"
+    epochs: int = 10
+    finetune_epochs: int = 8
+    target_madds: float | None = None
+    max_drop: float = 0.0
+    seed: int = 0
+    time_budget: float | None = None
+    reward: Reward = "accuracy"
+    alphas: int = 8
+    batch: int = 64
+    reward_batch: int = 125
+    learning_rate: float = 0.01
+    finetune_learning_rate: float = 0.02
+    policy_learning_rate: float = 0.01
+    entropy: float = 0.003
+    edits: float = 3.0
+    distillation: float = 0.5
+    evaluated: int = 24
+    finalists: int = 3
+
+    def __post_init__(self) -> None:
+        checks = (
+            (self.learner in LEARNERS, f"unknown learner {self.learner!r}: choose one of {', '.join(LEARNERS)}"),
+            (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
+            (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
+            (self.target_madds is None or 0 < self.target_madds <= 1, "the MAdds target must be in (0, 1], of β's"),
+            (0 <= self.max_drop <= 100, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
+            (self.time_budget is None or self.time_budget > 0, "the time budget must be positive seconds"),
+            (self.alphas >= 2, "at least two α's a β: their rewards are each other's baseline"),
+        )
+        for passed, message in checks:
+            if not passed:
+                raise InputError(message)

@@ -1,0 +1,119 @@
+"""Everything a search has learned so far, in a form that a checkpoint can hold."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from natonnx.architecture import Architecture, State, flow
+from natonnx.policy.base import Policy
+from natonnx.search.reinforce import Multiplier, Reinforce
+from natonnx.search.score import Score
+from natonnx.supernet import Supernet
+
+__all__ = ["Finetuned", "SearchState", "Visit", "from_key", "key", "signature"]
+
+
+class Visit(NamedTuple):
+    """An α that the search has drawn from the given model: the sum of its rewards and how often it was seen."""
+
+    total: float
+    times: int
+
+
+class Finetuned(NamedTuple):
+    """A finalist after fine-tuning: its weights by ONNX name (of the trained network) and validation score."""
+
+    weights: Mapping[str, np.ndarray]
+    validation: Score
+
+
+@dataclass
+class SearchState:
+    """The parts of a search that change.
+
+    Attributes:
+        supernet: Shared weights w.
+        optimizer: Of w.
+        policy: θ.
+        reinforce: Optimiser of θ.
+        multiplier: Of the cost limit.
+        generator: Source of all randomness of the search.
+        history: One row an epoch.
+        visits: α's drawn from the given model, by their states.
+        finalists: States of the α's chosen for fine-tuning, and whether they start from the supernet's weights; None
+            before selection.
+        finetune_epochs: Passes that each of them gets.
+        finetuned: Finished fine-tunings by states.
+    """
+
+    supernet: Supernet
+    optimizer: torch.optim.Optimizer
+    policy: Policy
+    reinforce: Reinforce | None
+    multiplier: Multiplier
+    generator: torch.Generator
+    history: list[dict[str, Any]] = field(default_factory=list)
+    visits: dict[str, Visit] = field(default_factory=dict)
+    finalists: dict[str, bool] | None = None
+    finetune_epochs: int = 0
+    finetuned: dict[str, Finetuned] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Tensors and plain Python values only, so that torch.load(weights_only=True) reads it."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "policy": self.policy.state_dict(),
+            "reinforce": (
+                None if self.reinforce is None else [self.reinforce.optimizer.state_dict(), self.reinforce.scale]
+            ),
+            "multiplier": self.multiplier.value,
+            "generator": self.generator.get_state(),
+            "history": self.history,
+            "visits": {key: tuple(visit) for key, visit in self.visits.items()},
+            "finalists": self.finalists,
+            "finetune_epochs": self.finetune_epochs,
+            "finetuned": {
+                key: ({name: torch.from_numpy(array) for name, array in done.weights.items()}, tuple(done.validation))
+                for key, done in self.finetuned.items()
+            },
+        }
+
+    def load_dict(self, data: Mapping[str, Any]) -> None:
+        """The inverse of `to_dict`, in place."""
+        self.supernet.load_state_dict(data["supernet"])
+        self.optimizer.load_state_dict(data["optimizer"])
+        self.policy.load_state_dict(data["policy"])
+        if self.reinforce is not None:
+            optimizer, self.reinforce.scale = data["reinforce"]
+            self.reinforce.optimizer.load_state_dict(optimizer)
+        self.multiplier.value = data["multiplier"]
+        self.generator.set_state(data["generator"])
+        self.history = list(data["history"])
+        self.visits = {key: Visit(*visit) for key, visit in data["visits"].items()}
+        self.finalists = data["finalists"]
+        self.finetune_epochs = data["finetune_epochs"]
+        self.finetuned = {
+            key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score))
+            for key, (weights, score) in data["finetuned"].items()
+        }
+
+
+def signature(architecture: Architecture) -> str:
+    """A text that is equal for architectures that compute the same: states, with N for edges that carry nothing."""
+    active = flow(architecture).active
+    pairs = zip(architecture.states, active, strict=True)
+    return "".join(state.value if carries else State.N.value for state, carries in pairs)
+
+
+def key(architecture: Architecture) -> str:
+    """The states of an architecture as text; `from_key` undoes it."""
+    return "".join(architecture.states)
+
+
+def from_key(beta: Architecture, text: str) -> Architecture:
+    """The architecture with these states."""
+    return beta.with_states(tuple(State(letter) for letter in text))
