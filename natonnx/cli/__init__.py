@@ -1,1 +1,54 @@
-"""."""
+"""The command line. Importing it loads click alone: torch, DGL and onnxruntime load in the command that needs them."""
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from natonnx.cli.apply import apply_command
+from natonnx.cli.inspect import inspect_command
+from natonnx.cli.optimize import optimize_command
+from natonnx.errors import NatonnxError
+
+__all__ = ["cli", "main"]
+
+_INTERRUPTED = 130
+
+EPILOG = """
+Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands; 2 bad usage or bad
+input; 3 a verification failed or an internal error; 130 interrupted, state saved.
+"""
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="natonnx", message="natonnx %(version)s")
+def cli() -> None:
+    """Optimize the architecture of ONNX models by the Neural Architecture Transformer (NAT)."""
+
+
+cli.add_command(inspect_command)
+cli.add_command(optimize_command)
+cli.add_command(apply_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: errors in one line on stderr, by the documented exit codes."""
+    try:
+        code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _fail(error.format_message())
+        sys.exit(error.exit_code)
+    except NatonnxError as error:
+        _fail(str(error))
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        _fail("interrupted; run the same command with --resume to go on from the last finished step")
+        sys.exit(_INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> None:
+    click.echo(f"natonnx: error: {' '.join(message.split())}", err=True)

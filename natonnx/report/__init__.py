@@ -1,1 +1,1 @@
-"""."""
+"""What users and programs are shown: JSON payloads, console tables, progress."""

@@ -57,8 +57,10 @@ def verify(
 def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3)) -> list[dict[str, np.ndarray]]:
     """Standard normal inputs at several batch sizes, at one where the batch is fixed.
 
+    Integer and boolean inputs are zeros, which any index or mask may be.
+
     Raises:
-        InputError: If an input is not floating point, or a size other than the batch is open.
+        InputError: If a size other than the batch is open.
     """
     generator = np.random.default_rng(0)
     batches: list[dict[str, np.ndarray]] = []
@@ -68,10 +70,11 @@ def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3)) -> list[dict[
         for name in network.inputs:
             shape = network.shapes.get(name, ())
             dtype = onnx.helper.tensor_dtype_to_np_dtype(infos[name].type.tensor_type.elem_type)
-            if any(not isinstance(axis, int) for axis in shape[1:]) or not np.issubdtype(dtype, np.floating):
-                raise InputError(f"input {name!r} has open sizes or is not floating point: give --input-shape")
+            if any(not isinstance(axis, int) for axis in shape[1:]):
+                raise InputError(f"input {name!r} has open sizes: give --input-shape {name}:1,...")
             sizes_here = [size if not isinstance(axis, int) else axis for axis in shape]
-            batch[name] = generator.standard_normal(sizes_here).astype(dtype)
+            floating = np.issubdtype(dtype, np.floating)
+            batch[name] = (generator.standard_normal(sizes_here) if floating else np.zeros(sizes_here)).astype(dtype)
         batches.append(batch)
         if all(isinstance(network.shapes.get(name, (1,))[0], int) for name in network.inputs):
             break

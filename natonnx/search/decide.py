@@ -46,9 +46,7 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
         settings: Its settings.
         reference: β over the topology of the file's own network, for costs.
     """
-    judged = [
-        (candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates
-    ]
+    judged = [(candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
     if good:
         return Decision(*min(good, key=lambda pair: _rank(pair[0], reference)))

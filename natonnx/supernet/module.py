@@ -117,6 +117,26 @@ class Supernet(nn.Module):
                     del values[name]
         return {name: values[name] for name in wanted}
 
+    def as_reference(
+        self, architecture: Architecture | None = None
+    ) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+        """A function of arrays by input name to arrays by output name, in evaluation mode, on the CPU."""
+        self.cpu().eval()
+
+        def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            with torch.inference_mode():
+                outputs = self.run({name: torch.from_numpy(value) for name, value in inputs.items()}, architecture)
+            return {name: value.numpy() for name, value in outputs.items()}
+
+        return run
+
+    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
+        """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`."""
+        tensors = self.named_tensors()
+        with torch.no_grad():
+            for name, value in weights.items():
+                tensors[name].copy_(torch.from_numpy(value))
+
     def plan(self, architecture: Architecture) -> list[_Step]:
         """The calls that an architecture makes, in order."""
         plan = self._plans.get(architecture.states)

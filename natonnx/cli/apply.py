@@ -1,0 +1,59 @@
+"""`natonnx apply`."""
+
+from pathlib import Path
+
+import click
+
+from natonnx.cli.options import (
+    force_option,
+    input_shape_option,
+    json_option,
+    model_argument,
+    output_option,
+    print_json,
+)
+from natonnx.errors import InputError
+
+__all__ = ["apply_command"]
+
+
+@click.command("apply")
+@model_argument
+@click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
+@output_option
+@input_shape_option
+@force_option
+@json_option
+def apply_command(
+    model: Path,
+    edits: Path,
+    output: Path | None,
+    input_shapes: dict[str, tuple[int, ...]],
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Replay EDITS on MODEL without training.
+
+    EDITS is a JSON file (- for stdin): a list of {"edge": name, "from": "O", "to": "S"}, or the report of
+    `natonnx optimize --json`. An empty list copies the model. Weights stay the file's own.
+    """
+    from natonnx.api import apply
+    from natonnx.rewrite import parse_edits
+
+    changes = parse_edits(_read(edits), str(edits))
+    path, checks = apply(model, changes, output, force=force, input_shapes=input_shapes)
+    if as_json:
+        print_json({"output": str(path), "edits": len(changes), "checks": [check._asdict() for check in checks]})
+    else:
+        for check in checks:
+            click.echo(f"{check.name}: {check.detail}", err=True)
+        click.echo(f"{path}: {len(changes)} edits", err=True)
+
+
+def _read(path: Path) -> str:
+    try:
+        with click.open_file(str(path), encoding="utf-8") as file:
+            return str(file.read())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(f"{path}: the edit list cannot be read ({reason})") from None

@@ -1,0 +1,125 @@
+"""`natonnx optimize`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from natonnx.cli.options import (
+    force_option,
+    input_shape_option,
+    json_option,
+    model_argument,
+    output_option,
+    print_json,
+)
+
+__all__ = ["optimize_command"]
+
+_UNCHANGED = 1
+
+
+def _numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}: write numbers with commas, such as 0.49,0.48,0.45", None, parameter
+        ) from None
+
+
+@click.command("optimize")
+@model_argument
+@output_option
+@click.option(
+    "--data",
+    "dataset",
+    metavar="SPEC",
+    help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, or package.module:function."
+    "  [default: the built-in set that the model's metadata names]",
+)
+@click.option("--mean", callback=_numbers, metavar="X[,X...]", help="Subtracted from the images, after --scale.")
+@click.option("--std", callback=_numbers, metavar="X[,X...]", help="Divides the images.")
+@click.option("--scale", type=float, help="Multiplies the images first.  [default: 1/255 for uint8]")
+@click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear.")
+@click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
+@click.option("--learner", type=click.Choice(["gcn", "random"]), default="gcn", show_default=True, help="The policy.")
+@click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
+@click.option(
+    "--max-drop",
+    type=float,
+    default=0.0,
+    show_default=True,
+    metavar="POINTS",
+    help="Most accuracy points that validation may lose.",
+)
+@click.option("--reward", type=click.Choice(["accuracy", "likelihood"]), help="What α and β are compared by.")
+@click.option("--epochs", type=int, help="Passes of Algorithm 1.")
+@click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
+@click.option("--time-budget", type=float, metavar="SECONDS", help="Search no longer than about this.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Makes a run repeatable.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--batchnorm",
+    type=click.Choice(["auto", "keep", "unfold"]),
+    default="auto",
+    show_default=True,
+    help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none.",
+)
+@input_shape_option
+@click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
+@force_option
+@json_option
+def optimize_command(
+    model: Path,
+    output: Path | None,
+    dataset: str | None,
+    mean: tuple[float, ...] | None,
+    std: tuple[float, ...] | None,
+    scale: float | None,
+    layout: str | None,
+    augment: str | None,
+    batchnorm: Any,
+    device: Any,
+    threads: int | None,
+    input_shapes: dict[str, tuple[int, ...]],
+    resume: bool,
+    force: bool,
+    as_json: bool,
+    **search: Any,
+) -> int:
+    """Search a better architecture for MODEL, a trained classifier, and write it.
+
+    Every operation may become a skip or null, and shortcuts may be added, so that the result never costs more. It is
+    verified before it is written, and never worse than the input on validation data by more than --max-drop.
+    """
+    from rich.console import Console
+
+    from natonnx.optimization import optimize
+    from natonnx.report.console import show_optimization
+    from natonnx.report.progress import ConsoleProgress
+    from natonnx.search import Settings
+
+    stderr = Console(stderr=True)
+    settings = Settings(**{name: value for name, value in search.items() if value is not None})
+    with ConsoleProgress(stderr) as progress:
+        result = optimize(
+            model,
+            output,
+            dataset=dataset,
+            preprocessing={"mean": mean, "std": std, "scale": scale, "layout": layout, "augment": augment},
+            settings=settings,
+            batchnorm=batchnorm,
+            device=device,
+            threads=threads,
+            input_shapes=input_shapes,
+            force=force,
+            resume=resume,
+            progress=progress,
+        )
+    if as_json:
+        print_json(result.payload)
+    else:
+        show_optimization(Console(), result.payload)
+    return 0 if result.output else _UNCHANGED

@@ -1,0 +1,299 @@
+"""`optimize`: from a model and data to a better model, or the honest answer that none was found."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+import torch
+
+from natonnx import data
+from natonnx.api import InputShapes, Source, check_output, default_output, load, require, stamp
+from natonnx.architecture import cost, edits_between
+from natonnx.bench import latencies_ms
+from natonnx.errors import InputError
+from natonnx.rewrite import Check, build, verify, write_bytes
+from natonnx.rewrite.edits import edits_to_data
+from natonnx.search import (
+    Candidate,
+    Decision,
+    Outcome,
+    Problem,
+    Progress,
+    Score,
+    Settings,
+    SilentProgress,
+    TensorSplit,
+    decide,
+    search,
+)
+from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
+from natonnx.session import run, session
+from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
+
+__all__ = ["BatchNormMode", "Result", "optimize"]
+
+BatchNormMode = Literal["auto", "keep", "unfold"]
+_CALIBRATION = 500
+_EVALUATION_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Result:
+    """What `optimize` found.
+
+    Attributes:
+        output: Where the improved model is; None where β stands.
+        payload: The contract of `natonnx optimize --json`.
+    """
+
+    output: Path | None
+    payload: Mapping[str, Any]
+
+
+def optimize(
+    model: Path | str,
+    output: Path | str | None = None,
+    *,
+    dataset: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    batchnorm: BatchNormMode = "auto",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int | None = None,
+    input_shapes: InputShapes | None = None,
+    force: bool = False,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Result:
+    """Search a better architecture for a trained classifier and write it.
+
+    Args:
+        model: An ONNX file with one image or feature input and one output of class scores.
+        output: Where to write; model.nat.onnx beside the input where None.
+        dataset: See `natonnx.data.load`; what the model's metadata names where None.
+        preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the model's metadata.
+        settings: Settings of the search.
+        batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
+            model as it is; `auto` unfolds where the file has none.
+        device: Where the supernet runs.
+        threads: CPU threads; torch's own choice where None.
+        input_shapes: Sizes by input name where the file leaves them open.
+        force: Overwrite an output that natonnx did not write.
+        resume: Go on from the state that an interrupted run left beside the output.
+        progress: Told of every step.
+
+    Raises:
+        InputError: If the model, the data, a setting or the output path is bad.
+        VerificationError: If the result failed a check; nothing is written then.
+    """
+    begun = time.monotonic()
+    settings = settings or Settings()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    source = load(model, input_shapes)
+    output = Path(output) if output is not None else default_output(source.path)
+    check_output(output, source.path, force=force)
+    images = _load_data(source, dataset, preprocessing or {}, settings.seed)
+    problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
+
+    checkpoint = output.with_name(f"{output.name}.resume")
+    fingerprint = _fingerprint(source, images, settings, batchnorm)
+    outcome = search(
+        problem,
+        settings,
+        progress=progress or SilentProgress(),
+        resume=load_checkpoint(checkpoint, fingerprint) if resume else None,
+        save=lambda state: save_checkpoint(checkpoint, fingerprint, state),
+    )
+    report = _Report(source, images, problem, unfolded, settings, outcome)
+    result = report.finish(output)
+    checkpoint.unlink(missing_ok=True)
+    return Result(result, report.payload(result, time.monotonic() - begun))
+
+
+class _Report:
+    """Decides, builds, verifies, measures and writes."""
+
+    def __init__(
+        self,
+        source: Source,
+        images: data.Dataset,
+        problem: Problem,
+        unfolded: Unfolded | None,
+        settings: Settings,
+        outcome: Outcome,
+    ) -> None:
+        self.source, self.images, self.problem, self.unfolded = source, images, problem, unfolded
+        self.settings, self.outcome = settings, outcome
+        self.before = source.network.model
+        self.after: onnx.ModelProto | None = None
+        self.checks: list[Check] = []
+        self.given = _accuracies(self.before, images)
+        self.decision: Decision = decide(
+            Score(self.given["validation"] or 0.0, float("nan")), outcome, settings, source.network.architecture
+        )
+
+    def finish(self, output: Path) -> Path | None:
+        """Write the winner, if there is one."""
+        winner = self.decision.winner
+        if winner is None:
+            return None
+        network = self.source.network
+        alpha = network.architecture.with_states(winner.architecture.states)
+        model = self._build(winner)
+        stamp(model, self.source, edits_between(network.architecture, alpha))
+        trained = Supernet(self.problem.network)
+        trained.load_weights(winner.weights)
+        self.checks = verify(network, alpha, model, trained.as_reference(winner.architecture))
+        require(self.checks)
+        self.after = model
+        write_bytes(output, model.SerializeToString())
+        return output
+
+    def _build(self, candidate: Candidate) -> onnx.ModelProto:
+        network = self.source.network
+        weights = fold(self.unfolded, candidate.weights) if self.unfolded else dict(candidate.weights)
+        return build(network, network.architecture.with_states(candidate.architecture.states), weights)
+
+    def payload(self, output: Path | None, seconds: float) -> dict[str, Any]:
+        """The contract of `natonnx optimize --json`."""
+        network, winner = self.source.network, self.decision.winner
+        models = [self.before] if self.after is None else [self.before, self.after]
+        sample = {network.inputs[0]: self.images.validation.inputs[:1]}
+        latencies = latencies_ms(models, sample)
+        alpha = network.architecture.with_states(winner.architecture.states) if winner else network.architecture
+        before, after = cost(network.architecture), cost(alpha)
+        size = self.source.size_bytes
+        return {
+            "status": "improved" if output else "unchanged",
+            "input": _row(self.source.path, before, size, self.given, latencies[0]),
+            "output": (
+                _row(output, after, output.stat().st_size, _accuracies(self.after, self.images), latencies[1])
+                if output and self.after is not None
+                else None
+            ),
+            "edits": edits_to_data(edits_between(network.architecture, alpha)),
+            "constraints": [asdict(limit) for limit in self.decision.constraints],
+            "checks": [check._asdict() for check in self.checks],
+            "learner": self.settings.learner,
+            "seed": self.settings.seed,
+            "seconds": seconds,
+            "history": [dict(row) for row in self.outcome.history],
+            "finetuned_input": {"accuracy": _accuracies(self._build(self.outcome.beta), self.images)},
+            "candidates": [self._candidate(candidate) for candidate in self.outcome.candidates],
+        }
+
+    def _candidate(self, candidate: Candidate) -> dict[str, Any]:
+        architecture = self.source.network.architecture
+        alpha = architecture.with_states(candidate.architecture.states)
+        params, madds = cost(alpha)
+        return {
+            "params": params,
+            "madds": madds,
+            "accuracy": {"validation": candidate.validation.accuracy, "test": None},
+            "edits": edits_to_data(edits_between(architecture, alpha)),
+        }
+
+
+def _row(
+    path: Path, costs: tuple[int, int | None], size: int, accuracy: Mapping[str, float | None], latency: float
+) -> dict[str, Any]:
+    return {
+        "path": str(path),
+        "params": costs[0],
+        "madds": costs[1],
+        "size_bytes": size,
+        "accuracy": dict(accuracy),
+        "latency_ms": latency,
+    }
+
+
+def _accuracies(model: onnx.ModelProto, images: data.Dataset) -> dict[str, float | None]:
+    """Accuracy in onnxruntime, as fractions; the test split's is for the report only."""
+    runtime = session(model, torch.get_num_threads())
+    name = runtime.get_inputs()[0].name
+
+    def accuracy(split: data.Split) -> float:
+        right = 0
+        for start in range(0, len(split), _EVALUATION_BATCH):
+            chunk = slice(start, start + _EVALUATION_BATCH)
+            scores = next(iter(run(runtime, {name: split.inputs[chunk]}).values()))
+            right += int(np.sum(scores.reshape(len(scores), -1).argmax(1) == split.labels[chunk]))
+        return right / len(split)
+
+    return {
+        "validation": accuracy(images.validation),
+        "test": None if images.test is None else accuracy(images.test),
+    }
+
+
+def _load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
+    shape, classes = _classifier(source)
+    metadata = {prop.key: prop.value for prop in source.network.model.metadata_props}
+    if spec is not None:
+        metadata.pop("natonnx.data", None)
+    named, preprocessing = data.metadata_options(metadata)
+    spec = spec if spec is not None else named
+    if spec is None:
+        raise InputError(f"{source.path}: names no data of its own; give --data (a built-in name, .npz, folder, ...)")
+    fields = {**asdict(preprocessing), **{key: value for key, value in overrides.items() if value is not None}}
+    return data.load(spec, input_shape=shape, classes=classes, preprocessing=data.Preprocessing(**fields), seed=seed)
+
+
+def _classifier(source: Source) -> tuple[tuple[int | None, ...], int]:
+    """Input shape without the batch, and number of classes, of a model that this version can train."""
+    network = source.network
+    if len(network.inputs) != 1:
+        raise InputError(f"{source.path}: has {len(network.inputs)} inputs; only one can be trained so far")
+    types = {info.name: info.type.tensor_type.elem_type for info in network.model.graph.input}
+    if types[network.inputs[0]] != onnx.TensorProto.FLOAT:
+        raise InputError(f"{source.path}: its input is not float32; only float32 can be trained so far")
+    shape = network.shapes.get(network.inputs[0], ())
+    if not shape or isinstance(shape[0], int):
+        raise InputError(f"{source.path}: its batch size is fixed ({shape[:1]}); export it with a dynamic batch axis")
+    if any(not isinstance(size, int) for size in shape[1:]):
+        raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")
+    output = network.shapes.get(network.outputs[0], ())
+    sizes = [size for size in output[1:] if size != 1]
+    if len(sizes) != 1 or not isinstance(sizes[0], int):
+        raise InputError(f"{source.path}: output {network.outputs[0]!r} of shape {output} is not one score a class")
+    return tuple(size if isinstance(size, int) else None for size in shape[1:]), sizes[0]
+
+
+def _make_problem(
+    source: Source, images: data.Dataset, batchnorm: BatchNormMode, device: torch.device
+) -> tuple[Problem, Unfolded | None]:
+    network, unfolded = source.network, None
+    train = _to_device(images.train, device)
+    if batchnorm == "unfold" or (batchnorm == "auto" and not has_batchnorm(network)):
+        unfolded = unfold(network, train.inputs[:_CALIBRATION].cpu())
+        network = unfolded.network
+    validation = _to_device(images.validation, device)
+    return Problem(network, train, validation, images.augment, device, source.network.architecture), unfolded
+
+
+def _to_device(split: data.Split, device: torch.device) -> TensorSplit:
+    return TensorSplit(torch.from_numpy(split.inputs).to(device), torch.from_numpy(split.labels).to(device))
+
+
+def _choose_device(device: str) -> torch.device:
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device cuda: torch sees no CUDA device here; choose cpu or auto")
+    return torch.device(device)
+
+
+def _fingerprint(source: Source, images: data.Dataset, settings: Settings, batchnorm: str) -> str:
+    """Of all that must be the same for a search to be resumed; a time budget may change."""
+    fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
+    digest = hashlib.sha256(f"{source.sha256} {images.name} {images.augment} {batchnorm} {fields}".encode())
+    for split in (images.train, images.validation):
+        digest.update(split.inputs[:64].tobytes())
+        digest.update(split.labels.tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,93 @@
+"""Tables for people."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+__all__ = ["show_inspection", "show_optimization"]
+
+
+def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
+    """Render the payload of `natonnx inspect`."""
+    model, total, edges = payload["model"], payload["cost"], payload["edges"]
+    console.print(f"[bold]{escape(model['path'])}[/]  opset {model['opset']}, IR {model['ir_version']}")
+    for label, tensors in (("input", model["inputs"]), ("output", model["outputs"])):
+        for tensor in tensors:
+            console.print(f"  {label} {escape(tensor['name'])}: {tensor['dtype']} {_shape(tensor['shape'])}")
+    console.print(f"  {total['params']:,} parameters, {_count(total['madds'])} MAdds a sample")
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("edge", "from → to", "state", "operation", "MAdds", "may become", "may not become"):
+        table.add_column(column, overflow="fold", justify="right" if column == "MAdds" else "left")
+    for edge in edges:
+        table.add_row(
+            escape(edge["name"]),
+            escape(f"{edge['source']} → {edge['target']}"),
+            edge["state"],
+            edge["operation"] or "",
+            _count(edge["madds"]) if edge["operation"] else "",
+            " ".join(edge["legal"]),
+            escape("; ".join(f"{state}: {reason}" for state, reason in edge["illegal"].items())),
+        )
+    console.print(table)
+    for node in payload["opaque"]:
+        console.print(f"fixed: {escape(node['node'])} ({node['op_type']}): {escape(node['reason'])}")
+    legal = sum(len(edge["legal"]) for edge in edges)
+    states = ", ".join(f"{sum(edge['state'] == s for edge in edges)} {s}" for s in "OSN")
+    console.print(
+        f"{len(payload['feature_maps'])} feature maps, {len(edges)} edges ({states}), {legal} legal transitions"
+    )
+
+
+def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
+    """Render the payload of `natonnx optimize`."""
+    before, after = payload["input"], payload["output"]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("", "before", "after", "change"):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = (
+        ("parameters", "params", _count),
+        ("MAdds", "madds", _count),
+        ("size (bytes)", "size_bytes", _count),
+        ("latency (ms, 1 thread)", "latency_ms", lambda value: "" if value is None else f"{value:.3f}"),
+    )
+    for label, key, form in rows:
+        old, new = before[key], after[key] if after else None
+        table.add_row(label, form(old), form(new) if after else "", _ratio(old, new))
+    for split in ("validation", "test"):
+        old, new = before["accuracy"][split], after["accuracy"][split] if after else None
+        table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), _points(old, new))
+    console.print(table)
+    for edit in payload["edits"]:
+        console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
+    for limit in payload["constraints"]:
+        mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
+        console.print(f"  {limit['name']}: {limit['value']:g}, limit {limit['limit']:g}: {mark}")
+    beta = payload["finetuned_input"]["accuracy"]
+    console.print(f"  the input itself, fine-tuned by the same budget: test {_percent(beta['test'])} %")
+    if after:
+        console.print(f"[bold green]improved[/]: {escape(after['path'])} ({payload['seconds']:.0f} s)")
+    else:
+        console.print("[bold]unchanged[/]: no architecture met every constraint; the input model stands")
+
+
+def _count(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,}"
+
+
+def _shape(shape: list[Any] | None) -> str:
+    return "?" if shape is None else escape("[" + ", ".join("?" if size is None else str(size) for size in shape) + "]")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _points(old: float | None, new: float | None) -> str:
+    return "" if old is None or new is None else f"{100 * (new - old):+.1f} points"
+
+
+def _ratio(old: float | None, new: float | None) -> str:
+    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"

@@ -1,0 +1,78 @@
+"""The machine-readable contracts: what --json prints. Numbers that were not measured are null."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+
+from natonnx.architecture import Architecture, cost, legal_transitions
+from natonnx.frontend import Network
+
+__all__ = ["finite", "inspection"]
+
+
+def inspection(network: Network, path: str) -> dict[str, Any]:
+    """The payload of `natonnx inspect --json`: the DAG, what may become what and why not, and the cost."""
+    architecture = network.architecture
+    total = cost(architecture)
+    return {
+        "model": {
+            "path": path,
+            "opset": _opset(network.model),
+            "ir_version": network.model.ir_version,
+            "inputs": [_tensor(info) for info in network.model.graph.input if info.name in network.inputs],
+            "outputs": [_tensor(info) for info in network.model.graph.output],
+        },
+        "cost": {"params": total.params, "madds": total.madds},
+        "feature_maps": [
+            {"name": fmap.name, "shape": list(fmap.shape), "join": fmap.join.value}
+            for fmap in architecture.topology.maps
+        ],
+        "edges": _edges(architecture),
+        "opaque": [{"node": node.node, "op_type": node.op_type, "reason": node.reason} for node in network.opaque],
+    }
+
+
+def _edges(architecture: Architecture) -> list[dict[str, Any]]:
+    rows = zip(architecture.topology.edges, architecture.states, legal_transitions(architecture), strict=True)
+    return [
+        {
+            "name": edge.name,
+            "source": edge.source,
+            "target": edge.target,
+            "state": state.value,
+            "operation": edge.operation.kind if edge.operation else None,
+            "params": edge.operation.params if edge.operation else 0,
+            "madds": edge.operation.madds if edge.operation else 0,
+            "legal": [wanted.value for wanted, reason in verdict.items() if reason is None],
+            "illegal": {wanted.value: reason for wanted, reason in verdict.items() if reason is not None},
+        }
+        for edge, state, verdict in rows
+    ]
+
+
+def _opset(model: onnx.ModelProto) -> int:
+    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
+
+
+def _tensor(info: onnx.ValueInfoProto) -> dict[str, Any]:
+    tensor = info.type.tensor_type
+    known = tensor.elem_type in onnx.TensorProto.DataType.values()
+    shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
+    return {
+        "name": info.name,
+        "dtype": onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if known and tensor.elem_type else None,
+        "shape": shape if tensor.HasField("shape") else None,
+    }
+
+
+def finite(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON does not know, by None, at any depth."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(item) for item in value]
+    return value
