@@ -69,11 +69,15 @@ def keep_prior(mask: Tensor, current: Tensor, edits: float) -> Tensor:
     return torch.zeros(mask.shape).scatter_(1, current[:, None], keep[:, None])
 
 
-def log_probabilities(policy: Policy, beta: Architecture, generator: torch.Generator) -> Tensor:
-    """Log π of each edge's next state, illegal ones at −inf [edges, 3]."""
+def log_probabilities(
+    policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None
+) -> Tensor:
+    """Log π of each edge's next state, illegal ones at −inf [edges, 3]; `tilt` is added to the logits."""
     mask = torch.from_numpy(transition_mask(beta))
     current = torch.tensor([_STATES.index(state) for state in beta.states])
     scores = policy.logits(beta) + policy.prior(mask, current, generator)
+    if tilt is not None:
+        scores = scores + tilt
     return torch.log_softmax(scores.masked_fill(~mask, -math.inf), dim=1)
 
 
@@ -83,6 +87,7 @@ def draw(
     count: int,
     generator: torch.Generator,
     accept: Callable[[Architecture], bool] | None = None,
+    tilt: Tensor | None = None,
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
@@ -96,16 +101,17 @@ def draw(
         count: How many α's; fewer come back if `accept` or the joint check refuses nearly all.
         generator: Source of randomness.
         accept: A further condition on α.
+        tilt: Added to the logits [edges, 3].
     """
     found: list[Architecture] = []
     scores: list[Tensor] = []
-    log_pi = log_probabilities(policy, beta, generator)
+    log_pi = log_probabilities(policy, beta, generator, tilt)
     redraw = not policy.learns
     for _ in range(_TRIES * count):
         if len(found) == count:
             break
         if redraw:
-            log_pi = log_probabilities(policy, beta, generator)
+            log_pi = log_probabilities(policy, beta, generator, tilt)
         columns = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
         alpha = beta.with_states(tuple(_STATES[i] for i in columns.tolist()))
         if violation(alpha, beta) is None and (accept is None or accept(alpha)):
@@ -114,10 +120,12 @@ def draw(
     return Draw(found, torch.stack(scores) if scores else torch.zeros(0), _entropy(log_pi))
 
 
-def greedy(policy: Policy, beta: Architecture, generator: torch.Generator) -> Architecture | None:
+def greedy(
+    policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None
+) -> Architecture | None:
     """The most probable α edge by edge; None where it is jointly illegal."""
     with torch.no_grad():
-        columns = log_probabilities(policy, beta, generator).argmax(1).tolist()
+        columns = log_probabilities(policy, beta, generator, tilt).argmax(1).tolist()
     alpha = beta.with_states(tuple(_STATES[i] for i in columns))
     return alpha if violation(alpha, beta) is None else None
 

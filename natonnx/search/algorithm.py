@@ -9,8 +9,9 @@
 p(β) is the given model and random legal neighbours of it, so that shared weights know S and N.
 """
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture, cost
+from natonnx.architecture import Architecture
 from natonnx.policy import make_policy
 from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
+from natonnx.search.budget import Budget
 from natonnx.search.finetune import finetune
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, SilentProgress
-from natonnx.search.reinforce import Multiplier, Reinforce
+from natonnx.search.reinforce import Reinforce
 from natonnx.search.score import Score, TensorSplit, minibatch_score
 from natonnx.search.select import choose_finalists
 from natonnx.search.settings import Settings
@@ -42,7 +44,9 @@ _GIVEN_POLICY = 0.75
 _NEIGHBOUR_EDITS = 6.0
 _SEARCH_SHARE = 0.45
 """Share of a time budget that Algorithm 1 may use; selection and fine-tuning need the rest."""
-_RAMP = 0.6
+_AIM = 0.97
+"""α's are steered to this share of the target, so that most of them meet it."""
+_RAMP = 0.4
 """Share of the epochs over which the cost limit moves from β's own cost to the target."""
 
 
@@ -109,7 +113,6 @@ class _Search:
         self.problem, self.settings, self.progress, self.save = problem, settings, progress, save
         self.beta = problem.network.architecture
         self.started = time.monotonic()
-        self.full_cost = self._madds(self.beta) or 1
         supernet = Supernet(problem.network).to(problem.device)
         policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
         self.state = SearchState(
@@ -117,7 +120,7 @@ class _Search:
             optimizer=make_optimizer(supernet, settings.learning_rate),
             policy=policy,
             reinforce=Reinforce(policy, settings.policy_learning_rate) if policy.learns else None,
-            multiplier=Multiplier(),
+            budget=Budget(problem.reference, settings.target_madds),
             generator=torch.Generator().manual_seed(settings.seed),
         )
         self.teacher = _make_teacher(problem)
@@ -136,10 +139,13 @@ class _Search:
         for epoch in range(done, self.settings.epochs):
             if epoch and self._used() > _SEARCH_SHARE:
                 break
+            if self.settings.target_madds is not None:
+                done = min(1.0, self._done() / _RAMP)
+                self.state.budget.limit = 1 - (1 - _AIM * self.settings.target_madds) * done
             begun = time.monotonic()
             loss = self._train_weights()
             self.epoch_seconds = time.monotonic() - begun
-            row = self._train_policy(epoch / max(1, self.settings.epochs - 1))
+            row = self._train_policy()
             self.state.history.append({"epoch": epoch + 1, "loss": loss, **row})
             self.save(self.state.to_dict())
             self.progress.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}")
@@ -162,52 +168,61 @@ class _Search:
         fate = self._random()
         if fate < _GIVEN:
             return self.beta
-        policy = self.neighbours if fate < (1 + _GIVEN) / 2 else self.state.policy
+        if fate < (1 + _GIVEN) / 2:
+            return self._neighbour()
         with torch.no_grad():
-            found = draw(policy, self.beta, 1, self.state.generator).architectures
-        return found[0] if found else self.beta
+            drawn = draw(self.state.policy, self.beta, 1, self.state.generator, tilt=self._tilt(self.beta))
+        return drawn.architectures[0] if drawn.architectures else self.beta
 
-    def _train_policy(self, done: float) -> dict[str, float]:
-        """One pass over the validation split; `done` is the fraction of the search that lies behind."""
-        rewards: list[float] = []
-        costs: list[float] = []
-        entropies: list[float] = []
-        limit = self._limit(done)
+    def _train_policy(self) -> dict[str, float]:
+        """One pass over the validation split."""
+        budget, policy = self.state.budget, self.state.policy
+        budget.calibrate(policy, self.beta, self.state.generator)
+        seen: list[tuple[float, float, float]] = []
         for batch in self.problem.validation.batches(self.settings.reward_batch, self.state.generator):
-            given = self._random() < _GIVEN_POLICY or self.state.reinforce is None
+            given = self._random() < _GIVEN_POLICY or not policy.learns
             beta = self.beta if given else self._neighbour()
             drawn = draw(
-                self.state.policy,
+                policy,
                 beta,
                 self.settings.alphas,
                 self.state.generator,
-                accept=None if self.state.reinforce else self.meets_target,
+                accept=None if policy.learns else budget.met_by,
+                tilt=self._tilt(beta),
             )
-            if not drawn.architectures:
-                continue
             base = self._reward(beta, batch)
-            gains = [self._reward(alpha, batch) - base for alpha in drawn.architectures]
-            shares = [self._share(alpha) for alpha in drawn.architectures]
-            if self.state.reinforce:
-                penalties = [self.state.multiplier.penalty(share, limit) for share in shares]
-                objective = [gain - penalty for gain, penalty in zip(gains, penalties, strict=True)]
-                self.state.reinforce.step(drawn, objective, self.settings.entropy * (1 - done))
-                if given and self.settings.target_madds is not None:
-                    self.state.multiplier.update(shares, limit)
+            rewards = [self._reward(alpha, batch) - base for alpha in drawn.architectures]
+            costs = [budget.share(alpha) for alpha in drawn.architectures]
+            if self.state.reinforce and len(rewards) > 1:
+                self.state.reinforce.step(drawn, budget.objective(rewards, costs), self._entropy_weight())
             if given:
-                for alpha, gain in zip(drawn.architectures, gains, strict=True):
-                    seen = self.state.visits.get(key(alpha), Visit(0.0, 0))
-                    self.state.visits[key(alpha)] = Visit(seen.total + gain, seen.times + 1)
-                rewards += gains
-                costs += shares
-                entropies.append(float(drawn.entropy.detach()))
+                budget.adapt(costs)
+                self._remember(drawn.architectures, rewards)
+                seen += [(r, c, float(drawn.entropy.detach())) for r, c in zip(rewards, costs, strict=True)]
+        reward, madds, entropy = (_mean(values) for values in zip(*seen, strict=True)) if seen else (math.nan,) * 3
         return {
-            "reward": _mean(rewards),
-            "madds": _mean(costs),
-            "entropy": _mean(entropies),
-            "limit": limit,
-            "multiplier": self.state.multiplier.value,
+            "reward": reward,
+            "madds": madds,
+            "entropy": entropy,
+            "limit": budget.limit,
+            "tilt": budget.tilt,
+            "multiplier": budget.multiplier,
         }
+
+    def _remember(self, alphas: Sequence[Architecture], rewards: Sequence[float]) -> None:
+        for alpha, reward in zip(alphas, rewards, strict=True):
+            seen = self.state.visits.get(key(alpha), Visit(0.0, 0))
+            self.state.visits[key(alpha)] = Visit(seen.total + reward, seen.times + 1)
+
+    def _tilt(self, beta: Architecture) -> Tensor | None:
+        return self.state.budget.logits(beta) if self.state.policy.learns else None
+
+    def _entropy_weight(self) -> float:
+        return self.settings.entropy * (1 - self._done())
+
+    def _done(self) -> float:
+        """Fraction of the search that lies behind."""
+        return len(self.state.history) / max(1, self.settings.epochs - 1)
 
     def _neighbour(self) -> Architecture:
         found = draw(self.neighbours, self.beta, 1, self.state.generator).architectures
@@ -217,33 +232,11 @@ class _Search:
         score = minibatch_score(self.state.supernet, architecture, batch)
         return score.accuracy if self.settings.reward == "accuracy" else score.likelihood
 
-    # Costs
-
-    def _madds(self, architecture: Architecture) -> int:
-        return cost(self.problem.reference.with_states(architecture.states)).madds or 0
-
-    def _share(self, architecture: Architecture) -> float:
-        return self._madds(architecture) / self.full_cost
-
-    def meets_target(self, architecture: Architecture) -> bool:
-        """The hard constraint."""
-        target = self.settings.target_madds
-        return target is None or self._madds(architecture) <= target * self.full_cost
-
-    def _limit(self, done: float) -> float:
-        """The cost limit of this epoch, as a fraction of β's cost."""
-        target = self.settings.target_madds
-        if target is None:
-            return 1.0
-        return 1 - (1 - target) * min(1.0, done / _RAMP)
-
     # Selection and fine-tuning
 
     def select(self) -> None:
         if self.state.finalists is None:
-            self.state.finalists = choose_finalists(
-                self.state, self.problem, self.settings, self.meets_target, self.progress
-            )
+            self.state.finalists = choose_finalists(self.state, self.problem, self.settings, self.progress)
             self.state.finetune_epochs = self._affordable_epochs(len(self.state.finalists) + 1)
             self.save(self.state.to_dict())
 
@@ -299,5 +292,5 @@ def _make_teacher(problem: Problem) -> Teacher:
     return teach
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values) if values else float("nan")
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)

@@ -1,6 +1,5 @@
-"""REINFORCE: ascend E[R(α|β)] + λ·H(π(·|β)) with a leave-one-out baseline, under a cost limit."""
+"""REINFORCE: ascend E[R(α|β)] + λ·H(π(·|β)) with a leave-one-out baseline, by Adam."""
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -8,38 +7,10 @@ from torch import Tensor
 
 from natonnx.policy.base import Draw, Policy
 
-__all__ = ["Multiplier", "Reinforce"]
+__all__ = ["Reinforce", "leave_one_out"]
 
 _CLIP = 5.0
 _MEMORY = 0.9
-
-
-class Multiplier:
-    """A Lagrange multiplier μ for cost ≤ limit, adapted by how far the α's drawn miss it.
-
-    The reward of α is R(α|β) − μ·max(0, c(α) − limit), costs as fractions of the model's. log μ moves with the mean
-    excess, so that μ finds the size that outweighs the reward, whatever its unit.
-
-    Attributes:
-        value: μ, in units of reward for all of the model's cost.
-    """
-
-    _GAIN = 2.0
-    _STEP = 0.2
-    _LEAST, _MOST = 0.05, 50.0
-
-    def __init__(self, value: float = 1.0) -> None:
-        self.value = value
-
-    def penalty(self, cost: float, limit: float) -> float:
-        """What the reward of an α of that cost loses."""
-        return self.value * max(0.0, cost - limit)
-
-    def update(self, costs: Sequence[float], limit: float) -> None:
-        """Adapt μ to a group of α's."""
-        excess = sum(costs) / len(costs) - limit
-        step = max(-self._STEP, min(self._STEP, self._GAIN * excess))
-        self.value = min(self._MOST, max(self._LEAST, self.value * math.exp(step)))
 
 
 class Reinforce:

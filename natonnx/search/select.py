@@ -1,6 +1,6 @@
 """Choose the α's that are worth fine-tuning, by validation, statistics re-estimated for each."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 import torch
 
@@ -28,7 +28,6 @@ def choose_finalists(
     state: SearchState,
     problem: Problem,
     settings: Settings,
-    meets_target: Callable[[Architecture], bool],
     progress: Progress,
 ) -> dict[str, bool]:
     """Choose finalists.
@@ -40,7 +39,7 @@ def choose_finalists(
         weights rather than the file's. None of them computes the same as β or as another.
     """
     beta = problem.network.architecture
-    pool = _distinct(_pool(state, beta, meets_target), beta, settings.evaluated)
+    pool = _distinct(_pool(state, beta), beta, settings.evaluated)
     order = torch.randperm(len(problem.train.labels), generator=state.generator)[:_CALIBRATION]
     calibration = problem.train.inputs[order.to(problem.device)]
 
@@ -64,17 +63,16 @@ def choose_finalists(
     return {text: from_supernet for _, text, from_supernet in best[: settings.finalists]}
 
 
-def _pool(
-    state: SearchState, beta: Architecture, meets_target: Callable[[Architecture], bool]
-) -> Iterable[Architecture]:
+def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
     """α's within the limits, the search's best and the policy's in turn, then random ones."""
+    meets_target, tilt = state.budget.met_by, state.budget.logits(beta) if state.policy.learns else None
     seen = [(text, visit) for text, visit in state.visits.items() if meets_target(from_key(beta, text))]
     mean = sum(visit.total for _, visit in seen) / max(1, sum(visit.times for _, visit in seen))
     seen.sort(key=lambda item: (item[1].total + mean) / (item[1].times + 1), reverse=True)  # shrunk towards the mean
     visited = [from_key(beta, text) for text, _ in seen]
     with torch.no_grad():
-        fresh = draw(state.policy, beta, _FRESH, state.generator, meets_target).architectures
-    likely = greedy(state.policy, beta, state.generator)
+        fresh = draw(state.policy, beta, _FRESH, state.generator, meets_target, tilt).architectures
+    likely = greedy(state.policy, beta, state.generator, tilt)
     if likely is not None and meets_target(likely):
         fresh.insert(0, likely)
     for position in range(max(len(visited), len(fresh))):

@@ -51,7 +51,7 @@ class Settings:
     reward_batch: int = 125
     learning_rate: float = 0.01
     finetune_learning_rate: float = 0.02
-    policy_learning_rate: float = 0.01
+    policy_learning_rate: float = 0.003
     entropy: float = 0.003
     edits: float = 3.0
     distillation: float = 0.5

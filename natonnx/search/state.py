@@ -9,7 +9,8 @@ import torch
 
 from natonnx.architecture import Architecture, State, flow
 from natonnx.policy.base import Policy
-from natonnx.search.reinforce import Multiplier, Reinforce
+from natonnx.search.budget import Budget
+from natonnx.search.reinforce import Reinforce
 from natonnx.search.score import Score
 from natonnx.supernet import Supernet
 
@@ -39,7 +40,7 @@ class SearchState:
         optimizer: Of w.
         policy: θ.
         reinforce: Optimiser of θ.
-        multiplier: Of the cost limit.
+        budget: Cost target and its multiplier.
         generator: Source of all randomness of the search.
         history: One row an epoch.
         visits: α's drawn from the given model, by their states.
@@ -53,7 +54,7 @@ class SearchState:
     optimizer: torch.optim.Optimizer
     policy: Policy
     reinforce: Reinforce | None
-    multiplier: Multiplier
+    budget: Budget
     generator: torch.Generator
     history: list[dict[str, Any]] = field(default_factory=list)
     visits: dict[str, Visit] = field(default_factory=dict)
@@ -70,7 +71,7 @@ class SearchState:
             "reinforce": (
                 None if self.reinforce is None else [self.reinforce.optimizer.state_dict(), self.reinforce.scale]
             ),
-            "multiplier": self.multiplier.value,
+            "budget": self.budget.to_list(),
             "generator": self.generator.get_state(),
             "history": self.history,
             "visits": {key: tuple(visit) for key, visit in self.visits.items()},
@@ -90,7 +91,7 @@ class SearchState:
         if self.reinforce is not None:
             optimizer, self.reinforce.scale = data["reinforce"]
             self.reinforce.optimizer.load_state_dict(optimizer)
-        self.multiplier.value = data["multiplier"]
+        self.budget.load_list(data["budget"])
         self.generator.set_state(data["generator"])
         self.history = list(data["history"])
         self.visits = {key: Visit(*visit) for key, visit in data["visits"].items()}

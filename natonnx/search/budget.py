@@ -1,0 +1,122 @@
+"""A cost target: a hard constraint on α, and an adapted multiplier that steers the policy to it.
+
+Maximising E[R] + λ·H(π) subject to E[c(α)] ≤ κ has the solution π ∝ exp((R − μ·c)/λ), μ the Lagrange multiplier. So μ
+enters twice, in each place by what is known there. In the logits stands τ·(what the transition saves), with τ adapted
+until the α's drawn cost κ on average: wherever θ is, the samples are where they matter. In the reward stands μ itself,
+the slope of R over c, estimated from the samples by regression: α is judged at equal cost, and θ learns which edges to
+spend and not how many.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from natonnx.architecture import Architecture, State, cost, legal_transitions
+from natonnx.policy.base import Policy, draw
+
+__all__ = ["Budget"]
+
+_SAMPLES = 24
+_HALVINGS = 7
+_MOST_TILT = 8.0
+_STEP = 2.0
+_MEMORY = 0.9
+
+
+class Budget:
+    """Costs of one topology's architectures, as fractions of the given model's, and the multiplier.
+
+    Args:
+        reference: β over the network that costs are counted on.
+        target: Most MAdds as a fraction of β's; None for no target.
+
+    Attributes:
+        limit: κ: what α's should cost on average now.
+        tilt: τ, in logits for the largest saving of a single transition.
+    """
+
+    def __init__(self, reference: Architecture, target: float | None) -> None:
+        self._reference = reference
+        self.target = target
+        self.limit = 1.0
+        self.tilt = 0.0
+        self._full = cost(reference).madds or 1
+        self._moments = [0.0, 0.0]  # of costs within groups: variance, covariance with the reward
+        self._savings: dict[tuple[State, ...], Tensor] = {}
+
+    def share(self, architecture: Architecture) -> float:
+        """MAdds of an architecture, as a fraction of the given model's."""
+        return (cost(self._reference.with_states(architecture.states)).madds or 0) / self._full
+
+    def met_by(self, architecture: Architecture) -> bool:
+        """The hard constraint."""
+        return self.target is None or self.share(architecture) <= self.target
+
+    # In the logits
+
+    def logits(self, beta: Architecture) -> Tensor | None:
+        """What the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
+        return self.tilt * self._saved(beta) if self.tilt > 0 else None
+
+    def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
+        """Find the τ at which α's drawn from the policy cost κ on average, by bisection."""
+        if self.target is None or not policy.learns:
+            return
+        low, high = 0.0, _MOST_TILT
+        for _ in range(_HALVINGS):
+            self.tilt = (low + high) / 2
+            with torch.no_grad():
+                drawn = draw(policy, beta, _SAMPLES, generator, tilt=self.logits(beta)).architectures
+            mean = sum(map(self.share, drawn)) / len(drawn) if drawn else 0.0
+            low, high = (self.tilt, high) if mean > self.limit else (low, self.tilt)
+        self.tilt = (low + high) / 2
+
+    def adapt(self, costs: Sequence[float]) -> None:
+        """Move τ by how far a group of α's misses κ, between calibrations."""
+        if self.target is not None and costs:
+            self.tilt += _STEP * (sum(costs) / len(costs) - self.limit)
+            self.tilt = min(_MOST_TILT, max(0.0, self.tilt))
+
+    def _saved(self, beta: Architecture) -> Tensor:
+        """What each legal transition saves by itself, the largest saving being 1 [edges, 3]."""
+        if beta.states not in self._savings:
+            saved = torch.zeros(len(beta.states), len(State))
+            full = self.share(beta)
+            for e, verdict in enumerate(legal_transitions(beta)):
+                for column, state in enumerate(State):
+                    if state in verdict and verdict[state] is None:
+                        alpha = beta.with_states((*beta.states[:e], state, *beta.states[e + 1 :]))
+                        saved[e, column] = full - self.share(alpha)
+            if len(self._savings) > 32:
+                self._savings.clear()
+            self._savings[beta.states] = saved / max(float(saved.max()), 1e-12)
+        return self._savings[beta.states]
+
+    # In the reward
+
+    @property
+    def multiplier(self) -> float:
+        """μ ≥ 0: how much reward all of the model's cost is worth at present."""
+        variance, covariance = self._moments
+        return max(0.0, covariance / variance) if variance > 1e-9 else 0.0
+
+    def objective(self, rewards: Sequence[float], costs: Sequence[float]) -> list[float]:
+        """Rewards of one group less μ·c, the group taken into μ first; the rewards themselves without a target."""
+        if self.target is None or len(rewards) < 2:
+            return list(rewards)
+        reward, spent = torch.tensor(rewards), torch.tensor(costs)
+        reward, spent = reward - reward.mean(), spent - spent.mean()
+        found = float(spent.square().mean()), float((spent * reward).mean())
+        self._moments = [_MEMORY * old + (1 - _MEMORY) * new for old, new in zip(self._moments, found, strict=True)]
+        return [r - self.multiplier * c for r, c in zip(rewards, costs, strict=True)]
+
+    # Checkpoints
+
+    def to_list(self) -> list[float]:
+        """What a checkpoint holds."""
+        return [self.limit, self.tilt, *self._moments]
+
+    def load_list(self, values: Sequence[float]) -> None:
+        """The inverse of `to_list`."""
+        self.limit, self.tilt, *self._moments = values
