@@ -53,10 +53,10 @@ def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | 
     """
     topology = architecture.topology
     state = flow(architecture)
-    fatal = fatal_maps(architecture, state)
-    carrying = np.zeros(len(topology.maps), int)
+    live, needed, fatal = (flags.tolist() for flags in (state.live, state.needed, fatal_maps(architecture, state)))
+    carrying = [0] * len(topology.maps)
     for e, (source, target) in enumerate(topology.ends):
-        carrying[target] += architecture.states[e] is not State.N and state.live[source]
+        carrying[target] += architecture.states[e] is not State.N and live[source]
     verdicts: list[Mapping[State, str | None]] = []
     for e, (edge, (source, target)) in enumerate(zip(topology.edges, topology.ends, strict=True)):
         current = architecture.states[e]
@@ -65,9 +65,9 @@ def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | 
             reason = None
             if wanted is State.S and edge.skip is None:
                 reason = edge.no_skip
-            elif current is State.N and not (state.live[source] and state.needed[source] and state.needed[target]):
+            elif current is State.N and not (live[source] and needed[source] and needed[target]):
                 reason = "it would revive a feature map that null has removed"
-            elif wanted is State.N and state.live[source] and carrying[target] == 1 and fatal[target]:
+            elif wanted is State.N and live[source] and carrying[target] == 1 and fatal[target]:
                 reason = f"nothing else feeds {edge.target!r}, which the model's output depends on"
             verdict[wanted] = reason
         verdicts.append(verdict)

@@ -2,15 +2,17 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, transition_mask, violation
+from natonnx.architecture import Architecture, State, flow, transition_mask
 
-__all__ = ["Draw", "Policy", "draw", "greedy", "log_probabilities"]
+__all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores"]
 
 _STATES = tuple(State)
 _TRIES = 50
@@ -51,8 +53,8 @@ class Draw(NamedTuple):
 
     Attributes:
         architectures: Jointly legal α's.
-        log_probabilities: log π(α|β) of each, as drawn edge by edge [n].
-        entropy: H(π(·|β)), summed over the edges as in the paper, in nats.
+        log_probabilities: log π(α|β) of each, exact [n].
+        entropy: Of the edges' distributions at β, summed as in the paper, in nats.
     """
 
     architectures: list[Architecture]
@@ -69,16 +71,25 @@ def keep_prior(mask: Tensor, current: Tensor, edits: float) -> Tensor:
     return torch.zeros(mask.shape).scatter_(1, current[:, None], keep[:, None])
 
 
-def log_probabilities(
-    policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None
-) -> Tensor:
-    """Log π of each edge's next state, illegal ones at −inf [edges, 3]; `tilt` is added to the logits."""
-    mask = torch.from_numpy(transition_mask(beta))
+def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Tensor:
+    """Logits of each edge's next state, prior and tilt included, not masked [edges, 3]."""
+    mask = torch.from_numpy(choices(beta))
     current = torch.tensor([_STATES.index(state) for state in beta.states])
-    scores = policy.logits(beta) + policy.prior(mask, current, generator)
-    if tilt is not None:
-        scores = scores + tilt
-    return torch.log_softmax(scores.masked_fill(~mask, -math.inf), dim=1)
+    total = policy.logits(beta) + policy.prior(mask, current, generator)
+    return total if tilt is None else total + tilt
+
+
+def choices(architecture: Architecture) -> NDArray[np.bool_]:
+    """What each edge may become [edges, 3]; an edge that carries nothing stays as it is, since nothing would change."""
+    mask = transition_mask(architecture)
+    idle = [
+        e
+        for e, (state, active) in enumerate(zip(architecture.states, flow(architecture).active, strict=True))
+        if state is not State.N and not active
+    ]
+    for e in idle:
+        mask[e] = [state is architecture.states[e] for state in _STATES]
+    return mask
 
 
 def draw(
@@ -91,44 +102,80 @@ def draw(
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
-    Edges are drawn independently and illegal wholes are rejected, so α follows π conditioned on legality. Its
-    normaliser adds the same −∇log Z to every α of the group, which a leave-one-out baseline cancels, the advantages
-    summing to zero; so the plain log π serves REINFORCE.
+    Edges are drawn one after the other, each from the softmax over what is legal after those before it. So every α is
+    legal as a whole, and log π is exact.
 
     Args:
         policy: The learner.
         beta: What to transform.
-        count: How many α's; fewer come back if `accept` or the joint check refuses nearly all.
+        count: How many α's; fewer come back if `accept` refuses nearly all.
         generator: Source of randomness.
         accept: A further condition on α.
         tilt: Added to the logits [edges, 3].
     """
+    walk = _Walk(beta)
     found: list[Architecture] = []
-    scores: list[Tensor] = []
-    log_pi = log_probabilities(policy, beta, generator, tilt)
-    redraw = not policy.learns
-    for _ in range(_TRIES * count):
+    log_pi: list[Tensor] = []
+    total = scores(policy, beta, generator, tilt)
+    entropy = _entropy(total, torch.from_numpy(walk.first))
+    for attempt in range(count if accept is None else _TRIES * count):
         if len(found) == count:
             break
-        if redraw:
-            log_pi = log_probabilities(policy, beta, generator, tilt)
-        columns = torch.multinomial(log_pi.detach().exp(), 1, generator=generator)[:, 0]
-        alpha = beta.with_states(tuple(_STATES[i] for i in columns.tolist()))
-        if violation(alpha, beta) is None and (accept is None or accept(alpha)):
+        if attempt and not policy.learns:
+            total = scores(policy, beta, generator, tilt)
+        alpha, columns, masks = walk.sample(total, torch.rand(len(beta.states), generator=generator).tolist())
+        if accept is None or accept(alpha):
             found.append(alpha)
-            scores.append(log_pi.gather(1, columns[:, None]).sum())
-    return Draw(found, torch.stack(scores) if scores else torch.zeros(0), _entropy(log_pi))
+            masked = total.masked_fill(~torch.from_numpy(masks), -math.inf)
+            log_pi.append(torch.log_softmax(masked, 1).gather(1, torch.tensor(columns)[:, None]).sum())
+    return Draw(found, torch.stack(log_pi) if log_pi else torch.zeros(0), entropy)
 
 
-def greedy(
-    policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None
-) -> Architecture | None:
-    """The most probable α edge by edge; None where it is jointly illegal."""
+def greedy(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Architecture:
+    """The α in which each edge takes its most probable legal state, one after the other."""
     with torch.no_grad():
-        columns = log_probabilities(policy, beta, generator, tilt).argmax(1).tolist()
-    alpha = beta.with_states(tuple(_STATES[i] for i in columns))
-    return alpha if violation(alpha, beta) is None else None
+        return _Walk(beta).sample(scores(policy, beta, generator, tilt), None)[0]
 
 
-def _entropy(log_pi: Tensor) -> Tensor:
+class _Walk:
+    """Goes through the edges of one β and decides each in turn."""
+
+    def __init__(self, beta: Architecture) -> None:
+        self.beta = beta
+        self.first = choices(beta)
+
+    def sample(
+        self, total: Tensor, uniform: Sequence[float] | None
+    ) -> tuple[Architecture, list[int], NDArray[np.bool_]]:
+        """One α, the column that each edge took, and what it could choose from [edges, 3].
+
+        Args:
+            total: Logits [edges, 3].
+            uniform: A number in [0, 1) an edge; the most probable state is taken where None.
+        """
+        weights = torch.exp(total.detach() - total.detach().max(1, keepdim=True).values).tolist()
+        alpha, mask = self.beta, self.first
+        used, columns = mask.copy(), [_STATES.index(state) for state in self.beta.states]
+        for e, keep in enumerate(columns):
+            used[e] = mask[e]
+            legal = [weight if free else 0.0 for weight, free in zip(weights[e], mask[e], strict=True)]
+            chosen = legal.index(max(legal)) if uniform is None else _pick(legal, uniform[e], keep)
+            if chosen != keep:
+                columns[e] = chosen
+                alpha = alpha.with_states((*alpha.states[:e], _STATES[chosen], *alpha.states[e + 1 :]))
+                mask = choices(alpha)
+        return alpha, columns, used
+
+
+def _pick(weights: Sequence[float], uniform: float, fallback: int) -> int:
+    left = uniform * sum(weights)
+    for column, weight in enumerate(weights):
+        left -= weight
+        if left < 0 < weight:
+            return column
+    return fallback
+
+
+def _entropy(total: Tensor, mask: Tensor) -> Tensor:
+    log_pi = torch.log_softmax(total.masked_fill(~mask, -math.inf), 1)
     return -(log_pi.exp() * log_pi.clamp(min=-1e9)).sum()

@@ -199,7 +199,7 @@ class _Search:
                 budget.adapt(costs)
                 self._remember(drawn.architectures, rewards)
                 seen += [(r, c, float(drawn.entropy.detach())) for r, c in zip(rewards, costs, strict=True)]
-        reward, madds, entropy = (_mean(values) for values in zip(*seen, strict=True)) if seen else (math.nan,) * 3
+        reward, madds, entropy = (_mean([row[i] for row in seen]) for i in range(3))
         return {
             "reward": reward,
             "madds": madds,
@@ -293,4 +293,4 @@ def _make_teacher(problem: Problem) -> Teacher:
 
 
 def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+    return sum(values) / len(values) if values else math.nan

@@ -17,8 +17,8 @@ from natonnx.policy.base import Policy, draw
 
 __all__ = ["Budget"]
 
-_SAMPLES = 24
-_HALVINGS = 7
+_SAMPLES = 16
+_HALVINGS = 6
 _MOST_TILT = 8.0
 _STEP = 2.0
 _MEMORY = 0.9
@@ -57,13 +57,13 @@ class Budget:
 
     def logits(self, beta: Architecture) -> Tensor | None:
         """What the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
-        return self.tilt * self._saved(beta) if self.tilt > 0 else None
+        return self.tilt * self._saved(beta) if self.tilt else None
 
     def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
         """Find the τ at which α's drawn from the policy cost κ on average, by bisection."""
         if self.target is None or not policy.learns:
             return
-        low, high = 0.0, _MOST_TILT
+        low, high = self._least_tilt(), _MOST_TILT
         for _ in range(_HALVINGS):
             self.tilt = (low + high) / 2
             with torch.no_grad():
@@ -76,7 +76,11 @@ class Budget:
         """Move τ by how far a group of α's misses κ, between calibrations."""
         if self.target is not None and costs:
             self.tilt += _STEP * (sum(costs) / len(costs) - self.limit)
-            self.tilt = min(_MOST_TILT, max(0.0, self.tilt))
+            self.tilt = min(_MOST_TILT, max(self._least_tilt(), self.tilt))
+
+    def _least_tilt(self) -> float:
+        """While cost buys reward, τ holds α's up to κ too; where it does not, cheaper ones are welcome."""
+        return -_MOST_TILT if self.multiplier > 0 else 0.0
 
     def _saved(self, beta: Architecture) -> Tensor:
         """What each legal transition saves by itself, the largest saving being 1 [edges, 3]."""

@@ -73,7 +73,7 @@ def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
     with torch.no_grad():
         fresh = draw(state.policy, beta, _FRESH, state.generator, meets_target, tilt).architectures
     likely = greedy(state.policy, beta, state.generator, tilt)
-    if likely is not None and meets_target(likely):
+    if meets_target(likely):
         fresh.insert(0, likely)
     for position in range(max(len(visited), len(fresh))):
         yield from visited[position : position + 1]

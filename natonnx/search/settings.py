@@ -39,8 +39,8 @@ class Settings:
     """
 
     learner: str = "gcn"
-    epochs: int = 10
-    finetune_epochs: int = 8
+    epochs: int = 8
+    finetune_epochs: int = 6
     target_madds: float | None = None
     max_drop: float = 0.0
     seed: int = 0
