@@ -125,7 +125,7 @@ class _Search:
         )
         self.teacher = _make_teacher(problem)
         self.neighbours = RandomPolicy(most=_NEIGHBOUR_EDITS)
-        self.epoch_seconds = 1.0
+        self.epoch_seconds: float | None = None
 
     # Algorithm 1
 
@@ -140,8 +140,8 @@ class _Search:
             if epoch and self._used() > _SEARCH_SHARE:
                 break
             if self.settings.target_madds is not None:
-                done = min(1.0, self._done() / _RAMP)
-                self.state.budget.limit = 1 - (1 - _AIM * self.settings.target_madds) * done
+                ramp = min(1.0, self._done() / _RAMP)
+                self.state.budget.limit = 1 - (1 - _AIM * self.settings.target_madds) * ramp
             begun = time.monotonic()
             loss = self._train_weights()
             self.epoch_seconds = time.monotonic() - begun
@@ -221,8 +221,9 @@ class _Search:
         return self.settings.entropy * (1 - self._done())
 
     def _done(self) -> float:
-        """Fraction of the search that lies behind."""
-        return len(self.state.history) / max(1, self.settings.epochs - 1)
+        """Fraction of the search that lies behind, by epochs or by the time budget, whichever is further."""
+        by_epochs = len(self.state.history) / max(1, self.settings.epochs - 1)
+        return min(1.0, max(by_epochs, self._used() / _SEARCH_SHARE))
 
     def _neighbour(self) -> Architecture:
         found = draw(self.neighbours, self.beta, 1, self.state.generator).architectures
@@ -272,7 +273,7 @@ class _Search:
     def _affordable_epochs(self, runs: int) -> int:
         """Epochs of fine-tuning a run, the same for all, that the time budget leaves room for; one at least."""
         wanted, budget = self.settings.finetune_epochs, self.settings.time_budget
-        if budget is None or wanted == 0:
+        if budget is None or wanted == 0 or self.epoch_seconds is None:
             return wanted
         left = budget * (1 - self._used())
         return max(1, min(wanted, int(left / (runs * self.epoch_seconds))))
