@@ -1,9 +1,10 @@
 """Algorithm 1 of the paper for a given model, and what follows it: selection and fine-tuning."""
 
-from natonnx.search.algorithm import Candidate, Outcome, search
 from natonnx.search.decide import Constraint, Decision, decide
+from natonnx.search.outcome import Candidate, Outcome
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, SilentProgress
+from natonnx.search.run import search
 from natonnx.search.score import Score, TensorSplit
 from natonnx.search.settings import REWARDS, Settings
 

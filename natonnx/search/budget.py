@@ -15,8 +15,10 @@ from torch import Tensor
 from natonnx.architecture import Architecture, State, cost, legal_transitions
 from natonnx.policy.base import Policy, draw
 
-__all__ = ["Budget"]
+__all__ = ["EXPLORED", "Budget"]
 
+EXPLORED = 0.8
+_AIM = 0.97  # so that most α's meet the target
 _SAMPLES = 16
 _HALVINGS = 6
 _MOST_TILT = 8.0
@@ -29,7 +31,8 @@ class Budget:
 
     Args:
         reference: β over the network that costs are counted on.
-        target: Most MAdds as a fraction of β's; None for no target.
+        target: Most MAdds as a fraction of β's; None for no target. Then there is no constraint, but α's are still
+            looked for down to `EXPLORED` of β's cost, where equally good and cheaper ones are.
 
     Attributes:
         limit: κ: what α's should cost on average now.
@@ -53,6 +56,11 @@ class Budget:
         """The hard constraint."""
         return self.target is None or self.share(architecture) <= self.target
 
+    def approach(self, done: float) -> None:
+        """Move κ from β's own cost (done = 0) to a little below the target (done = 1)."""
+        aim = EXPLORED if self.target is None else _AIM * self.target
+        self.limit = 1 - (1 - aim) * done
+
     # In the logits
 
     def logits(self, beta: Architecture) -> Tensor | None:
@@ -61,7 +69,7 @@ class Budget:
 
     def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
         """Find the τ at which α's drawn from the policy cost κ on average, by bisection."""
-        if self.target is None or not policy.learns:
+        if not policy.learns:
             return
         low, high = self._least_tilt(), _MOST_TILT
         for _ in range(_HALVINGS):
@@ -74,7 +82,7 @@ class Budget:
 
     def adapt(self, costs: Sequence[float]) -> None:
         """Move τ by how far a group of α's misses κ, between calibrations."""
-        if self.target is not None and costs:
+        if costs:
             self.tilt += _STEP * (sum(costs) / len(costs) - self.limit)
             self.tilt = min(_MOST_TILT, max(self._least_tilt(), self.tilt))
 
@@ -106,9 +114,7 @@ class Budget:
         return max(0.0, covariance / variance) if variance > 1e-9 else 0.0
 
     def objective(self, rewards: Sequence[float], costs: Sequence[float]) -> list[float]:
-        """Rewards of one group less μ·c, the group taken into μ first; the rewards themselves without a target."""
-        if self.target is None or len(rewards) < 2:
-            return list(rewards)
+        """Rewards of one group less μ·c; the group is taken into μ first."""
         reward, spent = torch.tensor(rewards), torch.tensor(costs)
         reward, spent = reward - reward.mean(), spent - spent.mean()
         found = float(spent.square().mean()), float((spent * reward).mean())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture, cost
-from natonnx.search.algorithm import Candidate, Outcome
+from natonnx.search.outcome import Candidate, Outcome
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 
@@ -39,6 +39,8 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
     An α must cost no more than the target (than β where there is none) and lose at most `max_drop` accuracy points to
     the given β on the validation split. Without a cost target it must also be no less accurate than β after the same
     fine-tuning, else the gain would be fine-tuning's and not the architecture's; at equal cost it must be more so.
+    Of those that qualify, accuracies within one standard error of the best are a tie, which the cheapest wins (the
+    one-standard-error rule of Breiman et al., 1984).
 
     Args:
         given: Validation score of β as it is in the file.
@@ -49,14 +51,17 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
     judged = [(candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
     if good:
-        return Decision(*min(good, key=lambda pair: _rank(pair[0], reference)))
+        best = max((candidate.validation for candidate, _ in good), key=lambda score: score.accuracy)
+        least = best.accuracy - best.standard_error
+        tied = [pair for pair in good if pair[0].validation.accuracy >= least]
+        return Decision(*min(tied, key=lambda pair: _rank(pair[0], reference)))
     closest = min(judged, key=lambda pair: sum(not limit.met for limit in pair[1]), default=None)
     return Decision(None, closest[1] if closest else ())
 
 
-def _rank(candidate: Candidate, reference: Architecture) -> tuple[float, int, float]:
-    madds = cost(reference.with_states(candidate.architecture.states)).madds or 0
-    return -candidate.validation.accuracy, madds, -candidate.validation.likelihood
+def _rank(candidate: Candidate, reference: Architecture) -> tuple[int, int, float, float]:
+    params, madds = cost(reference.with_states(candidate.architecture.states))
+    return madds or 0, params, -candidate.validation.accuracy, -candidate.validation.likelihood
 
 
 def _judge(

@@ -16,10 +16,16 @@ _EVALUATION_BATCH = 250
 
 
 class Score(NamedTuple):
-    """Accuracy as a fraction, and mean log-likelihood of the labels in nats."""
+    """Accuracy as a fraction, mean log-likelihood of the labels in nats, and the number of samples."""
 
     accuracy: float
     likelihood: float
+    samples: int = 0
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, binomial; 0 where the number of samples is not known."""
+        return (self.accuracy * (1 - self.accuracy) / self.samples) ** 0.5 if self.samples else 0.0
 
 
 class TensorSplit(NamedTuple):
@@ -58,6 +64,7 @@ def evaluate(supernet: Supernet, architecture: Architecture, split: TensorSplit)
     return Score(
         sum(score.accuracy * size for score, size in parts) / count,
         sum(score.likelihood * size for score, size in parts) / count,
+        count,
     )
 
 

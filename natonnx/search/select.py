@@ -1,6 +1,6 @@
 """Choose the α's that are worth fine-tuning, by validation, statistics re-estimated for each."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import torch
 
@@ -35,8 +35,8 @@ def choose_finalists(
     Half of the α's that are scored are those that did best in the search, half are drawn from the final policy.
 
     Returns:
-        States of at most `settings.finalists` α's, best first, and whether each should start from the supernet's
-        weights rather than the file's. None of them computes the same as β or as another.
+        States of the finalists, then of as many reserves, and whether each should start from the supernet's weights
+        rather than the file's. None of them computes the same as β or as another.
     """
     beta = problem.network.architecture
     pool = _distinct(_pool(state, beta), beta, settings.evaluated)
@@ -60,7 +60,12 @@ def choose_finalists(
         best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
         progress.advance()
     best.sort(reverse=True)
-    return {text: from_supernet for _, text, from_supernet in best[: settings.finalists]}
+    shares = {text: state.budget.share(from_key(beta, text)) for text in by_supernet}
+    ranked = [text for _, text, _ in best]
+    if settings.target_madds is None:  # under a target all are about as cheap
+        ranked = _spread(ranked, shares, settings.finalists)
+    starts = {text: from_supernet for _, text, from_supernet in best}
+    return {text: starts[text] for text in ranked[: 2 * settings.finalists]}
 
 
 def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
@@ -79,6 +84,20 @@ def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
         yield from visited[position : position + 1]
         yield from fresh[position : position + 1]
     yield from draw(RandomPolicy(), beta, _FRESH, state.generator, meets_target).architectures
+
+
+def _spread(ranked: list[str], shares: Mapping[str, float], finalists: int) -> list[str]:
+    """Order α's so that the finalists, the first of them, spread over the costs that were explored.
+
+    The first is the best of all, the last the best of the cheaper half, those between the best of what lies between.
+    The others follow in their own order.
+    """
+    costs = sorted((shares[text] for text in ranked), reverse=True)
+    chosen: list[str] = []
+    for position in range(min(finalists, len(ranked))):
+        most = costs[position * (len(costs) - 1) // (2 * max(1, finalists - 1))]
+        chosen += [text for text in ranked if text not in chosen and shares[text] <= most][:1]
+    return chosen + [text for text in ranked if text not in chosen]
 
 
 def _distinct(pool: Iterable[Architecture], beta: Architecture, most: int) -> list[Architecture]:

@@ -1,0 +1,125 @@
+"""A whole search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from natonnx.policy import make_policy
+from natonnx.search.algorithm import Algorithm1
+from natonnx.search.budget import Budget
+from natonnx.search.clock import Clock
+from natonnx.search.decide import decide
+from natonnx.search.finetune import finetune
+from natonnx.search.outcome import Candidate, Outcome
+from natonnx.search.problem import Problem
+from natonnx.search.progress import Progress, SilentProgress
+from natonnx.search.reinforce import Reinforce
+from natonnx.search.score import evaluate
+from natonnx.search.select import choose_finalists
+from natonnx.search.settings import Settings
+from natonnx.search.state import SearchState, from_key, key
+from natonnx.search.train import Teacher, make_optimizer
+from natonnx.supernet import Supernet
+
+__all__ = ["search"]
+
+Save = Callable[[Mapping[str, Any]], None]
+
+
+def search(
+    problem: Problem,
+    settings: Settings,
+    *,
+    progress: Progress | None = None,
+    resume: Mapping[str, Any] | None = None,
+    save: Save | None = None,
+) -> Outcome:
+    """Search a better architecture.
+
+    Args:
+        problem: Model and data.
+        settings: Settings.
+        progress: Told of every step.
+        resume: State of an interrupted search of the same problem and settings.
+        save: Called with the state after every epoch and every fine-tuning.
+    """
+    progress, save = progress or SilentProgress(), save or (lambda _state: None)
+    clock = Clock(settings.time_budget)
+    given = Supernet(problem.network).to(problem.device).eval()
+    state = _start(problem, settings)
+    if resume is not None:
+        state.load_dict(resume)
+
+    if state.finalists is None:
+        Algorithm1(problem, settings, state, _teacher(given), clock).run(progress, save)
+        state.finalists = choose_finalists(state, problem, settings, progress)
+        state.finetune_epochs = clock.affordable_epochs(settings.finetune_epochs, settings.finalists + 1)
+        save(state.to_dict())
+    return _finetune_finalists(problem, settings, state, given, clock, progress, save)
+
+
+def _start(problem: Problem, settings: Settings) -> SearchState:
+    supernet = Supernet(problem.network).to(problem.device)
+    policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
+    return SearchState(
+        supernet=supernet,
+        optimizer=make_optimizer(supernet, settings.learning_rate),
+        policy=policy,
+        reinforce=Reinforce(policy, settings.policy_learning_rate) if policy.learns else None,
+        budget=Budget(problem.reference, settings.target_madds),
+        generator=torch.Generator().manual_seed(settings.seed),
+    )
+
+
+def _finetune_finalists(
+    problem: Problem,
+    settings: Settings,
+    state: SearchState,
+    given: Supernet,
+    clock: Clock,
+    progress: Progress,
+    save: Save,
+) -> Outcome:
+    """Fine-tune β and the finalists, then, as long as none is good enough, the reserves one by one."""
+    beta = problem.network.architecture
+    before = evaluate(given, beta, problem.validation)
+    queue = {key(beta): False, **(state.finalists or {})}
+    progress.start("fine-tune", min(len(queue), settings.finalists + 1))
+    for position, (text, from_supernet) in enumerate(queue.items()):
+        if position > settings.finalists:
+            outcome = _outcome(problem, state)
+            if decide(before, outcome, settings, problem.reference).winner is not None or clock.exhausted():
+                break
+        if text not in state.finetuned:
+            state.finetuned[text] = finetune(
+                problem,
+                from_key(beta, text),
+                settings,
+                epochs=state.finetune_epochs,
+                start=state.supernet.state_dict() if from_supernet else None,
+                teacher=_teacher(given),
+            )
+            save(state.to_dict())
+        progress.advance(f"validation {100 * state.finetuned[text].validation.accuracy:.1f} %")
+    return _outcome(problem, state)
+
+
+def _outcome(problem: Problem, state: SearchState) -> Outcome:
+    beta, *alphas = (
+        Candidate(from_key(problem.network.architecture, text), done.weights, done.validation)
+        for text, done in state.finetuned.items()
+    )
+    alphas.sort(key=lambda candidate: candidate.validation, reverse=True)
+    return Outcome(beta, tuple(alphas), tuple(state.history))
+
+
+def _teacher(model: Supernet) -> Teacher:
+    def teach(inputs: Tensor) -> Tensor:
+        model.eval()
+        with torch.no_grad():
+            outputs: Tensor = model(inputs)
+        return outputs
+
+    return teach
