@@ -12,7 +12,7 @@ from natonnx.errors import NatonnxError
 
 __all__ = ["cli", "main"]
 
-_INTERRUPTED = 130
+_INTERNAL, _INTERRUPTED = 3, 130
 
 EPILOG = """
 Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands; 2 bad usage or bad
@@ -45,8 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(str(error))
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted; run the same command with --resume to go on from the last finished step")
+        _fail("interrupted")
         sys.exit(_INTERRUPTED)
+    except Exception as error:  # a defect of natonnx, and the only failure that shows where it happened
+        import traceback
+
+        traceback.print_exc()
+        _fail(f"internal error, please report it: {type(error).__name__}: {error}")
+        sys.exit(_INTERNAL)
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -1,5 +1,7 @@
 """`natonnx optimize`."""
 
+import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,12 @@ from natonnx.cli.options import (
 __all__ = ["optimize_command"]
 
 _UNCHANGED = 1
+
+
+class _Interrupted(click.ClickException):
+    """The user pressed ^C; what was finished is saved."""
+
+    exit_code = 130
 
 
 def _numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -57,7 +65,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.")
 @click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
 @click.option("--time-budget", type=float, metavar="SECONDS", help="Search no longer than about this.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Makes a run repeatable.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Makes a run repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
@@ -103,21 +111,26 @@ def optimize_command(
 
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
-    with ConsoleProgress(stderr) as progress:
-        result = optimize(
-            model,
-            output,
-            dataset=dataset,
-            preprocessing={"mean": mean, "std": std, "scale": scale, "layout": layout, "augment": augment},
-            settings=settings,
-            batchnorm=batchnorm,
-            device=device,
-            threads=threads,
-            input_shapes=input_shapes,
-            force=force,
-            resume=resume,
-            progress=progress,
-        )
+    try:
+        with ConsoleProgress(stderr) as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+            result = optimize(
+                model,
+                output,
+                dataset=dataset,
+                preprocessing={"mean": mean, "std": std, "scale": scale, "layout": layout, "augment": augment},
+                settings=settings,
+                batchnorm=batchnorm,
+                device=device,
+                threads=threads,
+                input_shapes=input_shapes,
+                force=force,
+                resume=resume,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        raise _Interrupted(
+            "interrupted; run the same command with --resume to go on from the last finished step"
+        ) from None
     if as_json:
         print_json(result.payload)
     else:

@@ -33,7 +33,7 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
         )
     console.print(table)
     for node in payload["opaque"]:
-        console.print(f"fixed: {escape(node['node'])} ({node['op_type']}): {escape(node['reason'])}")
+        console.print(f"fixed: {escape(node['node'])} ({escape(node['op_type'])}): {escape(node['reason'])}")
     legal = sum(len(edge["legal"]) for edge in edges)
     states = ", ".join(f"{sum(edge['state'] == s for edge in edges)} {s}" for s in "OSN")
     console.print(

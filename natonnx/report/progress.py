@@ -44,7 +44,8 @@ class ConsoleProgress:
     def advance(self, note: str = "") -> None:
         """A step is done."""
         self._done += 1
-        self._bars.advance(self._task)
+        self._total = max(self._total, self._done)  # a stage may need more steps than it foresaw
+        self._bars.update(self._task, total=self._total, advance=1)
         if note:
             self._bars.update(self._task, note=note)
         if not self._console.is_terminal and (note or self._done == self._total):

@@ -95,7 +95,7 @@ def _spread(ranked: list[str], shares: Mapping[str, float], finalists: int) -> l
     costs = sorted((shares[text] for text in ranked), reverse=True)
     chosen: list[str] = []
     for position in range(min(finalists, len(ranked))):
-        most = costs[position * (len(costs) - 1) // (2 * max(1, finalists - 1))]
+        most = costs[position * len(costs) // (2 * max(1, finalists - 1))]
         chosen += [text for text in ranked if text not in chosen and shares[text] <= most][:1]
     return chosen + [text for text in ranked if text not in chosen]
 

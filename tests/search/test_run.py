@@ -1,0 +1,190 @@
+"""Whole searches on the tiny network."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from natonnx.architecture import violation
+from natonnx.errors import InputError
+from natonnx.search import Outcome, Problem, Settings, decide, search
+from natonnx.search.budget import Budget
+from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
+from natonnx.search.clock import Clock
+from natonnx.search.select import _spread
+from natonnx.search.state import from_key, key, signature
+
+FAST = Settings(epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2)
+
+
+def with_(**fields: Any) -> Settings:
+    return Settings(**{**FAST.__dict__, **fields})
+
+
+class Recorder:
+    """Counts what a search reports."""
+
+    def __init__(self) -> None:
+        self.stages: dict[str, list[int]] = {}
+
+    def start(self, stage: str, total: int) -> None:
+        self.stages[stage] = [total, 0]
+        self.last = stage
+
+    def advance(self, note: str = "") -> None:
+        assert isinstance(note, str)
+        self.stages[self.last][1] += 1
+
+
+@pytest.fixture(scope="module")
+def outcome(problem: Problem) -> Outcome:
+    return search(problem, with_(target_madds=0.8))
+
+
+def test_every_candidate_is_legal_meets_the_target_and_is_its_own(problem: Problem, outcome: Outcome) -> None:
+    beta = problem.network.architecture
+    budget = Budget(problem.reference, 0.8)
+    assert outcome.candidates
+    for candidate in outcome.candidates:
+        assert violation(candidate.architecture, beta) is None
+        assert budget.share(candidate.architecture) <= 0.8
+    signatures = [signature(candidate.architecture) for candidate in outcome.candidates]
+    assert len({*signatures, signature(beta)}) == len(signatures) + 1
+
+
+def test_beta_is_fine_tuned_too_and_unedited(problem: Problem, outcome: Outcome) -> None:
+    assert outcome.beta.architecture == problem.network.architecture
+    assert outcome.beta.weights.keys() == outcome.candidates[0].weights.keys()
+
+
+def test_history_has_a_row_an_epoch(outcome: Outcome) -> None:
+    assert [row["epoch"] for row in outcome.history] == [1, 2]
+    assert {"reward", "entropy", "loss", "madds", "limit", "tilt", "multiplier"} <= outcome.history[0].keys()
+
+
+def test_candidates_come_best_first(outcome: Outcome) -> None:
+    scores = [candidate.validation for candidate in outcome.candidates]
+    assert scores == sorted(scores, reverse=True)
+
+
+@pytest.mark.parametrize("learner", ["gcn", "random"])
+def test_the_seed_repeats_a_search(problem: Problem, learner: str) -> None:
+    first, again = (search(problem, with_(learner=learner, seed=5)) for _ in range(2))
+    assert first.history == again.history
+    for one, other in zip(first.candidates, again.candidates, strict=True):
+        assert one.architecture == other.architecture
+        assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+
+
+class InterruptError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 4])
+def test_an_interrupted_search_resumes_to_the_same_result(problem: Problem, tmp_path: Path, stop: int) -> None:
+    settings = with_(target_madds=0.8, seed=1)
+    path = tmp_path / "state"
+    saves = 0
+
+    def save_and_stop(state: Mapping[str, Any]) -> None:
+        nonlocal saves
+        saves += 1
+        save_checkpoint(path, "same", state)
+        if saves == stop:
+            raise InterruptError
+
+    with pytest.raises(InterruptError):
+        search(problem, settings, save=save_and_stop)
+    resumed = search(problem, settings, resume=load_checkpoint(path, "same"))
+    whole = search(problem, settings)
+    assert resumed.history == whole.history
+    assert [c.architecture for c in resumed.candidates] == [c.architecture for c in whole.candidates]
+    for one, other in zip(resumed.candidates, whole.candidates, strict=True):
+        assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+
+
+def test_progress_is_told_of_every_step(problem: Problem) -> None:
+    recorder = Recorder()
+    search(problem, with_(epochs=1), progress=recorder)
+    assert list(recorder.stages) == ["search", "select", "fine-tune"]
+    for stage, (total, done) in recorder.stages.items():
+        assert done >= total > 0, stage
+
+
+def test_a_time_budget_cuts_epochs_but_not_the_result(problem: Problem) -> None:
+    found = search(problem, with_(epochs=50, finetune_epochs=30, time_budget=0.5))
+    assert len(found.history) < 50
+    assert found.beta.validation.accuracy > 0
+
+
+def test_an_impossible_target_ends_without_a_winner(problem: Problem) -> None:
+    settings = with_(epochs=1, target_madds=1e-5)  # less than the dense layer alone
+    found = search(problem, settings)
+    assert found.candidates == ()
+    assert decide(found.beta.validation, found, settings, problem.reference).winner is None
+
+
+def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    save_checkpoint(path, "one", {"epoch": 1})
+    assert load_checkpoint(path, "one") == {"epoch": 1}
+    with pytest.raises(InputError, match="belongs to another model, data set or settings"):
+        load_checkpoint(path, "other")
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(InputError, match="not a natonnx checkpoint, or damaged"):
+        load_checkpoint(path, "one")
+    with pytest.raises(InputError, match="no such checkpoint"):
+        load_checkpoint(tmp_path / "none", "one")
+
+
+def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
+    alpha = outcome.candidates[0].architecture
+    assert from_key(problem.network.architecture, key(alpha)) == alpha
+
+
+@pytest.mark.parametrize(
+    ("ranked", "shares", "finalists", "expected"),
+    [
+        ("abc", [1.0, 0.9, 0.8], 1, "abc"),
+        ("abcd", [1.0, 1.0, 0.9, 0.8], 2, "acbd"),  # the second is the best of the cheaper half
+        ("abcde", [0.8, 0.8, 0.8, 0.8, 0.8], 3, "abcde"),
+        ("ab", [1.0, 0.8], 3, "ab"),
+    ],
+)
+def test_finalists_spread_over_costs(ranked: str, shares: list[float], finalists: int, expected: str) -> None:
+    assert "".join(_spread(list(ranked), dict(zip(ranked, shares, strict=True)), finalists)) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"learner": "magic"}, "unknown learner 'magic'"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"target_madds": 0.0}, "MAdds target"),
+        ({"target_madds": 1.5}, "MAdds target"),
+        ({"max_drop": -1.0}, "max drop"),
+        ({"time_budget": 0.0}, "time budget"),
+        ({"alphas": 1}, "two α's"),
+    ],
+)
+def test_settings_refuse_nonsense(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(**fields)
+
+
+def test_a_clock_without_a_budget_grants_everything() -> None:
+    clock = Clock(None)
+    assert clock.search_share_used() == 0
+    assert not clock.exhausted()
+    assert clock.affordable_epochs(7, 100) == 7
+
+
+def test_a_clock_with_a_budget_divides_what_is_left() -> None:
+    clock = Clock(1e-6)
+    with clock.training_epoch():
+        pass
+    assert clock.exhausted()
+    assert clock.affordable_epochs(7, 3) == 1
+    assert clock.affordable_epochs(0, 3) == 0
