@@ -51,9 +51,9 @@ def load(path: Path | str, input_shapes: InputShapes | None = None) -> Source:
         InputError: If the file is not a valid ONNX model, or a shape does not fit it.
     """
     path = Path(path)
-    if path.is_fifo() or path.is_char_device():
-        raise InputError(f"{path}: is not a regular file, which is needed since a model is read more than once")
     model = read(path)
+    if not path.is_file():  # a pipe: it gives its bytes once only
+        raise InputError(f"{path}: is not a regular file; save the model to one")
     data = path.read_bytes()
     return Source(path, parse(model, input_shapes=input_shapes), hashlib.sha256(data).hexdigest(), len(data))
 
@@ -129,12 +129,8 @@ def check_output(output: Path, source: Path, *, force: bool) -> None:
     Raises:
         InputError: In each of these cases.
     """
-    try:
-        check_writable(output)
-        taken = output.exists()
-    except OSError as error:
-        raise InputError(f"{output}: cannot be written ({error.strerror})") from None
-    if not taken:
+    check_writable(output)
+    if not output.exists():
         return
     if not output.is_file():
         raise InputError(f"{output}: is a device or pipe, which writing would replace; name a file")

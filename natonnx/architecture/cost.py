@@ -23,8 +23,10 @@ class Cost(NamedTuple):
     madds: int | None
 
     def exceeds(self, other: "Cost") -> bool:
-        """Whether either count is larger than the other's."""
-        return self.params > other.params or (self.madds or 0) > (other.madds or 0)
+        """Whether either count is larger than the other's; one that is unknown there cannot be seen to be."""
+        if self.params > other.params:
+            return True
+        return other.madds is not None and (self.madds is None or self.madds > other.madds)
 
 
 def cost(architecture: Architecture, state: Flow | None = None) -> Cost:

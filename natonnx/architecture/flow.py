@@ -85,7 +85,7 @@ def fatal_maps(architecture: Architecture, state: Flow) -> Flags:
     count = len(topology.maps)
     root = count
     parent = [root] * (count + 1)
-    depth = [0] * (count + 1)
+    depth = [0] * count + [-1]  # the root lies above inputs and opaque maps, else they never meet
     live = state.live.tolist()
     for i, fmap in enumerate(topology.maps):
         if not live[i] or fmap.join in (Join.INPUT, Join.OPAQUE):

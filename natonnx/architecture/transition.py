@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture.cost import cost
-from natonnx.architecture.flow import fatal_maps, flow
+from natonnx.architecture.flow import Flow, fatal_maps, flow
 from natonnx.architecture.graph import Architecture, State
 from natonnx.errors import InputError
 
@@ -45,8 +45,13 @@ class Edit(NamedTuple):
     after: State
 
 
-def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | None], ...]:
+def legal_transitions(architecture: Architecture, origin: Flow | None = None) -> tuple[Mapping[State, str | None], ...]:
     """Judge every single transition of every edge, in time linear in the architecture's size.
+
+    Args:
+        architecture: The architecture.
+        origin: Null propagation of the β that it comes from by transitions, where there is one: a map that was alive
+            there may be fed again, since nothing comes back but what β paid for.
 
     Returns:
         Per edge: each state it may be asked to become, mapped to None where that is legal, else to the reason.
@@ -54,6 +59,7 @@ def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | 
     topology = architecture.topology
     state = flow(architecture)
     live, needed, fatal = (flags.tolist() for flags in (state.live, state.needed, fatal_maps(architecture, state)))
+    revivable = (origin or state).live.tolist()
     carrying = [0] * len(topology.maps)
     for e, (source, target) in enumerate(topology.ends):
         carrying[target] += architecture.states[e] is not State.N and live[source]
@@ -65,7 +71,7 @@ def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | 
             reason = None
             if wanted is State.S and edge.skip is None:
                 reason = edge.no_skip
-            elif current is State.N and not (live[source] and needed[source] and needed[target]):
+            elif current is State.N and not (live[source] and needed[source] and revivable[target] and needed[target]):
                 reason = "it would revive a feature map that null has removed"
             elif wanted is State.N and live[source] and carrying[target] == 1 and fatal[target]:
                 reason = f"nothing else feeds {edge.target!r}, which the model's output depends on"
@@ -74,15 +80,20 @@ def legal_transitions(architecture: Architecture) -> tuple[Mapping[State, str | 
     return tuple(verdicts)
 
 
-def transition_mask(architecture: Architecture) -> NDArray[np.bool_]:
+def transition_mask(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
     """What each edge may become, as the policy's mask.
+
+    Args:
+        architecture: The architecture.
+        origin: See `legal_transitions`.
 
     Returns:
         Boolean array [edges, 3], columns O, S, N; staying as it is is always allowed.
     """
     columns = list(State)
     mask = np.zeros((len(architecture.states), len(columns)), bool)
-    for row, (current, verdict) in enumerate(zip(architecture.states, legal_transitions(architecture), strict=True)):
+    verdicts = legal_transitions(architecture, origin)
+    for row, (current, verdict) in enumerate(zip(architecture.states, verdicts, strict=True)):
         mask[row, columns.index(current)] = True
         for wanted, reason in verdict.items():
             mask[row, columns.index(wanted)] = reason is None

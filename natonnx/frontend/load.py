@@ -18,7 +18,7 @@ def read(path: Path) -> onnx.ModelProto:
         InputError: If the file is missing, is not ONNX, is truncated, or is not a valid model.
     """
     try:
-        model = onnx.load(path)
+        model = onnx.load(path, "protobuf")  # whatever the name ends in
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
     except OSError as error:

@@ -155,6 +155,11 @@ class _Parser:
         return skip_run(self.view, i) if source in self.owner and self.view.is_float(source) else ()
 
     def _is_operation(self, i: int) -> bool:
+        source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
+        return self._fits_an_edge(i) and (source in self.owner or source in self.prefix)
+
+    def _fits_an_edge(self, i: int) -> bool:
+        """Whether an O edge could carry a compute operator, wherever it starts."""
         view, node = self.view, self.view.nodes[i]
         return (
             node.op_type in vocabulary.COMPUTE
@@ -163,7 +168,6 @@ class _Parser:
             and not any(name in view.readers or name in view.outputs for name in node.output[1:])
             and view.is_float(node.output[0])
             and not (node.op_type == "Gemm" and view.attribute(i, "transA", 0))
-            and (node.input[0] in self.owner or node.input[0] in self.prefix)
         )
 
     def _is_elementwise(self, i: int, kinds: frozenset[str]) -> bool:
@@ -190,10 +194,9 @@ class _Parser:
             if tensor in view.outputs:
                 return False
             for reader in view.readers.get(tensor, []):
-                node = view.nodes[reader]
                 if self._is_elementwise(reader, kinds):
-                    stack.append(node.output[0])
-                elif node.op_type not in vocabulary.COMPUTE or view.variable_inputs(reader) != [tensor]:
+                    stack.append(view.nodes[reader].output[0])
+                elif not self._fits_an_edge(reader):
                     return False
         return True
 

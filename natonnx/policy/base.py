@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, flow, transition_mask
+from natonnx.architecture import Architecture, Flow, State, flow, transition_mask
 
 __all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores"]
 
@@ -79,9 +79,9 @@ def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt:
     return total if tilt is None else total + tilt
 
 
-def choices(architecture: Architecture) -> NDArray[np.bool_]:
+def choices(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
     """What each edge may become [edges, 3]; an edge that carries nothing stays as it is, since nothing would change."""
-    mask = transition_mask(architecture)
+    mask = transition_mask(architecture, origin)
     idle = [
         e
         for e, (state, active) in enumerate(zip(architecture.states, flow(architecture).active, strict=True))
@@ -142,7 +142,8 @@ class _Walk:
 
     def __init__(self, beta: Architecture) -> None:
         self.beta = beta
-        self.first = choices(beta)
+        self.origin = flow(beta)
+        self.first = choices(beta, self.origin)
 
     def sample(
         self, total: Tensor, uniform: Sequence[float] | None
@@ -163,7 +164,7 @@ class _Walk:
             if chosen != keep:
                 columns[e] = chosen
                 alpha = alpha.with_states((*alpha.states[:e], _STATES[chosen], *alpha.states[e + 1 :]))
-                mask = choices(alpha)
+                mask = choices(alpha, self.origin)
         return alpha, columns, used
 
 

@@ -98,7 +98,7 @@ def _kind(operation: Operation | None, source: FeatureMap) -> str:
     if operation is None:
         return "none"
     if operation.kind == "Conv":
-        if operation.groups > 1 and operation.groups == source.shape[1]:
+        if operation.groups > 1 and source.shape[1:2] == (operation.groups,):
             return "depthwise"
         return "pointwise" if math.prod(operation.kernel) == 1 else "Conv"
     if operation.kind in {"Gemm", "MatMul"}:

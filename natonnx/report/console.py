@@ -1,5 +1,6 @@
 """Tables for people."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -64,7 +65,8 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
     for limit in payload["constraints"]:
         mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
-        console.print(f"  {limit['name']}: {limit['value']:g}, limit {limit['limit']:g}: {mark}")
+        value = f"{limit['value']:g}" if math.isfinite(limit["value"]) else "no architecture found"
+        console.print(f"  {limit['name']}: {value}, limit {limit['limit']:g}: {mark}")
     beta = payload["finetuned_input"]["accuracy"]
     console.print(f"  the input itself, fine-tuned by the same budget: test {_percent(beta['test'])} %")
     if after:

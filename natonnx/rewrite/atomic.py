@@ -15,12 +15,12 @@ def check_writable(path: Path) -> None:
     Raises:
         InputError: If the folder does not exist or cannot be written, or the path is a folder.
     """
-    if path.is_dir():
-        raise InputError(f"{path}: cannot be written, it is a folder; name a file")
     folder = path.parent
-    if not folder.is_dir():
-        raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
     try:
+        if path.is_dir():
+            raise InputError(f"{path}: cannot be written, it is a folder; name a file")
+        if not folder.is_dir():
+            raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None

@@ -89,7 +89,7 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> None:
         else:
             kept = graph.node.add()
             kept.CopyFrom(source[position])
-            kept.output[:] = node.output if len(node.output) == len(kept.output) else kept.output
+            kept.output[:1] = node.output[:1]  # the one that another tensor's name may have been given to
     used = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
     dropped = used_before - used
     _keep(graph.initializer, [tensor.name not in dropped for tensor in graph.initializer])
@@ -97,6 +97,7 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> None:
     # An input that only lends a default to a weight goes with the weight; a true input stays in any case.
     _keep(graph.input, [info.name not in dropped & defaults for info in graph.input])
     present = used | {name for node in graph.node for name in node.output} | {info.name for info in graph.input}
+    present |= {tensor.name for tensor in graph.initializer}
     _keep(graph.value_info, [info.name in present for info in graph.value_info])
     _keep(graph.quantization_annotation, [note.tensor_name in present for note in graph.quantization_annotation])
 
@@ -118,12 +119,22 @@ def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) 
             for attribute in node.attribute:
                 if attribute.name == "value":
                     _replace_tensor(attribute.t, remaining.pop(node.output[0]), node.output[0])
+                elif attribute.name == "value_floats":
+                    value = remaining.pop(node.output[0])
+                    _require_shape(value, (len(attribute.floats),), node.output[0])
+                    attribute.floats[:] = value.tolist()
 
 
 def _replace_tensor(tensor: onnx.TensorProto, value: np.ndarray, name: str) -> None:
-    if tuple(tensor.dims) != value.shape:
-        raise VerificationError(f"weight {name!r} has shape {value.shape}, the file's has {tuple(tensor.dims)}")
+    _require_shape(value, tuple(tensor.dims), name)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
     fresh = numpy_helper.from_array(np.ascontiguousarray(value, dtype), tensor.name)
-    fresh.doc_string = tensor.doc_string
+    if tensor.HasField("doc_string"):
+        fresh.doc_string = tensor.doc_string
+    fresh.metadata_props.extend(tensor.metadata_props)
     tensor.CopyFrom(fresh)
+
+
+def _require_shape(value: np.ndarray, shape: tuple[int, ...], name: str) -> None:
+    if value.shape != shape:
+        raise VerificationError(f"weight {name!r} has shape {value.shape}, the file's has {shape}")

@@ -23,6 +23,8 @@ def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise InputError(f"{origin}: not JSON (line {error.lineno}: {error.msg})") from None
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
+        raise InputError(f"{origin}: not an edit list ({error})") from None
     if isinstance(data, dict) and "edits" in data:  # the report of natonnx optimize --json
         data = data["edits"]
     if not isinstance(data, list):

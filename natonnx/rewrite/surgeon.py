@@ -10,6 +10,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from natonnx.frontend import Instruction, RunNode, RunSkip, RunSum
+from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
 
@@ -42,6 +43,9 @@ def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixe
     """
     private = onnx.ModelProto()
     private.CopyFrom(model)  # import shares messages with its model, and export edits them
+    private.ClearField("functions")
+    for node in private.graph.node:
+        node.ClearField("attribute")  # not needed, since what stays is the source's message; and some crash its import
     return _Surgery(gs.import_onnx(private), model).run(instructions, fixed)
 
 
@@ -49,6 +53,7 @@ class _Surgery:
     def __init__(self, graph: gs.Graph, model: onnx.ModelProto) -> None:
         self.graph = graph
         self.source = list(graph.nodes)  # one to one with the file's nodes, in order
+        self.protos = model.graph.node
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
         self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
         self.keys: list[tuple[float, gs.Node, int | None]] = []
@@ -66,13 +71,13 @@ class _Surgery:
             if isinstance(instruction, RunNode):
                 last = instruction.node
                 if instruction.output is not None:
-                    self.source[last].outputs = [self._tensor(instruction.output)]
+                    self.source[last].outputs = [self._tensor(instruction.output), *self.source[last].outputs[1:]]
                 self.keys.append((last, self.source[last], last))
             else:
                 new = self._skip(instruction) if isinstance(instruction, RunSkip) else self._sum(instruction)
                 self.keys.extend((last + 0.5, node, None) for node in new)
         self.graph.nodes.clear()
-        order = _topological(self.keys)
+        order = _topological(self.keys, self.protos)
         self.graph.nodes.extend(node for _, node, _ in order)
         exported = gs.export_onnx(self.graph, do_type_check=False)
         return EditedGraph(list(exported.graph.node), [position for _, _, position in order])
@@ -118,14 +123,15 @@ class _Surgery:
 
 
 def _topological(
-    keys: Sequence[tuple[float, gs.Node, int | None]],
+    keys: Sequence[tuple[float, gs.Node, int | None]], protos: Sequence[onnx.NodeProto]
 ) -> list[tuple[float, gs.Node, int | None]]:
     """Order nodes so that each follows those it reads, lowest key first wherever that leaves a choice."""
-    maker: Mapping[str, int] = {tensor.name: i for i, (_, node, _) in enumerate(keys) for tensor in node.outputs}
+    made = ((tensor.name, i) for i, (_, node, _) in enumerate(keys) for tensor in node.outputs)
+    maker: Mapping[str, int] = {name: i for name, i in made if name}  # optional outputs may have none
     waiting = [0] * len(keys)
     readers: list[list[int]] = [[] for _ in keys]
-    for i, (_, node, _) in enumerate(keys):
-        for name in {*(tensor.name for tensor in node.inputs), *_captured(node)}:
+    for i, (_, node, position) in enumerate(keys):
+        for name in {*(tensor.name for tensor in node.inputs), *(() if position is None else reads(protos[position]))}:
             if name in maker:
                 waiting[i] += 1
                 readers[maker[name]].append(i)
@@ -141,10 +147,3 @@ def _topological(
                 heapq.heappush(ready, (keys[reader][0], reader))
     assert len(order) == len(keys), "an architecture is acyclic"
     return [keys[i] for i in order]
-
-
-def _captured(node: gs.Node) -> set[str]:
-    graphs = [value for value in node.attrs.values() if isinstance(value, gs.Graph)]
-    return {name for graph in graphs for inner in graph.nodes for name in (t.name for t in inner.inputs)} | {
-        name for graph in graphs for inner in graph.nodes for name in _captured(inner)
-    }

@@ -1,5 +1,6 @@
 """Decide whether a candidate is better than β: the constraints, and the never-worse rule."""
 
+import math
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture, cost
@@ -26,7 +27,8 @@ class Decision:
 
     Attributes:
         winner: The best candidate that meets every constraint.
-        constraints: Of the winner; of the candidate that comes closest where there is none.
+        constraints: Of the winner; of the candidate that comes closest where there is none; where no α met the cost
+            target at all, that target, its value not a number.
     """
 
     winner: Candidate | None
@@ -55,8 +57,12 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
         least = best.accuracy - best.standard_error
         tied = [pair for pair in good if pair[0].validation.accuracy >= least]
         return Decision(*min(tied, key=lambda pair: _rank(pair[0], reference)))
-    closest = min(judged, key=lambda pair: sum(not limit.met for limit in pair[1]), default=None)
-    return Decision(None, closest[1] if closest else ())
+    if not judged:
+        most = _most_madds(settings, reference)
+        return Decision(None, (Constraint("madds", most, math.nan, met=False),))
+    return Decision(
+        None, min((limits for _, limits in judged), key=lambda limits: sum(not limit.met for limit in limits))
+    )
 
 
 def _rank(candidate: Candidate, reference: Architecture) -> tuple[int, int, float, float]:
@@ -69,7 +75,7 @@ def _judge(
 ) -> tuple[Constraint, ...]:
     full = cost(reference)
     found = cost(reference.with_states(candidate.architecture.states))
-    madds, most = float(found.madds or 0), float(full.madds or 0) * (settings.target_madds or 1.0)
+    madds, most = float(found.madds or 0), _most_madds(settings, reference)
     drop = _points(given.accuracy - candidate.validation.accuracy)
     limits = [
         Constraint("madds", most, madds, madds <= most),
@@ -80,6 +86,10 @@ def _judge(
         cheaper = found.params < full.params or madds < (full.madds or 0)
         limits.append(Constraint("points_behind_finetuned_beta", 0.0, behind, behind < 0 or (cheaper and behind == 0)))
     return tuple(limits)
+
+
+def _most_madds(settings: Settings, reference: Architecture) -> float:
+    return float(cost(reference).madds or 0) * (settings.target_madds or 1.0)
 
 
 def _points(fraction: float) -> float:

@@ -1,5 +1,6 @@
 """What a search may be told."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -65,7 +66,7 @@ class Settings:
             (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
             (self.target_madds is None or 0 < self.target_madds <= 1, "the MAdds target must be in (0, 1], of β's"),
             (0 <= self.max_drop <= 100, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
-            (self.time_budget is None or self.time_budget > 0, "the time budget must be positive seconds"),
+            (self.time_budget is None or 0 < self.time_budget < math.inf, "the time budget must be positive seconds"),
             (self.alphas >= 2, "at least two α's a β: their rewards are each other's baseline"),
         )
         for passed, message in checks:

@@ -15,7 +15,8 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from natonnx.frontend import Network, parse
+from natonnx.frontend import Network, RunNode, lower, parse
+from natonnx.frontend.load import infer_shapes
 from natonnx.supernet.module import Supernet
 
 __all__ = ["Unfolded", "fold", "has_batchnorm", "unfold"]
@@ -81,7 +82,8 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         bias = numpy_helper.to_array(initializers[node.input[2]])
         pair = _Pair(node.input[1], node.input[2], node.output[0])
         pairs.append(pair)
-        fresh.name = node.name or node.output[0]
+        unique = node.name and sum(other.name == node.name for other in network.model.graph.node) == 1
+        fresh.name = node.name if unique else node.output[0]  # what the edge is called
         del fresh.input[2]
         fresh.output[0] = pair.tensor("raw")
         parts = {
@@ -96,7 +98,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    unfolded = parse(model)
+    unfolded = parse(model, input_shapes=_given_shapes(network))
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
     return Unfolded(unfolded, tuple(pairs))
 
@@ -123,8 +125,20 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
     return folded
 
 
+def _given_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    """The input shapes that the network was parsed with and that its file does not say; the batch is left open."""
+    known = infer_shapes(network.model)[0]
+    given: dict[str, tuple[int, ...]] = {}
+    for name in network.inputs:
+        shape = network.shapes.get(name, ())
+        if shape != known.get(name, ()):
+            given[name] = tuple(size if isinstance(size, int) else 1 for size in shape)
+    return given
+
+
 def _candidates(network: Network) -> set[int]:
     graph = network.model.graph
+    running = {step.node for step in lower(network, network.architecture) if isinstance(step, RunNode)}
     initializers = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     inputs = {info.name for info in graph.input}
     uses: dict[str, int] = {}
@@ -135,7 +149,8 @@ def _candidates(network: Network) -> set[int]:
     return {
         position
         for position, node in enumerate(graph.node)
-        if node.op_type == "Conv"
+        if position in running
+        and node.op_type == "Conv"
         and len(node.input) == 3
         and all(name in initializers - inputs and uses[name] == 1 for name in node.input[1:])
         and node.output[0] not in normalised

@@ -1,0 +1,217 @@
+"""Every bad input: one line on stderr, nothing on stdout, exit code 2, and not a file made or changed."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import pytest
+
+from natonnx.cli import main
+from tests.cli import tiny
+
+OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "-o", "out.onnx")
+APPLY = ("apply", "model.onnx", "none.json", "-o", "out.onnx")
+LONG = 300 * "a"
+
+FUNCTIONS = """
+from pathlib import Path
+def fails():
+    raise RuntimeError("two\\nlines")
+def marks():
+    Path("marked").touch()
+"""
+
+
+class Case(NamedTuple):
+    """A command line and what its one line must say."""
+
+    name: str
+    arguments: tuple[str, ...]
+    says: str
+    stdin: bytes = b""
+
+
+def edit(edge: str, before: str, after: str) -> bytes:
+    return json.dumps([{"edge": edge, "from": before, "to": after}]).encode()
+
+
+def changed(arguments: tuple[str, ...], old: str, new: str) -> tuple[str, ...]:
+    return tuple(new if argument == old else argument for argument in arguments)
+
+
+CASES = (
+    # The model.
+    Case("no such model", ("inspect", "nothing.onnx"), "no such file"),
+    Case("model is a folder", ("inspect", "folder"), "cannot be read"),
+    Case("model is text", ("inspect", "text.onnx"), "not an ONNX model"),
+    Case("model is empty", ("inspect", "empty.onnx"), "not an ONNX model"),
+    Case("model is a data set", ("inspect", "data.npz"), "not an ONNX model"),
+    Case("model is a long name", ("inspect", LONG), "name too long"),
+    Case("model is a report", ("inspect", "report.json"), "not an ONNX model"),
+    Case("half a model", ("inspect", "half.onnx"), "truncated"),
+    Case("a model less a byte", ("inspect", "short.onnx"), "truncated"),
+    Case("half a model, apply", ("apply", "half.onnx", "none.json", "-o", "out.onnx"), "truncated"),
+    Case("model with an unknown operator", ("inspect", "invalid.onnx"), "not a valid ONNX model"),
+    Case("no data named or given", ("optimize", "model.onnx", "-o", "out.onnx"), "give --data"),
+    Case("model names a function", ("optimize", "names-function.onnx", "-o", "out.onnx"), "built-in set only"),
+    Case("integer input", changed(OPTIMIZE, "model.onnx", "integer.onnx"), "not float32"),
+    Case("fixed batch", changed(OPTIMIZE, "model.onnx", "fixed.onnx"), "batch size is fixed"),
+    # The data.
+    Case("unknown data", changed(OPTIMIZE, "data.npz", "nothing"), "no such data"),
+    Case("data of another shape", changed(OPTIMIZE, "data.npz", "large.npz"), "9×9"),
+    Case("empty data", changed(OPTIMIZE, "data.npz", "empty.npz"), "empty"),
+    Case("more classes than the model", changed(OPTIMIZE, "data.npz", "classes.npz"), "3 classes"),
+    Case("data function that raises", changed(OPTIMIZE, "data.npz", "functions:fails"), "RuntimeError: two lines"),
+    # Options.
+    Case("--mean is a word", (*OPTIMIZE, "--mean", "grey"), "--mean"),
+    Case("--target-madds 0", (*OPTIMIZE, "--target-madds", "0"), "target must be in (0, 1]"),
+    Case("--input-shape without a name", ("inspect", "model.onnx", "--input-shape", "1,1,8,8"), "--input-shape"),
+    Case("--input-shape without sizes", ("inspect", "model.onnx", "--input-shape", "image:"), "--input-shape"),
+    Case("--input-shape of 0", ("inspect", "model.onnx", "--input-shape", "image:0,1,8,8"), "positive"),
+    Case("--input-shape of another input", ("inspect", "model.onnx", "--input-shape", "x:1,1,8,8"), "no input 'x'"),
+    Case(
+        "--input-shape against the file", ("inspect", "model.onnx", "--input-shape", "image:1,1,8,9"), "8 in the file"
+    ),
+    Case("--input-shape, too few axes", ("inspect", "model.onnx", "--input-shape", "image:1,1"), "4 axes"),
+    Case("unknown option", ("inspect", "model.onnx", "--jsn"), "--jsn"),
+    Case("unknown command", ("inpsect", "model.onnx"), "inpsect"),
+    Case("missing argument", ("inspect",), "MODEL"),
+    Case("missing edits", ("apply", "model.onnx"), "EDITS"),
+    Case("an argument too many", ("inspect", "model.onnx", "model.onnx"), "unexpected extra argument"),
+    Case("--resume without a checkpoint", (*OPTIMIZE, "--resume"), "no such checkpoint"),
+    Case(
+        "--resume of a damaged checkpoint",
+        (*changed(OPTIMIZE, "out.onnx", "damaged.onnx"), "--resume"),
+        "not a natonnx checkpoint",
+    ),
+    # Edits.
+    Case("no such edits", changed(APPLY, "none.json", "nothing.json"), "cannot be read"),
+    Case("edits are a folder", changed(APPLY, "none.json", "folder"), "cannot be read"),
+    Case("edits are a model", changed(APPLY, "none.json", "model.onnx"), "not UTF-8"),
+    Case("edits are not JSON", changed(APPLY, "none.json", "-"), "not JSON", b"[{]"),
+    Case("edits are nothing", changed(APPLY, "none.json", "-"), "not JSON", b""),
+    Case("edits are a number", changed(APPLY, "none.json", "-"), "JSON list", b"3"),
+    Case("an edit is a word", changed(APPLY, "none.json", "-"), "edit 1", b'["stem"]'),
+    Case("an edit lacks a field", changed(APPLY, "none.json", "-"), "has no from, to", b'[{"edge": "one"}]'),
+    Case("an edit to nowhere", changed(APPLY, "none.json", "-"), "O, S or N", edit("one", "O", "X")),
+    Case("unknown edge", changed(APPLY, "none.json", "-"), "no such edge", edit("tow", "O", "S")),
+    Case("edge in another state", changed(APPLY, "none.json", "-"), "it is O, not S", edit("one", "S", "N")),
+    Case("transition that does not exist", changed(APPLY, "none.json", "-"), "does not exist", edit("x->z", "S", "O")),
+    Case("skip of another shape", changed(APPLY, "none.json", "-"), "no skip", edit("head", "O", "S")),
+    Case("null that cuts the output off", changed(APPLY, "none.json", "-"), "illegal", edit("stem", "O", "N")),
+    # The output.
+    Case("output in no folder", changed(APPLY, "out.onnx", "nowhere/out.onnx"), "create it first"),
+    Case("output in a file", changed(APPLY, "out.onnx", "data.npz/out.onnx"), "create it first"),
+    Case("output is a folder", changed(APPLY, "out.onnx", "folder"), "it is a folder"),
+    Case("output is the input", changed(APPLY, "out.onnx", "model.onnx"), "is the input model"),
+    Case("output is a link to the input", (*changed(APPLY, "out.onnx", "link.onnx"), "--force"), "is the input model"),
+    Case("output is another's file", changed(APPLY, "out.onnx", "data.npz"), "natonnx did not write it"),
+    Case("output is another's model", changed(APPLY, "out.onnx", "fixed.onnx"), "natonnx did not write it"),
+    Case("output is a pipe", (*changed(APPLY, "out.onnx", "pipe"), "--force"), "device or pipe"),
+    Case("output is a long name", changed(APPLY, "out.onnx", LONG), "name too long"),
+)
+
+
+MORE = (
+    Case("--target-madds 2", (*OPTIMIZE, "--target-madds", "2"), "target must be in (0, 1]"),
+    Case("model names a path", ("optimize", "names-path.onnx", "-o", "out.onnx"), "built-in set only"),
+    Case("half a model, optimize", changed(OPTIMIZE, "model.onnx", "half.onnx"), "truncated"),
+    Case("built-in data of other classes", changed(OPTIMIZE, "data.npz", "fashion-mnist-small"), "10 classes"),
+    Case("empty folder of data", changed(OPTIMIZE, "data.npz", "folder"), "folder"),
+    Case("damaged data", changed(OPTIMIZE, "data.npz", "half.npz"), "npz"),
+    Case("data function that is not there", changed(OPTIMIZE, "data.npz", "functions:other"), "no attribute"),
+    Case("data module that is not there", changed(OPTIMIZE, "data.npz", "nothing.here:f"), "No module named"),
+    Case("data is a long name", changed(OPTIMIZE, "data.npz", LONG), "name too long"),
+    Case("--mean is empty", (*OPTIMIZE, "--mean", ""), "--mean"),
+    Case("--mean for three channels", (*OPTIMIZE, "--mean", "1,2,3"), "mean has 3 values"),
+    Case("--std 0", (*OPTIMIZE, "--std", "0"), "std"),
+    Case("--target-madds nan", (*OPTIMIZE, "--target-madds", "nan"), "target must be in (0, 1]"),
+    Case("--max-drop below 0", (*OPTIMIZE, "--max-drop", "-1"), "max drop"),
+    Case("--epochs 0", (*OPTIMIZE, "--epochs", "0"), "epochs 0"),
+    Case("--seed below 0", (*OPTIMIZE, "--seed", "-1"), "--seed"),
+    Case("--learner unknown", (*OPTIMIZE, "--learner", "oracle"), "'oracle'"),
+    Case("output in no folder, optimize", changed(OPTIMIZE, "out.onnx", "nowhere/out.onnx"), "create it first"),
+    Case("output is another's file, optimize", changed(OPTIMIZE, "out.onnx", "text.onnx"), "natonnx did not write it"),
+    Case("--threads 0", (*OPTIMIZE, "--threads", "0"), "--threads"),
+    Case("--threads without end", (*OPTIMIZE, "--threads", "99999999999999999999"), "--threads"),
+    Case("--seed without end", (*OPTIMIZE, "--seed", "99999999999999999999"), "--seed"),
+    Case("--scale 0", (*OPTIMIZE, "--scale", "0"), "scale"),
+    Case("--time-budget 0", (*OPTIMIZE, "--time-budget", "0"), "time budget"),
+    Case("--device cuda where there is none", (*OPTIMIZE, "--device", "cuda"), "--device cuda"),
+)
+"""Run in this process, which has torch loaded already."""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny model, its data, and everything that is wrong with others."""
+    path = tiny.fill(tmp_path_factory.mktemp("bad"))
+    model, data = tiny.model_bytes(), tiny.data_bytes()
+    arrays = tiny.arrays()
+    (path / "folder").mkdir()
+    os.mkfifo(path / "pipe")
+    (path / "link.onnx").symlink_to("model.onnx")
+    (path / "none.json").write_text("[]", encoding="utf-8")
+    (path / "functions.py").write_text(FUNCTIONS, encoding="utf-8")
+    (path / "text.onnx").write_text("no model", encoding="utf-8")
+    (path / "report.json").write_text('{"edits": []}', encoding="utf-8")
+    (path / "empty.onnx").touch()
+    (path / "half.onnx").write_bytes(model[: len(model) // 2])
+    (path / "short.onnx").write_bytes(model[:-1])
+    (path / "half.npz").write_bytes(data[: len(data) // 2])
+    (path / "damaged.onnx.resume").write_bytes(data)
+    onnx.save(tiny.model(natonnx_data="data.npz"), path / "names-path.onnx")
+    onnx.save(tiny.model(natonnx_data="functions:marks"), path / "names-function.onnx")
+    onnx.save(tiny.model(dtype=onnx.TensorProto.INT64), path / "integer.onnx")
+    onnx.save(tiny.model(batch=1), path / "fixed.onnx")
+    invalid = tiny.model()
+    invalid.graph.node[0].op_type = "Unknown"
+    onnx.save(invalid, path / "invalid.onnx")
+    large = {key: np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))) if x.ndim == 4 else x for key, x in arrays.items()}
+    np.savez(path / "large.npz", allow_pickle=False, **large)
+    np.savez(path / "empty.npz", allow_pickle=False, **{key: x[:0] for key, x in arrays.items()})
+    np.savez(path / "classes.npz", allow_pickle=False, **{**arrays, "y_train": arrays["y_train"] + 1})
+    return path
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_bad_input_is_refused_in_one_line(case: Case, folder: Path) -> None:
+    before = tiny.snapshot(folder)
+    code, stdout, stderr = tiny.natonnx(*case.arguments, cwd=folder, stdin=case.stdin)
+    assert case.says in stderr
+    assert len(stderr.splitlines()) == 1, stderr
+    assert stderr.startswith("natonnx: error: ")
+    assert stderr.endswith("\n")
+    assert stdout == ""
+    assert code == 2
+    assert tiny.snapshot(folder) == before
+
+
+@pytest.mark.parametrize("case", MORE, ids=lambda case: case.name)
+def test_bad_input_is_refused_by_main(
+    case: Case, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    before = tiny.snapshot(folder)
+    with pytest.raises(SystemExit) as stopped:
+        main(case.arguments)
+    stdout, stderr = capfd.readouterr()
+    assert case.says in stderr
+    assert len(stderr.splitlines()) == 1, stderr
+    assert stderr.startswith("natonnx: error: ")
+    assert stdout == ""
+    assert stopped.value.code == 2
+    assert tiny.snapshot(folder) == before
+
+
+def test_a_good_command_passes_where_the_bad_ones_fail(folder: Path, tmp_path: Path) -> None:
+    """The cases differ from a command that works only in what they say is wrong."""
+    code, stdout, _ = tiny.natonnx(*changed(APPLY, "out.onnx", str(tmp_path / "out.onnx")), cwd=folder)
+    assert (code, stdout) == (0, "")
+    assert (tmp_path / "out.onnx").read_bytes() == (folder / "model.onnx").read_bytes()

@@ -1,0 +1,55 @@
+"""Whole runs of `natonnx optimize` on the tiny model, each made once."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.cli import tiny
+
+OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "--epochs", "2", "--finetune-epochs", "1", "--json")
+CHEAPER = (*OPTIMIZE, "--target-madds", "0.7", "--max-drop", "40", "--seed", "5")
+
+
+class Run(NamedTuple):
+    """A finished run: where, how it ended, its report, what lay there before, and how long it took."""
+
+    folder: Path
+    code: int
+    stderr: str
+    report: dict[str, Any]
+    before: dict[str, str]
+    seconds: float
+
+    @property
+    def output(self) -> Path:
+        return self.folder / "model.nat.onnx"
+
+
+def optimize(folder: Path, *arguments: str, **environment: str) -> Run:
+    before = tiny.snapshot(folder)
+    begun = time.monotonic()
+    code, stdout, stderr = tiny.natonnx(*arguments, cwd=folder, **environment)
+    seconds = time.monotonic() - begun
+    assert code in (0, 1), stderr
+    return Run(folder, code, stderr, json.loads(stdout), before, seconds)
+
+
+@pytest.fixture(scope="session")
+def improved(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run that finds something cheaper."""
+    return optimize(tiny.fill(tmp_path_factory.mktemp("improved")), *CHEAPER)
+
+
+@pytest.fixture(scope="session")
+def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose target cannot be met without losing accuracy; warnings are on."""
+    folder = tiny.fill(tmp_path_factory.mktemp("unchanged"))
+    return optimize(folder, *OPTIMIZE, "--target-madds", "0.01", PYTHONWARNINGS="always")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny.fill(tmp_path)

@@ -1,0 +1,173 @@
+"""Killed at any moment, natonnx leaves a whole model or none; interrupted by ^C, it goes on from there."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+
+from natonnx.optimization import Result, optimize
+from natonnx.search import Settings
+from tests.cli import tiny
+from tests.e2e.conftest import CHEAPER, Run
+
+OUTPUT = "model.nat.onnx"
+CHECKPOINT = f"{OUTPUT}.resume"
+MOMENTS = [random.Random(f"kill {part}").uniform(part, part + 0.25) for part in (0.2, 0.45, 0.6, 0.75)]  # noqa: S311
+"""As fractions of a whole run; importing torch takes the first fifth."""
+KILL_WHILE_WRITING = """
+import os, signal
+def dies(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+os.{function} = dies
+from natonnx.cli import main
+main(["apply", "model.onnx", "-"])
+"""
+
+
+def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "natonnx", *CHEAPER, *options],
+        cwd=folder,
+        env=tiny.ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def assert_no_parts(folder: Path, given: dict[str, str]) -> None:
+    """The input is as it was; the output is a whole model, if there is one; the rest is hidden or the checkpoint."""
+    left = tiny.snapshot(folder)
+    assert given.items() <= left.items()
+    assert {name for name in left.keys() - given.keys() if not name.startswith(".")} <= {OUTPUT, CHECKPOINT}
+    if OUTPUT in left:
+        onnx.checker.check_model(onnx.load(folder / OUTPUT), full_check=True)
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment:.2f}")
+def test_killed_at_any_moment_it_leaves_no_part(moment: float, improved: Run, folder: Path) -> None:
+    given = tiny.snapshot(folder)
+    process = start(folder)
+    time.sleep(moment * improved.seconds)
+    process.kill()
+    process.communicate(timeout=60)
+    assert_no_parts(folder, given)
+
+
+@pytest.mark.parametrize(
+    ("function", "edits"),
+    [("fsync", '[{"edge": "one", "from": "O", "to": "S"}]'), ("replace", "[]")],
+    ids=["edit", "copy"],
+)
+def test_killed_while_writing_it_leaves_no_part(function: str, edits: str, folder: Path) -> None:
+    given = tiny.snapshot(folder)
+    done = subprocess.run(
+        [sys.executable, "-c", KILL_WHILE_WRITING.format(function=function)],
+        cwd=folder,
+        env=tiny.ENVIRONMENT,
+        input=edits.encode(),
+        capture_output=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert not (folder / OUTPUT).exists()
+    assert_no_parts(folder, given)
+
+
+def test_interrupted_it_saves_its_state_and_resumes_to_the_same_end(improved: Run, folder: Path) -> None:
+    given = tiny.snapshot(folder)
+    process = start(folder)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("search 1/2"):
+            break
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert [line for line in stderr.splitlines() if line.startswith("natonnx: error:")] == stderr.splitlines()[-1:]
+    assert tiny.snapshot(folder).keys() - given.keys() == {CHECKPOINT}
+
+    code, stdout, stderr = tiny.natonnx(*CHEAPER, "--resume", cwd=folder)
+    assert code == 0, stderr
+    report = json.loads(stdout)
+    for part in ("edits", "history", "candidates", "constraints", "finetuned_input"):
+        assert report[part] == improved.report[part]
+    assert (folder / OUTPUT).read_bytes() == improved.output.read_bytes()
+    assert tiny.snapshot(folder).keys() - given.keys() == {OUTPUT}
+
+
+class Interrupting:
+    """A progress that interrupts at one step of one stage; without a stage it never does."""
+
+    def __init__(self, stage: str = "", step: int = 0) -> None:
+        self.when = (stage, step)
+        self.now = ("", 0)
+
+    def start(self, stage: str, total: int) -> None:
+        assert total > 0
+        self.now = (stage, 0)
+
+    def advance(self, note: str = "") -> None:
+        assert "\n" not in note
+        self.now = (self.now[0], self.now[1] + 1)
+        if self.now == self.when:
+            raise KeyboardInterrupt
+
+
+def search(folder: Path, progress: Interrupting, *, resume: bool = False, seed: int = 1) -> Result:
+    settings = Settings(epochs=3, finetune_epochs=1, target_madds=0.7, max_drop=20, seed=seed, evaluated=8, finalists=2)
+    data = str(folder / "data.npz")
+    return optimize(folder / "model.onnx", dataset=data, settings=settings, threads=1, progress=progress, resume=resume)
+
+
+def result(folder: Path, *, resume: bool = False) -> str:
+    """What a search that is not interrupted ends with, as text in which NaN equals NaN."""
+    found = search(folder, Interrupting(), resume=resume)
+    assert found.output is not None
+    payload = [found.payload[key] for key in ("edits", "history", "candidates", "constraints")]
+    return repr((found.output.read_bytes(), payload))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick() -> Iterator[None]:
+    """No time is spent on measuring latencies in this process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("natonnx.optimization.latencies_ms", lambda models, _: [1.0] * len(models))
+        yield
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return result(tiny.fill(tmp_path_factory.mktemp("whole")))
+
+
+@pytest.mark.parametrize(
+    ("stage", "step"), [("search", 1), ("search", 3), ("select", 2), ("fine-tune", 1), ("fine-tune", 2)], ids=str
+)
+def test_resumed_from_any_stage_it_ends_the_same(stage: str, step: int, uninterrupted: str, folder: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        search(folder, Interrupting(stage, step))
+    assert (folder / CHECKPOINT).exists()
+    assert not (folder / OUTPUT).exists()
+    assert result(folder, resume=True) == uninterrupted
+    assert not (folder / CHECKPOINT).exists()
+
+
+def test_a_checkpoint_of_other_settings_or_data_is_refused(folder: Path) -> None:
+    from natonnx.errors import InputError
+
+    with pytest.raises(KeyboardInterrupt):
+        search(folder, Interrupting("search", 1))
+    with pytest.raises(InputError, match="another model, data set or settings"):
+        search(folder, Interrupting(), resume=True, seed=2)
+    assert (folder / CHECKPOINT).exists()

@@ -1,0 +1,152 @@
+"""Files that are no valid model are refused in one line that says what they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from natonnx.errors import InputError
+from natonnx.frontend import parse, read
+from natonnx.frontend.load import check, infer_shapes
+from tests.rewrite.helpers import MODELS, Builder, zoo_model
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RESNET = MODELS / "resnet20-fashion.onnx"
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        read(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message.removeprefix(f"{path}: ")
+
+
+def test_valid_file_is_read_as_it_is() -> None:
+    assert read(RESNET) == zoo_model("resnet20")
+
+
+def test_missing_file() -> None:
+    assert refusal(MODELS / "none.onnx").startswith("no such file")
+
+
+def test_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path) == "cannot be read (Is a directory)"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "edits.json", "model.txt", "model.onnxtxt", "model.textproto"])
+def test_text(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text('[{"edge": "conv", "from": "O", "to": "S"}]\n')
+    assert refusal(path).startswith("not an ONNX model, or truncated")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 10, 100, 1_000, 10_000, 500_000, -1_000, -100, -10, -3, -2, -1])
+def test_truncated(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(RESNET.read_bytes()[:size])
+    assert "truncated" in refusal(path)
+
+
+def test_other_binary(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    np.savez(tmp_path / "data.npz", a=np.arange(10))
+    path.write_bytes((tmp_path / "data.npz").read_bytes())
+    assert "not an ONNX model, or truncated" in refusal(path)
+
+
+def test_model_without_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])
+    onnx.save(helper.make_model(helper.make_graph([], "empty", [x], [x])), path)
+    assert "no graph in it" in refusal(path)
+
+
+def invalid(kind: str) -> onnx.ModelProto:
+    graph = Builder()
+    graph.op("Relu", graph.conv("x", "a"), out="r")
+    model = graph.model("r")
+    if kind == "unknown operator":
+        model.graph.node[1].op_type = "Relo"
+    elif kind == "tensor that nothing makes":
+        model.graph.node[1].input[0] = "nowhere"
+    elif kind == "order":
+        node = model.graph.node.pop(0)
+        model.graph.node.append(node)
+    elif kind == "no opset":
+        del model.opset_import[:]
+    else:
+        model.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 7
+    return model
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("unknown operator", "Relo"),
+        ("tensor that nothing makes", "nowhere"),
+        ("order", "sorted|input 'a'"),
+        ("no opset", "opset"),
+        ("declared output", "[Ss]hape|dimension"),
+    ],
+)
+def test_invalid_model_is_refused_with_the_checkers_reason(tmp_path: Path, kind: str, reason: str) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(invalid(kind), path)
+    with pytest.raises(InputError, match=f"not a valid ONNX model, or truncated: .*({reason})"):
+        read(path)
+
+
+def test_missing_external_data(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    graph = Builder(64)
+    graph.conv("x", "a", 64)
+    onnx.save(graph.model("a"), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert read(path).graph.initializer[0].raw_data
+    (tmp_path / "weights.bin").unlink()
+    assert "weights.bin" in refusal(path) or "external data" in refusal(path)
+
+
+def test_check_of_a_valid_model_is_none() -> None:
+    assert check(zoo_model("vgg")) is None
+
+
+# --input-shape
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"y": (1, 4, 8, 8)}, "no input 'y'; its inputs are x"),
+        ({"x": (1, 4, 8)}, "input 'x' has 4 axes, 3 sizes were given"),
+        ({"x": (1, 3, 8, 8)}, "axis 1 of input 'x' is 4 in the file, not 3"),
+    ],
+)
+def test_input_shape_that_does_not_fit(shapes: dict[str, tuple[int, ...]], message: str) -> None:
+    graph = Builder(size="size")
+    graph.conv("x", "a")
+    with pytest.raises(InputError, match=f"^--input-shape: .*{message}$"):
+        parse(graph.model("a"), input_shapes=shapes)
+
+
+def test_fixed_batch_cannot_be_changed() -> None:
+    graph = Builder(batch=4)
+    graph.conv("x", "a")
+    with pytest.raises(InputError, match="axis 0 of input 'x' is 4 in the file, not 1"):
+        parse(graph.model("a"), input_shapes={"x": (1, 4, 8, 8)})
+
+
+def test_batch_stays_symbolic() -> None:
+    graph = Builder(size="size")
+    graph.conv("x", "a", 6, stride=2)
+    shapes, dtypes = infer_shapes(graph.model("a"), {"x": (5, 4, 8, 12)})
+    assert shapes["x"] == ("n", 4, 8, 12)
+    assert shapes["a"] == ("n", 6, 4, 6)
+    assert dtypes["a"] == TensorProto.FLOAT

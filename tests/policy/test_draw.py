@@ -1,0 +1,296 @@
+"""Drawing α's: legal as a whole, with exact probabilities."""
+
+import math
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from torch import Tensor
+
+from natonnx.architecture import (
+    Architecture,
+    Edge,
+    FeatureMap,
+    Join,
+    Skip,
+    State,
+    Topology,
+    cost,
+    transition_mask,
+    violation,
+)
+from natonnx.errors import InputError
+from natonnx.policy import LEARNERS, make_policy
+from natonnx.policy.base import choices, draw, greedy, keep_prior, scores
+from natonnx.policy.gcn import GCNPolicy
+from natonnx.policy.random_search import RandomPolicy
+from tests.architecture import naive
+from tests.architecture.examples import SHAPE, chain, conv, residual_network
+from tests.architecture.strategies import legal_architectures, property_test
+from tests.policy.references import edit_count, enumerate_alphas, seeded
+
+
+def _bold(edits: float = 3.0) -> GCNPolicy:
+    """A policy with opinions."""
+    policy = GCNPolicy(edits=edits)
+    with torch.no_grad():
+        policy.head.weight.mul_(20)
+    return policy
+
+
+def _dead_branch() -> Architecture:
+    """Null has removed a1's branch, b1 included; out0->out2 could be added."""
+    return residual_network(2).with_states(tuple(map(State, "NOSOOSN")))
+
+
+# The prior
+
+
+def _columns(beta: Architecture) -> Tensor:
+    return torch.tensor([list(State).index(state) for state in beta.states])
+
+
+@pytest.mark.parametrize("edits", [0.5, 1.0, 3.0, 7.0])
+@pytest.mark.parametrize("beta", [residual_network(5), chain(20)], ids=["residual", "chain"])
+def test_the_prior_changes_as_many_edges_as_asked_on_average(beta: Architecture, edits: float) -> None:
+    mask, current = torch.from_numpy(choices(beta)), _columns(beta)
+    prior = keep_prior(mask, current, edits)
+    kept = torch.softmax(prior.double().masked_fill(~mask, -math.inf), 1).gather(1, current[:, None])
+    assert float((1 - kept).sum()) == pytest.approx(edits, rel=1e-5)
+
+
+def test_the_prior_changes_each_edge_at_most_every_other_time() -> None:
+    beta = chain(4)
+    mask, current = torch.from_numpy(choices(beta)), _columns(beta)
+    kept = torch.softmax(keep_prior(mask, current, 100.0).masked_fill(~mask, -math.inf), 1).gather(1, current[:, None])
+    assert kept.flatten().tolist() == pytest.approx([0.5] * 4)
+
+
+def test_the_prior_of_an_edge_without_a_choice_is_finite() -> None:
+    assert torch.isfinite(keep_prior(torch.tensor([[True, False, False]]), torch.tensor([0]), 3.0)).all()
+
+
+def test_an_edge_that_carries_nothing_has_no_choice() -> None:
+    beta = _dead_branch()
+    assert transition_mask(beta)[1].sum() > 1
+    assert choices(beta)[1].tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("tilted", [False, True])
+def test_scores_are_logits_plus_prior_plus_tilt(tilted: bool) -> None:
+    policy, beta = _bold(), residual_network(2)
+    tilt = torch.arange(21.0).reshape(7, 3) if tilted else None
+    prior = keep_prior(torch.from_numpy(choices(beta)), _columns(beta), 3.0)
+    expected = policy.logits(beta) + prior + (0 if tilt is None else tilt)
+    assert torch.equal(scores(policy, beta, seeded(), tilt), expected)
+
+
+# Legality
+
+
+@settings(property_test, max_examples=100)
+@given(legal_architectures().filter(lambda beta: len(beta.states) > 0))
+def test_every_alpha_is_legal_as_a_whole(beta: Architecture) -> None:
+    for alpha in draw(RandomPolicy(), beta, 8, seeded()).architectures:
+        assert naive.illegal(alpha, beta) is None
+        assert violation(alpha, beta) is None
+
+
+def test_an_alpha_of_a_bold_policy_is_legal_too() -> None:
+    beta = residual_network(6)
+    assert all(violation(alpha, beta) is None for alpha in draw(_bold(10), beta, 50, seeded()).architectures)
+
+
+def test_a_draw_revives_nothing_that_null_had_removed_from_beta() -> None:
+    beta = _dead_branch()
+    alphas = draw(RandomPolicy(), beta, 100, seeded()).architectures
+    assert {alpha.state("a1") for alpha in alphas} == {State.N}
+    assert all(not cost(alpha).exceeds(cost(beta)) for alpha in alphas)
+
+
+def test_a_draw_may_replace_all_inputs_of_a_map() -> None:
+    """mid1 is left without a1 first and gets out0->mid1 then: null moves from one edge to the other."""
+    beta = _replaceable()
+    reached = {alpha.states for alpha in draw(RandomPolicy(), beta, 200, seeded()).architectures}
+    assert (State.N, State.S, State.O, State.S) in reached
+
+
+def _replaceable() -> Architecture:
+    """x -a-> mid -b-> y with a skip x -> y, and a shortcut x -> mid that could be."""
+    maps = (FeatureMap("x", SHAPE, Join.INPUT), FeatureMap("mid", SHAPE, Join.SUM), FeatureMap("y", SHAPE, Join.SUM))
+    edges = (
+        Edge("a", "x", "mid", conv("a"), Skip(4)),
+        Edge("x->mid", "x", "mid", None, Skip(4)),
+        Edge("b", "mid", "y", conv("b"), Skip(4)),
+        Edge("x->y", "x", "y", None, Skip(4)),
+    )
+    return Architecture(Topology(maps, edges, ("y",)), (State.O, State.N, State.O, State.S))
+
+
+# Probabilities
+
+TINY = {
+    "chain": chain(3),
+    "residual": residual_network(2),
+    "replaceable": _replaceable(),
+    "dead branch": _dead_branch(),
+}
+
+
+def _enumerate(policy: GCNPolicy, beta: Architecture, tilt: Tensor | None = None) -> dict[tuple[State, ...], float]:
+    logits = scores(policy, beta, seeded(), tilt).detach().double().numpy()
+    return enumerate_alphas(beta, logits)
+
+
+@pytest.mark.parametrize("beta", list(TINY.values()), ids=list(TINY))
+@pytest.mark.parametrize("tilted", [False, True])
+def test_log_probabilities_are_exact(beta: Architecture, tilted: bool) -> None:
+    """Those of all α's that edge-by-edge choices can reach sum to one, and each drawn α has its own."""
+    tilt = torch.linspace(-1, 1, 3 * len(beta.states)).reshape(-1, 3) if tilted else None
+    table = _enumerate(_bold(), beta, tilt)
+    assert math.fsum(map(math.exp, table.values())) == pytest.approx(1, abs=1e-9)
+    drawn = draw(_bold(), beta, 60, seeded(), tilt=tilt)
+    expected = [table[alpha.states] for alpha in drawn.architectures]
+    np.testing.assert_allclose(drawn.log_probabilities.detach(), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["replaceable", "residual"])
+def test_alphas_come_as_often_as_their_probabilities_say(name: str) -> None:
+    """Pearson's χ² of 4,000 draws; rare α's are pooled."""
+    beta, policy, count = TINY[name], _bold(), 4000
+    table = _enumerate(policy, beta)
+    with torch.no_grad():
+        seen = Counter(alpha.states for alpha in draw(policy, beta, count, seeded(1)).architectures)
+    assert seen.keys() <= table.keys()
+    expected = {states: count * math.exp(log_pi) for states, log_pi in table.items()}
+    common = [states for states, often in expected.items() if often >= 5]
+    cells = [(seen[states], expected[states]) for states in common]
+    cells.append((count - sum(s for s, _ in cells), count - sum(e for _, e in cells)))
+    chi_square = sum((s - e) ** 2 / max(e, 1) for s, e in cells)
+    freedom = len(cells) - 1
+    assert chi_square < freedom + 4 * math.sqrt(2 * freedom)
+
+
+def test_entropy_is_that_of_the_edges_at_beta() -> None:
+    policy, beta = _bold(), residual_network(2)
+    logits = scores(policy, beta, seeded()).detach().double().numpy()
+    expected = 0.0
+    for edge, row in enumerate(logits):
+        options = [list(State).index(state) for state in naive.walk_options(beta, edge, beta)]
+        chances = np.exp(row[options]) / np.exp(row[options]).sum()
+        expected -= float((chances * np.log(chances)).sum())
+    assert float(draw(policy, beta, 1, seeded()).entropy.detach()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_gradients_of_log_probabilities_reach_every_parameter() -> None:
+    policy = _bold()
+    torch.autograd.backward(draw(policy, residual_network(3), 4, seeded()).log_probabilities.sum())
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in policy.parameters())
+    assert all(float(p.grad.abs().sum()) > 0 for p in policy.parameters() if p.grad is not None)
+
+
+def test_gradients_of_the_entropy_are_finite() -> None:
+    policy = _bold()
+    torch.autograd.backward(draw(policy, residual_network(3), 1, seeded()).entropy)
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in policy.parameters())
+
+
+@pytest.mark.parametrize("policy", [_bold(), RandomPolicy()], ids=["gcn", "random"])
+def test_a_seed_repeats_a_draw(policy: GCNPolicy | RandomPolicy) -> None:
+    one, two, other = (draw(policy, residual_network(4), 20, seeded(seed)).architectures for seed in (5, 5, 6))
+    assert one == two != other
+
+
+# A further condition
+
+
+@pytest.mark.parametrize("policy", [_bold(), RandomPolicy()], ids=["gcn", "random"])
+def test_only_accepted_alphas_come_back(policy: GCNPolicy | RandomPolicy) -> None:
+    beta = residual_network(4)
+    drawn = draw(policy, beta, 10, seeded(), accept=lambda alpha: edit_count(alpha, beta) == 2)
+    assert [edit_count(alpha, beta) for alpha in drawn.architectures] == [2] * 10
+    assert drawn.log_probabilities.shape == (10,)
+
+
+def test_fewer_come_back_if_all_are_refused() -> None:
+    drawn = draw(_bold(), residual_network(1), 2, seeded(), accept=lambda _: False)
+    assert drawn.architectures == []
+    assert drawn.log_probabilities.shape == (0,)
+
+
+# Greedy
+
+
+@settings(property_test, max_examples=50)
+@given(legal_architectures().filter(lambda beta: len(beta.states) > 0))
+def test_greedy_is_legal(beta: Architecture) -> None:
+    policy = _bold()
+    tilt = torch.tensor([-3.0, 0.0, 3.0]).repeat(len(beta.states), 1)
+    assert violation(greedy(policy, beta, seeded(), tilt), beta) is None
+
+
+def test_greedy_repeats_without_a_seed() -> None:
+    policy, beta = _bold(), residual_network(4)
+    assert greedy(policy, beta, seeded(1)) == greedy(policy, beta, seeded(2))
+
+
+def test_greedy_is_the_mode_where_edges_are_independent() -> None:
+    """Each edge feeds an output of its own, so that it can become a skip whatever the others do."""
+    maps = [FeatureMap("x", SHAPE, Join.INPUT)] + [FeatureMap(f"y{i}", SHAPE, Join.SINGLE) for i in range(6)]
+    edges = [Edge(f"conv{i}", "x", f"y{i}", conv(f"conv{i}"), Skip(4)) for i in range(6)]
+    beta = Architecture(Topology(tuple(maps), tuple(edges), tuple(fmap.name for fmap in maps[1:])), (State.O,) * 6)
+    policy = _bold()
+    tilt = torch.tensor([[0.0, 3.0 * (i % 2), 9.0] for i in range(6)])
+    table = _enumerate(policy, beta, tilt)
+    assert len(table) == 2**6
+    found = greedy(policy, beta, seeded(), tilt)
+    assert found.states == max(table, key=table.__getitem__)
+    assert {State.O, State.S} == set(found.states)
+
+
+def test_an_untrained_policy_greedily_keeps_beta() -> None:
+    assert greedy(GCNPolicy(), residual_network(5), seeded()) == residual_network(5)
+
+
+# Random search and the choice of a learner
+
+
+def test_random_search_makes_few_edits_and_many() -> None:
+    beta = residual_network(8)
+    counts = [edit_count(alpha, beta) for alpha in draw(RandomPolicy(), beta, 300, seeded()).architectures]
+    assert sum(count <= 2 for count in counts) > 30
+    assert sum(count >= 8 for count in counts) > 30
+
+
+def test_random_search_keeps_to_the_most_that_is_asked() -> None:
+    beta = residual_network(20)
+    counts = [edit_count(alpha, beta) for alpha in draw(RandomPolicy(most=2), beta, 300, seeded()).architectures]
+    assert 0.7 < sum(counts) / len(counts) < 2
+
+
+def test_random_search_reaches_every_transition() -> None:
+    beta = residual_network(3)
+    alphas = draw(RandomPolicy(), beta, 400, seeded()).architectures
+    for edge, free in enumerate(choices(beta)):
+        reached = {alpha.states[edge] for alpha in alphas}
+        assert reached >= {state for state, possible in zip(State, free, strict=True) if possible}
+
+
+def test_random_search_has_nothing_to_learn() -> None:
+    policy = RandomPolicy()
+    assert not policy.learns
+    assert list(policy.parameters()) == []
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_learners_by_name(learner: str) -> None:
+    policy = make_policy(learner, edits=2.0, seed=1)
+    assert policy.logits(residual_network(2)).shape == (7, 3)
+    assert policy.learns is (learner != "random")
+
+
+def test_an_unknown_learner_is_refused() -> None:
+    with pytest.raises(InputError, match=r"^unknown learner 'lstmm': choose one of gcn, random$"):
+        make_policy("lstmm")

@@ -1,0 +1,73 @@
+"""Progress on stderr."""
+
+import io
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from natonnx.report.progress import ConsoleProgress
+
+if TYPE_CHECKING:
+    from natonnx.search import Progress
+
+
+def run(console: Console, steps: int = 2, total: int = 2, note: str = "validation 90.0 %") -> None:
+    with ConsoleProgress(console) as progress:
+        reporting: Progress = progress
+        reporting.start("select", 3)
+        for _ in range(3):
+            reporting.advance()
+        reporting.start("fine-tune", total)
+        for _ in range(steps):
+            reporting.advance(note)
+
+
+def lines(stream: io.StringIO) -> list[str]:
+    return [line.split("  (")[0].strip() for line in stream.getvalue().splitlines() if line]
+
+
+def test_elsewhere_a_plain_line_for_each_note_and_each_end() -> None:
+    stream = io.StringIO()
+    run(Console(file=stream, width=20))
+    assert "\x1b" not in stream.getvalue()
+    assert "\r" not in stream.getvalue()
+    assert lines(stream) == ["select 3/3", "fine-tune 1/2  validation 90.0 %", "fine-tune 2/2  validation 90.0 %"]
+
+
+def test_more_steps_than_foreseen() -> None:
+    stream = io.StringIO()
+    run(Console(file=stream), steps=3, total=2)
+    assert lines(stream)[-1] == "fine-tune 3/3  validation 90.0 %"
+
+
+def test_markup_in_a_note_is_text() -> None:
+    stream = io.StringIO()
+    run(Console(file=stream), note="[red]odd[/]")
+    assert "fine-tune 1/2  [red]odd[/]" in lines(stream)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_on_a_terminal_a_bar(steps: int) -> None:
+    stream = io.StringIO()
+    run(Console(file=stream, force_terminal=True, width=100, legacy_windows=False), steps=steps)
+    text = stream.getvalue()
+    assert "\x1b" in text
+    assert f"{steps}/{steps}" in text
+    assert "validation 90.0 %" in text
+    assert "(0 s)" not in text
+
+
+def test_the_bar_is_put_away_on_an_error() -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, force_terminal=True)
+    progress = ConsoleProgress(console)
+
+    def fails() -> None:
+        with progress:
+            progress.start("search", 1)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fails()
+    assert stream.getvalue().endswith("\x1b[?25h")

@@ -1,0 +1,150 @@
+"""When an architecture is better than the given model, and which of several is best."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from natonnx.architecture import Architecture, Edit, State, apply_edits, cost
+from natonnx.frontend import Network, parse
+from natonnx.search import Candidate, Decision, Outcome, Score, Settings, TensorSplit, decide
+from natonnx.search.score import evaluate
+from natonnx.supernet import Supernet
+from tests.cli import tiny
+
+CHEAP = (Edit("one", State.O, State.S),)
+CHEAPER = (*CHEAP, Edit("two", State.O, State.S))
+AS_CHEAP = (Edit("two", State.O, State.S),)
+EQUAL = (Edit("x->z", State.S, State.N),)
+MANY = 10**6
+"""So many samples that one standard error is less than any difference here."""
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return parse(onnx.load_from_string(tiny.model_bytes()))
+
+
+@pytest.fixture(scope="module")
+def beta(network: Network) -> Architecture:
+    return network.architecture
+
+
+Tried = tuple[tuple[Edit, ...], float]
+
+
+def judge(
+    beta: Architecture,
+    tried: Sequence[Tried],
+    *,
+    given: float = 0.9,
+    finetuned: float = 0.9,
+    target: float | None = None,
+    max_drop: float = 0.0,
+    samples: int = MANY,
+) -> tuple[Decision, tuple[Candidate, ...]]:
+    def candidate(edits: tuple[Edit, ...], accuracy: float) -> Candidate:
+        return Candidate(apply_edits(beta, edits), {}, Score(accuracy, -0.3, samples))
+
+    candidates = tuple(candidate(*one) for one in tried)
+    outcome = Outcome(candidate((), finetuned), candidates, ())
+    settings = Settings(target_madds=target, max_drop=max_drop)
+    return decide(Score(given, float("nan")), outcome, settings, beta), candidates
+
+
+@pytest.mark.parametrize(
+    ("edits", "accuracy", "options", "wins"),
+    [
+        # Never worse than the given model by more than max_drop, on validation.
+        (CHEAP, 0.90, {"target": 0.7}, True),
+        (CHEAP, 0.899, {"target": 0.7}, False),
+        (CHEAP, 0.89, {"target": 0.7, "max_drop": 1.0}, True),
+        (CHEAP, 0.889, {"target": 0.7, "max_drop": 1.0}, False),
+        (CHEAP, 0.0, {"target": 0.7, "max_drop": 100.0}, True),
+        # The target is a hard constraint, at its edge too.
+        (CHEAP, 1.0, {"target": 0.5}, False),
+        (CHEAP, 1.0, {"target": 41496 / 78360}, True),
+        (CHEAP, 1.0, {"target": 41495 / 78360}, False),
+        (EQUAL, 1.0, {"target": 1.0}, True),
+        (EQUAL, 1.0, {"target": 0.99}, False),
+        # With a target, β's own gain by fine-tuning is not asked for; without one it is.
+        (CHEAP, 0.90, {"target": 0.7, "finetuned": 0.95}, True),
+        (CHEAP, 0.90, {"finetuned": 0.95}, False),
+        (CHEAP, 0.95, {"finetuned": 0.95}, True),
+        (CHEAP, 0.949, {"finetuned": 0.95, "max_drop": 5.0}, False),
+        # What fine-tuning lost does not lower the bar of the given model.
+        (CHEAP, 0.85, {"finetuned": 0.80}, False),
+        # At equal cost only more accuracy is better.
+        (EQUAL, 0.90, {}, False),
+        (EQUAL, 0.901, {}, True),
+    ],
+)
+def test_one_candidate(
+    edits: tuple[Edit, ...], accuracy: float, options: dict[str, float], wins: bool, beta: Architecture
+) -> None:
+    decision, (candidate,) = judge(beta, [(edits, accuracy)], **options)  # type: ignore[arg-type]
+    assert decision.winner is (candidate if wins else None)
+    assert all(limit.met for limit in decision.constraints) == wins
+    assert ("points_behind_finetuned_beta" in {limit.name for limit in decision.constraints}) == (
+        "target" not in options
+    )
+
+
+@pytest.mark.parametrize(
+    ("tried", "samples", "winner"),
+    [
+        ([(CHEAP, 0.95), (CHEAPER, 0.95)], MANY, 1),
+        ([(CHEAPER, 0.95), (CHEAP, 0.95)], MANY, 0),
+        ([(CHEAP, 0.95), (CHEAPER, 0.94)], MANY, 0),
+        ([(CHEAP, 0.95), (CHEAPER, 0.94)], 100, 1),  # one standard error is 2.2 points
+        ([(CHEAP, 0.95), (CHEAPER, 0.92)], 100, 0),
+        ([(CHEAP, 0.94), (AS_CHEAP, 0.95)], 100, 1),  # as cheap: the more accurate
+        ([(CHEAPER, 0.89), (CHEAP, 0.90)], 100, 1),  # a tie is among those that meet every constraint
+        ([(EQUAL, 0.95), (CHEAP, 0.95)], MANY, 1),
+    ],
+)
+def test_the_best_of_several(tried: list[Tried], samples: int, winner: int, beta: Architecture) -> None:
+    decision, candidates = judge(beta, tried, samples=samples)
+    assert decision.winner is candidates[winner]
+    assert all(limit.met for limit in decision.constraints)
+
+
+def test_the_constraints_say_what_was_measured(beta: Architecture) -> None:
+    decision, _ = judge(beta, [(CHEAP, 0.895)], target=0.7, max_drop=1.0)
+    madds, drop = decision.constraints
+    assert (madds.name, madds.value, madds.met) == ("madds", 41496.0, True)
+    assert madds.limit == pytest.approx(0.7 * (cost(beta).madds or 0))
+    assert (drop.name, drop.limit, drop.met) == ("validation_drop_points", 1.0, True)
+    assert drop.value == pytest.approx(0.5)
+
+
+def test_none_is_good_and_the_closest_is_reported(beta: Architecture) -> None:
+    """Of one that misses both limits and one that misses one, the second."""
+    decision, _ = judge(beta, [(EQUAL, 0.5), (CHEAPER, 0.6)], target=0.5)
+    assert decision.winner is None
+    assert {limit.name: limit.met for limit in decision.constraints} == {
+        "madds": True,
+        "validation_drop_points": False,
+    }
+    assert decision.constraints[1].value == pytest.approx(30.0)
+
+
+def test_no_candidates(beta: Architecture) -> None:
+    assert judge(beta, [])[0] == Decision(None, ())
+
+
+def test_equal_accuracies_are_equal_however_they_were_measured(network: Network) -> None:
+    """The given model is measured in onnxruntime as right / n, candidates by the supernet."""
+    images = torch.from_numpy(tiny.arrays()["x_train"][:48])
+    supernet = Supernet(network)
+    with torch.inference_mode():
+        labels = supernet.eval()(images).argmax(1)
+    labels[:2] = (labels[:2] + 1) % tiny.CLASSES
+    validation = evaluate(supernet, network.architecture, TensorSplit(images, labels))
+    assert np.isclose(validation.accuracy, 46 / 48)
+    alpha = apply_edits(network.architecture, CHEAP)
+    outcome = Outcome(Candidate(network.architecture, {}, validation), (Candidate(alpha, {}, validation),), ())
+    given = Score(46 / 48, float("nan"))
+    assert decide(given, outcome, Settings(target_madds=0.7), network.architecture).winner is not None

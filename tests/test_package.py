@@ -1,0 +1,55 @@
+"""The package's public face."""
+
+import importlib
+import pkgutil
+from importlib.metadata import entry_points, metadata
+
+import pytest
+
+import natonnx
+from natonnx import errors
+
+MODULES = sorted(module.name for module in pkgutil.walk_packages(natonnx.__path__, "natonnx."))
+
+
+def test_public_functions() -> None:
+    from natonnx import api, optimization
+
+    assert set(natonnx.__all__) == {"apply", "inspect", "load", "optimize"}
+    for name in natonnx.__all__:
+        assert callable(getattr(natonnx, name))
+    assert natonnx.apply is api.apply
+    assert natonnx.inspect is api.inspect
+    assert natonnx.load is api.load
+    assert natonnx.optimize is optimization.optimize
+
+
+def test_unknown_attribute() -> None:
+    with pytest.raises(AttributeError, match="module 'natonnx' has no attribute 'optimise'"):
+        natonnx.optimise  # noqa: B018
+    assert not hasattr(natonnx, "optimise")
+    with pytest.raises(ImportError):
+        importlib.import_module("natonnx.optimise")
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_all_names_exist_and_are_documented(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__doc__
+    assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))
+
+
+def test_errors_carry_the_exit_codes() -> None:
+    assert errors.InputError.exit_code == 2
+    assert errors.VerificationError.exit_code == 3
+    assert errors.NatonnxError.exit_code == 3
+    assert issubclass(errors.InputError, errors.NatonnxError)
+    assert issubclass(errors.VerificationError, errors.NatonnxError)
+
+
+def test_the_command_is_installed() -> None:
+    from natonnx.cli import main
+
+    (script,) = entry_points(group="console_scripts", name="natonnx")
+    assert script.load() is main
+    assert metadata("natonnx")["Requires-Python"] == "<3.12,>=3.11"
