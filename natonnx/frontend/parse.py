@@ -94,16 +94,19 @@ class _Parser:
         elif skip := self._skip_nodes(i):
             self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], is_operation=False)
         elif self._is_operation(i):
-            source = self.view.nodes[i].input[0]
-            origin, before = self.prefix.get(source) or (self.owner[source], ())
+            origin, before = self._origin(i)
             self._take_edge((*before, i, *self._suffix(i)), origin, is_operation=True)
         elif self._is_preactivation(i):
-            source = self.view.nodes[i].input[0]
-            origin, before = self.prefix.get(source) or (self.owner[source], ())
+            origin, before = self._origin(i)
             self.prefix[self.view.nodes[i].output[0]] = (origin, (*before, i))
             self.taken.add(i)
         else:
             self._visit_opaque(i)
+
+    def _origin(self, i: int) -> tuple[str, tuple[int, ...]]:
+        """The feature map that a node reads, and the pre-activations on the way."""
+        source = self.view.nodes[i].input[0]
+        return self.prefix.get(source) or (self.owner[source], ())
 
     def _visit_sum(self, i: int) -> None:
         node = self.view.nodes[i]
@@ -140,6 +143,7 @@ class _Parser:
     # What fits which rule
 
     def _is_sum(self, i: int) -> bool:
+        """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
         return (
@@ -147,7 +151,6 @@ class _Parser:
             and len(variable) == len(node.input) > 1
             and view.is_float(node.output[0])
             and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
-            and all(name in self.owner or name in self.pending for name in variable)
         )
 
     def _skip_nodes(self, i: int) -> tuple[int, ...]:
@@ -236,21 +239,10 @@ class _Parser:
         tensor = view.nodes[nodes[-1]].output[0]
         self.pending[tensor] = (name, source, nodes, is_operation)
         reader = view.only_reader(tensor)
-        if reader is None or not self._will_be_sum(reader):
+        if reader is None or not self._is_sum(reader):
             del self.pending[tensor]
             target = self._add_map(tensor, Join.SINGLE)
             self._add_edge(name, source, target, EdgeBinding(nodes, tensor), is_operation=is_operation)
-
-    def _will_be_sum(self, i: int) -> bool:
-        """Whether a later node is a sum of whole tensors; its other members may not have been visited yet."""
-        view, node = self.view, self.view.nodes[i]
-        variable = view.variable_inputs(i)
-        return (
-            node.op_type in vocabulary.JOINS
-            and len(variable) == len(node.input) > 1
-            and view.is_float(node.output[0])
-            and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
-        )
 
     def _add_map(
         self,

@@ -154,12 +154,13 @@ class _Walk:
             total: Logits [edges, 3].
             uniform: A number in [0, 1) an edge; the most probable state is taken where None.
         """
-        weights = torch.exp(total.detach() - total.detach().max(1, keepdim=True).values).tolist()
+        logits = total.detach().tolist()
         alpha, mask = self.beta, self.first
         used, columns = mask.copy(), [_STATES.index(state) for state in self.beta.states]
         for e, keep in enumerate(columns):
             used[e] = mask[e]
-            legal = [weight if free else 0.0 for weight, free in zip(weights[e], mask[e], strict=True)]
+            highest = max(score for score, free in zip(logits[e], mask[e], strict=True) if free)
+            legal = [math.exp(score - highest) if free else 0.0 for score, free in zip(logits[e], mask[e], strict=True)]
             chosen = legal.index(max(legal)) if uniform is None else _pick(legal, uniform[e], keep)
             if chosen != keep:
                 columns[e] = chosen

@@ -15,7 +15,8 @@ __all__ = ["FEATURES", "adjacency", "encode"]
 
 _KINDS = ("Conv", "depthwise", "pointwise", "ConvTranspose", "dense", "MaxPool", "AveragePool", "other", "none")
 _OCTAVES = 4
-FEATURES = 3 + len(_KINDS) + 16 + 2 * _OCTAVES + 3
+_STATIC = len(_KINDS) + 13 + 2 * _OCTAVES
+FEATURES = 3 + _STATIC + 3 + 3
 """Number of features of an edge."""
 
 
@@ -34,8 +35,8 @@ def encode(architecture: Architecture) -> NDArray[np.float32]:
         source, target = topology.ends[e]
         leaving[source] += 1
         entering[target] += 1
-    states = np.array([[state is option for option in State] for state in architecture.states], float)
-    ends = np.array(topology.ends).reshape(-1, 2)
+    states = np.array([[state is option for option in State] for state in architecture.states], float).reshape(-1, 3)
+    ends = np.array(topology.ends, int).reshape(-1, 2)
     dynamic = np.stack([np.log2(1 + entering[ends[:, 1]]), np.log2(1 + leaving[ends[:, 0]]), active], axis=1)
     mask = transition_mask(architecture)
     return np.concatenate([states, static, dynamic, mask], axis=1).astype(np.float32)
@@ -91,7 +92,7 @@ def _static(topology: Topology) -> NDArray[np.float64]:
                 *(f(2**k * math.pi * depth) for k in range(_OCTAVES) for f in (math.sin, math.cos)),
             ]
         )
-    return np.array(rows, float).reshape(len(topology.edges), -1)
+    return np.array(rows, float).reshape(-1, _STATIC)
 
 
 def _kind(operation: Operation | None, source: FeatureMap) -> str:

@@ -93,6 +93,15 @@ def test_add_of_a_constant_is_the_operations_bias(shape: tuple[int, ...]) -> Non
     assert network.edges["A"].nodes == (0, 1)
 
 
+def test_add_of_a_constant_that_changes_the_shape_is_opaque() -> None:
+    graph = Builder()
+    graph.conv("x", "a")
+    graph.op("Add", "a", graph.weight("grid", 2, 1, 4, 8, 8), out="b")
+    network = graph.network("b")
+    assert network.edges["A"].nodes == (0,)
+    assert joins(network)["b"] == "opaque"
+
+
 def test_add_of_different_shapes_is_opaque() -> None:
     graph = Builder()
     graph.conv("x", "a")
@@ -394,6 +403,7 @@ def test_transposed_convolution_counts_every_input_position() -> None:
         ("AveragePool", {"kernel_shape": [3, 3], "strides": [3, 3]}, "O"),
         ("AveragePool", {"kernel_shape": [2, 2]}, "O"),
         ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 1, 1]}, "O"),
+        ("AveragePool", {"kernel_shape": [2, 2], "strides": [2, 2], "pads": [1, 1, 0, 0]}, "O"),
         ("LpPool", {"kernel_shape": [2, 2], "strides": [2, 2]}, "O"),
     ],
 )

@@ -254,6 +254,27 @@ def test_an_untrained_policy_greedily_keeps_beta() -> None:
     assert greedy(GCNPolicy(), residual_network(5), seeded()) == residual_network(5)
 
 
+@pytest.mark.parametrize("far", [200.0, 3000.0])
+def test_the_logit_of_an_illegal_state_does_not_matter(far: float) -> None:
+    """It is never trained, and may drift so far that all legal ones vanish beside it in float32."""
+    policy, beta = _bold(), residual_network(2)
+    tilt = torch.zeros(7, 3)
+    illegal = ~torch.from_numpy(choices(beta))
+    tilt[illegal] = far
+    assert greedy(policy, beta, seeded(), tilt) == greedy(policy, beta, seeded())
+    plain, tilted = (draw(policy, beta, 50, seeded(), tilt=t).architectures for t in (None, tilt))
+    assert tilted == plain
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_a_model_without_edges_has_one_alpha(learner: str) -> None:
+    policy, beta = make_policy(learner), chain(0)
+    drawn = draw(policy, beta, 2, seeded())
+    assert drawn.architectures == [beta, beta]
+    assert drawn.log_probabilities.tolist() == [0, 0]
+    assert greedy(policy, beta, seeded()) == beta
+
+
 # Random search and the choice of a learner
 
 

@@ -75,7 +75,7 @@ def test_a_states_row_tells_it_from_any_other(edge: int) -> None:
 
 
 def test_edges_of_one_network_have_rows_of_their_own() -> None:
-    assert len({row.tobytes() for row in encode(residual_network(3))}) == 10
+    assert len({row.tobytes() for row in encode(residual_network(3))}) == 11
 
 
 def test_unknown_and_symbolic_shapes_are_no_obstacle() -> None:

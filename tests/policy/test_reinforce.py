@@ -6,11 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, violation
+from natonnx.architecture import Architecture, State
 from natonnx.policy.base import Draw, draw, greedy
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.reinforce import Reinforce, leave_one_out
+from tests.architecture import naive
 from tests.architecture.examples import residual_network
 from tests.architecture.strategies import property_test
 from tests.policy.references import edit_count, seeded
@@ -83,26 +84,30 @@ def test_entropy_is_ascended() -> None:
 
 
 def _hidden(beta: Architecture, seed: int) -> Architecture:
-    """Some legal α that is far from β."""
-    alphas = draw(RandomPolicy(most=8), beta, 200, seeded(seed)).architectures
-    return max(alphas, key=lambda alpha: edit_count(alpha, beta))
+    """A legal α three edits away from β, none of them where nothing flows."""
+    return next(
+        alpha
+        for alpha in draw(RandomPolicy(most=4), beta, 300, seeded(seed)).architectures
+        if edit_count(alpha, beta) == 3 and naive.active(alpha) == [state is not State.N for state in alpha.states]
+    )
 
 
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", range(3))
 def test_learning_finds_a_hidden_optimum(seed: int) -> None:
-    """A bandit: the reward is less by one for every edge that differs from a hidden α."""
-    beta, generator = residual_network(3), seeded(seed)
+    """A bandit: the reward is less by one for every edge that differs from a hidden α.
+
+    λ is large, since with a small one the policy settles on the first α that is better than β.
+    """
+    beta, generator = residual_network(2), seeded(seed)
     best = _hidden(beta, seed)
-    assert edit_count(best, beta) >= 4
     policy = GCNPolicy(seed=seed)
-    learner = Reinforce(policy, 0.02)
-    for step in range(200):
+    learner = Reinforce(policy, 0.003)
+    for step in range(300):
         drawn = draw(policy, beta, 8, generator)
-        learner.step(drawn, [-float(_distance(alpha, best)) for alpha in drawn.architectures], 0.003)
+        learner.step(drawn, [-float(_distance(alpha, best)) for alpha in drawn.architectures], 0.3 * (1 - step / 300))
         if step % 20 == 19 and greedy(policy, beta, generator) == best:
             break
     assert greedy(policy, beta, generator) == best
-    assert violation(best, beta) is None
 
 
 def _distance(alpha: Architecture, best: Architecture) -> int:
