@@ -11,10 +11,10 @@ import onnx
 
 from natonnx.architecture import Architecture, Edit, apply_edits
 from natonnx.errors import InputError, VerificationError
+from natonnx.files import check_writable, write_bytes
 from natonnx.frontend import Network, parse, read
 from natonnx.report.payload import inspection
-from natonnx.rewrite import Check, add_provenance, build, verify, write_bytes
-from natonnx.rewrite.atomic import check_writable
+from natonnx.rewrite import Check, add_provenance, build, verify
 from natonnx.rewrite.provenance import KEY
 from natonnx.rewrite.verify import Outputs
 
@@ -103,7 +103,8 @@ def apply(
         stamp(model, source, edits)
     checks = verify(network, alpha, model, _reference(network, alpha))
     require(checks)
-    write_bytes(output, model.SerializeToString() if edits else source.path.read_bytes())
+    as_it_was = not edits and not _has_external_data(source.path)  # which lies beside the source only
+    write_bytes(output, source.path.read_bytes() if as_it_was else model.SerializeToString())
     return output, checks
 
 
@@ -148,6 +149,11 @@ def _is_ours(path: Path) -> bool:
     except Exception:  # whatever it is, it is not ours
         return False
     return any(prop.key == KEY for prop in model.metadata_props)
+
+
+def _has_external_data(path: Path) -> bool:
+    model = onnx.load(path, "protobuf", load_external_data=False)
+    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
 
 
 def _same_bytes(path: Path, other: Path) -> bool:

@@ -1,9 +1,10 @@
 """`optimize`: from a model and data to a better model, or the honest answer that none was found."""
 
 import hashlib
+import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,8 @@ from natonnx.api import InputShapes, Source, check_output, default_output, load,
 from natonnx.architecture import cost, edits_between
 from natonnx.bench import latencies_ms
 from natonnx.errors import InputError
-from natonnx.rewrite import Check, build, verify, write_bytes
+from natonnx.files import write_bytes
+from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.search import (
     Candidate,
@@ -98,6 +100,10 @@ def optimize(
     source = load(model, input_shapes)
     output = Path(output) if output is not None else default_output(source.path)
     check_output(output, source.path, force=force)
+    if settings.target_madds is not None and not cost(source.network.architecture).madds:
+        raise InputError(
+            f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out"
+        )
     images = _load_data(source, dataset, preprocessing or {}, settings.seed)
     problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
 
@@ -129,14 +135,17 @@ class _Report:
         outcome: Outcome,
     ) -> None:
         self.source, self.images, self.problem, self.unfolded = source, images, problem, unfolded
-        self.settings, self.outcome = settings, outcome
+        self.settings = settings
         self.before = source.network.model
         self.after: onnx.ModelProto | None = None
         self.checks: list[Check] = []
         self.given = _accuracies(self.before, images)
-        self.decision: Decision = decide(
-            Score(self.given["validation"] or 0.0, float("nan")), outcome, settings, source.network.architecture
+        # The file that would be written is what must not be worse, so that is what is measured.
+        self.outcome = Outcome(
+            self._remeasure(outcome.beta), tuple(map(self._remeasure, outcome.candidates)), outcome.history
         )
+        given = Score(self.given["validation"] or 0.0, math.nan)
+        self.decision: Decision = decide(given, self.outcome, settings, source.network.architecture)
 
     def finish(self, output: Path) -> Path | None:
         """Write the winner, if there is one."""
@@ -159,6 +168,10 @@ class _Report:
         network = self.source.network
         weights = fold(self.unfolded, candidate.weights) if self.unfolded else dict(candidate.weights)
         return build(network, network.architecture.with_states(candidate.architecture.states), weights)
+
+    def _remeasure(self, candidate: Candidate) -> Candidate:
+        accuracy = _accuracy(self._build(candidate), self.images.validation)
+        return replace(candidate, validation=candidate.validation._replace(accuracy=accuracy))
 
     def payload(self, output: Path | None, seconds: float) -> dict[str, Any]:
         """The contract of `natonnx optimize --json`."""
@@ -214,22 +227,21 @@ def _row(
 
 
 def _accuracies(model: onnx.ModelProto, images: data.Dataset) -> dict[str, float | None]:
-    """Accuracy in onnxruntime, as fractions; the test split's is for the report only."""
+    """Accuracies by split, as fractions; the test split's is for the report only."""
+    test = None if images.test is None else _accuracy(model, images.test)
+    return {"validation": _accuracy(model, images.validation), "test": test}
+
+
+def _accuracy(model: onnx.ModelProto, split: data.Split) -> float:
+    """Accuracy in onnxruntime, as a fraction."""
     runtime = session(model, torch.get_num_threads())
     name = runtime.get_inputs()[0].name
-
-    def accuracy(split: data.Split) -> float:
-        right = 0
-        for start in range(0, len(split), _EVALUATION_BATCH):
-            chunk = slice(start, start + _EVALUATION_BATCH)
-            scores = next(iter(run(runtime, {name: split.inputs[chunk]}).values()))
-            right += int(np.sum(scores.reshape(len(scores), -1).argmax(1) == split.labels[chunk]))
-        return right / len(split)
-
-    return {
-        "validation": accuracy(images.validation),
-        "test": None if images.test is None else accuracy(images.test),
-    }
+    right = 0
+    for start in range(0, len(split), _EVALUATION_BATCH):
+        chunk = slice(start, start + _EVALUATION_BATCH)
+        scores = next(iter(run(runtime, {name: split.inputs[chunk]}).values()))
+        right += int(np.sum(scores.reshape(len(scores), -1).argmax(1) == split.labels[chunk]))
+    return right / len(split)
 
 
 def _load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
@@ -250,12 +262,15 @@ def _classifier(source: Source) -> tuple[tuple[int | None, ...], int]:
     network = source.network
     if len(network.inputs) != 1:
         raise InputError(f"{source.path}: has {len(network.inputs)} inputs; only one can be trained so far")
+    if len(network.outputs) != 1:
+        raise InputError(f"{source.path}: has {len(network.outputs)} outputs; only one can be trained so far")
     types = {info.name: info.type.tensor_type.elem_type for info in network.model.graph.input}
     if types[network.inputs[0]] != onnx.TensorProto.FLOAT:
         raise InputError(f"{source.path}: its input is not float32; only float32 can be trained so far")
     shape = network.shapes.get(network.inputs[0], ())
     if not shape or isinstance(shape[0], int):
-        raise InputError(f"{source.path}: its batch size is fixed ({shape[:1]}); export it with a dynamic batch axis")
+        size = shape[0] if shape else "unknown"
+        raise InputError(f"{source.path}: its batch size is fixed ({size}); export it with a dynamic batch axis")
     if any(not isinstance(size, int) for size in shape[1:]):
         raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")
     output = network.shapes.get(network.outputs[0], ())
@@ -273,6 +288,8 @@ def _make_problem(
     if batchnorm == "unfold" or (batchnorm == "auto" and not has_batchnorm(network)):
         unfolded = unfold(network, train.inputs[:_CALIBRATION].cpu())
         network = unfolded.network
+    if not any(parameter.requires_grad for parameter in Supernet(network).parameters()):
+        raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
     validation = _to_device(images.validation, device)
     return Problem(network, train, validation, images.augment, device, source.network.architecture), unfolded
 
@@ -286,6 +303,7 @@ def _choose_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no CUDA device here; choose cpu or auto")
+    torch.backends.cudnn.allow_tf32 = False  # the result is checked in float32
     return torch.device(device)
 
 

@@ -73,7 +73,9 @@ def judge(
         (CHEAP, 0.90, {"target": 0.7, "finetuned": 0.95}, True),
         (CHEAP, 0.90, {"finetuned": 0.95}, False),
         (CHEAP, 0.95, {"finetuned": 0.95}, True),
-        (CHEAP, 0.949, {"finetuned": 0.95, "max_drop": 5.0}, False),
+        (CHEAP, 0.949, {"finetuned": 0.95}, False),
+        (CHEAP, 0.91, {"finetuned": 0.95, "max_drop": 5.0}, True),
+        (CHEAP, 0.89, {"finetuned": 0.95, "max_drop": 5.0}, False),
         # What fine-tuning lost does not lower the bar of the given model.
         (CHEAP, 0.85, {"finetuned": 0.80}, False),
         # At equal cost only more accuracy is better.

@@ -16,6 +16,7 @@ from natonnx.cli.options import (
     output_option,
     print_json,
 )
+from natonnx.policy import LEARNERS
 
 __all__ = ["optimize_command"]
 
@@ -52,7 +53,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--scale", type=float, help="Multiplies the images first.  [default: 1/255 for uint8]")
 @click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear.")
 @click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
-@click.option("--learner", type=click.Choice(["gcn", "random"]), default="gcn", show_default=True, help="The policy.")
+@click.option("--learner", type=click.Choice(LEARNERS), default=LEARNERS[0], show_default=True, help="The policy.")
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
 @click.option(
     "--max-drop",
@@ -62,7 +63,11 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
     metavar="POINTS",
     help="Most accuracy points that validation may lose.",
 )
-@click.option("--reward", type=click.Choice(["accuracy", "likelihood"]), help="What α and β are compared by.")
+@click.option(
+    "--reward",
+    type=click.Choice(["accuracy", "likelihood"]),
+    help="What architectures are compared by.  [default: accuracy]",
+)
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.")
 @click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
 @click.option("--time-budget", type=float, metavar="SECONDS", help="Search no longer than about this.")

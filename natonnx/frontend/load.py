@@ -60,7 +60,7 @@ def infer_shapes(
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    model = _with_input_shapes(model, input_shapes) if input_shapes else model
+    model = _with_named_batch(_with_input_shapes(model, input_shapes) if input_shapes else model)
     inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes: dict[str, tuple[int | str | None, ...]] = {}
     dtypes: dict[str, int] = {}
@@ -93,6 +93,23 @@ def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequen
             if axis > 0:
                 dim.dim_value = size
     del copy.graph.value_info[:]
+    return copy
+
+
+def _with_named_batch(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give the first axis of every input that has neither size nor name one name, so that shapes can be compared."""
+    defaults = {tensor.name for tensor in model.graph.initializer}
+
+    def unnamed(graph: onnx.GraphProto) -> list[onnx.TensorShapeProto.Dimension]:
+        shapes = [info.type.tensor_type.shape for info in graph.input if info.name not in defaults]
+        return [shape.dim[0] for shape in shapes if shape.dim and _size(shape.dim[0]) is None]
+
+    if not unnamed(model.graph):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for dim in unnamed(copy.graph):
+        dim.dim_param = "natonnx_batch"
     return copy
 
 

@@ -125,8 +125,11 @@ class _Parser:
         self.taken.add(i)
         self.opaque.append(OpaqueNode(view.name(i), node.op_type, self._why_opaque(i)))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
+        # Constants by which a model normalises its own input are preprocessing, not weights.
+        prepares_input = node.op_type in vocabulary.AFFINE and set(view.variable_inputs(i)) <= set(view.inputs)
         for position, name in enumerate(filter(None, node.output)):
-            self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=(i,) if position == 0 else ())
+            weights_of = (i,) if position == 0 and not prepares_input else ()
+            self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
 
     def _why_opaque(self, i: int) -> str:
         node = self.view.nodes[i]

@@ -10,6 +10,12 @@ from rich.table import Table
 
 __all__ = ["show_inspection", "show_optimization"]
 
+_LIMITS = {
+    "madds": "MAdds",
+    "validation_drop_points": "validation points lost",
+    "points_behind_finetuned_beta": "validation points behind the fine-tuned input",
+}
+
 
 def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
     """Render the payload of `natonnx inspect`."""
@@ -58,6 +64,8 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         old, new = before[key], after[key] if after else None
         table.add_row(label, form(old), form(new) if after else "", _ratio(old, new))
     for split in ("validation", "test"):
+        if before["accuracy"][split] is None:
+            continue
         old, new = before["accuracy"][split], after["accuracy"][split] if after else None
         table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), _points(old, new))
     console.print(table)
@@ -65,10 +73,12 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
     for limit in payload["constraints"]:
         mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
-        value = f"{limit['value']:g}" if math.isfinite(limit["value"]) else "no architecture found"
-        console.print(f"  {limit['name']}: {value}, limit {limit['limit']:g}: {mark}")
-    beta = payload["finetuned_input"]["accuracy"]
-    console.print(f"  the input itself, fine-tuned by the same budget: test {_percent(beta['test'])} %")
+        form = _count if limit["name"] == "madds" else "{:+.1f}".format
+        value = form(limit["value"]) if math.isfinite(limit["value"]) else "no architecture found"
+        console.print(f"  {_LIMITS.get(limit['name'], limit['name'])}: {value}, at most {form(limit['limit'])}: {mark}")
+    split = "validation" if payload["finetuned_input"]["accuracy"]["test"] is None else "test"
+    beta = payload["finetuned_input"]["accuracy"][split]
+    console.print(f"  the input itself, fine-tuned by the same budget: {split} accuracy {_percent(beta)} %")
     if after:
         console.print(f"[bold green]improved[/]: {escape(after['path'])} ({payload['seconds']:.0f} s)")
     else:
@@ -76,7 +86,7 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
 
 
 def _count(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
+    return "unknown" if value is None else f"{value:,.0f}"
 
 
 def _shape(shape: list[Any] | None) -> str:

@@ -1,9 +1,8 @@
-"""α and weights → ONNX: edit lists, graph-surgeon edits, what must be preserved, verification, atomic output."""
+"""α and weights → ONNX: edit lists, graph-surgeon edits, what must be preserved, verification."""
 
-from natonnx.rewrite.atomic import write_bytes
 from natonnx.rewrite.build import build
 from natonnx.rewrite.edits import parse_edits
 from natonnx.rewrite.provenance import add_provenance
 from natonnx.rewrite.verify import Check, verify
 
-__all__ = ["Check", "add_provenance", "build", "parse_edits", "verify", "write_bytes"]
+__all__ = ["Check", "add_provenance", "build", "parse_edits", "verify"]

@@ -11,6 +11,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.load import check
 from natonnx.rewrite.build import build
+from natonnx.rewrite.provenance import KEY
 from natonnx.session import run, session
 
 __all__ = ["TOLERANCE", "Check", "relative_difference", "verify"]
@@ -104,7 +105,7 @@ def _checker(model: onnx.ModelProto) -> Check:
 
 
 def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:
-    """Opset, IR version, inputs, outputs and metadata are the source's own."""
+    """Opset, IR version, inputs, outputs, metadata and names are the source's own; provenance may be new."""
     names = {tensor.name for tensor in source.graph.initializer}
     changed = [
         part
@@ -113,10 +114,18 @@ def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:
             ("opset", list(source.opset_import), list(model.opset_import)),
             ("inputs", _true_inputs(source, names), _true_inputs(model, names)),
             ("outputs", list(source.graph.output), list(model.graph.output)),
+            ("metadata", _metadata(source), _metadata(model)),
+            ("graph name", source.graph.name, model.graph.name),
+            ("producer", source.producer_name, model.producer_name),
+            ("doc string", source.doc_string, model.doc_string),
         )
         if before != after
     ]
     return Check("contract of the file", not changed, ", ".join(changed) + " changed" if changed else "unchanged")
+
+
+def _metadata(model: onnx.ModelProto) -> dict[str, str]:
+    return {prop.key: prop.value for prop in model.metadata_props if prop.key != KEY}
 
 
 def _true_inputs(model: onnx.ModelProto, defaults: set[str]) -> list[onnx.ValueInfoProto]:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from natonnx.architecture import Architecture
 from natonnx.policy.base import draw
@@ -57,6 +56,8 @@ class Algorithm1:
 
     def run(self, progress: Progress, save: Callable[[Mapping[str, Any]], None]) -> None:
         """Run the epochs that are not done yet."""
+        if not self.state.history:
+            save(self.state.to_dict())
         progress.start("search", self.settings.epochs)
         for _ in self.state.history:
             progress.advance()
@@ -92,7 +93,8 @@ class Algorithm1:
         if fate < (1 + _GIVEN) / 2:
             return self._neighbour()
         with torch.no_grad():
-            drawn = draw(self.state.policy, self.beta, 1, self.state.generator, tilt=self._tilt(self.beta))
+            tilt = self.state.budget.logits(self.beta)
+            drawn = draw(self.state.policy, self.beta, 1, self.state.generator, tilt=tilt)
         return drawn.architectures[0] if drawn.architectures else self.beta
 
     def _train_policy(self) -> dict[str, float]:
@@ -109,7 +111,7 @@ class Algorithm1:
                 self.settings.alphas,
                 self.state.generator,
                 accept=None if policy.learns else budget.met_by,
-                tilt=self._tilt(beta),
+                tilt=budget.logits(beta),
             )
             base = self._reward(beta, batch)
             rewards = [self._reward(alpha, batch) - base for alpha in drawn.architectures]
@@ -134,9 +136,6 @@ class Algorithm1:
         for alpha, reward in zip(alphas, rewards, strict=True):
             seen = self.state.visits.get(key(alpha), Visit(0.0, 0))
             self.state.visits[key(alpha)] = Visit(seen.total + reward, seen.times + 1)
-
-    def _tilt(self, beta: Architecture) -> Tensor | None:
-        return self.state.budget.logits(beta) if self.state.policy.learns else None
 
     def _entropy_weight(self) -> float:
         return self.settings.entropy * (1 - self._done())

@@ -69,8 +69,6 @@ class Budget:
 
     def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
         """Find the τ at which α's drawn from the policy cost κ on average, by bisection."""
-        if not policy.learns:
-            return
         low, high = self._least_tilt(), _MOST_TILT
         for _ in range(_HALVINGS):
             self.tilt = (low + high) / 2

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from natonnx.errors import InputError
-from natonnx.rewrite import write_bytes
+from natonnx.files import write_bytes
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 

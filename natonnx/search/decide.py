@@ -39,8 +39,8 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
     """Decide.
 
     An α must cost no more than the target (than β where there is none) and lose at most `max_drop` accuracy points to
-    the given β on the validation split. Without a cost target it must also be no less accurate than β after the same
-    fine-tuning, else the gain would be fine-tuning's and not the architecture's; at equal cost it must be more so.
+    the given β on the validation split. Without a cost target it must also lose at most that to β after the same
+    fine-tuning, else the gain would be fine-tuning's and not the architecture's; at equal cost it must be better.
     Of those that qualify, accuracies within one standard error of the best are a tie, which the cheapest wins (the
     one-standard-error rule of Breiman et al., 1984).
 
@@ -84,7 +84,8 @@ def _judge(
     if settings.target_madds is None:
         behind = _points(outcome.beta.validation.accuracy - candidate.validation.accuracy)
         cheaper = found.params < full.params or madds < (full.madds or 0)
-        limits.append(Constraint("points_behind_finetuned_beta", 0.0, behind, behind < 0 or (cheaper and behind == 0)))
+        met = behind < 0 or (cheaper and behind <= settings.max_drop)
+        limits.append(Constraint("points_behind_finetuned_beta", settings.max_drop, behind, met))
     return tuple(limits)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from natonnx.policy import make_policy
+from natonnx.policy.base import choices
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
@@ -48,6 +49,10 @@ def search(
     progress, save = progress or SilentProgress(), save or (lambda _state: None)
     clock = Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
+    beta = problem.network.architecture
+    if not (choices(beta).sum(1) > 1).any():  # nothing may change
+        score = evaluate(given, beta, problem.validation)
+        return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = _start(problem, settings)
     if resume is not None:
         state.load_dict(resume)

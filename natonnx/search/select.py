@@ -39,6 +39,8 @@ def choose_finalists(
         rather than the file's. None of them computes the same as β or as another.
     """
     beta = problem.network.architecture
+    state.budget.approach(1.0)
+    state.budget.calibrate(state.policy, beta, state.generator)
     pool = _distinct(_pool(state, beta), beta, settings.evaluated)
     order = torch.randperm(len(problem.train.labels), generator=state.generator)[:_CALIBRATION]
     calibration = problem.train.inputs[order.to(problem.device)]
@@ -70,7 +72,7 @@ def choose_finalists(
 
 def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
     """α's within the limits, the search's best and the policy's in turn, then random ones."""
-    meets_target, tilt = state.budget.met_by, state.budget.logits(beta) if state.policy.learns else None
+    meets_target, tilt = state.budget.met_by, state.budget.logits(beta)
     seen = [(text, visit) for text, visit in state.visits.items() if meets_target(from_key(beta, text))]
     mean = sum(visit.total for _, visit in seen) / max(1, sum(visit.times for _, visit in seen))
     seen.sort(key=lambda item: (item[1].total + mean) / (item[1].times + 1), reverse=True)  # shrunk towards the mean

@@ -24,13 +24,17 @@ Teacher = Callable[[Tensor], Tensor]
 
 
 def make_optimizer(supernet: Supernet, learning_rate: float) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay spares biases and normalisation, which have one axis."""
+    """SGD with Nesterov momentum; weight decay spares biases, scales and normalisation, which extend along one axis."""
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": _WEIGHT_DECAY},
-        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        {"params": [p for p in parameters if _is_matrix(p)], "weight_decay": _WEIGHT_DECAY},
+        {"params": [p for p in parameters if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return torch.optim.SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM, nesterov=True)
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    return sum(size > 1 for size in parameter.shape) > 1
 
 
 def train_epoch(
@@ -73,10 +77,11 @@ def train_epoch(
                 group["lr"] = learning_rate(step / steps)
         images = random_shift_flip(inputs, augment, generator)
         loss = _loss(supernet(images, sample()), labels, teacher(images) if distillation else None, distillation)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(supernet.parameters(), _CLIP)
-        optimizer.step()
+        if loss.requires_grad:  # an architecture may have no weights left
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(supernet.parameters(), _CLIP)
+            optimizer.step()
         losses.append(float(loss.detach()))
     return sum(losses) / max(1, len(losses))
 

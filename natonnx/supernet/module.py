@@ -55,6 +55,7 @@ class Supernet(nn.Module):
         self._keys: dict[str, str] = {}
         self._plans: OrderedDict[tuple[State, ...], list[_Step]] = OrderedDict()
         self._kernels = _build_kernels(network)
+        self._scores = _scores(network)
         trainable = _trainable(network)
         for name, value in _constants(network, self._kernels).items():
             self._add_constant(name, value, trainable=name in trainable)
@@ -73,14 +74,13 @@ class Supernet(nn.Module):
             self.register_buffer(key, value)
 
     def forward(self, x: Tensor, architecture: Architecture | None = None) -> Tensor:
-        """Run the model on its first input and return its first output.
+        """Run a classifier on its first input and return its scores: its first output, before a Softmax at the end.
 
         Args:
             x: Batch of inputs, in the model's own shape.
             architecture: β where None.
         """
-        outputs = self.run({self.network.inputs[0]: x}, architecture)
-        return outputs[self.network.outputs[0]]
+        return self.run({self.network.inputs[0]: x}, architecture, capture=[self._scores])[self._scores]
 
     def run(
         self,
@@ -185,6 +185,13 @@ class Supernet(nn.Module):
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
         return {name: tensor.cpu().contiguous().numpy().copy() for name, tensor in self.named_tensors().items()}
+
+
+def _scores(network: Network) -> str:
+    """The tensor of class scores: losses take logits, so not the probabilities that a final Softmax makes of them."""
+    output = network.outputs[0]
+    maker = next((node for node in network.model.graph.node if output in node.output), None)
+    return maker.input[0] if maker is not None and maker.op_type == "Softmax" else output
 
 
 def _add(*tensors: Tensor) -> Tensor:

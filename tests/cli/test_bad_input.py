@@ -68,7 +68,7 @@ CASES = (
     Case("data function that raises", changed(OPTIMIZE, "data.npz", "functions:fails"), "RuntimeError: two lines"),
     # Options.
     Case("--mean is a word", (*OPTIMIZE, "--mean", "grey"), "--mean"),
-    Case("--target-madds 0", (*OPTIMIZE, "--target-madds", "0"), "target must be in (0, 1]"),
+    Case("--target-madds 0", (*OPTIMIZE, "--target-madds", "0"), "must be above 0 and at most 1"),
     Case("--input-shape without a name", ("inspect", "model.onnx", "--input-shape", "1,1,8,8"), "--input-shape"),
     Case("--input-shape without sizes", ("inspect", "model.onnx", "--input-shape", "image:"), "--input-shape"),
     Case("--input-shape of 0", ("inspect", "model.onnx", "--input-shape", "image:0,1,8,8"), "positive"),
@@ -117,7 +117,7 @@ CASES = (
 
 
 MORE = (
-    Case("--target-madds 2", (*OPTIMIZE, "--target-madds", "2"), "target must be in (0, 1]"),
+    Case("--target-madds 2", (*OPTIMIZE, "--target-madds", "2"), "must be above 0 and at most 1"),
     Case("model names a path", ("optimize", "names-path.onnx", "-o", "out.onnx"), "built-in set only"),
     Case("half a model, optimize", changed(OPTIMIZE, "model.onnx", "half.onnx"), "truncated"),
     Case("built-in data of other classes", changed(OPTIMIZE, "data.npz", "fashion-mnist-small"), "10 classes"),
@@ -129,7 +129,7 @@ MORE = (
     Case("--mean is empty", (*OPTIMIZE, "--mean", ""), "--mean"),
     Case("--mean for three channels", (*OPTIMIZE, "--mean", "1,2,3"), "mean has 3 values"),
     Case("--std 0", (*OPTIMIZE, "--std", "0"), "std"),
-    Case("--target-madds nan", (*OPTIMIZE, "--target-madds", "nan"), "target must be in (0, 1]"),
+    Case("--target-madds nan", (*OPTIMIZE, "--target-madds", "nan"), "must be above 0 and at most 1"),
     Case("--max-drop below 0", (*OPTIMIZE, "--max-drop", "-1"), "max drop"),
     Case("--epochs 0", (*OPTIMIZE, "--epochs", "0"), "epochs 0"),
     Case("--seed below 0", (*OPTIMIZE, "--seed", "-1"), "--seed"),

@@ -11,8 +11,8 @@ import pytest
 
 from natonnx.architecture import Edit, State
 from natonnx.errors import InputError
-from natonnx.rewrite import add_provenance, parse_edits, write_bytes
-from natonnx.rewrite.atomic import check_writable
+from natonnx.files import check_writable, write_bytes
+from natonnx.rewrite import add_provenance, parse_edits
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.provenance import KEY
 from tests.rewrite.helpers import copy, zoo_model
