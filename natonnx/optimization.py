@@ -101,9 +101,7 @@ def optimize(
     output = Path(output) if output is not None else default_output(source.path)
     check_output(output, source.path, force=force)
     if settings.target_madds is not None and not cost(source.network.architecture).madds:
-        raise InputError(
-            f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out"
-        )
+        raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")
     images = _load_data(source, dataset, preprocessing or {}, settings.seed)
     problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
 

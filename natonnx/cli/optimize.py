@@ -108,9 +108,10 @@ def optimize_command(
     Every operation may become a skip or null, and shortcuts may be added, so that the result never costs more. It is
     verified before it is written, and never worse than the input on validation data by more than --max-drop.
     """
-    # Before torch loads OpenMP: threads that wait must not spin, or another process on the same cores slows the search
-    # four times and more.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Before torch loads OpenMP: threads that wait for each other must not spin for long, or another process on the same
+    # cores slows the search several times.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from rich.console import Console
 
     from natonnx.optimization import optimize

@@ -1,6 +1,7 @@
 """Choose the α's that are worth fine-tuning, by validation, statistics re-estimated for each."""
 
 from collections.abc import Iterable, Mapping
+from itertools import pairwise, zip_longest
 
 import torch
 
@@ -49,25 +50,36 @@ def choose_finalists(
         reestimate(supernet, alpha, calibration)
         return evaluate(supernet, alpha, problem.validation)
 
-    rescored = min(len(pool), _RESCORED * settings.finalists)
-    progress.start("select", len(pool) + rescored)
+    shares = {key(alpha): state.budget.share(alpha) for alpha in pool}
+    bands = _bands(shares, settings.finalists if settings.target_madds is None else 1)
+    rescored = _RESCORED * settings.finalists // max(1, len(bands))
+    progress.start("select", len(pool) + sum(min(rescored, len(band)) for band in bands))
     by_supernet: dict[str, float] = {}
     for alpha in pool:
         by_supernet[key(alpha)] = score(state.supernet, alpha).likelihood
         progress.advance()
     original = Supernet(problem.network).to(problem.device)
-    best: list[tuple[float, str, bool]] = []
-    for text in sorted(by_supernet, key=by_supernet.__getitem__, reverse=True)[:rescored]:
-        by_file = score(original, from_key(beta, text)).likelihood
-        best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
-        progress.advance()
-    best.sort(reverse=True)
-    shares = {text: state.budget.share(from_key(beta, text)) for text in by_supernet}
-    ranked = [text for _, text, _ in best]
-    if settings.target_madds is None:  # under a target all are about as cheap
-        ranked = _spread(ranked, shares, settings.finalists)
-    starts = {text: from_supernet for _, text, from_supernet in best}
-    return {text: starts[text] for text in ranked[: 2 * settings.finalists]}
+    ranked: list[list[tuple[float, str, bool]]] = []
+    for band in bands:
+        best: list[tuple[float, str, bool]] = []
+        for text in sorted(band, key=by_supernet.__getitem__, reverse=True)[:rescored]:
+            by_file = score(original, from_key(beta, text)).likelihood
+            best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
+            progress.advance()
+        ranked.append(sorted(best, reverse=True))
+    in_turn = [entry for row in zip_longest(*ranked) for entry in row if entry is not None]
+    return {text: from_supernet for _, text, from_supernet in in_turn[: 2 * settings.finalists]}
+
+
+def _bands(shares: Mapping[str, float], count: int) -> list[list[str]]:
+    """Divide α's by cost into bands of equal size, dearest first; fewer where there are fewer α's than bands.
+
+    Without a cost target each band has a finalist, so that cheap α's are tried beside dear ones. Under a target all are
+    about as cheap: one band.
+    """
+    texts = sorted(shares, key=shares.__getitem__, reverse=True)
+    edges = [len(texts) * band // count for band in range(count + 1)]
+    return [texts[start:end] for start, end in pairwise(edges) if end > start]
 
 
 def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
@@ -86,20 +98,6 @@ def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
         yield from visited[position : position + 1]
         yield from fresh[position : position + 1]
     yield from draw(RandomPolicy(), beta, _FRESH, state.generator, meets_target).architectures
-
-
-def _spread(ranked: list[str], shares: Mapping[str, float], finalists: int) -> list[str]:
-    """Order α's so that the finalists, the first of them, spread over the costs that were explored.
-
-    The first is the best of all, the last the best of the cheaper half, those between the best of what lies between.
-    The others follow in their own order.
-    """
-    costs = sorted((shares[text] for text in ranked), reverse=True)
-    chosen: list[str] = []
-    for position in range(min(finalists, len(ranked))):
-        most = costs[position * len(costs) // (2 * max(1, finalists - 1))]
-        chosen += [text for text in ranked if text not in chosen and shares[text] <= most][:1]
-    return chosen + [text for text in ranked if text not in chosen]
 
 
 def _distinct(pool: Iterable[Architecture], beta: Architecture, most: int) -> list[Architecture]:

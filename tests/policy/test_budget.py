@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natonnx.architecture import Architecture, State, cost
-from natonnx.policy.base import draw
+from natonnx.policy.base import Policy, draw
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.budget import EXPLORED, Budget
@@ -19,7 +19,7 @@ from tests.policy.references import seeded
 BETA = residual_network(10)
 
 
-def _mean_share(budget: Budget, policy: GCNPolicy, count: int = 200) -> float:
+def _mean_share(budget: Budget, policy: Policy, count: int = 200) -> float:
     with torch.no_grad():
         alphas = draw(policy, BETA, count, seeded(9), tilt=budget.logits(BETA)).architectures
     return sum(map(budget.share, alphas)) / len(alphas)
@@ -124,11 +124,13 @@ def test_calibration_lets_cheaper_alphas_be_where_cost_buys_nothing() -> None:
     assert _mean_share(budget, policy) < 0.9
 
 
-def test_a_policy_that_does_not_learn_is_left_alone() -> None:
-    budget = Budget(BETA, 0.3)
-    budget.limit = 0.3
-    budget.calibrate(RandomPolicy(), BETA, seeded())
-    assert budget.tilt == 0
+@pytest.mark.parametrize("limit", [0.3, 0.5])
+def test_random_search_is_brought_to_the_limit_too(limit: float) -> None:
+    """Less exactly: it draws the rate of edits anew for each α."""
+    budget, policy = Budget(BETA, limit), RandomPolicy()
+    budget.limit = limit
+    budget.calibrate(policy, BETA, seeded())
+    assert _mean_share(budget, policy) == pytest.approx(limit, abs=0.1)
 
 
 @pytest.mark.parametrize(("costs", "tilt"), [([0.7, 0.9], 1.6), ([0.5, 0.5], 1.0), ([0.4], 0.8), ([], 1.0)])

@@ -13,7 +13,7 @@ from natonnx.search import Outcome, Problem, Settings, decide, search
 from natonnx.search.budget import Budget
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.clock import Clock
-from natonnx.search.select import _spread
+from natonnx.search.select import _bands
 from natonnx.search.state import from_key, key, signature
 
 FAST = Settings(epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2)
@@ -145,16 +145,18 @@ def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ranked", "shares", "finalists", "expected"),
+    ("shares", "count", "expected"),
     [
-        ("abc", [1.0, 0.9, 0.8], 1, "abc"),
-        ("abcd", [1.0, 1.0, 0.9, 0.8], 2, "acbd"),  # the second is the best of the cheaper half
-        ("abcde", [0.8, 0.8, 0.8, 0.8, 0.8], 3, "abcde"),
-        ("ab", [1.0, 0.8], 3, "ab"),
+        ([0.8, 1.0, 0.9], 1, ["bca"]),
+        ([0.8, 1.0, 0.9, 0.7], 2, ["bc", "ad"]),
+        ([0.8, 1.0, 0.9, 0.7, 0.6], 3, ["b", "ca", "de"]),
+        ([0.8, 1.0], 3, ["b", "a"]),
+        ([], 3, []),
     ],
 )
-def test_finalists_spread_over_costs(ranked: str, shares: list[float], finalists: int, expected: str) -> None:
-    assert "".join(_spread(list(ranked), dict(zip(ranked, shares, strict=True)), finalists)) == expected
+def test_bands_divide_by_cost(shares: list[float], count: int, expected: list[str]) -> None:
+    named = dict(zip("abcde", shares, strict=False))
+    assert ["".join(band) for band in _bands(named, count)] == expected
 
 
 @pytest.mark.parametrize(
