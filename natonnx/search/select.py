@@ -21,7 +21,7 @@ _CALIBRATION = 500
 """Training samples from which statistics are re-estimated."""
 _FRESH = 64
 """α's drawn from the final policy."""
-_RESCORED = 3
+_RESCORED = 2
 """How many times as many α's as finalists are scored by the file's own weights too."""
 
 

@@ -41,7 +41,7 @@ class Settings:
 
     learner: str = "gcn"
     epochs: int = 8
-    finetune_epochs: int = 6
+    finetune_epochs: int = 5
     target_madds: float | None = None
     max_drop: float = 0.0
     seed: int = 0
@@ -56,7 +56,7 @@ class Settings:
     entropy: float = 0.003
     edits: float = 3.0
     distillation: float = 0.5
-    evaluated: int = 24
+    evaluated: int = 18
     finalists: int = 3
 
     def __post_init__(self) -> None:
@@ -71,6 +71,7 @@ class Settings:
             (0 <= self.max_drop <= 100, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
             (self.time_budget is None or 0 < self.time_budget < math.inf, "the time budget must be positive seconds"),
             (self.alphas >= 2, "at least two α's a β: their rewards are each other's baseline"),
+            (self.edits > 0, "the first α's must change some edges on average"),
             (min(self.batch, self.reward_batch) >= 2, "batches must have at least 2 samples"),
             (min(self.evaluated, self.finalists) >= 1, "at least one α must be evaluated, and one fine-tuned"),
         )
