@@ -202,6 +202,7 @@ def export(model: nn.Module, keep_norm: bool) -> onnx.ModelProto:
     for node in proto.graph.node:
         if len(node.input) > 1 and node.input[1].endswith(".weight"):
             node.name = node.input[1].removesuffix(".weight")
+    proto: onnx.ModelProto = proto
     return proto
 
 
