@@ -196,13 +196,12 @@ def export(model: nn.Module, keep_norm: bool) -> onnx.ModelProto:
         onnx_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
         onnx_passes.NameFixPass()(graph)
     onnx_passes.ClearMetadataAndDocStringPass()(graph)  # stack traces of the exporting machine
-    proto = onnx_ir.to_proto(graph)
+    proto: onnx.ModelProto = onnx_ir.to_proto(graph)
     for item in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         item.ClearField("metadata_props")
     for node in proto.graph.node:
         if len(node.input) > 1 and node.input[1].endswith(".weight"):
             node.name = node.input[1].removesuffix(".weight")
-    proto: onnx.ModelProto = proto
     return proto
 
 
