@@ -62,6 +62,7 @@ class Settings:
     def __post_init__(self) -> None:
         checks = (
             (self.learner in LEARNERS, f"unknown learner {self.learner!r}: choose one of {', '.join(LEARNERS)}"),
+            (self.reward in REWARDS, f"unknown reward {self.reward!r}: choose one of {', '.join(REWARDS)}"),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
             (

@@ -163,6 +163,7 @@ def test_bands_divide_by_cost(shares: list[float], count: int, expected: list[st
     ("fields", "message"),
     [
         ({"learner": "magic"}, "unknown learner 'magic'"),
+        ({"reward": "luck"}, "unknown reward 'luck'"),
         ({"epochs": 0}, "epochs 0"),
         ({"target_madds": 0.0}, "MAdds target"),
         ({"target_madds": 1.5}, "MAdds target"),
