@@ -1,6 +1,6 @@
 """What can go wrong, and the exit code each kind of failure ends a command with."""
 
-__all__ = ["InputError", "NatonnxError", "VerificationError"]
+__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line"]
 
 
 class NatonnxError(Exception):
@@ -19,3 +19,8 @@ class VerificationError(NatonnxError):
     """A model that natonnx made failed one of its own checks; nothing was written."""
 
     exit_code = 3
+
+
+def first_line(error: Exception) -> str:
+    """The first line of another library's message that says anything; the exception's type where none does."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -137,12 +137,12 @@ class _Report:
         self.before = source.network.model
         self.after: onnx.ModelProto | None = None
         self.checks: list[Check] = []
-        self.given = _accuracies(self.before, images)
+        given = Score(_accuracy(self.before, images.validation), math.nan)
+        self.given = self._accuracies(self.before, given.accuracy)
         # The file that would be written is what must not be worse, so that is what is measured.
         self.outcome = Outcome(
             self._remeasure(outcome.beta), tuple(map(self._remeasure, outcome.candidates)), outcome.history
         )
-        given = Score(self.given["validation"] or 0.0, math.nan)
         self.decision: Decision = decide(given, self.outcome, settings, source.network.architecture)
 
     def finish(self, output: Path) -> Path | None:
@@ -173,7 +173,7 @@ class _Report:
 
     def payload(self, output: Path | None, seconds: float) -> dict[str, Any]:
         """The contract of `natonnx optimize --json`."""
-        network, winner = self.source.network, self.decision.winner
+        network, winner, beta = self.source.network, self.decision.winner, self.outcome.beta
         models = [self.before] if self.after is None else [self.before, self.after]
         sample = {network.inputs[0]: self.images.validation.inputs[:1]}
         latencies = latencies_ms(models, sample)
@@ -184,8 +184,14 @@ class _Report:
             "status": "improved" if output else "unchanged",
             "input": _row(self.source.path, before, size, self.given, latencies[0]),
             "output": (
-                _row(output, after, output.stat().st_size, _accuracies(self.after, self.images), latencies[1])
-                if output and self.after is not None
+                _row(
+                    output,
+                    after,
+                    output.stat().st_size,
+                    self._accuracies(self.after, winner.validation.accuracy),
+                    latencies[1],
+                )
+                if output and winner and self.after is not None
                 else None
             ),
             "edits": edits_to_data(edits_between(network.architecture, alpha)),
@@ -195,9 +201,14 @@ class _Report:
             "seed": self.settings.seed,
             "seconds": seconds,
             "history": [dict(row) for row in self.outcome.history],
-            "finetuned_input": {"accuracy": _accuracies(self._build(self.outcome.beta), self.images)},
+            "finetuned_input": {"accuracy": self._accuracies(self._build(beta), beta.validation.accuracy)},
             "candidates": [self._candidate(candidate) for candidate in self.outcome.candidates],
         }
+
+    def _accuracies(self, model: onnx.ModelProto, validation: float) -> dict[str, float | None]:
+        """Accuracies by split, as fractions; the test split's is measured here, for the report only."""
+        test = None if self.images.test is None else _accuracy(model, self.images.test)
+        return {"validation": validation, "test": test}
 
     def _candidate(self, candidate: Candidate) -> dict[str, Any]:
         architecture = self.source.network.architecture
@@ -222,12 +233,6 @@ def _row(
         "accuracy": dict(accuracy),
         "latency_ms": latency,
     }
-
-
-def _accuracies(model: onnx.ModelProto, images: data.Dataset) -> dict[str, float | None]:
-    """Accuracies by split, as fractions; the test split's is for the report only."""
-    test = None if images.test is None else _accuracy(model, images.test)
-    return {"validation": _accuracy(model, images.validation), "test": test}
 
 
 def _accuracy(model: onnx.ModelProto, split: data.Split) -> float:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnx
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -34,7 +34,7 @@ def session(model: onnx.ModelProto, threads: int = 1) -> "InferenceSession":
     try:
         return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base
-        raise InputError(f"onnxruntime refuses the model: {_first_line(error)}") from None
+        raise InputError(f"onnxruntime refuses the model: {first_line(error)}") from None
 
 
 def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -47,8 +47,4 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
     try:
         return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
-        raise InputError(f"onnxruntime cannot run the model: {_first_line(error)}") from None
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from None

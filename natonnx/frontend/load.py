@@ -6,9 +6,10 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, first_line
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 
-__all__ = ["check", "infer_shapes", "read"]
+__all__ = ["check", "default_opset", "infer_shapes", "read"]
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -26,7 +27,7 @@ def read(path: Path) -> onnx.ModelProto:
     except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
     except onnx.checker.ValidationError as error:
-        raise InputError(f"{path}: {_first_line(error)}; its external data must lie beside it") from None
+        raise InputError(f"{path}: {first_line(error).rstrip('.')}; its external data must lie beside it") from None
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     reason = check(model)
@@ -40,8 +41,13 @@ def check(model: onnx.ModelProto) -> str | None:
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        return _first_line(error)
+        return first_line(error).rstrip(".")
     return None
+
+
+def default_opset(model: onnx.ModelProto) -> int | None:
+    """The version of ONNX's own operator set that a model imports; None where it imports none."""
+    return next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN), None)
 
 
 def infer_shapes(
@@ -117,8 +123,3 @@ def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     if dim.HasField("dim_value") and dim.dim_value >= 0:
         return int(dim.dim_value)
     return dim.dim_param or None
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -1,11 +1,11 @@
 """A parsed model: the ONNX file, its architecture, and which nodes and tensors each part of the architecture is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import onnx
 
-from natonnx.architecture import Architecture
+from natonnx.architecture import Architecture, Shape
 
 __all__ = ["EdgeBinding", "MapBinding", "Network", "OpaqueNode"]
 
@@ -18,8 +18,7 @@ class MapBinding:
         join_tensor: The tensor that the join makes, before the activation.
         value_tensor: The tensor that consumers read, after the activation.
         join_node: Position of the Add or Sum node, or of the opaque node; None where there is none.
-        chain: Positions of the nodes from the join to the value, in order. An opaque map made of a chain of
-            elementwise nodes has them here.
+        chain: Positions of the nodes from the join to the value, in order.
     """
 
     join_tensor: str
@@ -65,6 +64,8 @@ class Network:
         inputs: Names of the model's inputs.
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor, batch first.
+        input_shapes: Sizes that were assumed for inputs that the file leaves open.
+        window: How many feature maps back an N edge may start.
     """
 
     model: onnx.ModelProto
@@ -75,4 +76,6 @@ class Network:
     constant_nodes: tuple[int, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    shapes: Mapping[str, tuple[int | str | None, ...]]
+    shapes: Mapping[str, Shape]
+    input_shapes: Mapping[str, Sequence[int]]
+    window: int

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, match_skip
+from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Shape, Skip, State, Topology, match_skip
 from natonnx.frontend import vocabulary
 from natonnx.frontend.load import infer_shapes
 from natonnx.frontend.network import EdgeBinding, MapBinding, Network, OpaqueNode
@@ -44,7 +44,7 @@ def parse(
         InputError: If `input_shapes` does not fit the model.
     """
     shapes, dtypes = infer_shapes(model, input_shapes)
-    return _Parser(GraphView(model, shapes, dtypes)).run(model, window, shapes)
+    return _Parser(GraphView(model, shapes, dtypes)).run(model, shapes, input_shapes or {}, window)
 
 
 class _Parser:
@@ -62,7 +62,13 @@ class _Parser:
         self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
         self.taken: set[int] = set()
 
-    def run(self, model: onnx.ModelProto, window: int, shapes: Mapping[str, tuple[int | str | None, ...]]) -> Network:
+    def run(
+        self,
+        model: onnx.ModelProto,
+        shapes: Mapping[str, Shape],
+        input_shapes: Mapping[str, Sequence[int]],
+        window: int,
+    ) -> Network:
         view = self.view
         for name in view.inputs:
             self._add_map(name, Join.INPUT)
@@ -84,6 +90,8 @@ class _Parser:
             inputs=view.inputs,
             outputs=view.outputs,
             shapes=shapes,
+            input_shapes=input_shapes,
+            window=window,
         )
 
     # The rules
@@ -133,7 +141,7 @@ class _Parser:
 
     def _why_opaque(self, i: int) -> str:
         node = self.view.nodes[i]
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in vocabulary.DEFAULT_DOMAIN:
             return f"operator of the domain {node.domain}"
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             return "control flow"
@@ -169,7 +177,7 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         return (
             node.op_type in vocabulary.COMPUTE
-            and node.domain in ("", "ai.onnx")
+            and node.domain in vocabulary.DEFAULT_DOMAIN
             and view.variable_inputs(i) == [node.input[0]]
             and not any(name in view.readers or name in view.outputs for name in node.output[1:])
             and view.is_float(node.output[0])
@@ -180,7 +188,7 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         return (
             node.op_type in kinds
-            and node.domain in ("", "ai.onnx")
+            and node.domain in vocabulary.DEFAULT_DOMAIN
             and len(view.variable_inputs(i)) == 1
             and node.input[0] not in view.constants
             and not any(name in view.readers or name in view.outputs for name in node.output[1:])
@@ -301,7 +309,7 @@ class _Parser:
                     self.edges.append((Edge(name, source.name, target.name, None, skip), State.N))
                     self.edge_bindings[name] = EdgeBinding((), source.name)
 
-    def _shape(self, target: str) -> tuple[int | str | None, ...]:
+    def _shape(self, target: str) -> Shape:
         return self.view.shape(self.map_bindings[target].join_tensor)
 
     def _unique(self, name: str) -> str:

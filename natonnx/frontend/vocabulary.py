@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping
 
-__all__ = ["ACTIVATIONS", "AFFINE", "COMPUTE", "DROPOUT", "JOINS", "NORMALISATIONS", "TRAINABLE"]
+__all__ = ["ACTIVATIONS", "AFFINE", "COMPUTE", "DEFAULT_DOMAIN", "DROPOUT", "JOINS", "NORMALISATIONS", "TRAINABLE"]
+
+DEFAULT_DOMAIN = frozenset({"", "ai.onnx"})
+"""The two spellings of ONNX's own operator set."""
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "LpPool"})
 """Operators that an O edge can carry; all inputs but the first must be constant."""

@@ -64,19 +64,16 @@ class Draw(NamedTuple):
 
 def keep_prior(mask: Tensor, current: Tensor, edits: float) -> Tensor:
     """Logits that make each edge with a choice change with the same probability, `edits` of them on average."""
-    choices = mask.sum(1).float() - 1
-    editable = int((choices > 0).sum())
+    changes = mask.sum(1).float() - 1
+    editable = int((changes > 0).sum())
     rate = min(0.5, edits / max(1, editable))
-    keep = torch.log(choices.clamp(min=1) * (1 - rate) / rate)
+    keep = torch.log(changes.clamp(min=1) * (1 - rate) / rate)
     return torch.zeros(mask.shape).scatter_(1, current[:, None], keep[:, None])
 
 
 def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Tensor:
     """Logits of each edge's next state, prior and tilt included, not masked [edges, 3]."""
-    mask = torch.from_numpy(choices(beta))
-    current = torch.tensor([_STATES.index(state) for state in beta.states])
-    total = policy.logits(beta) + policy.prior(mask, current, generator)
-    return total if tilt is None else total + tilt
+    return _Walk(beta).scores(policy, generator, tilt)
 
 
 def choices(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
@@ -116,13 +113,13 @@ def draw(
     walk = _Walk(beta)
     found: list[Architecture] = []
     log_pi: list[Tensor] = []
-    total = scores(policy, beta, generator, tilt)
+    total = walk.scores(policy, generator, tilt)
     entropy = _entropy(total, torch.from_numpy(walk.first))
     for attempt in range(count if accept is None else _TRIES * count):
         if len(found) == count:
             break
         if attempt and not policy.learns:
-            total = scores(policy, beta, generator, tilt)
+            total = walk.scores(policy, generator, tilt)
         alpha, columns, masks = walk.sample(total, torch.rand(len(beta.states), generator=generator).tolist())
         if accept is None or accept(alpha):
             found.append(alpha)
@@ -134,7 +131,8 @@ def draw(
 def greedy(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Architecture:
     """The α in which each edge takes its most probable legal state, one after the other."""
     with torch.no_grad():
-        return _Walk(beta).sample(scores(policy, beta, generator, tilt), None)[0]
+        walk = _Walk(beta)
+        return walk.sample(walk.scores(policy, generator, tilt), None)[0]
 
 
 class _Walk:
@@ -144,6 +142,12 @@ class _Walk:
         self.beta = beta
         self.origin = flow(beta)
         self.first = choices(beta, self.origin)
+
+    def scores(self, policy: Policy, generator: torch.Generator, tilt: Tensor | None) -> Tensor:
+        """See the function of that name."""
+        current = torch.tensor([_STATES.index(state) for state in self.beta.states])
+        total = policy.logits(self.beta) + policy.prior(torch.from_numpy(self.first), current, generator)
+        return total if tilt is None else total + tilt
 
     def sample(
         self, total: Tensor, uniform: Sequence[float] | None

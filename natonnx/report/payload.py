@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 
 from natonnx.architecture import Architecture, cost, legal_transitions
-from natonnx.frontend import Network
+from natonnx.frontend import Network, default_opset
 
 __all__ = ["finite", "inspection"]
 
@@ -19,7 +19,7 @@ def inspection(network: Network, path: str) -> dict[str, Any]:
     return {
         "model": {
             "path": path,
-            "opset": _opset(network.model),
+            "opset": default_opset(network.model) or 0,
             "ir_version": network.model.ir_version,
             "inputs": [_tensor(info) for info in network.model.graph.input if info.name in network.inputs],
             "outputs": [_tensor(info) for info in network.model.graph.output],
@@ -50,10 +50,6 @@ def _edges(architecture: Architecture) -> list[dict[str, Any]]:
         }
         for edge, state, verdict in rows
     ]
-
-
-def _opset(model: onnx.ModelProto) -> int:
-    return next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 0)
 
 
 def _tensor(info: onnx.ValueInfoProto) -> dict[str, Any]:

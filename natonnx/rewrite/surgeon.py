@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from natonnx.frontend import Instruction, RunNode, RunSkip, RunSum
+from natonnx.frontend import Instruction, RunNode, RunSkip, RunSum, default_opset
 from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
@@ -55,7 +55,7 @@ class _Surgery:
         self.source = list(graph.nodes)  # one to one with the file's nodes, in order
         self.protos = model.graph.node
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
-        self.opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+        self.opset = default_opset(model) or 1
         self.keys: list[tuple[float, gs.Node, int | None]] = []
 
     def run(self, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:

@@ -16,7 +16,7 @@ import torch
 from onnx import numpy_helper
 
 from natonnx.frontend import Network, RunNode, lower, parse
-from natonnx.frontend.load import infer_shapes
+from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
 
 __all__ = ["Unfolded", "fold", "has_batchnorm", "unfold"]
@@ -64,6 +64,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
     raw = [network.model.graph.node[i].output[0] for i in positions]
     with torch.inference_mode():
         captured = supernet.run({network.inputs[0]: calibration}, capture=raw)
+    view = GraphView(network.model, network.shapes, {})
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
     initializers = {tensor.name: tensor for tensor in model.graph.initializer}
@@ -82,8 +83,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         bias = numpy_helper.to_array(initializers[node.input[2]])
         pair = _Pair(node.input[1], node.input[2], node.output[0])
         pairs.append(pair)
-        unique = node.name and sum(other.name == node.name for other in network.model.graph.node) == 1
-        fresh.name = node.name if unique else node.output[0]  # what the edge is called
+        fresh.name = view.name(position)  # what the edge is called
         del fresh.input[2]
         fresh.output[0] = pair.tensor("raw")
         parts = {
@@ -98,7 +98,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    unfolded = parse(model, input_shapes=_given_shapes(network))
+    unfolded = parse(model, input_shapes=network.input_shapes, window=network.window)
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
     return Unfolded(unfolded, tuple(pairs))
 
@@ -123,17 +123,6 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
         folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
         folded[pair.bias] = (shift - mean * gain).astype(np.float32)
     return folded
-
-
-def _given_shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    """The input shapes that the network was parsed with and that its file does not say; the batch is left open."""
-    known = infer_shapes(network.model)[0]
-    given: dict[str, tuple[int, ...]] = {}
-    for name in network.inputs:
-        shape = network.shapes.get(name, ())
-        if shape != known.get(name, ()):
-            given[name] = tuple(size if isinstance(size, int) else 1 for size in shape)
-    return given
 
 
 def _candidates(network: Network) -> set[int]:

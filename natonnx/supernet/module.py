@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State
 from natonnx.errors import InputError
-from natonnx.frontend import Network, RunNode, RunSkip, lower
-from natonnx.frontend.vocabulary import TRAINABLE
+from natonnx.frontend import Network, RunNode, RunSkip, default_opset, lower
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.skip import skip_kernel
 
@@ -202,11 +202,11 @@ def _add(*tensors: Tensor) -> Tensor:
 
 
 def _build_kernels(network: Network) -> dict[int, Kernel]:
-    opset = next((entry.version for entry in network.model.opset_import if entry.domain in ("", "ai.onnx")), 1)
+    opset = default_opset(network.model) or 1
     kernels: dict[int, Kernel] = {}
     refusals: list[str] = []
     for position, node in enumerate(network.model.graph.node):
-        if node.domain not in ("", "ai.onnx"):
+        if node.domain not in DEFAULT_DOMAIN:
             refusals.append(f"{node.op_type} of the domain {node.domain}")
             continue
         try:
