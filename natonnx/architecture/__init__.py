@@ -1,6 +1,7 @@
 """The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
 
 from natonnx.architecture.cost import Cost, cost
+from natonnx.architecture.cut import Cut, Cuts, carried_passage, cut_axes, cuts, passage
 from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import (
     Architecture,
@@ -8,6 +9,7 @@ from natonnx.architecture.graph import (
     FeatureMap,
     Join,
     Operation,
+    Passage,
     Shape,
     State,
     Topology,
@@ -29,12 +31,15 @@ __all__ = [
     "ALLOWED",
     "Architecture",
     "Cost",
+    "Cut",
+    "Cuts",
     "Edge",
     "Edit",
     "FeatureMap",
     "Flow",
     "Join",
     "Operation",
+    "Passage",
     "Shape",
     "Skip",
     "State",
@@ -42,11 +47,15 @@ __all__ = [
     "TransitionError",
     "Weight",
     "apply_edits",
+    "carried_passage",
     "cost",
+    "cut_axes",
+    "cuts",
     "edits_between",
     "flow",
     "legal_transitions",
     "match_skip",
+    "passage",
     "transition_mask",
     "violation",
 ]

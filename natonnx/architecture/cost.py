@@ -3,15 +3,18 @@
 Conventions (facts/nat.md): one MAdd is one multiply-add of a convolution or of a matrix product with a constant, per
 sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Parameters are trainable
 scalars (weights, biases, normalisation scales and shifts; not running statistics); a shared tensor counts once. Only
-what still matters counts: an operation behind a null edge costs nothing.
+what still matters counts: an operation behind a null edge costs nothing, and a convolution behind a concat that lost
+a member counts without that member's channels.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from natonnx.architecture.cut import Cut, cuts, passage
 from natonnx.architecture.flow import Flow, flow
-from natonnx.architecture.graph import Architecture, State
+from natonnx.architecture.graph import Architecture, Passage, State, Weight
 
 __all__ = ["Cost", "cost"]
 
@@ -37,14 +40,29 @@ def cost(architecture: Architecture, state: Flow | None = None) -> Cost:
         state: Its null propagation, where the caller has it already.
     """
     state = state or flow(architecture)
-    weights: dict[str, int] = {}
+    lost = cuts(architecture, state)
+    topology = architecture.topology
+    weights: dict[tuple[str, int], int] = {}
     madds: int | None = 0
-    for i in np.flatnonzero(state.active):
-        operation = architecture.topology.edges[i].operation
-        if operation is None or architecture.states[i] is not State.O:
+    for e in np.flatnonzero(state.active).tolist():
+        operation = topology.edges[e].operation
+        if operation is None or architecture.states[e] is not State.O:
             continue
-        weights.update(operation.weights)
+        cut = lost.values.get(topology.ends[e][0])
+        own = passage(operation.passages, cut.axis) if cut else None
+        _add(weights, operation.weights, cut, own)
         madds = None if madds is None or operation.madds is None else madds + operation.madds
-    for i in np.flatnonzero(state.live & state.needed):
-        weights.update(architecture.topology.maps[i].weights)
+        if madds is not None and cut and own:
+            madds -= own.madds - cut.scaled(own.madds)
+    for i in np.flatnonzero(state.live & state.needed).tolist():
+        cut = lost.joins.get(i)
+        own = passage(topology.maps[i].passages, cut.axis) if cut else None
+        _add(weights, topology.maps[i].weights, cut, own)
     return Cost(sum(weights.values()), madds)
+
+
+def _add(total: dict[tuple[str, int], int], weights: Iterable[Weight], cut: Cut | None, own: Passage | None) -> None:
+    """Count weights once by name; one that loses channels counts once for each number of channels that it keeps."""
+    for name, size in weights:
+        left = cut.scaled(size) if cut and own and name in own.weights else size
+        total[name, left] = left

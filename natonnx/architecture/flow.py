@@ -1,6 +1,5 @@
 """Null propagation: which feature maps of an architecture are alive, which are needed, which edges carry anything."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,7 +7,7 @@ from numpy.typing import NDArray
 
 from natonnx.architecture.graph import Architecture, Join, State
 
-__all__ = ["Flow", "fatal_maps", "flow"]
+__all__ = ["Flags", "Flow", "flow"]
 
 Flags = NDArray[np.bool_]
 
@@ -72,46 +71,3 @@ def _explain(architecture: Architecture, dead: int) -> str | None:
     if fmap.join is Join.OPAQUE:
         return f"the fixed node that makes {fmap.name!r} would lose an input"
     return None
-
-
-def fatal_maps(architecture: Architecture, state: Flow) -> Flags:
-    """Per feature map: whether its death alone would break the architecture.
-
-    The death of a map kills every map that it dominates, all flow from the input being through it. So a map is fatal
-    if it dominates an output or an input of a needed opaque join (the dominator tree of a DAG in topological order,
-    Cooper, Harvey and Kennedy 2001).
-    """
-    topology = architecture.topology
-    count = len(topology.maps)
-    root = count
-    parent = [root] * (count + 1)
-    depth = [0] * count + [-1]  # the root lies above inputs and opaque maps, else they never meet
-    live = state.live.tolist()
-    for i, fmap in enumerate(topology.maps):
-        if not live[i] or fmap.join in (Join.INPUT, Join.OPAQUE):
-            continue  # an opaque map dies only with an input of its own, which is marked fatal itself
-        meet: int | None = None
-        for e in topology.incoming[i]:
-            source = topology.ends[e][0]
-            if architecture.states[e] is State.N or not live[source]:
-                continue
-            meet = source if meet is None else _meet(meet, source, parent, depth)
-        parent[i] = root if meet is None else meet
-        depth[i] = depth[parent[i]] + 1
-    fatal = np.zeros(count + 1, bool)
-    fatal[[topology.map_index[name] for name in topology.outputs]] = True
-    for needed in np.flatnonzero(state.needed):
-        fatal[list(topology.fixed_inputs[needed])] = True
-    for i in reversed(range(count)):
-        if fatal[i]:
-            fatal[parent[i]] = True
-    return fatal[:count]
-
-
-def _meet(a: int, b: int, parent: Sequence[int], depth: Sequence[int]) -> int:
-    while a != b:
-        if depth[a] >= depth[b]:
-            a = parent[a]
-        else:
-            b = parent[b]
-    return a

@@ -8,7 +8,18 @@ from typing import NamedTuple
 
 from natonnx.architecture.skip import Shape, Skip
 
-__all__ = ["Architecture", "Edge", "FeatureMap", "Join", "Operation", "Shape", "State", "Topology", "Weight"]
+__all__ = [
+    "Architecture",
+    "Edge",
+    "FeatureMap",
+    "Join",
+    "Operation",
+    "Passage",
+    "Shape",
+    "State",
+    "Topology",
+    "Weight",
+]
 
 
 class State(StrEnum):
@@ -25,6 +36,7 @@ class Join(StrEnum):
     INPUT = "input"
     SINGLE = "single"
     SUM = "sum"
+    CONCAT = "concat"
     OPAQUE = "opaque"
 
 
@@ -33,6 +45,25 @@ class Weight(NamedTuple):
 
     name: str
     size: int
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What nodes do where the tensor that they read has lost channels, for a concat upstream lost a member.
+
+    Attributes:
+        axis: The axis of their input that got shorter.
+        out: The axis of their output that gets shorter in turn; None where they absorb the cut, as a convolution does.
+        repeat: How many neighbouring entries of that axis each channel becomes (H·W in a Flatten).
+        weights: Names of the trainable tensors that lose the same fraction.
+        madds: The part of the multiply-adds that shrinks by the same fraction.
+    """
+
+    axis: int
+    out: int | None
+    repeat: int = 1
+    weights: frozenset[str] = frozenset()
+    madds: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,6 +76,8 @@ class FeatureMap:
         join: How it is made.
         inputs: For an opaque join, the feature maps it reads; all of them must be alive.
         weights: Trainable tensors of the nodes that belong to the map itself (its activation, or the opaque node).
+        axis: Of a concat: along which its members stand, in the order of the edges that enter it.
+        passages: What the map's own nodes do with a cut, by the axis at the join (at the input of an opaque node).
     """
 
     name: str
@@ -52,6 +85,8 @@ class FeatureMap:
     join: Join
     inputs: tuple[str, ...] = ()
     weights: tuple[Weight, ...] = ()
+    axis: int | None = None
+    passages: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,6 +100,7 @@ class Operation:
         groups: Convolution groups, 1 where there are none.
         weights: Trainable tensors, by name, so that shared ones count once.
         madds: Multiply-adds per sample at the model's input shape; None where a shape is unknown.
+        passages: What it does with a cut, by the axis of its input; an axis that is missing may not be cut.
     """
 
     kind: str
@@ -73,6 +109,7 @@ class Operation:
     groups: int = 1
     weights: tuple[Weight, ...] = ()
     madds: int | None = 0
+    passages: tuple[Passage, ...] = ()
 
     @property
     def params(self) -> int:
@@ -91,6 +128,7 @@ class Edge:
         operation: What state O carries; None for an edge that can only be S or N.
         skip: The parameter-free skip that state S carries; None where shapes forbid it.
         no_skip: Why there is no skip, in one line; empty where there is one.
+        fixed: Why the edge may not change at all, in one line; empty where it may.
     """
 
     name: str
@@ -99,6 +137,7 @@ class Edge:
     operation: Operation | None
     skip: Skip | None
     no_skip: str = ""
+    fixed: str = ""
 
 
 @dataclass(frozen=True)
@@ -144,6 +183,28 @@ class Topology:
         for edge, (_, target) in enumerate(self.ends):
             entering[target].append(edge)
         return tuple(map(tuple, entering))
+
+    @cached_property
+    def outgoing(self) -> tuple[tuple[int, ...], ...]:
+        """Edge positions that leave each feature map."""
+        leaving: list[list[int]] = [[] for _ in self.maps]
+        for edge, (source, _) in enumerate(self.ends):
+            leaving[source].append(edge)
+        return tuple(map(tuple, leaving))
+
+    @cached_property
+    def fixed_readers(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the opaque maps that read each feature map."""
+        readers: list[list[int]] = [[] for _ in self.maps]
+        for reader, sources in enumerate(self.fixed_inputs):
+            for source in sources:
+                readers[source].append(reader)
+        return tuple(map(tuple, readers))
+
+    @cached_property
+    def concats(self) -> tuple[int, ...]:
+        """Positions of the concats."""
+        return tuple(i for i, fmap in enumerate(self.maps) if fmap.join is Join.CONCAT)
 
     @cached_property
     def fixed_inputs(self) -> tuple[tuple[int, ...], ...]:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture.cost import cost
-from natonnx.architecture.flow import Flow, fatal_maps, flow
-from natonnx.architecture.graph import Architecture, State
+from natonnx.architecture.cut import cuts, tolerance
+from natonnx.architecture.fatal import fatal_maps, refusal
+from natonnx.architecture.flow import Flow, flow
+from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.errors import InputError
 
 __all__ = [
@@ -56,28 +58,70 @@ def legal_transitions(architecture: Architecture, origin: Flow | None = None) ->
     Returns:
         Per edge: each state it may be asked to become, mapped to None where that is legal, else to the reason.
     """
-    topology = architecture.topology
-    state = flow(architecture)
-    live, needed, fatal = (flags.tolist() for flags in (state.live, state.needed, fatal_maps(architecture, state)))
-    revivable = (origin or state).live.tolist()
-    carrying = [0] * len(topology.maps)
-    for e, (source, target) in enumerate(topology.ends):
-        carrying[target] += architecture.states[e] is not State.N and live[source]
-    verdicts: list[Mapping[State, str | None]] = []
-    for e, (edge, (source, target)) in enumerate(zip(topology.edges, topology.ends, strict=True)):
-        current = architecture.states[e]
-        verdict: dict[State, str | None] = {}
-        for wanted in ALLOWED[current]:
-            reason = None
-            if wanted is State.S and edge.skip is None:
-                reason = edge.no_skip
-            elif current is State.N and not (live[source] and needed[source] and revivable[target] and needed[target]):
-                reason = "it would revive a feature map that null has removed"
-            elif wanted is State.N and live[source] and carrying[target] == 1 and fatal[target]:
-                reason = f"nothing else feeds {edge.target!r}, which the model's output depends on"
-            verdict[wanted] = reason
-        verdicts.append(verdict)
-    return tuple(verdicts)
+    judge = _Judge(architecture, flow(architecture), origin)
+    return tuple(
+        {wanted: judge.reason(e, wanted) for wanted in ALLOWED[current]}
+        for e, current in enumerate(architecture.states)
+    )
+
+
+class _Judge:
+    """Knows of one architecture what every single transition would do."""
+
+    def __init__(self, architecture: Architecture, state: Flow, origin: Flow | None) -> None:
+        topology = architecture.topology
+        self.architecture = architecture
+        self.tolerance = tolerance(architecture, state)
+        self.cut = cuts(architecture, state)
+        self.fatal = fatal_maps(architecture, state, self.tolerance)
+        self.live, self.needed = state.live.tolist(), state.needed.tolist()
+        self.revivable = (origin or state).live.tolist()
+        self.carrying = [0] * len(topology.maps)
+        for e, (source, target) in enumerate(topology.ends):
+            self.carrying[target] += architecture.states[e] is not State.N and self.live[source]
+
+    def reason(self, e: int, wanted: State) -> str | None:
+        """Why an edge may not make a transition that exists; None where it may."""
+        edge = self.architecture.topology.edges[e]
+        if edge.fixed:
+            return edge.fixed
+        if wanted is State.N:
+            return self._removal(e)
+        if edge.skip is None:
+            return edge.no_skip
+        source, target = self.architecture.topology.ends[e]
+        joins_concat = self.architecture.topology.maps[target].join is Join.CONCAT
+        if self.architecture.states[e] is State.N:
+            if not (self.live[source] and self.needed[source] and self.revivable[target] and self.needed[target]):
+                return "it would revive a feature map that null has removed"
+            if not self.live[target]:
+                return self._revival(e)
+            if not joins_concat and target in self.cut.joins:
+                return f"{edge.target!r} has lost channels, for a concat before it lost a member"
+        if source in self.cut.values and not joins_concat:
+            return f"{edge.source!r} has lost channels, for a concat before it lost a member"
+        return None
+
+    def _removal(self, e: int) -> str | None:
+        topology = self.architecture.topology
+        source, target = topology.ends[e]
+        if self.architecture.states[e] is State.N or not self.live[source]:
+            return None
+        if self.carrying[target] == 1:
+            fatal = self.fatal[target]
+            return None if fatal is None else f"nothing else feeds {topology.maps[target].name!r}, {fatal}"
+        if topology.maps[target].join is Join.CONCAT and self.needed[target]:
+            reason = refusal(self.architecture, target, self.tolerance)
+            return None if reason is None else f"the concat {topology.maps[target].name!r} cannot lose it: {reason}"
+        return None
+
+    def _revival(self, e: int) -> str | None:
+        """A map that comes back to life brings back whole channels, which what follows must be able to take."""
+        topology, states = self.architecture.topology, self.architecture.states
+        if not topology.concats:
+            return None
+        revived = self.architecture.with_states((*states[:e], State.S, *states[e + 1 :]))
+        return cuts(revived, flow(revived)).broken
 
 
 def transition_mask(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
@@ -107,11 +151,16 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
         None where α is legal, else the reason in one line.
     """
     for edge, before, after in zip(alpha.topology.edges, beta.states, alpha.states, strict=True):
-        if before is not after and after not in ALLOWED[before]:
+        if before is after:
+            continue
+        if edge.fixed:
+            return f"edge {edge.name!r} may not change: {edge.fixed}"
+        if after not in ALLOWED[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
     state = flow(alpha)
-    if state.broken:
-        return state.broken
+    broken = state.broken or cuts(alpha, state).broken
+    if broken:
+        return broken
     if cost(alpha, state).exceeds(cost(beta)):
         return "it would cost more: an added skip revives operations that null had removed"
     return None

@@ -5,10 +5,16 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, flow
-from natonnx.architecture.flow import fatal_maps
+from natonnx.architecture.cut import tolerance
+from natonnx.architecture.fatal import fatal_maps
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import architectures, legal_architectures, property_test
+
+
+def _fatal(architecture: Architecture) -> np.ndarray:
+    state = flow(architecture)
+    return np.array([reason is not None for reason in fatal_maps(architecture, state, tolerance(architecture, state))])
 
 
 def _named(architecture: Architecture, flags: np.ndarray) -> set[str]:
@@ -50,7 +56,7 @@ def test_why_it_is_broken_is_one_line(architecture: Architecture) -> None:
 @given(legal_architectures())
 def test_fatal_maps_are_those_whose_death_alone_breaks_it(architecture: Architecture) -> None:
     """Of the maps that edges feed: a fixed node has no death of its own, it dies with an input."""
-    fatal = fatal_maps(architecture, flow(architecture))
+    fatal = _fatal(architecture)
     fed = [(i, fmap.name) for i, fmap in enumerate(architecture.topology.maps) if fmap.join is not Join.OPAQUE]
     assert {name for i, name in fed if fatal[i]} == {
         name for _, name in fed if name in naive.live(architecture) and naive.broken(architecture, {name})
@@ -59,12 +65,12 @@ def test_fatal_maps_are_those_whose_death_alone_breaks_it(architecture: Architec
 
 def test_every_map_of_a_chain_is_fatal() -> None:
     beta = chain(4)
-    assert fatal_maps(beta, flow(beta)).all()
+    assert _fatal(beta).all()
 
 
 def test_a_branch_beside_a_skip_is_not_fatal() -> None:
     beta = residual_network(2)
-    fatal = fatal_maps(beta, flow(beta))
+    fatal = _fatal(beta)
     assert _named(beta, fatal) == {"out0", "out1", "out2"}
 
 
@@ -109,7 +115,7 @@ def test_a_starving_fixed_node_that_nobody_reads_breaks_nothing() -> None:
 
 def test_the_inputs_of_a_needed_fixed_node_are_fatal() -> None:
     beta = _product((State.O, State.O, State.S, State.S))
-    assert _named(beta, fatal_maps(beta, flow(beta))) >= {"x", "left", "right", "y"}
+    assert _named(beta, _fatal(beta)) >= {"x", "left", "right", "y"}
 
 
 @pytest.mark.parametrize("states", [(), (State.O,)])

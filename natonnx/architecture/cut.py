@@ -1,0 +1,227 @@
+"""Channels that are cut: a dead member leaves its concat, and whoever reads the concat loses its channels.
+
+`cuts` says what every map of one architecture has lost, exactly. `tolerance` says, for any further cut, which maps'
+readers could bear it whatever channels it takes; legality of single transitions rests on it.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natonnx.architecture.flow import Flow
+from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
+
+__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "passage", "tolerance"]
+
+
+class Cut(NamedTuple):
+    """The channels that a tensor has kept: one flag an original channel along an axis, not all of them set."""
+
+    axis: int
+    kept: NDArray[np.bool_]
+
+    def scaled(self, size: int) -> int:
+        """What is left of a size that is proportional to the number of channels."""
+        return size * int(self.kept.sum()) // self.kept.size
+
+    def through(self, passage: Passage) -> "Cut | None":
+        """The cut of what nodes make of this tensor; None where they absorb it."""
+        return None if passage.out is None else Cut(passage.out, np.repeat(self.kept, passage.repeat))
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """What the maps of an architecture have lost.
+
+    Attributes:
+        joins: By position of a map: the cut at its join (of an opaque map: at the input of its node).
+        values: By position of a map: the cut of the value that its readers see. Maps that are whole are absent.
+        broken: Why the architecture cannot run; None where it can.
+    """
+
+    joins: Mapping[int, Cut]
+    values: Mapping[int, Cut]
+    broken: str | None
+
+
+class _BrokenError(Exception):
+    """A cut that cannot be carried out."""
+
+
+def passage(passages: Iterable[Passage], axis: int) -> Passage | None:
+    """The passage of a cut along an axis, if there is one."""
+    return next((one for one in passages if one.axis == axis), None)
+
+
+def cuts(architecture: Architecture, state: Flow) -> Cuts:
+    """Follow every lost member of a concat to where it is absorbed.
+
+    Args:
+        architecture: The architecture.
+        state: Its null propagation.
+    """
+    joins: dict[int, Cut] = {}
+    values: dict[int, Cut] = {}
+    topology = architecture.topology
+    if not topology.concats:
+        return Cuts(joins, values, None)
+    outputs = {topology.map_index[name] for name in topology.outputs}
+    try:
+        for i in np.flatnonzero(state.live & state.needed).tolist():
+            fmap = topology.maps[i]
+            cut = _at_join(architecture, state, i, values)
+            if cut is None:
+                continue
+            own = passage(fmap.passages, cut.axis)
+            if own is None:
+                raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
+            joins[i] = cut
+            after = cut.through(own)
+            if after is not None:
+                values[i] = after
+                if i in outputs:
+                    raise _BrokenError(f"the model's output {fmap.name!r} would lose channels")
+    except _BrokenError as error:
+        return Cuts(joins, values, str(error))
+    return Cuts(joins, values, None)
+
+
+def _at_join(architecture: Architecture, state: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
+    topology = architecture.topology
+    fmap = topology.maps[i]
+    if fmap.join is Join.OPAQUE:
+        sources = topology.fixed_inputs[i]
+        lost = [values[source] for source in sources if source in values]
+        if lost and len(sources) > 1:
+            raise _BrokenError(f"the node that makes {fmap.name!r} has no rule for fewer channels")
+        return lost[0] if lost else None
+    if fmap.join is Join.CONCAT:
+        return _concat(architecture, state, i, values)
+    members = [_delivered(architecture, e, values) for e in topology.incoming[i] if state.active[e]]
+    first = members[0] if members else None
+    if any(not _same(member, first) for member in members):
+        raise _BrokenError(f"the members of the sum {fmap.name!r} would have lost different channels")
+    return first
+
+
+def _concat(architecture: Architecture, state: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
+    topology = architecture.topology
+    axis = topology.maps[i].axis
+    parts: list[NDArray[np.bool_]] = []
+    for e in topology.incoming[i]:
+        source = topology.ends[e][0]
+        size = member_size(topology.maps[source], axis)
+        cut = values.get(source) if state.active[e] else None
+        if cut is not None and cut.axis != axis:
+            raise _BrokenError(f"a member of the concat {topology.maps[i].name!r} would be shorter along another axis")
+        if size is None and (cut is not None or not state.active[e]):
+            raise _BrokenError(f"the size of the member {topology.maps[source].name!r} of a concat is unknown")
+        parts.append(cut.kept if cut is not None else np.full(size or 1, bool(state.active[e])))
+    kept = np.concatenate(parts)
+    return None if kept.all() or axis is None else Cut(axis, kept)
+
+
+def member_size(source: FeatureMap, axis: int | None) -> int | None:
+    """How many channels a map lends to a concat along an axis; None where that is not known."""
+    size = source.shape[axis] if axis is not None and axis < len(source.shape) else None
+    return size if isinstance(size, int) else None
+
+
+def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) -> Cut | None:
+    edge = architecture.topology.edges[e]
+    cut = values.get(architecture.topology.ends[e][0])
+    if cut is None:
+        return None
+    carried = carried_passage(architecture, e, cut.axis)
+    if carried is None:
+        raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
+    return cut.through(carried)
+
+
+def carried_passage(architecture: Architecture, e: int, axis: int) -> Passage | None:
+    """What an edge does with a cut in its present state; None where it has no rule."""
+    edge = architecture.topology.edges[e]
+    if architecture.states[e] is State.O and edge.operation is not None:
+        return passage(edge.operation.passages, axis)
+    skip = edge.skip
+    if skip is None or skip.pad_channels or (skip.pool and axis != 1):
+        return None
+    return Passage(axis, axis)
+
+
+def _same(a: Cut | None, b: Cut | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    return a.axis == b.axis and np.array_equal(a.kept, b.kept)
+
+
+Tolerance = Mapping[tuple[int, int], str | None]
+"""By map and axis: None where all that read the map can bear to lose any channels of it, else why not."""
+
+
+def tolerance(architecture: Architecture, state: Flow) -> Tolerance:
+    """Judge for every map that a concat leads to whether its readers could bear to lose channels, in linear time."""
+    topology = architecture.topology
+    found: dict[tuple[int, int], str | None] = {}
+    if not topology.concats:
+        return found
+    entering = [0] * len(topology.maps)
+    for e in np.flatnonzero(state.active):
+        entering[topology.ends[e][1]] += 1
+    outputs = {topology.map_index[name] for name in topology.outputs}
+
+    def beyond(target: int, axis: int, *, alone: bool) -> str | None:
+        """Whether a map can bear a cut at its join."""
+        fmap = topology.maps[target]
+        if alone and entering[target] > 1:
+            return f"it is a member of the sum {fmap.name!r}"
+        own = passage(fmap.passages, axis)
+        if own is None:
+            return f"the nodes of {fmap.name!r} have no rule for fewer channels"
+        return None if own.out is None else found.get((target, own.out), _UNKNOWN)
+
+    def through(e: int, axis: int) -> str | None:
+        edge, target = topology.edges[e], topology.ends[e][1]
+        if topology.maps[target].join is Join.CONCAT:
+            same = topology.maps[target].axis == axis
+            return beyond(target, axis, alone=False) if same else f"{edge.target!r} joins along another axis"
+        carried = carried_passage(architecture, e, axis)
+        if carried is None:
+            return f"edge {edge.name!r} has no rule for fewer channels"
+        return None if carried.out is None else beyond(target, carried.out, alone=True)
+
+    def read(reader: int, axis: int) -> str | None:
+        if len(topology.fixed_inputs[reader]) > 1:
+            return f"the node that makes {topology.maps[reader].name!r} reads it with other tensors"
+        return beyond(reader, axis, alone=False)
+
+    axes = cut_axes(architecture)
+    for i in reversed(range(len(topology.maps))):
+        for axis in axes[i]:
+            reasons = [f"{topology.maps[i].name!r} is an output of the model"] if i in outputs else []
+            reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if state.active[e]))
+            readers = [reader for reader in topology.fixed_readers[i] if state.live[reader] and state.needed[reader]]
+            reasons += filter(None, (read(reader, axis) for reader in readers))
+            found[i, axis] = reasons[0] if reasons else None
+    return found
+
+
+_UNKNOWN = "no rule leads the cut further"
+
+
+def cut_axes(architecture: Architecture) -> list[tuple[int, ...]]:
+    """By map: the axes along which its value may ever lose channels."""
+    topology = architecture.topology
+    axes: list[set[int]] = [set() for _ in topology.maps]
+    for i, fmap in enumerate(topology.maps):
+        entering = {fmap.axis} if fmap.join is Join.CONCAT and fmap.axis is not None else set()
+        for source in topology.fixed_inputs[i]:
+            entering |= axes[source]
+        for e in topology.incoming[i]:
+            carried = (carried_passage(architecture, e, axis) for axis in axes[topology.ends[e][0]])
+            entering |= {one.out for one in carried if one is not None and one.out is not None}
+        axes[i] = {own.out for own in fmap.passages if own.axis in entering and own.out is not None}
+    return [tuple(sorted(found)) for found in axes]
