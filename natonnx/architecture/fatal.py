@@ -5,7 +5,7 @@ The death of a map kills every map that it dominates, all flow from the input be
 
 import numpy as np
 
-from natonnx.architecture.cut import Tolerance
+from natonnx.architecture.cut import Tolerance, passage
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join, State
@@ -74,15 +74,13 @@ def _members(architecture: Architecture, state: Flow, tolerances: Tolerance, tre
                     mark(source, concat)
     reasons: list[str | None] = [None] * len(topology.maps)
     for i in reversed(range(len(topology.maps))):
-        concat = marks[i]
-        if concat is None:
+        reached = marks[i]
+        if reached is None:
             continue
-        name = topology.maps[concat].name
-        reasons[i] = (
-            f"a member of the concat {name!r}, which cannot lose it: {refusal(architecture, concat, tolerances)}"
-        )
-        if parent[i] not in (parent[concat], len(topology.maps)):
-            mark(parent[i], concat)
+        why = refusal(architecture, reached, tolerances)
+        reasons[i] = f"a member of the concat {topology.maps[reached].name!r}, which cannot lose it: {why}"
+        if parent[i] not in (parent[reached], len(topology.maps)):
+            mark(parent[i], reached)
     return reasons
 
 
@@ -91,7 +89,7 @@ def refusal(architecture: Architecture, concat: int, tolerances: Tolerance) -> s
     fmap = architecture.topology.maps[concat]
     if fmap.axis is None or not fmap.passages:
         return f"the sizes of {fmap.name!r} are unknown"
-    own = next((one for one in fmap.passages if one.axis == fmap.axis), None)
+    own = passage(fmap.passages, fmap.axis)
     if own is None:
         return f"the nodes of {fmap.name!r} have no rule for fewer channels"
     return None if own.out is None else tolerances.get((concat, own.out))

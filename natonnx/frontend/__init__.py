@@ -1,22 +1,36 @@
 """ONNX → architecture: load, validate, infer shapes, group nodes into operations and feature maps."""
 
 from natonnx.frontend.load import default_opset, read
-from natonnx.frontend.network import EdgeBinding, MapBinding, Network, OpaqueNode
-from natonnx.frontend.parse import WINDOW, parse
-from natonnx.frontend.program import Instruction, RunNode, RunSkip, RunSum, lower
+from natonnx.frontend.network import (
+    WINDOW,
+    EdgeBinding,
+    Granularity,
+    MapBinding,
+    Network,
+    OpaqueNode,
+    ParseOptions,
+)
+from natonnx.frontend.parse import parse, parse_like
+from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSkip, RunSum, Trim, lower
 
 __all__ = [
     "WINDOW",
     "EdgeBinding",
+    "Granularity",
     "Instruction",
     "MapBinding",
     "Network",
     "OpaqueNode",
+    "ParseOptions",
+    "Program",
+    "RunConcat",
     "RunNode",
     "RunSkip",
     "RunSum",
+    "Trim",
     "default_opset",
     "lower",
     "parse",
+    "parse_like",
     "read",
 ]

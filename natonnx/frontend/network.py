@@ -1,13 +1,52 @@
 """A parsed model: the ONNX file, its architecture, and which nodes and tensors each part of the architecture is."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import onnx
 
 from natonnx.architecture import Architecture, Shape
+from natonnx.frontend.passage import NodePassage
 
-__all__ = ["EdgeBinding", "MapBinding", "Network", "OpaqueNode"]
+__all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
+
+WINDOW = 4
+"""How many feature maps back a shortcut that does not exist yet (an N edge) may start."""
+
+
+class Granularity(StrEnum):
+    """What one edge carries.
+
+    `layer`: one compute operator. `branch`: a whole branch between two joins (a residual branch, an Inception branch,
+    an attention block). `auto`: a branch where its layers could not be edited one by one, for their shapes never match
+    or the branch holds a fixed node; layers elsewhere.
+    """
+
+    LAYER = "layer"
+    BRANCH = "branch"
+    AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class ParseOptions:
+    """How a model is parsed.
+
+    Attributes:
+        input_shapes: Sizes to assume where the file leaves an input's open, by input name, batch included.
+        window: How many feature maps back an N edge may start.
+        granularity: What one edge carries.
+        include: Patterns of node names: only edges with such a node may change; all where there are none.
+        exclude: Patterns of node names: edges with such a node may not change.
+        freeze_outputs_of: Patterns of node names: what these nodes compute stays as it is.
+    """
+
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    window: int = WINDOW
+    granularity: Granularity = Granularity.LAYER
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    freeze_outputs_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -17,7 +56,7 @@ class MapBinding:
     Attributes:
         join_tensor: The tensor that the join makes, before the activation.
         value_tensor: The tensor that consumers read, after the activation.
-        join_node: Position of the Add or Sum node, or of the opaque node; None where there is none.
+        join_node: Position of the Add, Sum or Concat node, or of the opaque node; None where there is none.
         chain: Positions of the nodes from the join to the value, in order.
     """
 
@@ -64,8 +103,9 @@ class Network:
         inputs: Names of the model's inputs.
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor, batch first.
-        input_shapes: Sizes that were assumed for inputs that the file leaves open.
-        window: How many feature maps back an N edge may start.
+        passages: What nodes do with a cut, by node position and axis of their input.
+        frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
+        options: How the model was parsed.
     """
 
     model: onnx.ModelProto
@@ -77,5 +117,6 @@ class Network:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
-    input_shapes: Mapping[str, Sequence[int]]
-    window: int
+    passages: Mapping[tuple[int, int], NodePassage]
+    frozen: frozenset[int]
+    options: ParseOptions

@@ -7,7 +7,7 @@ from natonnx.architecture import Operation
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE
 
-__all__ = ["describe"]
+__all__ = ["describe", "describe_branch", "madds"]
 
 
 def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
@@ -19,12 +19,22 @@ def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
     """
     compute = [i for i in nodes if view.nodes[i].op_type in COMPUTE]
     head = compute[0]
-    counts = [_madds(view, i) for i in compute]
+    counts = [madds(view, i) for i in compute]
     return Operation(
         kind=view.nodes[head].op_type,
         kernel=_kernel(view, head),
         stride=view.ints(head, "strides", (1,) * len(_kernel(view, head))),
         groups=_groups(view, head),
+        weights=tuple(weight for i in nodes for weight in view.weights(i)),
+        madds=None if None in counts else sum(count for count in counts if count is not None),
+    )
+
+
+def describe_branch(view: GraphView, nodes: Sequence[int]) -> Operation:
+    """Describe the operation of a whole branch, of any nodes."""
+    counts = [madds(view, i) for i in nodes if len(view.variable_inputs(i)) == 1]
+    return Operation(
+        kind="Branch",
         weights=tuple(weight for i in nodes for weight in view.weights(i)),
         madds=None if None in counts else sum(count for count in counts if count is not None),
     )
@@ -42,10 +52,10 @@ def _groups(view: GraphView, node: int) -> int:
     return groups if isinstance(groups, int) else 1
 
 
-def _madds(view: GraphView, node: int) -> int | None:
-    """Multiply-adds per sample of one compute operator (see natonnx.architecture.cost for the conventions)."""
+def madds(view: GraphView, node: int) -> int | None:
+    """Multiply-adds per sample of one node (see natonnx.architecture.cost for the conventions)."""
     proto = view.nodes[node]
-    if proto.op_type in {"MaxPool", "AveragePool", "LpPool"}:
+    if proto.op_type not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
     weight = view.shape(proto.input[1])
     if proto.op_type == "ConvTranspose":  # weight [in, out / groups, *kernel], once per input position

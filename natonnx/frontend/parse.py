@@ -1,12 +1,13 @@
-"""Group an ONNX graph into feature maps and the edges between them, at `layer` granularity.
+"""Group an ONNX graph into feature maps and the edges between them.
 
 Nodes are visited in file order, which is topological. Each one is taken up by the first rule that fits:
 
 1. an Add or Sum of several variable tensors of one shape is a *sum* join;
-2. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
-3. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
+2. a Concat of several variable tensors is a *concat* join;
+3. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
+4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
    feeds, and the elementwise nodes before it that only compute operators read (a pre-activation);
-4. anything else makes *opaque* maps, one an output, that keep it as it is.
+5. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
 join are its activation and belong to the map, so that they survive a skip.
@@ -16,35 +17,87 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Shape, Skip, State, Topology, match_skip
+from natonnx.architecture import Edge, FeatureMap, Join, Skip, State, match_skip
 from natonnx.frontend import vocabulary
+from natonnx.frontend.draft import Draft
+from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.load import infer_shapes
-from natonnx.frontend.network import EdgeBinding, MapBinding, Network, OpaqueNode
+from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
 from natonnx.frontend.operation import describe
+from natonnx.frontend.selection import select
+from natonnx.frontend.shortcuts import add_shortcuts
 from natonnx.frontend.skips import skip_run
+from natonnx.frontend.trace import trace_cuts
 from natonnx.frontend.view import GraphView
 
-__all__ = ["WINDOW", "parse"]
+__all__ = ["parse", "parse_like"]
 
-WINDOW = 4
-"""How many feature maps back a shortcut that does not exist yet (an N edge) may start."""
+_SUFFIX = vocabulary.AFFINE | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 
 
 def parse(
-    model: onnx.ModelProto, *, input_shapes: Mapping[str, Sequence[int]] | None = None, window: int = WINDOW
+    model: onnx.ModelProto,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    window: int = WINDOW,
+    granularity: Granularity | str = Granularity.LAYER,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    freeze_outputs_of: Sequence[str] = (),
 ) -> Network:
     """Parse a model into its NAT DAG.
 
     Args:
         model: A valid model; not changed, and must not change afterwards.
-        input_shapes: Sizes to assume where the file leaves an input's open, batch included.
+        input_shapes: See `ParseOptions`, as for the others.
         window: How many feature maps back an N edge may start.
+        granularity: `layer`, `branch` or `auto`.
+        include: Patterns of node names.
+        exclude: Patterns of node names.
+        freeze_outputs_of: Patterns of node names.
 
     Raises:
-        InputError: If `input_shapes` does not fit the model.
+        InputError: If `input_shapes` does not fit the model, or a pattern matches no node.
     """
-    shapes, dtypes = infer_shapes(model, input_shapes)
-    return _Parser(GraphView(model, shapes, dtypes)).run(model, shapes, input_shapes or {}, window)
+    options = ParseOptions(
+        dict(input_shapes or {}),
+        window,
+        Granularity(granularity),
+        tuple(include),
+        tuple(exclude),
+        tuple(freeze_outputs_of),
+    )
+    return _parse(model, options)
+
+
+def parse_like(network: Network, model: onnx.ModelProto) -> Network:
+    """Parse another model with the options that a network was parsed with."""
+    return _parse(model, network.options)
+
+
+def _parse(model: onnx.ModelProto, options: ParseOptions) -> Network:
+    shapes, dtypes = infer_shapes(model, options.input_shapes)
+    view = GraphView(model, shapes, dtypes)
+    draft, constant = _Parser(view).run()
+    if options.granularity is not Granularity.LAYER:
+        merge_branches(draft, view, options.granularity)
+    add_shortcuts(draft, view, options.window)
+    frozen = select(draft, view, options)
+    passages = trace_cuts(draft, view)
+    return Network(
+        model=model,
+        architecture=draft.architecture(),
+        maps=draft.map_bindings,
+        edges=draft.edge_bindings,
+        opaque=tuple(draft.opaque.values()),
+        constant_nodes=constant,
+        inputs=view.inputs,
+        outputs=view.outputs,
+        shapes=shapes,
+        passages=passages,
+        frozen=frozen,
+        options=options,
+    )
 
 
 class _Parser:
@@ -52,23 +105,15 @@ class _Parser:
 
     def __init__(self, view: GraphView) -> None:
         self.view = view
-        self.maps: list[FeatureMap] = []
-        self.map_bindings: dict[str, MapBinding] = {}
-        self.edges: list[tuple[Edge, State]] = []
-        self.edge_bindings: dict[str, EdgeBinding] = {}
-        self.opaque: list[OpaqueNode] = []
+        self.draft = Draft()
         self.owner: dict[str, str] = {}  # value tensor -> feature map
         self.prefix: dict[str, tuple[str, tuple[int, ...]]] = {}  # pre-activated tensor -> source map, nodes
         self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
         self.taken: set[int] = set()
+        self.feeds_compute: dict[int, bool] = {}
 
-    def run(
-        self,
-        model: onnx.ModelProto,
-        shapes: Mapping[str, Shape],
-        input_shapes: Mapping[str, Sequence[int]],
-        window: int,
-    ) -> Network:
+    def run(self) -> tuple[Draft, tuple[int, ...]]:
+        """Group all nodes; also return the positions of those that do not depend on the model's input."""
         view = self.view
         for name in view.inputs:
             self._add_map(name, Join.INPUT)
@@ -77,28 +122,16 @@ class _Parser:
         for i in range(len(view.nodes)):
             if i not in self.taken:
                 self._visit(i)
-        outputs = tuple(dict.fromkeys(self.owner[name] for name in view.outputs if name in self.owner))
-        self._add_candidates(window)
-        edges, states = zip(*self.edges, strict=True) if self.edges else ((), ())
-        return Network(
-            model=model,
-            architecture=Architecture(Topology(tuple(self.maps), edges, outputs), states),
-            maps=self.map_bindings,
-            edges=self.edge_bindings,
-            opaque=tuple(self.opaque),
-            constant_nodes=constant,
-            inputs=view.inputs,
-            outputs=view.outputs,
-            shapes=shapes,
-            input_shapes=input_shapes,
-            window=window,
-        )
+        self.draft.outputs = tuple(dict.fromkeys(self.owner[name] for name in view.outputs if name in self.owner))
+        return self.draft, constant
 
     # The rules
 
     def _visit(self, i: int) -> None:
         if self._is_sum(i):
             self._visit_sum(i)
+        elif self._is_concat(i):
+            self._visit_concat(i)
         elif skip := self._skip_nodes(i):
             self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], is_operation=False)
         elif self._is_operation(i):
@@ -113,7 +146,7 @@ class _Parser:
 
     def _origin(self, i: int) -> tuple[str, tuple[int, ...]]:
         """The feature map that a node reads, and the pre-activations on the way."""
-        source = self.view.nodes[i].input[0]
+        source = self.view.variable_inputs(i)[0]
         return self.prefix.get(source) or (self.owner[source], ())
 
     def _visit_sum(self, i: int) -> None:
@@ -126,15 +159,28 @@ class _Parser:
                 self._add_edge(edge, source, name, EdgeBinding(nodes, tensor), is_operation=is_operation)
             else:
                 source = self.owner[tensor]
-                self._add_edge(f"{source}->{name}", source, name, EdgeBinding((), tensor), is_operation=False)
+                self._add_member(source, name, tensor)
+
+    def _visit_concat(self, i: int) -> None:
+        view, node = self.view, self.view.nodes[i]
+        rank, axis = len(view.shape(node.output[0])), view.attribute(i, "axis", 1)
+        assert isinstance(axis, int)
+        name = self._add_map(node.output[0], Join.CONCAT, join_node=i, axis=axis % rank if rank else None)
+        for tensor in node.input:
+            source = self.owner[tensor]
+            self._add_member(source, name, tensor)
+
+    def _add_member(self, source: str, target: str, tensor: str) -> None:
+        name = self.draft.unique(f"{source}->{target}")
+        self._add_edge(name, source, target, EdgeBinding((), tensor), is_operation=False)
 
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
         self.taken.add(i)
-        self.opaque.append(OpaqueNode(view.name(i), node.op_type, self._why_opaque(i)))
+        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         # Constants by which a model normalises its own input are preprocessing, not weights.
-        prepares_input = node.op_type in vocabulary.AFFINE and set(view.variable_inputs(i)) <= set(view.inputs)
+        prepares_input = node.op_type in vocabulary.AFFINE and view.reads_only_inputs(i)
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input else ()
             self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
@@ -164,6 +210,15 @@ class _Parser:
             and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
         )
 
+    def _is_concat(self, i: int) -> bool:
+        view, node = self.view, self.view.nodes[i]
+        return (
+            node.op_type == "Concat"
+            and node.domain in vocabulary.DEFAULT_DOMAIN
+            and len(view.variable_inputs(i)) == len(node.input) > 1
+            and view.is_float(node.output[0])
+        )
+
     def _skip_nodes(self, i: int) -> tuple[int, ...]:
         source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
         return skip_run(self.view, i) if source in self.owner and self.view.is_float(source) else ()
@@ -173,46 +228,60 @@ class _Parser:
         return self._fits_an_edge(i) and (source in self.owner or source in self.prefix)
 
     def _fits_an_edge(self, i: int) -> bool:
-        """Whether an O edge could carry a compute operator, wherever it starts."""
         view, node = self.view, self.view.nodes[i]
         return (
             node.op_type in vocabulary.COMPUTE
             and node.domain in vocabulary.DEFAULT_DOMAIN
             and view.variable_inputs(i) == [node.input[0]]
-            and not any(name in view.readers or name in view.outputs for name in node.output[1:])
+            and not self._uses_further_outputs(i)
             and view.is_float(node.output[0])
             and not (node.op_type == "Gemm" and view.attribute(i, "transA", 0))
         )
 
-    def _is_elementwise(self, i: int, kinds: frozenset[str]) -> bool:
+    def _is_elementwise(self, i: int) -> bool:
+        """Whether a node works on one tensor, entry by entry or channel by channel, and keeps its shape."""
         view, node = self.view, self.view.nodes[i]
-        return (
-            node.op_type in kinds
-            and node.domain in vocabulary.DEFAULT_DOMAIN
-            and len(view.variable_inputs(i)) == 1
-            and node.input[0] not in view.constants
-            and not any(name in view.readers or name in view.outputs for name in node.output[1:])
-        )
+        if node.domain not in vocabulary.DEFAULT_DOMAIN or len(view.variable_inputs(i)) != 1:
+            return False
+        if node.op_type in vocabulary.AFFINE:
+            source = view.variable_inputs(i)[0]
+            shape = view.shape(source)
+            return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
+        kinds = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
+        return node.op_type in kinds and node.input[0] not in view.constants and not self._uses_further_outputs(i)
+
+    def _uses_further_outputs(self, i: int) -> bool:
+        view = self.view
+        return any(name in view.readers or name in view.outputs for name in view.nodes[i].output[1:])
 
     def _is_preactivation(self, i: int) -> bool:
         """Whether an elementwise node feeds nothing but compute operators, through more of its kind at most."""
-        view = self.view
-        kinds = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
-        if not self._is_elementwise(i, kinds) or not (
-            view.nodes[i].input[0] in self.owner or view.nodes[i].input[0] in self.prefix
-        ):
+        if not self._is_elementwise(i):
             return False
-        stack = [view.nodes[i].output[0]]
-        while stack:
-            tensor = stack.pop()
-            if tensor in view.outputs:
-                return False
-            for reader in view.readers.get(tensor, []):
-                if self._is_elementwise(reader, kinds):
-                    stack.append(view.nodes[reader].output[0])
-                elif not self._fits_an_edge(reader):
-                    return False
-        return True
+        source = self.view.variable_inputs(i)[0]
+        return (source in self.owner or source in self.prefix) and self._feeds_compute(i)
+
+    def _feeds_compute(self, i: int) -> bool:
+        """See `_is_preactivation`; remembered, so that long chains take linear time."""
+        chain: list[int] = []
+        pending = [i]
+        good = True
+        while pending and good:
+            node = pending.pop()
+            known = self.feeds_compute.get(node)
+            if known is not None:
+                good = known
+                continue
+            chain.append(node)
+            tensor = self.view.nodes[node].output[0]
+            good = tensor not in self.view.outputs
+            for reader in self.view.readers.get(tensor, []):
+                if self._is_elementwise(reader):
+                    pending.append(reader)
+                else:
+                    good = good and self._fits_an_edge(reader)
+        self.feeds_compute.update(dict.fromkeys(chain, True) if good else {i: False})
+        return good
 
     # Growing what was found
 
@@ -222,11 +291,8 @@ class _Parser:
         tensor, depthwise = view.nodes[i].output[0], self._is_depthwise(i)
         while (reader := view.only_reader(tensor)) is not None:
             node = view.nodes[reader]
-            if self._is_elementwise(reader, vocabulary.NORMALISATIONS | vocabulary.DROPOUT):
+            if node.op_type in _SUFFIX and self._is_elementwise(reader):
                 pass
-            elif node.op_type in vocabulary.AFFINE and len(view.variable_inputs(reader)) == 1:
-                if view.shape(node.output[0]) != view.shape(tensor):
-                    break
             elif depthwise and node.op_type == "Conv" and view.variable_inputs(reader) == [tensor]:
                 if any(size != 1 for size in view.shape(node.input[1])[2:]) or view.attribute(reader, "group", 1) != 1:
                     break
@@ -246,7 +312,7 @@ class _Parser:
         view = self.view
         self.taken.update(nodes)
         compute = [i for i in nodes if view.nodes[i].op_type in vocabulary.COMPUTE]
-        name = self._unique(view.name(compute[0] if compute else nodes[0]))
+        name = self.draft.unique(view.name(compute[0] if compute else nodes[0]))
         tensor = view.nodes[nodes[-1]].output[0]
         self.pending[tensor] = (name, source, nodes, is_operation)
         reader = view.only_reader(tensor)
@@ -263,11 +329,11 @@ class _Parser:
         join_node: int | None = None,
         inputs: tuple[str, ...] = (),
         weights_of: tuple[int, ...] = (),
+        axis: int | None = None,
     ) -> str:
         view, chain, value = self.view, [], tensor
-        kinds = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
         while join is not Join.INPUT and (reader := view.only_reader(value)) is not None:
-            if not self._is_elementwise(reader, kinds):
+            if not self._is_elementwise(reader):
                 break
             chain.append(reader)
             value = view.nodes[reader].output[0]
@@ -275,46 +341,16 @@ class _Parser:
         if join_node is not None:
             self.taken.add(join_node)
         weights = tuple(weight for i in (*weights_of, *chain) for weight in view.weights(i))
-        self.maps.append(FeatureMap(value, view.shape(tensor), join, inputs, weights))
-        self.map_bindings[value] = MapBinding(tensor, value, join_node, tuple(chain))
+        fmap = FeatureMap(value, view.shape(tensor), join, inputs, weights, axis)
+        self.draft.add_map(fmap, MapBinding(tensor, value, join_node, tuple(chain)))
         self.owner[value] = value
         return value
 
     def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
-        name = name if is_operation else self._unique(name)
         operation = describe(self.view, binding.nodes) if is_operation else None
-        skip = match_skip(self.view.shape(source), self._shape(target))
-        if not is_operation and not isinstance(skip, Skip):  # an identity between maps whose shapes are unknown
+        skip = match_skip(self.view.shape(source), self.view.shape(self.draft.map_bindings[target].join_tensor))
+        if not is_operation and not isinstance(skip, Skip):  # a member of a concat, or shapes that are unknown
             skip = Skip(len(self.view.shape(source)))
         found, reason = (skip, "") if isinstance(skip, Skip) else (None, skip)
         edge = Edge(name, source, target, operation, found, reason)
-        self.edges.append((edge, State.O if is_operation else State.S))
-        self.edge_bindings[name] = binding
-
-    def _add_candidates(self, window: int) -> None:
-        """Add an N edge for each shortcut that could exist and does not."""
-        joined = {(edge.source, edge.target) for edge, _ in self.edges}
-        usable = [
-            (position, fmap)
-            for position, fmap in enumerate(self.maps)
-            if fmap.join in (Join.SINGLE, Join.SUM) or (fmap.join is Join.INPUT and self.view.is_float(fmap.name))
-        ]
-        for k, (_, target) in enumerate(usable):
-            if target.join is Join.INPUT:
-                continue
-            for _, source in usable[max(0, k - window) : k]:
-                skip = match_skip(self.view.shape(source.name), target.shape)
-                if isinstance(skip, Skip) and (source.name, target.name) not in joined:
-                    name = self._unique(f"{source.name}->{target.name}")
-                    self.edges.append((Edge(name, source.name, target.name, None, skip), State.N))
-                    self.edge_bindings[name] = EdgeBinding((), source.name)
-
-    def _shape(self, target: str) -> Shape:
-        return self.view.shape(self.map_bindings[target].join_tensor)
-
-    def _unique(self, name: str) -> str:
-        candidate, count = name, 1
-        while candidate in self.edge_bindings or any(candidate == pending[0] for pending in self.pending.values()):
-            count += 1
-            candidate = f"{name}#{count}"
-        return candidate
+        self.draft.add_edge(edge, State.O if is_operation else State.S, binding)

@@ -4,22 +4,40 @@ The one place that says what an α means in terms of the ONNX file. The supernet
 the rewriter writes them as ONNX nodes; so the two cannot disagree on it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from natonnx.architecture import Architecture, Flow, Join, Skip, State, flow
+import numpy as np
+
+from natonnx.architecture import Architecture, Cut, Cuts, Flow, Join, Skip, State, cuts, flow
 from natonnx.errors import InputError
 from natonnx.frontend.network import Network
 
-__all__ = ["Instruction", "RunNode", "RunSkip", "RunSum", "lower"]
+__all__ = ["Instruction", "Program", "RunConcat", "RunNode", "RunSkip", "RunSum", "Trim", "lower"]
+
+
+@dataclass(frozen=True)
+class Trim:
+    """What changes in a node that reads a tensor that has lost channels.
+
+    Attributes:
+        slices: Constant operands that lose entries: input position, axis, and the entries that stay.
+        sizes: Constant lists of sizes: input position, element, and its new value.
+        group: New value of the attribute `group`; None where it stays.
+    """
+
+    slices: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
+    sizes: tuple[tuple[int, int, int], ...] = ()
+    group: int | None = None
 
 
 @dataclass(frozen=True)
 class RunNode:
-    """Run a node of the file as it is; its only output may go to another tensor than the file says."""
+    """Run a node of the file as it is, or trimmed; its only output may go to another tensor than the file says."""
 
     node: int
     output: str | None = None
+    trim: Trim | None = None
 
 
 @dataclass(frozen=True)
@@ -42,10 +60,34 @@ class RunSum:
     node: int | None
 
 
-Instruction = RunNode | RunSkip | RunSum
+@dataclass(frozen=True)
+class RunConcat:
+    """Join two or more tensors along an axis; `node` is the Concat node of the file that it stands for."""
+
+    fmap: str
+    inputs: tuple[str, ...]
+    axis: int
+    output: str
+    node: int
 
 
-def lower(network: Network, architecture: Architecture) -> tuple[Instruction, ...]:
+Instruction = RunNode | RunSkip | RunSum | RunConcat
+
+
+@dataclass(frozen=True)
+class Program:
+    """What an architecture runs.
+
+    Attributes:
+        instructions: In order of execution.
+        cut: Tensors that have lost channels, by name.
+    """
+
+    instructions: tuple[Instruction, ...]
+    cut: Mapping[str, Cut]
+
+
+def lower(network: Network, architecture: Architecture) -> Program:
     """List the instructions that compute the model's outputs by an architecture, in order of execution.
 
     Nothing dead and nothing unneeded is in the list, nor are nodes that do not depend on the model's input. Every
@@ -59,16 +101,20 @@ def lower(network: Network, architecture: Architecture) -> tuple[Instruction, ..
         InputError: If the architecture is broken (its output is dead).
     """
     state = flow(architecture)
-    if state.broken:
-        raise InputError(f"this architecture cannot run: {state.broken}")
-    return tuple(_Lowering(network, architecture, state).run())
+    lost = cuts(architecture, state) if state.broken is None else None
+    if lost is None or lost.broken:
+        raise InputError(f"this architecture cannot run: {state.broken or (lost and lost.broken)}")
+    lowering = _Lowering(network, architecture, state, lost)
+    return Program(tuple(lowering.run()), lowering.cut)
 
 
 class _Lowering:
-    def __init__(self, network: Network, architecture: Architecture, state: Flow) -> None:
+    def __init__(self, network: Network, architecture: Architecture, state: Flow, lost: Cuts) -> None:
         self.network = network
         self.architecture = architecture
         self.flow = state
+        self.lost = lost
+        self.cut: dict[str, Cut] = {}  # by tensor
         self.done: set[int] = set()
 
     def run(self) -> Iterator[Instruction]:
@@ -82,6 +128,8 @@ class _Lowering:
                 yield from self._nodes((binding.join_node,))
             else:
                 yield from self._join(i)
+                if i in self.lost.joins:
+                    self.cut[binding.join_tensor] = self.lost.joins[i]
             yield from self._nodes(binding.chain)
 
     def _nodes(self, nodes: tuple[int, ...], output: str | None = None) -> Iterator[Instruction]:
@@ -89,7 +137,29 @@ class _Lowering:
         for position, node in enumerate(nodes):
             if node not in self.done:
                 self.done.add(node)
-                yield RunNode(node, output if position == len(nodes) - 1 else None)
+                to = output if position == len(nodes) - 1 else None
+                yield RunNode(node, to, self._trim(node, to))
+
+    def _trim(self, node: int, output: str | None) -> Trim | None:
+        """Lead a cut of what a node reads on to what it makes."""
+        proto = self.network.model.graph.node[node]
+        cut = next((self.cut[name] for name in proto.input if name in self.cut), None)
+        if cut is None:
+            return None
+        passage = self.network.passages[node, cut.axis]
+        kept = np.repeat(cut.kept, passage.repeat)
+        if passage.out is not None:
+            made = [name for name in proto.output if name] if output is None else [output]
+            self.cut.update(dict.fromkeys(made, Cut(passage.out, kept)))
+        trim = Trim(
+            tuple(
+                (one.position, one.axis, tuple(np.flatnonzero(np.repeat(cut.kept, one.repeat)).tolist()))
+                for one in passage.slices
+            ),
+            () if passage.size is None else ((*passage.size, int(kept.sum())),),
+            int(cut.kept.sum()) if passage.grouped else None,
+        )
+        return None if trim == Trim() else trim
 
     def _join(self, i: int) -> Iterator[Instruction]:
         topology = self.architecture.topology
@@ -109,14 +179,16 @@ class _Lowering:
             name = own.tensor if own.nodes and own.tensor != binding.join_tensor else f"{edge.name}/natonnx_member"
             yield from self._member(e, name)
             inputs.append(name)
-        untouched = binding.join_node is not None and inputs == list(
-            self.network.model.graph.node[binding.join_node].input
-        )
-        if untouched:
-            assert binding.join_node is not None
-            yield from self._nodes((binding.join_node,))
+        node = binding.join_node
+        if node is not None and inputs == list(self.network.model.graph.node[node].input):
+            self.done.add(node)
+            yield RunNode(node)
+        elif fmap.join is Join.CONCAT:
+            assert node is not None
+            assert fmap.axis is not None
+            yield RunConcat(fmap.name, tuple(inputs), fmap.axis, binding.join_tensor, node)
         else:
-            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, binding.join_node)
+            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, node)
 
     def _is_plain(self, e: int) -> bool:
         """Whether an edge hands its source on by name, with no node of its own."""
@@ -134,4 +206,7 @@ class _Lowering:
             yield from self._nodes(binding.nodes, None if output == binding.tensor else output)
         else:
             assert edge.skip is not None
-            yield RunSkip(edge.name, edge.skip, self.network.maps[edge.source].value_tensor, output)
+            source = self.network.maps[edge.source].value_tensor
+            if source in self.cut:
+                self.cut[output] = self.cut[source]
+            yield RunSkip(edge.name, edge.skip, source, output)

@@ -40,6 +40,8 @@ class GraphView:
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
         self.outputs = tuple(info.name for info in graph.output)
+        self._outputs = frozenset(self.outputs)
+        self._inputs = frozenset(self.inputs)
         self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
         self.readers: dict[str, list[int]] = {}
         for i, node in enumerate(self.nodes):
@@ -69,11 +71,23 @@ class GraphView:
     def only_reader(self, tensor: str) -> int | None:
         """The node that alone reads a tensor, by a single input; None where others or the model's output read it."""
         readers = self.readers.get(tensor, [])
-        return readers[0] if len(readers) == 1 and tensor not in self.outputs else None
+        return readers[0] if len(readers) == 1 and tensor not in self._outputs else None
+
+    def is_owned(self, tensor: str) -> bool:
+        """Whether a tensor is a constant of one node alone, read by a single input."""
+        return tensor in self.constants and self.only_reader(tensor) is not None
+
+    def reads(self, node: int) -> list[str]:
+        """The tensors a node reads, those that its nested graphs capture included."""
+        return list(reads(self.nodes[node]))
 
     def variable_inputs(self, node: int) -> list[str]:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
         return [name for name in reads(self.nodes[node]) if name not in self.constants]
+
+    def reads_only_inputs(self, node: int) -> bool:
+        """Whether all that varies in what a node reads is the model's own input."""
+        return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
         """The trainable tensors of a node."""
@@ -99,13 +113,33 @@ class GraphView:
         value = self.attribute(node, name, default)
         return tuple(value) if isinstance(value, (list, tuple)) else default
 
+    def integers(self, node: int, attribute: str, position: int) -> tuple[int, ...] | None:
+        """Integers that older operator versions take as an attribute and newer ones as a constant input.
+
+        Returns:
+            None where they are absent or not constant.
+        """
+        own = self.attribute(node, attribute)
+        if isinstance(own, (list, tuple)):
+            return tuple(own)
+        inputs = self.nodes[node].input
+        value = self.constant(inputs[position]) if position < len(inputs) else None
+        return None if value is None else tuple(int(one) for one in value.reshape(-1))
+
     def constant(self, tensor: str) -> np.ndarray | None:
         """Value of an initializer or of a Constant node's output; None for others."""
         if tensor in self._initializers:
             return numpy_helper.to_array(self._initializers[tensor])
         node = self.producer.get(tensor)
-        value = self.attribute(node, "value") if node is not None and self.nodes[node].op_type == "Constant" else None
-        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else None
+        if node is None or self.nodes[node].op_type != "Constant":
+            return None
+        value = onnx.helper.get_attribute_value(self.nodes[node].attribute[0])
+        if isinstance(value, onnx.TensorProto):
+            return numpy_helper.to_array(value)
+        numbers = np.asarray(value) if isinstance(value, (int, float, list)) else None
+        if numbers is None or numbers.dtype.kind not in "if":
+            return None
+        return numbers.astype(np.int64 if numbers.dtype.kind == "i" else np.float32)
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -14,9 +14,10 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
-from natonnx.frontend import Network, RunNode, RunSum, lower
+from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, Trim, lower
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
+from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
 
 __all__ = ["build"]
 
@@ -40,24 +41,29 @@ def build(
     """
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    if architecture.states != network.architecture.states:
-        _replace_nodes(model, _edit(network, architecture))
     if weights:
         _replace_weights(model, weights)
+    if architecture.states != network.architecture.states:
+        program = lower(network, architecture)
+        trims = {i.node: i.trim for i in program.instructions if isinstance(i, RunNode) and i.trim is not None}
+        _replace_nodes(model, _edit(network, program), trims)
+        trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()])
+        trim_shapes(model, program.cut)
     return model
 
 
-def _edit(network: Network, architecture: Architecture) -> EditedGraph:
-    instructions = lower(network, architecture)
-    before = lower(network, network.architecture)
+def _edit(network: Network, program: Program) -> EditedGraph:
+    instructions = program.instructions
+    before = lower(network, network.architecture).instructions
     was_running = {i.node for i in before if isinstance(i, RunNode)}
-    was_running |= {i.node for i in before if isinstance(i, RunSum) and i.node is not None}
+    was_running |= {i.node for i in before if isinstance(i, RunSum | RunConcat) and i.node is not None}
     nodes = network.model.graph.node
     running = {i.node for i in instructions if isinstance(i, RunNode)}
     # Constants, and code that was dead in the file already: they stay while what they read exists.
     idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)
     lost = {name for i in was_running - running for name in nodes[i].output}
     lost -= {i.output for i in instructions if not isinstance(i, RunNode)}
+    lost.update(program.cut)  # dead code was written for whole tensors
     for i in sorted(idle):
         if lost.intersection(reads(nodes[i])):
             idle.remove(i)
@@ -75,7 +81,7 @@ def _edit(network: Network, architecture: Architecture) -> EditedGraph:
     return edit_graph(network.model, instructions, frozenset(idle | constants))
 
 
-def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> None:
+def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[int, Trim]) -> None:
     graph = model.graph
     source = [onnx.NodeProto() for _ in graph.node]
     for copy, node in zip(source, graph.node, strict=True):
@@ -90,6 +96,9 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> None:
             kept = graph.node.add()
             kept.CopyFrom(source[position])
             kept.output[:1] = node.output[:1]  # the one that another tensor's name may have been given to
+            if position in trims:
+                trim_group(kept, trims[position])
+                kept.input[:] = node.input  # a list of sizes may be a new one
     used = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
     dropped = used_before - used
     _keep(graph.initializer, [tensor.name not in dropped for tensor in graph.initializer])

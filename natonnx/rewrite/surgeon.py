@@ -9,8 +9,9 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from natonnx.frontend import Instruction, RunNode, RunSkip, RunSum, default_opset
+from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, Trim, default_opset
 from natonnx.frontend.view import reads
+from natonnx.rewrite.constants import constant_value
 
 __all__ = ["EditedGraph", "edit_graph"]
 
@@ -53,6 +54,7 @@ class _Surgery:
     def __init__(self, graph: gs.Graph, model: onnx.ModelProto) -> None:
         self.graph = graph
         self.source = list(graph.nodes)  # one to one with the file's nodes, in order
+        self.model = model
         self.protos = model.graph.node
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
         self.opset = default_opset(model) or 1
@@ -73,9 +75,12 @@ class _Surgery:
                 if instruction.output is not None:
                     self.source[last].outputs = [self._tensor(instruction.output), *self.source[last].outputs[1:]]
                 self.keys.append((last, self.source[last], last))
+                if instruction.trim is not None:
+                    self.keys.extend(
+                        (last - 0.5, node, None) for node in self._trim(instruction.node, instruction.trim)
+                    )
             else:
-                new = self._skip(instruction) if isinstance(instruction, RunSkip) else self._sum(instruction)
-                self.keys.extend((last + 0.5, node, None) for node in new)
+                self.keys.extend((last + 0.5, node, None) for node in self._new(instruction))
         self.graph.nodes.clear()
         order = _topological(self.keys, self.protos)
         self.graph.nodes.extend(node for _, node, _ in order)
@@ -86,6 +91,24 @@ class _Surgery:
         if name not in self.tensors:
             self.tensors[name] = gs.Variable(name)
         return self.tensors[name]
+
+    def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
+        if isinstance(instruction, RunSkip):
+            return self._skip(instruction)
+        return self._sum(instruction) if isinstance(instruction, RunSum) else self._concat(instruction)
+
+    def _trim(self, position: int, trim: Trim) -> list[gs.Node]:
+        """Give a node new lists of sizes; the old ones may have other readers."""
+        node, made = self.source[position], []
+        for operand, element, size in trim.sizes:
+            sizes = constant_value(self.model, node.inputs[operand].name).copy()
+            sizes[element] = size
+            name = f"{self.protos[position].output[0]}/natonnx_sizes"
+            tensor = self._tensor(name)
+            value = gs.Constant(f"{name}_value", sizes)
+            made.append(gs.Node("Constant", name, {"value": value}, outputs=[tensor]))
+            node.inputs[operand] = tensor
+        return made
 
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
         source, output = self._tensor(skip.source), self._tensor(skip.output)
@@ -120,6 +143,11 @@ class _Surgery:
         kind = "Add" if len(total.inputs) == 2 else "Sum"
         inputs = [self._tensor(tensor) for tensor in total.inputs]
         return [gs.Node(kind, name, inputs=inputs, outputs=[self._tensor(total.output)])]
+
+    def _concat(self, joined: RunConcat) -> list[gs.Node]:
+        inputs = [self._tensor(tensor) for tensor in joined.inputs]
+        outputs = [self._tensor(joined.output)]
+        return [gs.Node("Concat", self.source[joined.node].name, {"axis": joined.axis}, inputs=inputs, outputs=outputs)]
 
 
 def _topological(

@@ -15,7 +15,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from natonnx.frontend import Network, RunNode, lower, parse
+from natonnx.frontend import Network, RunNode, lower, parse_like
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
 
@@ -98,7 +98,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    unfolded = parse(model, input_shapes=network.input_shapes, window=network.window)
+    unfolded = parse_like(network, model)
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
     return Unfolded(unfolded, tuple(pairs))
 
@@ -127,7 +127,7 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
 
 def _candidates(network: Network) -> set[int]:
     graph = network.model.graph
-    running = {step.node for step in lower(network, network.architecture) if isinstance(step, RunNode)}
+    running = {step.node for step in lower(network, network.architecture).instructions if isinstance(step, RunNode)}
     initializers = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     inputs = {info.name for info in graph.input}
     uses: dict[str, int] = {}
@@ -138,7 +138,7 @@ def _candidates(network: Network) -> set[int]:
     return {
         position
         for position, node in enumerate(graph.node)
-        if position in running
+        if position in running - network.frozen
         and node.op_type == "Conv"
         and len(node.input) == 3
         and all(name in initializers - inputs and uses[name] == 1 for name in node.input[1:])

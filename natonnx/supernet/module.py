@@ -1,5 +1,6 @@
 """The supernet: one torch module that runs an ONNX model by any of its architectures, with shared weights."""
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State
 from natonnx.errors import InputError
-from natonnx.frontend import Network, RunNode, RunSkip, default_opset, lower
+from natonnx.frontend import Network, RunConcat, RunNode, RunSkip, default_opset, lower
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.skip import skip_kernel
+from natonnx.supernet.trim import trimmed
 
 __all__ = ["Supernet"]
 
@@ -54,7 +56,8 @@ class Supernet(nn.Module):
         self._host: dict[str, Tensor] = {}  # shape operands and such: integers, always on the CPU
         self._keys: dict[str, str] = {}
         self._plans: OrderedDict[tuple[State, ...], list[_Step]] = OrderedDict()
-        self._kernels = _build_kernels(network)
+        self._opset = default_opset(network.model) or 1
+        self._kernels = _build_kernels(network, self._opset)
         self._scores = _scores(network)
         trainable = _trainable(network)
         for name, value in _constants(network, self._kernels).items():
@@ -150,12 +153,23 @@ class Supernet(nn.Module):
 
     def _make_plan(self, architecture: Architecture) -> list[_Step]:
         calls: list[tuple[Kernel, tuple[str, ...], tuple[str, ...], bool]] = []
-        for instruction in lower(self.network, architecture):
+        for instruction in lower(self.network, architecture).instructions:
             if isinstance(instruction, RunNode):
                 node = self.network.model.graph.node[instruction.node]
                 outputs = (instruction.output,) if instruction.output is not None else tuple(node.output)
                 kernel = self._kernels[instruction.node]
+                if instruction.trim is not None:
+                    kernel = trimmed(kernel, instruction.trim, OpSpec.from_node(node, self._opset))
                 calls.append((kernel, tuple(node.input), outputs, is_mode_dependent(node.op_type)))
+            elif isinstance(instruction, RunConcat):
+                calls.append(
+                    (
+                        functools.partial(_concat, axis=instruction.axis),
+                        instruction.inputs,
+                        (instruction.output,),
+                        False,
+                    )
+                )
             elif isinstance(instruction, RunSkip):
                 calls.append((skip_kernel(instruction.skip), (instruction.source,), (instruction.output,), False))
             else:
@@ -201,8 +215,11 @@ def _add(*tensors: Tensor) -> Tensor:
     return total
 
 
-def _build_kernels(network: Network) -> dict[int, Kernel]:
-    opset = default_opset(network.model) or 1
+def _concat(*tensors: Tensor, axis: int) -> Tensor:
+    return torch.cat(tensors, axis)
+
+
+def _build_kernels(network: Network, opset: int) -> dict[int, Kernel]:
     kernels: dict[int, Kernel] = {}
     refusals: list[str] = []
     for position, node in enumerate(network.model.graph.node):

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 from onnx import helper
 
+from natonnx import frontend
 from natonnx.architecture import State
 from natonnx.errors import InputError
-from natonnx.frontend import RunNode, RunSkip, RunSum, lower
+from natonnx.frontend import RunNode, RunSkip, RunSum
 from tests.rewrite.helpers import ZOO, Builder, random_alpha, zoo_network
 
 if TYPE_CHECKING:
     import onnx
 
-    from natonnx.frontend import Network
+    from natonnx.architecture import Architecture
+    from natonnx.frontend import Instruction, Network
 
 
 def ancestors(model: onnx.ModelProto) -> set[int]:
@@ -27,6 +29,10 @@ def ancestors(model: onnx.ModelProto) -> set[int]:
             found.add(i)
             wanted.update(model.graph.node[i].input)
     return found
+
+
+def lower(network: Network, architecture: Architecture) -> tuple[Instruction, ...]:
+    return frontend.lower(network, architecture).instructions
 
 
 def with_states(network: Network, **changes: str) -> tuple[State, ...]:

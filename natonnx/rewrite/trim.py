@@ -1,0 +1,96 @@
+"""Cut channels out of a rewritten model: its constants, its grouped convolutions, and the shapes that it notes."""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from natonnx.architecture import Cut
+from natonnx.frontend import Trim
+from natonnx.frontend.view import reads
+from natonnx.rewrite.constants import constant_value
+
+__all__ = ["trim_constants", "trim_group", "trim_shapes"]
+
+
+def trim_group(node: onnx.NodeProto, trim: Trim) -> None:
+    """Let the attribute `group` of a node count the channels that are left."""
+    for attribute in node.attribute:
+        if trim.group is not None and attribute.name == "group":
+            attribute.i = trim.group
+
+
+def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto, Trim]]) -> None:
+    """Take the lost channels' entries out of constant operands, which keep their names.
+
+    A constant that other constants make becomes a Constant node.
+
+    Args:
+        model: Changed in place.
+        trims: Nodes as in the source, and what changes in each. A constant that loses entries has no other reader.
+    """
+    kept = {
+        node.input[position]: (axis, list(entries)) for node, trim in trims for position, axis, entries in trim.slices
+    }
+    if not kept:
+        return
+    inputs = {info.name: info for info in model.graph.input}
+    for tensor in model.graph.initializer:
+        if tensor.name in kept:
+            axis, entries = kept.pop(tensor.name)
+            _replace(tensor, np.take(numpy_helper.to_array(tensor), entries, axis))
+            if tensor.name in inputs:  # an overridable default
+                inputs[tensor.name].type.tensor_type.shape.dim[axis].dim_value = len(entries)
+    dropped: list[str] = []
+    for node in model.graph.node:
+        for name in node.output:
+            if name in kept:
+                axis, entries = kept.pop(name)
+                dropped += _become_constant(node, np.take(constant_value(model, name), entries, axis))
+    _drop_unread(model, dropped)
+
+
+def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:
+    fresh = numpy_helper.from_array(np.ascontiguousarray(value), tensor.name)
+    if tensor.HasField("doc_string"):
+        fresh.doc_string = tensor.doc_string
+    fresh.metadata_props.extend(tensor.metadata_props)
+    tensor.CopyFrom(fresh)
+
+
+def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
+    """Turn a node that makes a constant into a Constant node; return what it no longer reads."""
+    if node.op_type == "Constant" and node.attribute[0].name == "value":
+        _replace(node.attribute[0].t, value)
+        return []
+    dropped = list(reads(node))
+    del node.input[:], node.attribute[:]
+    node.op_type, node.domain = "Constant", ""
+    node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(value, node.output[0])))
+    return dropped
+
+
+def _drop_unread(model: onnx.ModelProto, dropped: list[str]) -> None:
+    """Remove the constants that only made others which are Constant nodes now."""
+    graph = model.graph
+    while dropped:
+        read = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
+        unread = set(dropped) - read
+        dead = [i for i, node in enumerate(graph.node) if unread and unread.issuperset(filter(None, node.output))]
+        dropped = [name for i in dead for name in reads(graph.node[i])]
+        for i in reversed([i for i, tensor in enumerate(graph.initializer) if tensor.name in unread]):
+            del graph.initializer[i]
+        for i in reversed([i for i, info in enumerate(graph.input) if info.name in unread]):
+            del graph.input[i]
+        for i in reversed(dead):
+            del graph.node[i]
+
+
+def trim_shapes(model: onnx.ModelProto, cut: Mapping[str, Cut]) -> None:
+    """Let the shapes that a model notes for its tensors say how many channels are left."""
+    for info in model.graph.value_info:
+        own = cut.get(info.name)
+        dims = info.type.tensor_type.shape.dim
+        if own is not None and own.axis < len(dims) and dims[own.axis].HasField("dim_value"):
+            dims[own.axis].dim_value = int(own.kept.sum())

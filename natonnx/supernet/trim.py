@@ -1,0 +1,59 @@
+"""Run a node with the constants that are left after channels were cut, out of the whole ones that all α's share."""
+
+import functools
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from natonnx.frontend import Trim
+from natonnx.supernet.ops import Kernel, OpSpec, build, is_mode_dependent
+
+__all__ = ["trimmed"]
+
+_STATISTICS = (3, 4)
+"""Inputs of a BatchNormalization that its training changes in place."""
+
+
+def trimmed(kernel: Kernel, trim: Trim, spec: OpSpec) -> Kernel:
+    """Make the kernel of a node that reads a tensor that has lost channels.
+
+    Args:
+        kernel: The node's own kernel.
+        trim: What changes in it.
+        spec: The node.
+
+    Returns:
+        A kernel of the same operands; gradients and running statistics reach the whole tensors.
+    """
+    if trim.group is not None:
+        kernel = build(replace(spec, attributes={**spec.attributes, "group": trim.group}))
+    slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
+    return functools.partial(_run, kernel, slices, trim.sizes, is_mode_dependent(spec.op_type))
+
+
+def _run(
+    kernel: Kernel,
+    slices: list[tuple[int, int, Tensor]],
+    sizes: tuple[tuple[int, int, int], ...],
+    has_statistics: bool,
+    *operands: Tensor | None,
+    **mode: object,
+) -> Tensor | tuple[Tensor, ...]:
+    own = list(operands)
+    for position, axis, kept in slices:
+        whole = operands[position]
+        if whole is not None:
+            own[position] = whole.index_select(axis, kept.to(whole.device))
+    for position, element, size in sizes:
+        whole = operands[position]
+        if whole is not None:
+            own[position] = whole.clone()
+            own[position][element] = size  # type: ignore[index]
+    made = kernel(*own, **mode)
+    if has_statistics and mode.get("training"):
+        for position, axis, kept in slices:
+            whole, part = operands[position], own[position]
+            if position in _STATISTICS and whole is not None and part is not None:
+                whole.index_copy_(axis, kept.to(whole.device), part)
+    return made
