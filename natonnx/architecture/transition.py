@@ -35,6 +35,9 @@ ALLOWED: Mapping[State, tuple[State, ...]] = {
 """The paper's transitions: they lower the cost, and N→S is all but free. S→O and N→O do not exist."""
 
 
+_IDLE = "it carries nothing that an output depends on"
+
+
 class TransitionError(InputError):
     """An edit list that does not fit the architecture, or whose result is illegal."""
 
@@ -74,6 +77,7 @@ class _Judge:
         self.tolerance = tolerance(architecture, state)
         self.cut = cuts(architecture, state)
         self.fatal = fatal_maps(architecture, state, self.tolerance)
+        self.active = state.active.tolist()
         self.live, self.needed = state.live.tolist(), state.needed.tolist()
         self.revivable = (origin or state).live.tolist()
         self.carrying = [0] * len(topology.maps)
@@ -85,6 +89,8 @@ class _Judge:
         edge = self.architecture.topology.edges[e]
         if edge.fixed:
             return edge.fixed
+        if self.architecture.states[e] is not State.N and not self.active[e]:
+            return _IDLE
         if wanted is State.N:
             return self._removal(e)
         if edge.skip is None:
@@ -104,13 +110,11 @@ class _Judge:
 
     def _removal(self, e: int) -> str | None:
         topology = self.architecture.topology
-        source, target = topology.ends[e]
-        if self.architecture.states[e] is State.N or not self.live[source]:
-            return None
+        target = topology.ends[e][1]
         if self.carrying[target] == 1:
             fatal = self.fatal[target]
             return None if fatal is None else f"nothing else feeds {topology.maps[target].name!r}, {fatal}"
-        if topology.maps[target].join is Join.CONCAT and self.needed[target]:
+        if topology.maps[target].join is Join.CONCAT:
             reason = refusal(self.architecture, target, self.tolerance)
             return None if reason is None else f"the concat {topology.maps[target].name!r} cannot lose it: {reason}"
         return None
@@ -150,11 +154,12 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
     Returns:
         None where α is legal, else the reason in one line.
     """
-    for edge, before, after in zip(alpha.topology.edges, beta.states, alpha.states, strict=True):
+    origin = flow(beta).active
+    for e, (edge, before, after) in enumerate(zip(alpha.topology.edges, beta.states, alpha.states, strict=True)):
         if before is after:
             continue
-        if edge.fixed:
-            return f"edge {edge.name!r} may not change: {edge.fixed}"
+        if edge.fixed or (before is not State.N and not origin[e]):
+            return f"edge {edge.name!r} may not change: {edge.fixed or _IDLE}"
         if after not in ALLOWED[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
     state = flow(alpha)

@@ -171,8 +171,10 @@ class _Parser:
             self._add_member(source, name, tensor)
 
     def _add_member(self, source: str, target: str, tensor: str) -> None:
+        """Record that a join reads a map as it is."""
         name = self.draft.unique(f"{source}->{target}")
-        self._add_edge(name, source, target, EdgeBinding((), tensor), is_operation=False)
+        edge = Edge(name, source, target, None, Skip(len(self.view.shape(source))))
+        self.draft.add_edge(edge, State.S, EdgeBinding((), tensor))
 
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
@@ -349,7 +351,7 @@ class _Parser:
     def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
         operation = describe(self.view, binding.nodes) if is_operation else None
         skip = match_skip(self.view.shape(source), self.view.shape(self.draft.map_bindings[target].join_tensor))
-        if not is_operation and not isinstance(skip, Skip):  # a member of a concat, or shapes that are unknown
+        if not is_operation and not isinstance(skip, Skip):  # an Identity of a tensor whose shape is unknown
             skip = Skip(len(self.view.shape(source)))
         found, reason = (skip, "") if isinstance(skip, Skip) else (None, skip)
         edge = Edge(name, source, target, operation, found, reason)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, Flow, State, flow, transition_mask
+from natonnx.architecture import Architecture, State, flow, transition_mask
 
 __all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores"]
 
@@ -76,19 +76,6 @@ def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt:
     return _Walk(beta).scores(policy, generator, tilt)
 
 
-def choices(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
-    """What each edge may become [edges, 3]; an edge that carries nothing stays as it is, since nothing would change."""
-    mask = transition_mask(architecture, origin)
-    idle = [
-        e
-        for e, (state, active) in enumerate(zip(architecture.states, flow(architecture).active, strict=True))
-        if state is not State.N and not active
-    ]
-    for e in idle:
-        mask[e] = [state is architecture.states[e] for state in _STATES]
-    return mask
-
-
 def draw(
     policy: Policy,
     beta: Architecture,
@@ -141,7 +128,7 @@ class _Walk:
     def __init__(self, beta: Architecture) -> None:
         self.beta = beta
         self.origin = flow(beta)
-        self.first = choices(beta, self.origin)
+        self.first = transition_mask(beta, self.origin)
 
     def scores(self, policy: Policy, generator: torch.Generator, tilt: Tensor | None) -> Tensor:
         """See the function of that name."""
@@ -169,7 +156,7 @@ class _Walk:
             if chosen != keep:
                 columns[e] = chosen
                 alpha = alpha.with_states((*alpha.states[:e], _STATES[chosen], *alpha.states[e + 1 :]))
-                mask = choices(alpha, self.origin)
+                mask = transition_mask(alpha, self.origin)
         return alpha, columns, used
 
 

@@ -25,17 +25,17 @@ def constant_value(model: onnx.ModelProto, name: str) -> np.ndarray:
     initializers = {tensor.name: tensor for tensor in graph.initializer}
     if name in initializers:
         return numpy_helper.to_array(initializers[name])
-    makers = {output: node for node in graph.node for output in node.output}
-    needed: dict[int, onnx.NodeProto] = {}
+    makers = {output: i for i, node in enumerate(graph.node) for output in node.output}
+    needed: set[int] = set()
     pending, used = [name], []
     while pending:
         tensor = pending.pop()
         if tensor in initializers:
             used.append(initializers[tensor])
-        elif tensor in makers and id(makers[tensor]) not in needed:
-            needed[id(makers[tensor])] = makers[tensor]
-            pending.extend(reads(makers[tensor]))
-    nodes = [node for node in graph.node if id(node) in needed]
+        elif tensor in makers and makers[tensor] not in needed:
+            needed.add(makers[tensor])
+            pending.extend(reads(graph.node[makers[tensor]]))
+    nodes = [graph.node[i] for i in sorted(needed)]
     part = onnx.helper.make_graph(nodes, "constants", [], [onnx.helper.make_empty_tensor_value_info(name)], used)
     try:
         small = onnx.helper.make_model(part, opset_imports=model.opset_import, functions=model.functions)

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from natonnx.architecture import transition_mask
 from natonnx.policy import make_policy
-from natonnx.policy.base import choices
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
@@ -50,7 +50,7 @@ def search(
     clock = Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
     beta = problem.network.architecture
-    if not (choices(beta).sum(1) > 1).any():  # nothing may change
+    if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
         score = evaluate(given, beta, problem.validation)
         return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = _start(problem, settings)

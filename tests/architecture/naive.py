@@ -117,8 +117,8 @@ def grows(before: Counts, after: Counts) -> bool:
 
 def illegal(alpha: Architecture, beta: Architecture) -> str | None:
     """Which rule α breaks as a whole: "transition", "broken" or "cost"; None if it is legal."""
-    for before, after in zip(beta.states, alpha.states, strict=True):
-        if after != before and after not in TRANSITIONS[before]:
+    for before, after, used in zip(beta.states, alpha.states, active(beta), strict=True):
+        if after != before and (after not in TRANSITIONS[before] or not (used or before == "N")):
             return "transition"
     if broken(alpha):
         return "broken"
@@ -128,10 +128,13 @@ def illegal(alpha: Architecture, beta: Architecture) -> str | None:
 def single_is_legal(architecture: Architecture, edge: int, after: State, origin: Architecture | None = None) -> bool:
     """Whether one edge may make one transition that exists.
 
-    Null is to be undone nowhere: an added skip joins two maps that are used. In the middle of a larger transformation
-    the map that it enters may have lost its other inputs just now, so what counts is whether it lived at the origin.
+    What carries nothing stays as it is. Null is to be undone nowhere: an added skip joins two maps that are used. In
+    the middle of a larger transformation the map that it enters may have lost its other inputs just now, so what counts
+    is whether it lived at the origin.
     """
     if after == "S" and architecture.topology.edges[edge].skip is None:
+        return False
+    if architecture.states[edge] != "N" and not active(architecture)[edge]:
         return False
     if architecture.states[edge] == "N":
         source, target = architecture.topology.edges[edge].source, architecture.topology.edges[edge].target
@@ -141,9 +144,7 @@ def single_is_legal(architecture: Architecture, edge: int, after: State, origin:
 
 
 def walk_options(architecture: Architecture, edge: int, origin: Architecture) -> list[State]:
-    """What a policy may choose for one edge in the middle of a draw; what carries nothing stays as it is."""
+    """What a policy may choose for one edge in the middle of a draw."""
     current = architecture.states[edge]
-    if current != "N" and not active(architecture)[edge]:
-        return [current]
     moves = [after for after in TRANSITIONS[current] if single_is_legal(architecture, edge, after, origin)]
     return [state for state in State if state in (current, *moves)]

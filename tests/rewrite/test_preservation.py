@@ -5,7 +5,7 @@ The expected model is the source, edited by hand in the test.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,13 +16,7 @@ from natonnx.architecture import Edit, State, apply_edits
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from tests.rewrite.helpers import ZOO, Builder, arrays, copy, images, node_names, random_alpha, runtime, zoo_network
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-
-def tensor_info(name: str, shape: list[Any], elem_type: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
-    return helper.make_tensor_value_info(name, elem_type, shape)
+from tests.rewrite.trunk import assert_identical, value_info, without
 
 
 def rich_model(*, functions: bool = True) -> onnx.ModelProto:
@@ -41,7 +35,7 @@ def rich_model(*, functions: bool = True) -> onnx.ModelProto:
     outer = graph.weight("outer", 4, 1, 1)
     branches = [
         helper.make_graph(
-            [helper.make_node("Mul", [name, outer], [f"i{name}"])], name, [], [tensor_info(f"i{name}", [])]
+            [helper.make_node("Mul", [name, outer], [f"i{name}"])], name, [], [value_info(f"i{name}", [])]
         )
         for name in ("r", "t")
     ]
@@ -63,11 +57,11 @@ def rich_model(*, functions: bool = True) -> onnx.ModelProto:
         )
         function.doc_string = "a function"
         function.metadata_props.add(key="function", value="1")
-        function.value_info.append(tensor_info("two", []))
+        function.value_info.append(value_info("two", []))
         extra["functions"] = [function]
         extra["opset_imports"].append(helper.make_opsetid("local", 1))
     graph.weight("unused", 3, 5)
-    return decorate(graph.model(tensor_info(last, ["n", 4, "height", "width"]), **extra))
+    return decorate(graph.model(value_info(last, ["n", 4, "height", "width"]), **extra))
 
 
 def decorate(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -108,29 +102,6 @@ def edited(source: onnx.ModelProto, *edits: tuple[str, str, str]) -> onnx.ModelP
     network = parse(source)
     changes = [Edit(edge, State(before), State(after)) for edge, before, after in edits]
     return build(network, apply_edits(network.architecture, changes))
-
-
-def without(source: onnx.ModelProto, *, nodes: Iterable[str] = (), tensors: Iterable[str] = ()) -> onnx.ModelProto:
-    """A copy without the nodes and tensors of these names, and without what is noted about those tensors."""
-    model, nodes, tensors = copy(source), set(nodes), set(tensors)
-    graph = model.graph
-    fields: list[tuple[Any, str, set[str]]] = [
-        (graph.node, "name", nodes),
-        (graph.initializer, "name", tensors),
-        (graph.value_info, "name", tensors),
-        (graph.quantization_annotation, "tensor_name", tensors),
-    ]
-    for field, key, names in fields:
-        for message in [message for message in field if getattr(message, key) in names]:
-            field.remove(message)
-    return model
-
-
-def assert_identical(model: onnx.ModelProto, expected: onnx.ModelProto) -> None:
-    assert node_names(model) == node_names(expected)
-    for node, other in zip(model.graph.node, expected.graph.node, strict=True):
-        assert node == other
-    assert model.SerializeToString(deterministic=True) == expected.SerializeToString(deterministic=True)
 
 
 def test_operation_to_skip_changes_one_node_and_drops_its_weights() -> None:
@@ -256,31 +227,13 @@ def test_sparse_initializer_goes_with_its_only_reader() -> None:
     assert not result.graph.initializer
 
 
-@pytest.mark.parametrize("attribute", [("ints", [7]), ("strings", ["s"]), ("ints", []), ("bytes", b"\xff\xfe")])
-def test_attribute_that_graph_surgeon_cannot_read_stays(attribute: tuple[str, Any]) -> None:
-    kind, value = attribute
-    graph = Builder()
-    graph.conv("x", "a")
-    node = helper.make_node("Custom", ["a"], ["y"], "Y", domain="custom")
-    if kind == "ints" and not value:
-        node.attribute.add(name="odd", type=onnx.AttributeProto.INTS)
-    elif kind == "bytes":
-        node.attribute.add(name="odd", type=onnx.AttributeProto.STRING, s=value)
-    else:
-        node.attribute.append(helper.make_attribute("odd", value))
-    graph.nodes.append(node)
-    imports = [helper.make_opsetid("", 17), helper.make_opsetid("custom", 1)]
-    source = graph.model(tensor_info("y", ["n", 4, 8, 8]), opset_imports=imports)
-    assert edited(source, ("A", "O", "S")).graph.node[1] == node
-
-
 @pytest.mark.parametrize("optional", ["", "mask"])
 def test_operation_with_a_second_output_can_move_into_the_sum(optional: str) -> None:
     graph = Builder()
     node = helper.make_node("MaxPool", ["x"], ["p", optional], "P", kernel_shape=[3, 3], pads=[1] * 4)
     graph.nodes.append(node)
     graph.op("Add", "p", "x", out="s")
-    result = edited(graph.model(tensor_info("s", ["n", 4, 8, 8])), ("x->s", "S", "N"))
+    result = edited(graph.model(value_info("s", ["n", 4, 8, 8])), ("x->s", "S", "N"))
     assert list(result.graph.node[0].output) == ["s", optional]
     onnx.checker.check_model(result, full_check=True)
     assert runtime(result, {"x": images(2, 4, 8)})["s"].shape == (2, 4, 8, 8)
@@ -292,7 +245,7 @@ def test_optional_inputs_and_outputs_left_out_are_no_dependency() -> None:
     graph.nodes.append(helper.make_node("MaxPool", ["r"], ["p", ""], "P", kernel_shape=[2, 2]))
     graph.channels["p"] = 4
     graph.conv("p", "b")
-    result = edited(graph.model(tensor_info("b", ["n", 4, 7, 7])), ("B", "O", "S"))
+    result = edited(graph.model(value_info("b", ["n", 4, 7, 7])), ("B", "O", "S"))
     assert node_names(result) == ["A", "R", "P", "B"]
     onnx.checker.check_model(result, full_check=True)
 
@@ -323,9 +276,9 @@ def old_model() -> onnx.ModelProto:
     graph.op("Add", graph.conv("r", "b", 6, kernel=3), "r", out="s")
     for tensor in graph.initializers:
         graph.channels[tensor.name] = 0
-    infos = [tensor_info(tensor.name, list(tensor.dims)) for tensor in graph.initializers]
+    infos = [value_info(tensor.name, list(tensor.dims)) for tensor in graph.initializers]
     inner = helper.make_graph(
-        graph.nodes, "old", [graph.input, *infos], [tensor_info("s", ["n", 6, 4, 4])], graph.initializers
+        graph.nodes, "old", [graph.input, *infos], [value_info("s", ["n", 6, 4, 4])], graph.initializers
     )
     model = helper.make_model(inner, opset_imports=[helper.make_opsetid("", 9)], ir_version=3)
     onnx.checker.check_model(model, full_check=True)
@@ -353,9 +306,9 @@ def test_dropped_weights_of_an_old_file_leave_its_inputs() -> None:
 def test_dropped_true_input_stays() -> None:
     graph = Builder()
     graph.op("Add", graph.conv("x", "a"), "y", out="s")
-    y = tensor_info("y", ["n", 4, 8, 8])
+    y = value_info("y", ["n", 4, 8, 8])
     inner = helper.make_graph(
-        graph.nodes, "two", [graph.input, y], [tensor_info("s", ["n", 4, 8, 8])], graph.initializers
+        graph.nodes, "two", [graph.input, y], [value_info("s", ["n", 4, 8, 8])], graph.initializers
     )
     model = helper.make_model(inner, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     result = edited(model, ("y->s", "S", "N"))
