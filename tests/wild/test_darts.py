@@ -1,0 +1,94 @@
+import pytest
+import torch
+
+from natonnx.architecture import Cost
+from tools.wild.darts import DARTS, Cell, Count, Link, Network, copy_weights, count, edit, stack
+from tools.wild.nat_darts import NAT_DARTS, Comparison, compare, in_normal_cells
+
+SMALL = stack(DARTS, 4)  # normal, reduce, reduce, normal
+BARE = in_normal_cells(SMALL, {(0, 4): "none"}, only=[0])  # node 4 of cell 0 has one edge left
+
+CASES = {
+    "nat-darts": (SMALL, in_normal_cells(SMALL, NAT_DARTS)),
+    "one cell": (SMALL, in_normal_cells(SMALL, NAT_DARTS, only=[3])),
+    "emptied by one edit": (BARE, in_normal_cells(BARE, {(1, 4): "none"}, only=[0])),
+    "emptied at the classifier": (SMALL, in_normal_cells(SMALL, {(1, 4): "none", (0, 4): "none"}, only=[3])),
+    "two emptied everywhere": (
+        SMALL,
+        in_normal_cells(SMALL, {(1, 4): "none", (0, 4): "none", (0, 5): "none", (2, 5): "none"}),
+    ),
+    "two emptied by many": (
+        SMALL,
+        in_normal_cells(SMALL, {(0, 2): "none", (1, 2): "none", (0, 5): "none", (2, 5): "none"}, only=[0]),
+    ),
+}
+
+
+def accept(found: Comparison) -> None:
+    assert found.difference <= 1e-5
+    assert found.rewritten == found.parsed == Cost(*found.direct)
+    assert found.before[0] == Cost(*found.before[1])
+
+
+@pytest.mark.parametrize("keep_norm", [False, True], ids=["folded", "bn"])
+@pytest.mark.parametrize("name", CASES)
+def test_rewriting_equals_building(name: str, *, keep_norm: bool) -> None:
+    accept(compare(*CASES[name], keep_norm=keep_norm))
+
+
+@pytest.mark.parametrize("name", ["nat-darts", "emptied by one edit"])
+def test_rewriting_equals_building_by_dynamo(name: str) -> None:
+    pytest.importorskip("onnxscript")
+    accept(compare(*CASES[name], exporter="dynamo", opset=18))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("exporter", ["script", "dynamo"])
+def test_rewriting_the_papers_network(exporter: str) -> None:
+    if exporter == "dynamo":
+        pytest.importorskip("onnxscript")
+    cells = stack(DARTS, 20)
+    bare = in_normal_cells(cells, {(0, 4): "none"}, only=[4])
+    for before, after in (
+        (cells, in_normal_cells(cells, NAT_DARTS)),
+        (bare, in_normal_cells(bare, {(1, 4): "none"}, only=[4])),
+    ):
+        opset = 18
+        accept(
+            compare(before, after, channels=36, size=32, opset=opset, exporter="dynamo")
+            if exporter == "dynamo"
+            else compare(before, after, channels=36, size=32, opset=opset)
+        )
+
+
+def test_counts_are_the_papers() -> None:
+    """3.349M parameters and 528.4M multiply-adds: shared/facts, checked there against the authors' network."""
+    assert count(Network(stack(DARTS, 20), 36), (torch.zeros(1, 3, 32, 32),), folded=False) == Count(3349342, 528359040)
+
+
+def test_null_is_not_there() -> None:
+    cell = Cell(
+        (Link("none", 0, 2), Link("sep_conv_3x3", 1, 3), Link("skip_connect", 2, 3), Link("skip_connect", 3, 4)), (2, 3)
+    )
+    assert cell.active == (1,)
+    assert cell.members == (3,)
+
+
+def test_copied_weights_keep_the_function_where_the_lost_member_was_zero() -> None:
+    """The direct network is an oracle: compare it with the whole one whose member is zeroed by hand."""
+    torch.manual_seed(0)
+    cells = stack(DARTS, 4)
+    whole = Network(cells, 4).eval()
+    emptied = Network([edit(cells[0], {(1, 4): "none", (0, 4): "none"}), *cells[1:]], 4).eval()
+    copy_weights(whole, emptied)
+    image = torch.randn(2, 3, 16, 16)
+    first = whole.cells[0]
+
+    def zero(_: torch.nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
+        output[:, 8:12] = 0
+        return output
+
+    handle = first.register_forward_hook(zero)
+    with torch.no_grad():
+        torch.testing.assert_close(emptied(image), whole(image))
+    handle.remove()
