@@ -108,15 +108,11 @@ def apply(
     return output, checks
 
 
-def _reference(network: Network, alpha: Architecture) -> Callable[[Outputs], Outputs] | None:
-    """The supernet, to compare onnxruntime with; None where the op table does not reach."""
+def _reference(network: Network, alpha: Architecture) -> Callable[[Outputs], Outputs]:
+    """The supernet, to compare onnxruntime with."""
     from natonnx.supernet import Supernet
-    from natonnx.supernet.ops import UnsupportedOpError
 
-    try:
-        return Supernet(network).as_reference(alpha)
-    except UnsupportedOpError:
-        return None
+    return Supernet(network).as_reference(alpha)
 
 
 def default_output(path: Path) -> Path:

@@ -79,7 +79,7 @@ class _Merger:
             edges.update(self.entering[name])
         nodes.update(node for e in edges for node in self.draft.edge_bindings[e].nodes)
         ordered = tuple(sorted(nodes))
-        compute = [i for i in ordered if self.view.nodes[i].op_type in COMPUTE] or list(ordered)
+        compute = [i for i in ordered if self.view.kind(i) in COMPUTE] or list(ordered)
         ends = [self.view.name(i) for i in (compute[0], compute[-1])]
         skip = match_skip(self.view.shape(start), self.view.shape(self.draft.map_bindings[edge.target].join_tensor))
         found, reason = (skip, "") if isinstance(skip, Skip) else (None, skip)

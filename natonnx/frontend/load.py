@@ -9,7 +9,10 @@ from google.protobuf.message import DecodeError
 from natonnx.errors import InputError, first_line
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 
-__all__ = ["check", "default_opset", "infer_shapes", "read"]
+__all__ = ["OTHER_TYPE", "check", "default_opset", "infer_shapes", "read"]
+
+OTHER_TYPE = -1
+"""Stands in the place of an element type where a value is a sequence, a map, optional or sparse."""
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -61,7 +64,8 @@ def infer_shapes(
             given there serves other axes only: a symbolic batch stays symbolic.
 
     Returns:
-        Shapes by tensor name (a string is a symbolic size, None an unknown one), and onnx.TensorProto element types.
+        Shapes by tensor name (a string is a symbolic size, None an unknown one), and onnx.TensorProto element types,
+        `OTHER_TYPE` for what is no plain tensor.
 
     Raises:
         InputError: If a named input does not exist or contradicts the file.
@@ -72,6 +76,8 @@ def infer_shapes(
     dtypes: dict[str, int] = {}
     for info in [*inferred.value_info, *inferred.input, *inferred.output]:
         if not info.type.HasField("tensor_type"):
+            if info.type.WhichOneof("value"):
+                dtypes[info.name] = OTHER_TYPE
             continue
         dtypes[info.name] = info.type.tensor_type.elem_type
         if info.type.tensor_type.HasField("shape"):

@@ -103,6 +103,7 @@ class Network:
         inputs: Names of the model's inputs.
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor, batch first.
+        dtypes: Inferred onnx.TensorProto element type of every tensor; a negative number for what is no plain tensor.
         passages: What nodes do with a cut, by node position and axis of their input.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
@@ -117,6 +118,7 @@ class Network:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
+    dtypes: Mapping[str, int]
     passages: Mapping[tuple[int, int], NodePassage]
     frozen: frozenset[int]
     options: ParseOptions

@@ -17,11 +17,11 @@ def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
         view: The graph.
         nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix.
     """
-    compute = [i for i in nodes if view.nodes[i].op_type in COMPUTE]
+    compute = [i for i in nodes if view.kind(i) in COMPUTE]
     head = compute[0]
     counts = [madds(view, i) for i in compute]
     return Operation(
-        kind=view.nodes[head].op_type,
+        kind=view.kind(head),
         kernel=_kernel(view, head),
         stride=view.ints(head, "strides", (1,) * len(_kernel(view, head))),
         groups=_groups(view, head),
@@ -42,7 +42,7 @@ def describe_branch(view: GraphView, nodes: Sequence[int]) -> Operation:
 
 def _kernel(view: GraphView, node: int) -> tuple[int, ...]:
     proto = view.nodes[node]
-    if proto.op_type in {"Conv", "ConvTranspose"}:
+    if view.kind(node) in {"Conv", "ConvTranspose"}:
         return tuple(size for size in view.shape(proto.input[1])[2:] if isinstance(size, int))
     return view.ints(node, "kernel_shape")
 
@@ -55,14 +55,14 @@ def _groups(view: GraphView, node: int) -> int:
 def madds(view: GraphView, node: int) -> int | None:
     """Multiply-adds per sample of one node (see natonnx.architecture.cost for the conventions)."""
     proto = view.nodes[node]
-    if proto.op_type not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
+    if view.kind(node) not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
     weight = view.shape(proto.input[1])
-    if proto.op_type == "ConvTranspose":  # weight [in, out / groups, *kernel], once per input position
+    if view.kind(node) == "ConvTranspose":  # weight [in, out / groups, *kernel], once per input position
         return _product(view.shape(proto.input[0])[1:], weight[1:])
-    if proto.op_type == "Conv":  # weight [out, in / groups, *kernel], once per output position
+    if view.kind(node) == "Conv":  # weight [out, in / groups, *kernel], once per output position
         return _product(view.shape(proto.output[0])[1:], weight[1:])
-    if proto.op_type == "Gemm":
+    if view.kind(node) == "Gemm":
         return _product(weight)
     rows = view.shape(proto.output[0])[1:]
     return _product(rows, weight[-2:-1] if len(weight) > 1 else weight)

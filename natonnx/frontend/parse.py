@@ -94,6 +94,7 @@ def _parse(model: onnx.ModelProto, options: ParseOptions) -> Network:
         inputs=view.inputs,
         outputs=view.outputs,
         shapes=shapes,
+        dtypes=dtypes,
         passages=passages,
         frozen=frozen,
         options=options,
@@ -182,21 +183,30 @@ class _Parser:
         self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         # Constants by which a model normalises its own input are preprocessing, not weights.
-        prepares_input = node.op_type in vocabulary.AFFINE and view.reads_only_inputs(i)
+        prepares_input = view.kind(i) in vocabulary.AFFINE and view.reads_only_inputs(i)
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input else ()
             self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
 
     def _why_opaque(self, i: int) -> str:
-        node = self.view.nodes[i]
+        view, node = self.view, self.view.nodes[i]
         if node.domain not in vocabulary.DEFAULT_DOMAIN:
-            return f"operator of the domain {node.domain}"
+            called = "local function" if view.is_function(i) else "operator"
+            return f"{called} of the domain {node.domain}"
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             return "control flow"
+        if not all(view.is_tensor(name) for name in (*node.input, *node.output) if name):
+            return "its inputs or outputs are sequences or optional values"
+        if node.op_type in vocabulary.QUANTISED:
+            return "quantised arithmetic"
         if node.op_type in vocabulary.COMPUTE:
             return "its weights are not constant, or another of its outputs is used"
         if node.op_type in vocabulary.JOINS:
             return "its operands differ in shape, or are not floating point"
+        if node.op_type == "Concat":
+            return "not all of its operands depend on the input, or they are not floating point"
+        if node.op_type in vocabulary.AFFINE and len(view.variable_inputs(i)) > 1:
+            return "it gates one tensor by another"
         return "no transition rule for this operator"
 
     # What fits which rule
@@ -206,7 +216,7 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
         return (
-            node.op_type in vocabulary.JOINS
+            view.kind(i) in vocabulary.JOINS
             and len(variable) == len(node.input) > 1
             and view.is_float(node.output[0])
             and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
@@ -215,8 +225,7 @@ class _Parser:
     def _is_concat(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         return (
-            node.op_type == "Concat"
-            and node.domain in vocabulary.DEFAULT_DOMAIN
+            view.kind(i) == "Concat"
             and len(view.variable_inputs(i)) == len(node.input) > 1
             and view.is_float(node.output[0])
         )
@@ -232,25 +241,24 @@ class _Parser:
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         return (
-            node.op_type in vocabulary.COMPUTE
-            and node.domain in vocabulary.DEFAULT_DOMAIN
+            view.kind(i) in vocabulary.COMPUTE
             and view.variable_inputs(i) == [node.input[0]]
             and not self._uses_further_outputs(i)
             and view.is_float(node.output[0])
-            and not (node.op_type == "Gemm" and view.attribute(i, "transA", 0))
+            and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
     def _is_elementwise(self, i: int) -> bool:
         """Whether a node works on one tensor, entry by entry or channel by channel, and keeps its shape."""
         view, node = self.view, self.view.nodes[i]
-        if node.domain not in vocabulary.DEFAULT_DOMAIN or len(view.variable_inputs(i)) != 1:
+        if len(view.variable_inputs(i)) != 1:
             return False
-        if node.op_type in vocabulary.AFFINE:
+        if view.kind(i) in vocabulary.AFFINE:
             source = view.variable_inputs(i)[0]
             shape = view.shape(source)
             return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
         kinds = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
-        return node.op_type in kinds and node.input[0] not in view.constants and not self._uses_further_outputs(i)
+        return view.kind(i) in kinds and node.input[0] not in view.constants and not self._uses_further_outputs(i)
 
     def _uses_further_outputs(self, i: int) -> bool:
         view = self.view
@@ -293,9 +301,9 @@ class _Parser:
         tensor, depthwise = view.nodes[i].output[0], self._is_depthwise(i)
         while (reader := view.only_reader(tensor)) is not None:
             node = view.nodes[reader]
-            if node.op_type in _SUFFIX and self._is_elementwise(reader):
+            if view.kind(reader) in _SUFFIX and self._is_elementwise(reader):
                 pass
-            elif depthwise and node.op_type == "Conv" and view.variable_inputs(reader) == [tensor]:
+            elif depthwise and view.kind(reader) == "Conv" and view.variable_inputs(reader) == [tensor]:
                 if any(size != 1 for size in view.shape(node.input[1])[2:]) or view.attribute(reader, "group", 1) != 1:
                     break
                 depthwise = False
@@ -307,13 +315,13 @@ class _Parser:
 
     def _is_depthwise(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
-        return node.op_type == "Conv" and view.attribute(i, "group", 1) != 1 and view.shape(node.input[1])[1:2] == (1,)
+        return view.kind(i) == "Conv" and view.attribute(i, "group", 1) != 1 and view.shape(node.input[1])[1:2] == (1,)
 
     def _take_edge(self, nodes: tuple[int, ...], source: str, *, is_operation: bool) -> None:
         """Record an edge; it ends in the sum that alone reads it, else in a single map of its own."""
         view = self.view
         self.taken.update(nodes)
-        compute = [i for i in nodes if view.nodes[i].op_type in vocabulary.COMPUTE]
+        compute = [i for i in nodes if view.kind(i) in vocabulary.COMPUTE]
         name = self.draft.unique(view.name(compute[0] if compute else nodes[0]))
         tensor = view.nodes[nodes[-1]].output[0]
         self.pending[tensor] = (name, source, nodes, is_operation)

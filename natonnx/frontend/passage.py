@@ -59,7 +59,7 @@ def node_passage(view: GraphView, node: int, axis: int) -> NodePassage | None:
         other readers.
     """
     proto = view.nodes[node]
-    rule = _RULES.get(proto.op_type) if proto.domain in vocabulary.DEFAULT_DOMAIN else None
+    rule = _RULES.get(view.kind(node))
     if rule is None or len(view.variable_inputs(node)) != 1 or not view.shape(view.variable_inputs(node)[0]):
         return None
     found = rule(view, node, axis)
@@ -104,7 +104,7 @@ def _pooling(view: GraphView, node: int, axis: int) -> NodePassage | None:
 def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
     """Absorbed by a convolution of all channels; passed on by one of each channel for itself."""
     proto = view.nodes[node]
-    transposed = proto.op_type == "ConvTranspose"
+    transposed = view.kind(node) == "ConvTranspose"
     channels, weight = _source(view, node)[1], view.shape(proto.input[1])
     groups = view.attribute(node, "group", 1)
     if axis != 1 or proto.input[0] in view.constants or not isinstance(channels, int):
@@ -226,7 +226,7 @@ def _split(view: GraphView, node: int, axis: int) -> NodePassage | None:
 def _resize(view: GraphView, node: int, axis: int) -> NodePassage | None:
     """Only by constant scales of every axis, that of the channels 1."""
     proto = view.nodes[node]
-    position = 2 if proto.op_type == "Resize" and len(proto.input) > 2 else 1
+    position = 2 if view.kind(node) == "Resize" and len(proto.input) > 2 else 1
     scales = view.constant(proto.input[position]) if len(proto.input) > position else None
     if len(proto.input) > 3 or scales is None or scales.size != len(_source(view, node)):
         return None

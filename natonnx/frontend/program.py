@@ -42,12 +42,13 @@ class RunNode:
 
 @dataclass(frozen=True)
 class RunSkip:
-    """Run an edge's parameter-free skip."""
+    """Run an edge's parameter-free skip, in the place of the node of the file at the position `place`, or behind it."""
 
     edge: str
     skip: Skip
     source: str
     output: str
+    place: int
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class RunSum:
     inputs: tuple[str, ...]
     output: str
     node: int | None
+    place: int
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ class RunConcat:
     axis: int
     output: str
     node: int
+
+    @property
+    def place(self) -> int:
+        """Position of the node of the file in whose place it runs."""
+        return self.node
 
 
 Instruction = RunNode | RunSkip | RunSum | RunConcat
@@ -188,7 +195,8 @@ class _Lowering:
             assert fmap.axis is not None
             yield RunConcat(fmap.name, tuple(inputs), fmap.axis, binding.join_tensor, node)
         else:
-            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, node)
+            place = max(self._place(e) for e in topology.incoming[i]) if node is None else node
+            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, node, place)
 
     def _is_plain(self, e: int) -> bool:
         """Whether an edge hands its source on by name, with no node of its own."""
@@ -209,4 +217,11 @@ class _Lowering:
             source = self.network.maps[edge.source].value_tensor
             if source in self.cut:
                 self.cut[output] = self.cut[source]
-            yield RunSkip(edge.name, edge.skip, source, output)
+            yield RunSkip(edge.name, edge.skip, source, output, self._place(e))
+
+    def _place(self, e: int) -> int:
+        """Position of the node that an edge stands for, or of the one that makes its source; -1 for the input."""
+        edge = self.architecture.topology.edges[e]
+        source = self.network.maps[edge.source]
+        nodes = self.network.edges[edge.name].nodes or source.chain or (source.join_node,)
+        return -1 if nodes[-1] is None else nodes[-1]

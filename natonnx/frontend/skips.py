@@ -16,7 +16,7 @@ def skip_run(view: GraphView, start: int) -> tuple[int, ...]:
         Positions of its nodes; () if there is no skip at `start`.
     """
     node = view.nodes[start]
-    if node.op_type == "Identity":
+    if view.kind(start) == "Identity":
         return (start,)
     run: list[int] = []
     tensor = node.input[0] if node.input else ""
@@ -38,7 +38,7 @@ def _is_pool(view: GraphView, i: int) -> bool:
     kernel = view.ints(i, "kernel_shape")
     source, target = view.shape(node.input[0]) if node.input else (), view.shape(node.output[0])
     return (
-        node.op_type == "AveragePool"
+        view.kind(i) == "AveragePool"
         and kernel == view.ints(i, "strides", (1,) * len(kernel))
         and not any(view.ints(i, "pads"))
         and view.attribute(i, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
@@ -53,7 +53,7 @@ def _is_pool(view: GraphView, i: int) -> bool:
 
 def _is_channel_padding(view: GraphView, i: int) -> bool:
     node = view.nodes[i]
-    if node.op_type != "Pad" or view.attribute(i, "mode", b"constant") != b"constant" or len(node.input) > 3:
+    if view.kind(i) != "Pad" or view.attribute(i, "mode", b"constant") != b"constant" or len(node.input) > 3:
         return False
     value: object
     if len(node.input) > 1:

@@ -8,7 +8,8 @@ import onnx
 from onnx import numpy_helper
 
 from natonnx.architecture import Shape, Weight
-from natonnx.frontend.vocabulary import TRAINABLE
+from natonnx.frontend.load import OTHER_TYPE
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 
 __all__ = ["GraphView"]
 
@@ -35,6 +36,7 @@ class GraphView:
     def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, Shape], dtypes: Mapping[str, int]) -> None:
         graph = model.graph
         self.nodes = list(graph.node)
+        self._functions = {(function.domain, function.name) for function in model.functions}
         self._shapes = shapes
         self._dtypes = dtypes
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
@@ -48,10 +50,15 @@ class GraphView:
             for name in reads(node):
                 self.readers.setdefault(name, []).append(i)
         self.constants = {*self._initializers, *(tensor.values.name for tensor in graph.sparse_initializer)}
-        for node in self.nodes:
-            if node.op_type not in _RANDOM and all(name in self.constants for name in reads(node)):
+        for i, node in enumerate(self.nodes):
+            if self.kind(i) not in _RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
         self._node_names = Counter(node.name for node in self.nodes)
+
+    def kind(self, node: int) -> str:
+        """A node's operator: its plain name in ONNX's own domain, "domain::name" in another."""
+        proto = self.nodes[node]
+        return proto.op_type if proto.domain in DEFAULT_DOMAIN else f"{proto.domain}::{proto.op_type}"
 
     def shape(self, tensor: str) -> Shape:
         """Shape of a tensor; () where it is unknown, as it is for a scalar."""
@@ -60,6 +67,14 @@ class GraphView:
     def is_float(self, tensor: str) -> bool:
         """Whether a tensor holds floating-point numbers."""
         return self._dtypes.get(tensor) in _FLOATS
+
+    def is_tensor(self, tensor: str) -> bool:
+        """Whether a value is known to be a plain tensor, or nothing is known of it."""
+        return self._dtypes.get(tensor) != OTHER_TYPE
+
+    def is_function(self, node: int) -> bool:
+        """Whether a node calls a function of the model's own."""
+        return (self.nodes[node].domain, self.nodes[node].op_type) in self._functions
 
     def name(self, node: int) -> str:
         """A unique, stable name of a node: its own where that is unique, else its first output's."""
@@ -92,7 +107,7 @@ class GraphView:
     def weights(self, node: int) -> tuple[Weight, ...]:
         """The trainable tensors of a node."""
         proto = self.nodes[node]
-        positions = TRAINABLE.get(proto.op_type, ())
+        positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
         sizes = {name: self._elements(name) for name in names if self.is_float(name)}
         return tuple(Weight(name, size) for name, size in sizes.items() if size > 1)
@@ -131,7 +146,7 @@ class GraphView:
         if tensor in self._initializers:
             return numpy_helper.to_array(self._initializers[tensor])
         node = self.producer.get(tensor)
-        if node is None or self.nodes[node].op_type != "Constant":
+        if node is None or self.kind(node) != "Constant":
             return None
         value = onnx.helper.get_attribute_value(self.nodes[node].attribute[0])
         if isinstance(value, onnx.TensorProto):

@@ -2,7 +2,17 @@
 
 from collections.abc import Mapping
 
-__all__ = ["ACTIVATIONS", "AFFINE", "COMPUTE", "DEFAULT_DOMAIN", "DROPOUT", "JOINS", "NORMALISATIONS", "TRAINABLE"]
+__all__ = [
+    "ACTIVATIONS",
+    "AFFINE",
+    "COMPUTE",
+    "DEFAULT_DOMAIN",
+    "DROPOUT",
+    "JOINS",
+    "NORMALISATIONS",
+    "QUANTISED",
+    "TRAINABLE",
+]
 
 DEFAULT_DOMAIN = frozenset({"", "ai.onnx"})
 """The two spellings of ONNX's own operator set."""
@@ -28,6 +38,10 @@ DROPOUT = frozenset({"Dropout"})
 JOINS = frozenset({"Add", "Sum"})
 """With several variable operands of one shape: a sum join."""
 
+QUANTISED = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"})
+QUANTISED |= {"ConvInteger", "MatMulInteger"}
+"""Operators on quantised numbers."""
+
 _BOTH = frozenset({0, 1})
 _WEIGHT_AND_BIAS = frozenset({1, 2})
 
@@ -42,6 +56,11 @@ TRAINABLE: Mapping[str, frozenset[int]] = {
     "LayerNormalization": _WEIGHT_AND_BIAS,
     "GroupNormalization": _WEIGHT_AND_BIAS,
     "PRelu": frozenset({1}),
+    "RMSNormalization": frozenset({1}),
+    "LSTM": frozenset({1, 2, 3, 7}),  # 7: peepholes
+    "GRU": frozenset({1, 2, 3}),
+    "RNN": frozenset({1, 2, 3}),
+    "DeformConv": frozenset({1, 3}),
     "Gather": frozenset({0}),
     "Add": _BOTH,
     "Sub": _BOTH,

@@ -106,9 +106,9 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[i
     # An input that only lends a default to a weight goes with the weight; a true input stays in any case.
     _keep(graph.input, [info.name not in dropped & defaults for info in graph.input])
     present = used | {name for node in graph.node for name in node.output} | {info.name for info in graph.input}
-    present |= {tensor.name for tensor in graph.initializer}
-    _keep(graph.value_info, [info.name in present for info in graph.value_info])
-    _keep(graph.quantization_annotation, [note.tensor_name in present for note in graph.quantization_annotation])
+    gone = (used_before | {name for node in source for name in node.output}) - present
+    _keep(graph.value_info, [info.name not in gone for info in graph.value_info])
+    _keep(graph.quantization_annotation, [note.tensor_name not in gone for note in graph.quantization_annotation])
 
 
 def _keep(messages: MutableSequence[Any], flags: list[bool]) -> None:

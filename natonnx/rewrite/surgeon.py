@@ -10,8 +10,8 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, Trim, default_opset
+from natonnx.frontend.constants import constant_value
 from natonnx.frontend.view import reads
-from natonnx.rewrite.constants import constant_value
 
 __all__ = ["EditedGraph", "edit_graph"]
 
@@ -45,8 +45,12 @@ def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixe
     private = onnx.ModelProto()
     private.CopyFrom(model)  # import shares messages with its model, and export edits them
     private.ClearField("functions")
+    private.graph.ClearField("value_info")
     for node in private.graph.node:
         node.ClearField("attribute")  # not needed, since what stays is the source's message; and some crash its import
+    for info in (*private.graph.input, *private.graph.output):
+        info.type.Clear()  # nor are types, and optional ones crash its export
+        info.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
     return _Surgery(gs.import_onnx(private), model).run(instructions, fixed)
 
 

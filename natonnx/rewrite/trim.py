@@ -8,8 +8,8 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Cut
 from natonnx.frontend import Trim
+from natonnx.frontend.constants import constant_value
 from natonnx.frontend.view import reads
-from natonnx.rewrite.constants import constant_value
 
 __all__ = ["trim_constants", "trim_group", "trim_shapes"]
 

@@ -3,25 +3,27 @@
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State
-from natonnx.errors import InputError
-from natonnx.frontend import Network, RunConcat, RunNode, RunSkip, default_opset, lower
-from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
-from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
+from natonnx.frontend import Instruction, Network, RunConcat, RunSkip, RunSum, lower
+from natonnx.frontend.vocabulary import TRAINABLE
+from natonnx.supernet.kernels import build_kernels, constants
+from natonnx.supernet.ops import Kernel, UnsupportedOpError
+from natonnx.supernet.ops.operands import as_array, as_tensor
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 
 __all__ = ["Supernet"]
 
 _CACHED_PLANS = 256
+_HOST = {"Resize": (1, 2), "Upsample": (1,)}
+"""Input positions of floating-point constants that decide shapes."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,24 @@ class _Step:
     kernel: Kernel
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    mode_dependent: bool
-    spent: tuple[str, ...]
+    mode_dependent: bool = False
+    training: bool = False
+    spent: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The calls that an architecture makes.
+
+    Attributes:
+        steps: In order.
+        lacking: Tensors that cannot be computed, and why.
+        frontier: Tensors that can, and that a call would read which cannot be made.
+    """
+
+    steps: tuple[_Step, ...]
+    lacking: Mapping[str, str]
+    frontier: tuple[str, ...]
 
 
 class Supernet(nn.Module):
@@ -44,8 +62,8 @@ class Supernet(nn.Module):
     Args:
         network: The parsed model; its weights are the starting point.
 
-    Raises:
-        UnsupportedOpError: If the model has operators outside the op table; all of them are named at once.
+    A node that the op table does not know runs in onnxruntime, without a gradient. What neither can run is left out
+    with all that depends on it, and named when it is asked for.
     """
 
     def __init__(self, network: Network) -> None:
@@ -53,21 +71,34 @@ class Supernet(nn.Module):
         self.network = network
         self.momentum: float | None = None
         """Weight of a new batch in the running statistics; None leaves it to each node."""
-        self._host: dict[str, Tensor] = {}  # shape operands and such: integers, always on the CPU
+        self._host: dict[str, Tensor] = {}  # shape operands and such, always on the CPU
         self._keys: dict[str, str] = {}
-        self._plans: OrderedDict[tuple[State, ...], list[_Step]] = OrderedDict()
-        self._opset = default_opset(network.model) or 1
-        self._kernels = _build_kernels(network, self._opset)
+        self._plans: OrderedDict[tuple[State, ...], _Plan] = OrderedDict()
+        program = lower(network, network.architecture).instructions
+        running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
+        self._kernels, refused = build_kernels(network, sorted(running.union(network.constant_nodes)))
+        values, unknown = constants(network, self._kernels)
+        self._unknown = dict(unknown)
+        for position in sorted(running & refused.keys()):
+            self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
         self._scores = _scores(network)
-        trainable = _trainable(network)
-        for name, value in _constants(network, self._kernels).items():
-            self._add_constant(name, value, trainable=name in trainable)
+        trainable, host = _trainable(network), _host_only(network)
+        for name, value in values.items():
+            self._add_constant(name, value, trainable=name in trainable, host=name in host)
 
-    def _add_constant(self, name: str, value: Tensor, *, trainable: bool) -> None:
-        if not value.is_floating_point():
+    @property
+    def in_onnxruntime(self) -> tuple[str, ...]:
+        """Operators that onnxruntime runs since the op table lacks them; no gradient flows through them."""
+        kinds = (self.network.model.graph.node[i].op_type for i, own in self._kernels.items() if own.spec is None)
+        return tuple(sorted(set(kinds)))
+
+    def _add_constant(self, name: str, value: Tensor, *, trainable: bool, host: bool) -> None:
+        if host or not value.is_floating_point():
             self._host[name] = value
             return
         key = name.replace("%", "%25").replace(".", "%2E")
+        if hasattr(self, key):  # the name of something of torch's own
+            key = f"onnx:{key}"
         self._keys[name] = key
         if value.dim() == 4:
             value = value.contiguous(memory_format=torch.channels_last)
@@ -100,6 +131,9 @@ class Supernet(nn.Module):
 
         Returns:
             Tensors by name.
+
+        Raises:
+            UnsupportedOpError: If one of them cannot be computed; all operators that are missing are named at once.
         """
         wanted = tuple(self.network.outputs if capture is None else capture)
         values: dict[str, Tensor] = dict(self._host)
@@ -108,10 +142,12 @@ class Supernet(nn.Module):
         for name, tensor in inputs.items():
             values[name] = tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
         kept = {} if capture is None else dict.fromkeys(wanted)
-        for step in self.plan(architecture or self.network.architecture):
+        plan = self.plan(architecture or self.network.architecture)
+        self._require(plan, wanted)
+        for step in plan.steps:
             operands = [values[name] if name else None for name in step.inputs]
             if step.mode_dependent:
-                made = step.kernel(*operands, training=self.training, momentum=self.momentum)
+                made = step.kernel(*operands, training=self.training or step.training, momentum=self.momentum)
             else:
                 made = step.kernel(*operands)
             values.update(zip(step.outputs, (made,) if isinstance(made, Tensor) else made, strict=False))
@@ -120,16 +156,29 @@ class Supernet(nn.Module):
                     del values[name]
         return {name: values[name] for name in wanted}
 
+    def _require(self, plan: "_Plan", wanted: Sequence[str]) -> None:
+        lacking = [plan.lacking[name] for name in wanted if name in plan.lacking]
+        if lacking:
+            reasons = dict.fromkeys([*lacking, *plan.lacking.values()])
+            raise UnsupportedOpError("the model cannot be trained: " + "; ".join(reasons))
+
     def as_reference(
         self, architecture: Architecture | None = None
     ) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
-        """A function of arrays by input name to arrays by output name, in evaluation mode, on the CPU."""
+        """A function of arrays by input name to arrays by tensor name, in evaluation mode, on the CPU.
+
+        It returns the model's outputs; where an operator is missing, what can be computed of them, and the tensors that
+        would have been read next.
+        """
         self.cpu().eval()
+        plan = self.plan(architecture or self.network.architecture)
+        wanted = [name for name in self.network.outputs if name not in plan.lacking]
+        wanted += [name for name in plan.frontier if name not in wanted]
 
         def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             with torch.inference_mode():
-                outputs = self.run({name: torch.from_numpy(value) for name, value in inputs.items()}, architecture)
-            return {name: value.numpy() for name, value in outputs.items()}
+                outputs = self.run({name: as_tensor(value) for name, value in inputs.items()}, architecture, wanted)
+            return {name: as_array(value) for name, value in outputs.items() if isinstance(value, Tensor)}
 
         return run
 
@@ -138,9 +187,9 @@ class Supernet(nn.Module):
         tensors = self.named_tensors()
         with torch.no_grad():
             for name, value in weights.items():
-                tensors[name].copy_(torch.from_numpy(value))
+                tensors[name].copy_(as_tensor(value))
 
-    def plan(self, architecture: Architecture) -> list[_Step]:
+    def plan(self, architecture: Architecture) -> "_Plan":
         """The calls that an architecture makes, in order."""
         plan = self._plans.get(architecture.states)
         if plan is None:
@@ -151,36 +200,46 @@ class Supernet(nn.Module):
             self._plans.move_to_end(architecture.states)
         return plan
 
-    def _make_plan(self, architecture: Architecture) -> list[_Step]:
-        calls: list[tuple[Kernel, tuple[str, ...], tuple[str, ...], bool]] = []
+    def _make_plan(self, architecture: Architecture) -> "_Plan":
+        lacking = dict(self._unknown)
+        frontier: list[str] = []
+        calls: list[_Step] = []
         for instruction in lower(self.network, architecture).instructions:
-            if isinstance(instruction, RunNode):
-                node = self.network.model.graph.node[instruction.node]
-                outputs = (instruction.output,) if instruction.output is not None else tuple(node.output)
-                kernel = self._kernels[instruction.node]
-                if instruction.trim is not None:
-                    kernel = trimmed(kernel, instruction.trim, OpSpec.from_node(node, self._opset))
-                calls.append((kernel, tuple(node.input), outputs, is_mode_dependent(node.op_type)))
-            elif isinstance(instruction, RunConcat):
-                calls.append(
-                    (
-                        functools.partial(_concat, axis=instruction.axis),
-                        instruction.inputs,
-                        (instruction.output,),
-                        False,
-                    )
-                )
-            elif isinstance(instruction, RunSkip):
-                calls.append((skip_kernel(instruction.skip), (instruction.source,), (instruction.output,), False))
+            step = self._step(instruction)
+            reason = next((lacking[name] for name in (*step.inputs, *step.outputs) if name in lacking), None)
+            if reason is None:
+                calls.append(step)
             else:
-                calls.append((_add, instruction.inputs, (instruction.output,), False))
-        alive = {*self._keys, *self._host, *self.network.outputs}
+                lacking.update(dict.fromkeys(step.outputs, reason))
+                frontier.extend(step.inputs)
+        made = {name for step in calls for name in step.outputs}
+        frontier = [name for name in dict.fromkeys(frontier) if name in made]
+        alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
         steps: list[_Step] = []
-        for kernel, inputs, outputs, mode in reversed(calls):
-            spent = tuple(name for name in dict.fromkeys((*inputs, *outputs)) if name and name not in alive)
+        for step in reversed(calls):
+            spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in alive)
             alive.update(spent)
-            steps.append(_Step(kernel, inputs, outputs, mode, spent))
-        return steps[::-1]
+            steps.append(replace(step, spent=spent))
+        return _Plan(tuple(steps[::-1]), lacking, tuple(frontier))
+
+    def _step(self, instruction: Instruction) -> "_Step":
+        """The call that an instruction stands for."""
+        if isinstance(instruction, RunSkip):
+            return _Step(skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
+        if isinstance(instruction, RunSum):
+            return _Step(_add, instruction.inputs, (instruction.output,))
+        if isinstance(instruction, RunConcat):
+            kernel: Kernel = functools.partial(_concat, axis=instruction.axis)
+            return _Step(kernel, instruction.inputs, (instruction.output,))
+        node = self.network.model.graph.node[instruction.node]
+        outputs = (instruction.output,) if instruction.output is not None else tuple(node.output)
+        own = self._kernels.get(instruction.node)
+        if own is None:  # its outputs are unknown, so it is left out
+            return _Step(_add, tuple(node.input), tuple(node.output))
+        kernel = own.kernel
+        if instruction.trim is not None:
+            kernel = trimmed(own, instruction.trim)
+        return _Step(kernel, own.inputs, outputs, own.mode_dependent, own.training)
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Trainable tensors and running statistics by ONNX name: all that training can change."""
@@ -198,7 +257,7 @@ class Supernet(nn.Module):
 
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
-        return {name: tensor.cpu().contiguous().numpy().copy() for name, tensor in self.named_tensors().items()}
+        return {name: as_array(tensor.cpu().contiguous()).copy() for name, tensor in self.named_tensors().items()}
 
 
 def _scores(network: Network) -> str:
@@ -219,37 +278,11 @@ def _concat(*tensors: Tensor, axis: int) -> Tensor:
     return torch.cat(tensors, axis)
 
 
-def _build_kernels(network: Network, opset: int) -> dict[int, Kernel]:
-    kernels: dict[int, Kernel] = {}
-    refusals: list[str] = []
-    for position, node in enumerate(network.model.graph.node):
-        if node.domain not in DEFAULT_DOMAIN:
-            refusals.append(f"{node.op_type} of the domain {node.domain}")
-            continue
-        try:
-            kernels[position] = build(OpSpec.from_node(node, opset))
-        except UnsupportedOpError as error:
-            refusals.append(str(error))
-    if refusals:
-        raise UnsupportedOpError("the model cannot be trained: " + "; ".join(dict.fromkeys(refusals)))
-    return kernels
-
-
-def _constants(
-    network: Network, kernels: Mapping[int, Callable[..., Tensor | tuple[Tensor, ...]]]
-) -> dict[str, Tensor]:
-    """Values of the initializers and of the nodes that do not depend on the model's input."""
-    graph = network.model.graph
-    if graph.sparse_initializer:
-        raise InputError("the model cannot be trained: it has sparse initializers")
-    values = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
-    with torch.no_grad():
-        for position in network.constant_nodes:
-            node = graph.node[position]
-            made = kernels[position](*(values[name] if name else None for name in node.input))
-            values.update(zip(node.output, (made,) if isinstance(made, Tensor) else made, strict=False))
-    read = {name for node in graph.node for name in node.input} | set(network.outputs)
-    return {name: value for name, value in values.items() if name in read}
+def _host_only(network: Network) -> set[str]:
+    """Names of the constants that only positions read which stay on the CPU."""
+    nodes = network.model.graph.node
+    reads = [(name, i in _HOST.get(node.op_type, ())) for node in nodes for i, name in enumerate(node.input)]
+    return {name for name, host in reads if host} - {name for name, host in reads if not host}
 
 
 def _trainable(network: Network) -> set[str]:
@@ -264,7 +297,8 @@ def _trainable(network: Network) -> set[str]:
         for position, name in enumerate(node.input)
         if position not in TRAINABLE.get(node.op_type, ())
     }
-    return names - other - computed
+    frozen = {name for i in network.frozen for name in network.model.graph.node[i].input}
+    return names - other - computed - frozen
 
 
 def _computed(node: onnx.NodeProto) -> Sequence[str]:

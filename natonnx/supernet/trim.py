@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from natonnx.frontend import Trim
-from natonnx.supernet.ops import Kernel, OpSpec, build, is_mode_dependent
+from natonnx.supernet.kernels import NodeKernel
+from natonnx.supernet.ops import Kernel, build
 
 __all__ = ["trimmed"]
 
@@ -15,21 +16,21 @@ _STATISTICS = (3, 4)
 """Inputs of a BatchNormalization that its training changes in place."""
 
 
-def trimmed(kernel: Kernel, trim: Trim, spec: OpSpec) -> Kernel:
+def trimmed(own: NodeKernel, trim: Trim) -> Kernel:
     """Make the kernel of a node that reads a tensor that has lost channels.
 
     Args:
-        kernel: The node's own kernel.
+        own: The node's own kernel.
         trim: What changes in it.
-        spec: The node.
 
     Returns:
         A kernel of the same operands; gradients and running statistics reach the whole tensors.
     """
-    if trim.group is not None:
-        kernel = build(replace(spec, attributes={**spec.attributes, "group": trim.group}))
+    kernel = own.kernel
+    if trim.group is not None and own.spec is not None:
+        kernel = build(replace(own.spec, attributes={**own.spec.attributes, "group": trim.group}))
     slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
-    return functools.partial(_run, kernel, slices, trim.sizes, is_mode_dependent(spec.op_type))
+    return functools.partial(_run, kernel, slices, trim.sizes, own.mode_dependent)
 
 
 def _run(

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from collections.abc import Callable
 
     from natonnx.supernet.ops.registry import Kernel, OpSpec
 
@@ -89,6 +90,24 @@ def gelu(spec: OpSpec) -> Kernel:
     return lambda x: functional.gelu(x, approximate=approximate)
 
 
+@register("Swish")
+def swish(spec: OpSpec) -> Kernel:
+    """Multiply by the sigmoid of a multiple of itself."""
+    alpha = spec.number("alpha", 1.0)
+    return functional.silu if alpha == 1 else lambda x: x * torch.sigmoid(alpha * x)
+
+
+@register("Shrink")
+def shrink(spec: OpSpec) -> Kernel:
+    """Pull everything towards zero by a bias, and what is within a threshold to zero."""
+    threshold, bias = spec.number("lambd", 0.5), spec.number("bias", 0.0)
+
+    def kernel(x: Tensor) -> Tensor:
+        return torch.where(x.abs() > threshold, x - x.sign() * bias, 0).to(x.dtype)
+
+    return kernel
+
+
 @register("Clip")
 def clip(spec: OpSpec) -> Kernel:
     """Limit from below and above; the limits are attributes until opset 10, inputs from 11, and both optional."""
@@ -107,10 +126,22 @@ def clip(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Softmax", "LogSoftmax")
+def _hardmax(x: Tensor, axis: int) -> Tensor:
+    """Put one where the first of the largest elements is, and zero elsewhere."""
+    return torch.zeros_like(x).scatter(axis, x.argmax(axis, keepdim=True), 1)
+
+
+_ALONG_AXIS: dict[str, Callable[[Tensor, int], Tensor]] = {
+    "Softmax": functional.softmax,
+    "LogSoftmax": functional.log_softmax,
+    "Hardmax": _hardmax,
+}
+
+
+@register(*_ALONG_AXIS)
 def softmax(spec: OpSpec) -> Kernel:
-    """Normalise exponentials along one axis or, before opset 13, over all axes from that one on."""
-    function = functional.softmax if spec.op_type == "Softmax" else functional.log_softmax
+    """Compare elements along one axis or, before opset 13, over all axes from that one on."""
+    function = _ALONG_AXIS[spec.op_type]
     if spec.opset >= 13:
         axis = spec.integer("axis", -1)
         return lambda x: function(x, axis)

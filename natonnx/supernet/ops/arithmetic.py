@@ -28,6 +28,26 @@ def _power(base: Tensor, exponent: Tensor) -> Tensor:
     return base.pow(exponent).to(base.dtype)
 
 
+_UNSIGNED = {torch.uint16, torch.uint32, torch.uint64}
+"""The types that torch stores but hardly computes with."""
+
+
+def _widened(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Let a function take unsigned integers too, by way of int64, and give a result of numbers their type."""
+
+    def wide(*operands: Tensor) -> Tensor:
+        dtype = operands[0].dtype
+        if dtype not in _UNSIGNED:
+            return function(*operands)
+        integers = [operand.to(torch.int64) for operand in operands]
+        if dtype == torch.uint64 and any(bool((operand < 0).any()) for operand in integers):
+            raise OverflowError("unsigned integers from 2**63 on cannot be computed with")
+        y = function(*integers)
+        return y if y.dtype == torch.bool else y.to(dtype)
+
+    return wide
+
+
 _BINARY: dict[str, Binary] = {
     "Add": torch.add,
     "Sub": torch.sub,
@@ -42,13 +62,16 @@ _BINARY: dict[str, Binary] = {
     "And": torch.logical_and,
     "Or": torch.logical_or,
     "Xor": torch.logical_xor,
+    "BitwiseAnd": torch.bitwise_and,
+    "BitwiseOr": torch.bitwise_or,
+    "BitwiseXor": torch.bitwise_xor,
 }
 
 
 @register(*_BINARY)
 def binary(spec: OpSpec) -> Kernel:
     """Combine two tensors; before opset 7 the second may have to be lined up at an axis of the first."""
-    function = _BINARY[spec.op_type]
+    function = _widened(_BINARY[spec.op_type])
     axis = spec.attributes.get("axis") if spec.opset < 7 and spec.integer("broadcast") else None
     if axis is None:
         return lambda a, b: function(*aligned(a, b))
@@ -63,13 +86,41 @@ def binary(spec: OpSpec) -> Kernel:
 @register("Mod")
 def modulo(spec: OpSpec) -> Kernel:
     """Remainder with the sign of the divisor or, with fmod, of the dividend."""
-    function: Binary = torch.fmod if spec.integer("fmod") else torch.remainder
+    function = _widened(torch.fmod if spec.integer("fmod") else torch.remainder)
     return lambda a, b: function(*aligned(a, b))
+
+
+@register("BitShift")
+def bit_shift(spec: OpSpec) -> Kernel:
+    """Shift bits; those shifted out are lost, and from the left come zeros or, in negative numbers, ones."""
+    left = spec.text("direction", "") == "LEFT"
+
+    def kernel(x: Tensor, count: Tensor) -> Tensor:
+        x, count = aligned(x, count)
+        wide, counts = x.to(torch.int64), count.to(torch.int64)
+        if left:
+            y = torch.where(counts < 64, wide << counts.clamp(max=63), 0)
+        elif x.dtype == torch.uint64:
+            halves = (wide >> 1) & torch.iinfo(torch.int64).max
+            y = torch.where(counts > 0, halves >> (counts - 1).clamp(0, 63), wide)
+        else:
+            y = wide >> counts.clamp(max=63)
+        return y.to(x.dtype)
+
+    return kernel
+
+
+@register("IsInf")
+def is_inf(spec: OpSpec) -> Kernel:
+    """Find infinities, on demand of one sign only."""
+    negative, positive = bool(spec.integer("detect_negative", 1)), bool(spec.integer("detect_positive", 1))
+    return lambda x: (torch.isneginf(x) & negative) | (torch.isposinf(x) & positive)
 
 
 def _variadic(function: Binary) -> Kernel:
     """Fold any number of tensors with a function of two."""
-    return lambda *operands: reduce(function, aligned(*operands))
+    wide = _widened(function)
+    return lambda *operands: reduce(wide, aligned(*operands))
 
 
 def _mean(*operands: Tensor) -> Tensor:
@@ -100,6 +151,17 @@ register_kernels(
         "Erf": torch.erf,
         "Sin": torch.sin,
         "Cos": torch.cos,
+        "Tan": torch.tan,
+        "Asin": torch.asin,
+        "Acos": torch.acos,
+        "Atan": torch.atan,
+        "Sinh": torch.sinh,
+        "Cosh": torch.cosh,
+        "Asinh": torch.asinh,
+        "Acosh": torch.acosh,
+        "Atanh": torch.atanh,
+        "IsNaN": torch.isnan,
+        "BitwiseNot": _widened(torch.bitwise_not),
         "Reciprocal": torch.reciprocal,
         "Floor": torch.floor,
         "Ceil": torch.ceil,

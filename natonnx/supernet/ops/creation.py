@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from onnx import TensorProto
 
-from natonnx.supernet.ops.operands import dtype_of, integers
+from natonnx.supernet.ops.operands import as_tensor, dtype_of, integers
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from natonnx.supernet.ops.registry import Kernel, OpSpec
@@ -53,6 +53,21 @@ def cast(spec: OpSpec) -> Kernel:
     return lambda x: x.to(dtype)
 
 
+@register("BitCast")
+def bit_cast(spec: OpSpec) -> Kernel:
+    """Read the same bits as another type of the same width."""
+    dtype = dtype_of(spec, spec.integer("to", TensorProto.UNDEFINED))
+    return lambda x: x.view(dtype)
+
+
+@register("EyeLike")
+def eye_like(spec: OpSpec) -> Kernel:
+    """Put ones on a diagonal of a matrix of zeros as large as another."""
+    dtype = dtype_of(spec, spec.integer("dtype")) if "dtype" in spec.attributes else None
+    diagonal = spec.integer("k")
+    return lambda x: torch.ones_like(x, dtype=dtype).triu(diagonal).tril(diagonal)
+
+
 @register("Shape")
 def shape(spec: OpSpec) -> Kernel:
     """Return the sizes of the axes, from opset 15 of a range of them, as a tensor on the CPU."""
@@ -84,6 +99,6 @@ register_kernels({"CastLike": _cast_like, "Range": _range, "Size": _size})
 def _tensor(spec: OpSpec, array: np.ndarray) -> Tensor:
     """Copy a numpy array into a tensor."""
     try:
-        return torch.from_numpy(np.array(array))
+        return as_tensor(array)
     except TypeError:
         raise spec.unsupported(f"a constant of type {array.dtype}") from None

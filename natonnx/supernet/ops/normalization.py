@@ -97,6 +97,45 @@ def layer_normalization(spec: OpSpec) -> Kernel:
     return normalize if spec.n_outputs == 1 else with_statistics
 
 
+@register("RMSNormalization")
+def rms_normalization(spec: OpSpec) -> Kernel:
+    """Divide by the root of the mean square over all axes from one on."""
+    axis = spec.integer("axis", -1)
+    epsilon = spec.number("epsilon", 1e-5)
+    single = spec.integer("stash_type", 1) == 1
+
+    def kernel(x: Tensor, scale: Tensor) -> Tensor:
+        wide = x.float() if single else x
+        squares = wide.square().mean(tuple(range(axis % x.ndim, x.ndim)), keepdim=True)
+        return (wide * (squares + epsilon).rsqrt()).to(x.dtype) * scale
+
+    return kernel
+
+
+@register("MeanVarianceNormalization")
+def mean_variance_normalization(spec: OpSpec) -> Kernel:
+    """Subtract the mean and divide by the standard deviation, by default of each channel over the batch."""
+    axes = spec.integers("axes") or (0, 2, 3)
+
+    def kernel(x: Tensor) -> Tensor:
+        variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+        return (x - mean) / (variance.sqrt() + 1e-9)
+
+    return kernel
+
+
+@register("LpNormalization")
+def lp_normalization(spec: OpSpec) -> Kernel:
+    """Divide by the norm along an axis; zeros stay zeros."""
+    axis, power = spec.integer("axis", -1), spec.number("p", 2.0)
+
+    def kernel(x: Tensor) -> Tensor:
+        norm = torch.linalg.vector_norm(x, power, axis, keepdim=True)
+        return x / torch.where(norm == 0, 1, norm)
+
+    return kernel
+
+
 @register("LRN")
 def local_response_normalization(spec: OpSpec) -> Kernel:
     """Divide by a power of the mean square of neighbouring channels; of an even size the odd one lies behind."""

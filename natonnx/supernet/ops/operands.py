@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
-from onnx import TensorProto
+from onnx import TensorProto, helper
+from torch import Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from natonnx.supernet.ops.registry import OpSpec
 
-__all__ = ["aligned", "dtype_of", "integers", "normalized"]
+__all__ = [
+    "aligned",
+    "as_array",
+    "as_tensor",
+    "dtype_of",
+    "integers",
+    "normalized",
+    "reverse_sequences",
+    "shifted",
+]
 
 _DTYPES: dict[int, torch.dtype] = {
     TensorProto.FLOAT: torch.float32,
@@ -55,6 +64,30 @@ def dtype_of(spec: OpSpec, code: int) -> torch.dtype:
     return dtype
 
 
+def as_tensor(array: np.ndarray) -> Tensor:
+    """Copy a numpy array into a tensor.
+
+    Args:
+        array: The array; bfloat16 is no type of numpy's own and comes as ml_dtypes has it.
+
+    Returns:
+        The tensor, on the CPU.
+
+    Raises:
+        TypeError: If torch lacks the element type: text, float8, int4 ….
+    """
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(np.array(array))
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """Show a tensor on the CPU as a numpy array: the inverse of `as_tensor`."""
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(helper.tensor_dtype_to_np_dtype(TensorProto.BFLOAT16))
+    return tensor.numpy()
+
+
 def integers(operand: Tensor) -> list[int]:
     """Return a shape operand, a tensor of rank 0 or 1, as Python integers."""
     return [int(value) for value in operand.reshape(-1).tolist()]
@@ -82,3 +115,34 @@ def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
         return operands
     target = next(operand.device for operand in operands if operand.device.type != "cpu")
     return tuple(operand.to(target) if operand.ndim else operand for operand in operands)
+
+
+def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:
+    """Bring indices into an axis to a tensor's device, and count negative ones from the end of the axis.
+
+    Args:
+        indices: The indices.
+        size: The length of the axis.
+        x: The tensor to be indexed.
+
+    Returns:
+        Indices of type int64, from zero on.
+    """
+    indices = indices.to(x.device, torch.int64)
+    return torch.where(indices < 0, indices + size, indices)
+
+
+def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse the beginning of each sequence and leave the rest.
+
+    Args:
+        x: The sequences, [time, batch, ...].
+        lengths: How many elements of each to reverse, [batch].
+
+    Returns:
+        A tensor like x.
+    """
+    lengths = lengths.to(x.device, torch.int64)
+    times = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
+    sources = torch.where(times < lengths, lengths - 1 - times, times)
+    return x[sources, torch.arange(x.shape[1], device=x.device)]

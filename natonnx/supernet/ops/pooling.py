@@ -95,6 +95,18 @@ def lp_pool(spec: OpSpec) -> Kernel:
     return kernel
 
 
+@register("GlobalLpPool")
+def global_lp_pool(spec: OpSpec) -> Kernel:
+    """Take the p-norm over all spatial axes."""
+    power = spec.number("p", 2.0)
+
+    def kernel(x: Tensor) -> Tensor:
+        norm: Tensor = torch.linalg.vector_norm(x, power, tuple(range(2, x.ndim)), keepdim=True)
+        return norm
+
+    return kernel
+
+
 def _global_average_pool(x: Tensor) -> Tensor:
     return x.mean(tuple(range(2, x.ndim)), keepdim=True)
 

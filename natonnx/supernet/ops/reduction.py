@@ -110,18 +110,3 @@ def reduction(spec: OpSpec) -> Kernel:
         return y if keep else y.squeeze(chosen)
 
     return kernel
-
-
-@register("ArgMax", "ArgMin")
-def arg_extreme(spec: OpSpec) -> Kernel:
-    """Find the extreme element along an axis: the first of equal ones, or the last on demand."""
-    function = torch.argmax if spec.op_type == "ArgMax" else torch.argmin
-    axis, keep = spec.integer("axis"), bool(spec.integer("keepdims", 1))
-    last = bool(spec.integer("select_last_index"))
-
-    def kernel(x: Tensor) -> Tensor:
-        if not last:
-            return function(x, axis, keepdim=keep)
-        return x.shape[axis] - 1 - function(x.flip(axis), axis, keepdim=keep)
-
-    return kernel

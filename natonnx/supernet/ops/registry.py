@@ -179,9 +179,9 @@ def _python_value(attribute: AttributeProto) -> Any:
     value = helper.get_attribute_value(attribute)
     match attribute.type:
         case AttributeProto.STRING:
-            return value.decode()
+            return value.decode(errors="replace")
         case AttributeProto.STRINGS:
-            return [text.decode() for text in value]
+            return [text.decode(errors="replace") for text in value]
         case AttributeProto.TENSOR:
             return numpy_helper.to_array(value)
         case AttributeProto.INTS | AttributeProto.FLOATS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -94,3 +95,67 @@ def space_to_depth(spec: OpSpec) -> Kernel:
         return blocks.reshape(batch, channels * block**2, height // block, width // block)
 
     return kernel
+
+
+@register("CenterCropPad")
+def center_crop_pad(spec: OpSpec) -> Kernel:
+    """Crop axes, or surround them with zeros, to given sizes; of an odd difference the larger half lies behind."""
+    fixed = spec.integers("axes")
+
+    def kernel(x: Tensor, shape: Tensor) -> Tensor:
+        axes = range(x.ndim) if fixed is None else normalized(fixed, x.ndim)
+        borders = []
+        for axis, size in zip(axes, integers(shape), strict=True):
+            missing = size - x.shape[axis]
+            begin = abs(missing) // 2 * (1 if missing > 0 else -1)
+            borders.append((axis, begin, missing - begin))
+        return _pad_constant(x, borders, 0.0)
+
+    return kernel
+
+
+@register("Col2Im")
+def column_to_image(spec: OpSpec) -> Kernel:
+    """Add up overlapping blocks into an image: each column of the input holds the blocks of one position."""
+    strides, dilations, pads = (spec.integers(name) for name in ("strides", "dilations", "pads"))
+
+    def kernel(x: Tensor, image_shape: Tensor, block_shape: Tensor) -> Tensor:
+        sizes, block = integers(image_shape), integers(block_shape)
+        ones, (begins, ends) = (1,) * len(sizes), _halves(pads or (0,) * (2 * len(sizes)))
+        padded = [size + begin + end for size, begin, end in zip(sizes, begins, ends, strict=True)]
+        targets = _block_elements(padded, block, strides or ones, dilations or ones)
+        columns = x.reshape(x.shape[0], -1, targets.numel())
+        image = x.new_zeros((*columns.shape[:2], math.prod(padded)))
+        image = image.index_add(2, targets.flatten().to(x.device), columns).reshape(*columns.shape[:2], *padded)
+        return functional.pad(image, torch_pads([-begin for begin in begins], [-end for end in ends]))
+
+    return kernel
+
+
+def _halves(pads: Sequence[int]) -> tuple[Sequence[int], Sequence[int]]:
+    """Part ONNX's padding into what stands in front of each axis and what behind."""
+    return pads[: len(pads) // 2], pads[len(pads) // 2 :]
+
+
+def _block_elements(
+    sizes: Sequence[int], block: Sequence[int], strides: Sequence[int], dilations: Sequence[int]
+) -> Tensor:
+    """Return where the elements of every block stand in an image, flattened.
+
+    Args:
+        sizes: The sizes of the image.
+        block: The sizes of a block.
+        strides: The distance of the blocks along each axis.
+        dilations: The distance of a block's elements along each axis.
+
+    Returns:
+        Positions, [elements of a block, blocks].
+    """
+    positions = torch.zeros(1, 1, dtype=torch.int64)
+    for size, width, stride, dilation in zip(sizes, block, strides, dilations, strict=True):
+        elements = torch.arange(width) * dilation
+        starts = torch.arange(0, size - (width - 1) * dilation, stride)
+        along = elements.unsqueeze(1) + starts
+        positions = positions[:, None, :, None] * size + along[None, :, None, :]
+        positions = positions.flatten(2, 3).flatten(0, 1)
+    return positions

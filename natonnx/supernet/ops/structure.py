@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import aligned, integers, normalized
+from natonnx.supernet.ops.operands import aligned, integers, normalized, shifted
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
@@ -152,14 +152,20 @@ def gather(spec: OpSpec) -> Kernel:
 
     def kernel(x: Tensor, indices: Tensor) -> Tensor:
         at = axis % x.ndim
-        indices = indices.to(x.device)
-        indices = torch.where(indices < 0, indices + x.shape[at], indices)
+        indices = shifted(indices, x.shape[at], x)
         if at == 0 and x.ndim == 2 and x.is_floating_point():
             return functional.embedding(indices, x)
         shape = (*x.shape[:at], *indices.shape, *x.shape[at + 1 :])
         return x.index_select(at, indices.reshape(-1)).reshape(shape)
 
     return kernel
+
+
+@register("Trilu")
+def trilu(spec: OpSpec) -> Kernel:
+    """Keep the upper or the lower triangle of each matrix, from a diagonal on."""
+    function = torch.triu if spec.integer("upper", 1) else torch.tril
+    return lambda x, diagonal=None: function(x, 0 if diagonal is None else int(diagonal.item()))
 
 
 def _expand(x: Tensor, shape: Tensor) -> Tensor:

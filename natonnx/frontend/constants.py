@@ -1,0 +1,57 @@
+"""Values of a model's constants: initializers, and what nodes make of them without the model's input."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from natonnx.frontend.view import reads
+from natonnx.session import run, session
+
+__all__ = ["ancestors", "constant_value"]
+
+
+def constant_value(model: onnx.ModelProto, name: str) -> np.ndarray:
+    """The value of a tensor that does not depend on the model's input, computed by onnxruntime.
+
+    Args:
+        model: The model.
+        name: The tensor.
+
+    Raises:
+        InputError: If it cannot be computed.
+    """
+    for tensor in model.graph.initializer:
+        if tensor.name == name:
+            return numpy_helper.to_array(tensor)
+    return run(session(ancestors(model, [name])), {})[name]
+
+
+def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """Cut out the part of a model that some of its tensors depend on, with these as the outputs.
+
+    Args:
+        model: The model; not changed.
+        names: Tensors of its main graph.
+    """
+    graph = model.graph
+    makers = {output: i for i, node in enumerate(graph.node) for output in node.output if output}
+    needed: set[int] = set()
+    read = set(names)
+    pending = list(read)
+    while pending:
+        tensor = pending.pop()
+        if tensor in makers and makers[tensor] not in needed:
+            needed.add(makers[tensor])
+            more = set(reads(graph.node[makers[tensor]])) - read
+            read |= more
+            pending.extend(more)
+    part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    part.graph.name = graph.name
+    part.graph.node.extend(graph.node[i] for i in sorted(needed))
+    part.graph.initializer.extend(tensor for tensor in graph.initializer if tensor.name in read)
+    part.graph.sparse_initializer.extend(one for one in graph.sparse_initializer if one.values.name in read)
+    part.graph.input.extend(info for info in graph.input if info.name in read)
+    part.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+    return part

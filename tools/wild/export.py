@@ -1,0 +1,119 @@
+"""torch → ONNX by both exporters, at a requested opset, with a dynamic batch."""
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Exporter", "export", "save"]
+
+Exporter = Literal["dynamo", "script"]
+
+
+def export(
+    model: nn.Module, inputs: Sequence[Tensor], exporter: Exporter, opset: int, *, keep_norm: bool = False
+) -> onnx.ModelProto:
+    """Export a model in evaluation mode; inputs are named x0, x1 … and the output y.
+
+    Both exporters fold BatchNormalization into the convolution before it, unless told to keep it. The dynamo exporter
+    may give another opset than was asked for: it writes 18 or newer and converts down where it can.
+
+    Args:
+        model: The model, of one output.
+        inputs: Example inputs; their first axis is the batch, which becomes dynamic.
+        exporter: "dynamo" (needs onnxscript) or "script", the older one by TorchScript.
+        opset: The opset to ask for.
+        keep_norm: Keep BatchNormalization nodes.
+    """
+    model.eval()
+    names = [f"x{i}" for i in range(len(inputs))]
+    with _quiet():
+        if exporter == "dynamo":
+            return _dynamo(model, inputs, names, opset, keep_norm=keep_norm)
+        return _script(model, inputs, names, opset, keep_norm=keep_norm)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the exporters: deprecations inside torch, what tracing assumes, opsets that cannot be had."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _script(
+    model: nn.Module, inputs: Sequence[Tensor], names: list[str], opset: int, *, keep_norm: bool
+) -> onnx.ModelProto:
+    mode = torch.onnx.TrainingMode.PRESERVE if keep_norm else torch.onnx.TrainingMode.EVAL
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            model,
+            tuple(inputs),
+            path,
+            dynamo=False,
+            opset_version=opset,
+            input_names=names,
+            output_names=["y"],
+            dynamic_axes={name: {0: "batch"} for name in (*names, "y")},
+            training=mode,
+        )
+        return onnx.load(path)
+
+
+def _dynamo(
+    model: nn.Module, inputs: Sequence[Tensor], names: list[str], opset: int, *, keep_norm: bool
+) -> onnx.ModelProto:
+    import onnx_ir
+    from onnx_ir.passes import common as passes
+    from onnxscript import optimizer, rewriter
+    from onnxscript.rewriter.rules.common import materialize_reshape_shape_rule, remove_optional_bias_from_conv_rule
+
+    batch = torch.export.Dim("batch")
+    program = torch.onnx.export(
+        model,
+        tuple(inputs),
+        dynamo=True,
+        opset_version=opset,
+        input_names=names,
+        output_names=["y"],
+        dynamic_shapes=tuple({0: batch} for _ in names),
+        optimize=not keep_norm,
+        verbose=False,
+    )
+    assert program is not None
+    graph = program.model
+    if keep_norm:  # what optimize=True does, without its rules that fold normalisation
+        optimizer.inline(graph)
+        optimizer.fold_constants(graph)
+        rewriter.rewrite(graph, [remove_optional_bias_from_conv_rule, materialize_reshape_shape_rule])
+        optimizer.fold_constants(graph)
+        optimizer.remove_unused_nodes(graph)
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
+        passes.NameFixPass()(graph)
+    passes.ClearMetadataAndDocStringPass()(graph)  # stack traces of the exporting machine
+    proto: onnx.ModelProto = onnx_ir.to_proto(graph)
+    return proto
+
+
+def save(model: onnx.ModelProto, path: Path) -> Path:
+    """Write a model by way of a neighbour, so that an interrupted run leaves no half of a file behind."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    onnx.save(model, partial)
+    return partial.replace(path)
