@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
@@ -66,6 +67,7 @@ class Network:
         shapes: Inferred shape of every tensor, batch first.
         input_shapes: Sizes that were assumed for inputs that the file leaves open.
         window: How many feature maps back an N edge may start.
+        folder: Where the model's external data is; None where it has none.
     """
 
     model: onnx.ModelProto
@@ -79,3 +81,4 @@ class Network:
     shapes: Mapping[str, Shape]
     input_shapes: Mapping[str, Sequence[int]]
     window: int
+    folder: Path | None = None

@@ -13,6 +13,7 @@ join are its activation and belong to the map, so that they survive a skip.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import onnx
 
@@ -31,7 +32,11 @@ WINDOW = 4
 
 
 def parse(
-    model: onnx.ModelProto, *, input_shapes: Mapping[str, Sequence[int]] | None = None, window: int = WINDOW
+    model: onnx.ModelProto,
+    *,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    window: int = WINDOW,
+    folder: Path | None = None,
 ) -> Network:
     """Parse a model into its NAT DAG.
 
@@ -39,12 +44,13 @@ def parse(
         model: A valid model; not changed, and must not change afterwards.
         input_shapes: Sizes to assume where the file leaves an input's open, batch included.
         window: How many feature maps back an N edge may start.
+        folder: Where the model's external data is, if it has any.
 
     Raises:
         InputError: If `input_shapes` does not fit the model.
     """
-    shapes, dtypes = infer_shapes(model, input_shapes)
-    return _Parser(GraphView(model, shapes, dtypes)).run(model, shapes, input_shapes or {}, window)
+    shapes, dtypes = infer_shapes(model, input_shapes, folder)
+    return _Parser(GraphView(model, shapes, dtypes, folder)).run(model, shapes, input_shapes or {}, window, folder)
 
 
 class _Parser:
@@ -68,6 +74,7 @@ class _Parser:
         shapes: Mapping[str, Shape],
         input_shapes: Mapping[str, Sequence[int]],
         window: int,
+        folder: Path | None,
     ) -> Network:
         view = self.view
         for name in view.inputs:
@@ -92,6 +99,7 @@ class _Parser:
             shapes=shapes,
             input_shapes=input_shapes,
             window=window,
+            folder=folder,
         )
 
     # The rules

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.vocabulary import TRAINABLE
+from natonnx.tensors import read_tensor
 
 __all__ = ["GraphView"]
 
@@ -32,11 +33,18 @@ class GraphView:
         outputs: Names of the graph's outputs.
     """
 
-    def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, Shape], dtypes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        shapes: Mapping[str, Shape],
+        dtypes: Mapping[str, int],
+        folder: Path | None = None,
+    ) -> None:
         graph = model.graph
         self.nodes = list(graph.node)
         self._shapes = shapes
         self._dtypes = dtypes
+        self._folder = folder
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
         self.outputs = tuple(info.name for info in graph.output)
@@ -102,10 +110,10 @@ class GraphView:
     def constant(self, tensor: str) -> np.ndarray | None:
         """Value of an initializer or of a Constant node's output; None for others."""
         if tensor in self._initializers:
-            return numpy_helper.to_array(self._initializers[tensor])
+            return read_tensor(self._initializers[tensor], self._folder)
         node = self.producer.get(tensor)
         value = self.attribute(node, "value") if node is not None and self.nodes[node].op_type == "Constant" else None
-        return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else None
+        return read_tensor(value, self._folder) if isinstance(value, onnx.TensorProto) else None
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:

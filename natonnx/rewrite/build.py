@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network, RunNode, RunSum, lower
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
+from natonnx.tensors import with_values
 
 __all__ = ["build"]
 
@@ -33,6 +33,7 @@ def build(
 
     Returns:
         A new model: same opset, IR version, inputs, outputs, names and metadata. With no edits and no weights, a copy.
+        What was external data refers to the source's, still, or is pending (see `natonnx.tensors`).
 
     Raises:
         InputError: If the architecture is broken.
@@ -127,12 +128,7 @@ def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) 
 
 def _replace_tensor(tensor: onnx.TensorProto, value: np.ndarray, name: str) -> None:
     _require_shape(value, tuple(tensor.dims), name)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    fresh = numpy_helper.from_array(np.ascontiguousarray(value, dtype), tensor.name)
-    if tensor.HasField("doc_string"):
-        fresh.doc_string = tensor.doc_string
-    fresh.metadata_props.extend(tensor.metadata_props)
-    tensor.CopyFrom(fresh)
+    tensor.CopyFrom(with_values(tensor, value))
 
 
 def _require_shape(value: np.ndarray, shape: tuple[int, ...], name: str) -> None:

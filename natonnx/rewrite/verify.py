@@ -1,6 +1,7 @@
 """The checks that every model passes before it is written."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -49,9 +50,14 @@ def verify(
     Returns:
         Every check, the failed ones included; the caller decides.
     """
-    checks = [_checker(model), _contract(network.model, model), _cost(network, architecture), _round_trip(network)]
+    checks = [
+        _checker(model, network.folder),
+        _contract(network.model, model),
+        _cost(network, architecture),
+        _round_trip(network),
+    ]
     if all(check.passed for check in checks):
-        checks.append(_runs(model, reference, samples or sample_inputs(network)))
+        checks.append(_runs(model, network.folder, reference, samples or sample_inputs(network)))
     return checks
 
 
@@ -99,8 +105,8 @@ def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
     return difference / scale if scale > 0 else difference
 
 
-def _checker(model: onnx.ModelProto) -> Check:
-    reason = check(model)
+def _checker(model: onnx.ModelProto, folder: Path | None) -> Check:
+    reason = check(model, folder)
     return Check("onnx checker and shape inference", reason is None, reason or "full check")
 
 
@@ -144,11 +150,16 @@ def _round_trip(network: Network) -> Check:
     return Check("round trip without edits", equal, "bit-exact" if equal else "the bytes differ")
 
 
-def _runs(model: onnx.ModelProto, reference: Callable[[Outputs], Outputs] | None, samples: Sequence[Outputs]) -> Check:
+def _runs(
+    model: onnx.ModelProto,
+    folder: Path | None,
+    reference: Callable[[Outputs], Outputs] | None,
+    samples: Sequence[Outputs],
+) -> Check:
     name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
     sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
     try:
-        runtime = session(model)
+        runtime = session(model, folder=folder)
         results = [run(runtime, sample) for sample in samples]
     except InputError as error:
         return Check(name, False, str(error))

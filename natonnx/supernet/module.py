@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 import torch
-from onnx import numpy_helper
 from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State
@@ -16,6 +15,7 @@ from natonnx.frontend import Network, RunNode, RunSkip, default_opset, lower
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.skip import skip_kernel
+from natonnx.tensors import read_tensor
 
 __all__ = ["Supernet"]
 
@@ -210,7 +210,7 @@ def _build_kernels(network: Network) -> dict[int, Kernel]:
             refusals.append(f"{node.op_type} of the domain {node.domain}")
             continue
         try:
-            kernels[position] = build(OpSpec.from_node(node, opset))
+            kernels[position] = build(OpSpec.from_node(node, opset, network.folder))
         except UnsupportedOpError as error:
             refusals.append(str(error))
     if refusals:
@@ -225,7 +225,7 @@ def _constants(
     graph = network.model.graph
     if graph.sparse_initializer:
         raise InputError("the model cannot be trained: it has sparse initializers")
-    values = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    values = {tensor.name: _own(read_tensor(tensor, network.folder)) for tensor in graph.initializer}
     with torch.no_grad():
         for position in network.constant_nodes:
             node = graph.node[position]
@@ -233,6 +233,10 @@ def _constants(
             values.update(zip(node.output, (made,) if isinstance(made, Tensor) else made, strict=False))
     read = {name for node in graph.node for name in node.input} | set(network.outputs)
     return {name: value for name, value in values.items() if name in read}
+
+
+def _own(value: np.ndarray) -> Tensor:
+    return torch.from_numpy(value if value.flags.writeable else value.copy())
 
 
 def _trainable(network: Network) -> set[str]:
