@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
 from onnx import TensorProto, numpy_helper
 
 from natonnx.errors import InputError
@@ -199,16 +200,31 @@ def light_copy(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
     if not has_external(model):
         return model
     copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for tensor in filter(is_external, copy.graph.initializer):
-        if _byte_size(tensor) <= _SMALL:
-            _load(tensor, folder)
-        else:
-            tensor.ClearField("raw_data")
+    _copy_fields(model, copy, "graph")
+    _copy_fields(model.graph, copy.graph, "initializer")
+    for tensor in model.graph.initializer:
+        fresh = copy.graph.initializer.add()
+        large = is_external(tensor) and _byte_size(tensor) > _SMALL
+        _copy_fields(tensor, fresh, "raw_data" if large else None)
+        if is_external(tensor) and not large:
+            _load(fresh, folder)
     for tensor in filter(is_external, _other_tensors(copy)):
         if _byte_size(tensor) <= _SMALL or is_pending(tensor):
             _load(tensor, folder)
     return copy
+
+
+def _copy_fields(message: Message, copy: Message, apart: str | None) -> None:
+    """Copy a message's fields, apart from one: if that were cleared in a whole copy, its memory would stay taken."""
+    for field, value in message.ListFields():
+        if field.name == apart:
+            continue
+        if isinstance(value, Message):
+            getattr(copy, field.name).CopyFrom(value)
+        elif hasattr(value, "extend"):
+            getattr(copy, field.name).extend(value)
+        else:
+            setattr(copy, field.name, value)
 
 
 def _load(tensor: TensorProto, folder: Path | None) -> None:

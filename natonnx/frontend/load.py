@@ -50,7 +50,6 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     """
     external = list(filter(is_external, all_tensors(model)))
     for tensor in external:
-        tensor.ClearField("raw_data")  # ignored, as ONNX says
         try:
             locate(tensor, path.parent)
         except InputError as error:
