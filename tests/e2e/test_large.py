@@ -1,6 +1,7 @@
 """A model of more than 2 GiB, which no protobuf message can hold: read, copied bit for bit, edited, run."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ NEEDED = 10 * 2**30
 
 
 @pytest.fixture
-def large(tmp_path: Path) -> Path:
+def large(tmp_path: Path) -> Iterator[Path]:
     """Four residual blocks of two products each and two more products behind, 2.125 GiB; the file has holes for zeros.
 
     Each weight starts with 64 random values a row of its first dimension, so that the products are not trivial.
@@ -64,7 +65,8 @@ def large(tmp_path: Path) -> Path:
     graph = helper.make_graph(nodes, "large", infos[:1], infos[1:], initializers)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     (tmp_path / "large.onnx").write_bytes(model.SerializeToString())
-    return tmp_path / "large.onnx"
+    yield tmp_path / "large.onnx"
+    shutil.rmtree(tmp_path)
 
 
 def available_memory() -> int:
@@ -104,4 +106,3 @@ def test_more_than_2_gib(large: Path) -> None:
     assert not np.array_equal(result, given)
     large.with_name("large.onnx.data").unlink()
     np.testing.assert_array_equal(by_path(output, x), result)
-    data.unlink()
