@@ -10,15 +10,15 @@ from typing import Any
 import onnx
 
 from natonnx.architecture import Architecture, Edit, apply_edits
-from natonnx.errors import InputError, VerificationError
-from natonnx.files import check_writable, write_bytes
+from natonnx.errors import VerificationError
 from natonnx.frontend import Network, parse, read
 from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
-from natonnx.rewrite.provenance import KEY
 from natonnx.rewrite.verify import Outputs
+from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
+from natonnx.tensors import data_files
 
-__all__ = ["Source", "apply", "check_output", "default_output", "inspect", "load", "require", "stamp"]
+__all__ = ["Source", "apply", "default_output", "inspect", "load", "require", "stamp"]
 
 InputShapes = Mapping[str, Sequence[int]]
 
@@ -31,7 +31,7 @@ class Source:
         path: Where it is.
         network: Its NAT DAG.
         sha256: Of the file's bytes.
-        size_bytes: Of the file.
+        size_bytes: Of the file and its data files.
     """
 
     path: Path
@@ -52,10 +52,11 @@ def load(path: Path | str, input_shapes: InputShapes | None = None) -> Source:
     """
     path = Path(path)
     model = read(path)
-    if not path.is_file():  # a pipe: it gives its bytes once only
-        raise InputError(f"{path}: is not a regular file; save the model to one")
-    data = path.read_bytes()
-    return Source(path, parse(model, input_shapes=input_shapes), hashlib.sha256(data).hexdigest(), len(data))
+    folder = path.absolute().parent
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
+    return Source(path, parse(model, input_shapes=input_shapes, folder=folder), sha256, size)
 
 
 def inspect(path: Path | str, input_shapes: InputShapes | None = None) -> dict[str, Any]:
@@ -80,7 +81,7 @@ def apply(
 
     Args:
         path: The model.
-        edits: What to change; nothing is a legal no-op that copies the file.
+        edits: What to change; nothing is a legal no-op that copies the file, and its external data to another folder.
         output: Where to write; `default_output` where None.
         force: Overwrite a file that natonnx did not write.
         input_shapes: See `load`.
@@ -94,17 +95,21 @@ def apply(
     """
     source = load(path, input_shapes)
     output = Path(output) if output is not None else default_output(source.path)
-    check_output(output, source.path, force=force)
     edits = tuple(edits)
     network = source.network
+    copied = copied_files(network.model, source.path.parent, output).values()
+    targets = own_files(network.model, output) if edits else copied
+    check_output(output, source.path, network.model, targets, force=force)
     alpha = apply_edits(network.architecture, edits)
     model = build(network, alpha)
     if edits:
         stamp(model, source, edits)
     checks = verify(network, alpha, model, _reference(network, alpha))
     require(checks)
-    as_it_was = not edits and not _has_external_data(source.path)  # which lies beside the source only
-    write_bytes(output, source.path.read_bytes() if as_it_was else model.SerializeToString())
+    if edits:
+        write_model(model, network.folder, output)
+    else:
+        copy_model(source.path, network.model, output)
     return output, checks
 
 
@@ -118,42 +123,6 @@ def _reference(network: Network, alpha: Architecture) -> Callable[[Outputs], Out
 def default_output(path: Path) -> Path:
     """model.onnx → model.nat.onnx, beside it."""
     return path.with_suffix(".nat.onnx")
-
-
-def check_output(output: Path, source: Path, *, force: bool) -> None:
-    """Refuse an output path that is the input, cannot be written, or holds a file that natonnx did not write.
-
-    Raises:
-        InputError: In each of these cases.
-    """
-    check_writable(output)
-    if not output.exists():
-        return
-    if not output.is_file():
-        raise InputError(f"{output}: is a device or pipe, which writing would replace; name a file")
-    if output.samefile(source):
-        raise InputError(f"{output}: is the input model, which is never changed; choose another output with -o")
-    if force or output.stat().st_size == 0 or _same_bytes(output, source):
-        return
-    if not _is_ours(output):
-        raise InputError(f"{output}: exists and natonnx did not write it; choose another output, or give --force")
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        model = onnx.load(path, load_external_data=False)
-    except Exception:  # whatever it is, it is not ours
-        return False
-    return any(prop.key == KEY for prop in model.metadata_props)
-
-
-def _has_external_data(path: Path) -> bool:
-    model = onnx.load(path, "protobuf", load_external_data=False)
-    return any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in model.graph.initializer)
-
-
-def _same_bytes(path: Path, other: Path) -> bool:
-    return path.stat().st_size == other.stat().st_size and path.read_bytes() == other.read_bytes()
 
 
 def stamp(model: onnx.ModelProto, source: Source, edits: Iterable[Edit]) -> None:

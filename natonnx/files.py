@@ -1,12 +1,15 @@
-"""Write a file whole or not at all."""
+"""Write files whole or not at all."""
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
 
 from natonnx.errors import InputError
 
-__all__ = ["check_writable", "write_bytes"]
+__all__ = ["Batch", "check_writable", "write_bytes"]
 
 
 def check_writable(path: Path) -> None:
@@ -28,25 +31,65 @@ def check_writable(path: Path) -> None:
     Path(name).unlink()
 
 
+class Batch:
+    """Files that are written under temporary names beside their targets and renamed into place together.
+
+    The last one refers to the others: it is in place only while they are, at whatever moment the program ends. So it is
+    renamed last, and an old file in its place goes before the others are replaced. Use it as a context; what is not
+    committed at its end leaves nothing behind. An OSError within it is told as an InputError of the file opened last.
+    """
+
+    def __init__(self) -> None:
+        self._files: list[tuple[Path, Path, BinaryIO]] = []
+        self._path = Path()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def open(self, path: Path, *, make_folder: bool = False) -> BinaryIO:
+        """Start the next file."""
+        self._path = path
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = os.fdopen(handle, "wb")
+        self._files.append((path, Path(temporary), file))
+        return file
+
+    def commit(self) -> None:
+        """Put all files into place."""
+        mask = os.umask(0)
+        os.umask(mask)
+        for path, temporary, file in self._files:
+            self._path = path
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+            os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - mkstemp hands out 0600
+        *others, (last, _, _) = self._files
+        if any(path.exists() for path, _, _ in others):
+            last.unlink(missing_ok=True)
+        for path, temporary, _ in self._files:
+            self._path = path
+            os.replace(temporary, path)  # noqa: PTH105
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for _, temporary, file in self._files:
+            with suppress(OSError):  # bytes that found no room
+                file.close()
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
+
+
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write bytes to a temporary file beside the target and rename it, so that no reader ever sees a part of it.
+    """Write one file whole or not at all.
 
     Raises:
         InputError: If the file cannot be written.
     """
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - mkstemp hands out 0600
-        os.replace(temporary, path)  # noqa: PTH105
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+    with Batch() as batch:
+        batch.open(path).write(data)
+        batch.commit()

@@ -6,20 +6,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import onnx
 import torch
 
 from natonnx import data
-from natonnx.api import InputShapes, Source, check_output, default_output, load, require, stamp
+from natonnx.api import InputShapes, Source, default_output, load, require, stamp
 from natonnx.architecture import cost, edits_between
 from natonnx.bench import latencies_ms
 from natonnx.errors import InputError
-from natonnx.files import write_bytes
 from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
+from natonnx.rewrite.write import check_output, own_files, write_model
 from natonnx.search import (
     Candidate,
     Decision,
@@ -36,6 +36,9 @@ from natonnx.search import (
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.session import run, session
 from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ["BatchNormMode", "Result", "optimize"]
 
@@ -99,7 +102,8 @@ def optimize(
         torch.set_num_threads(threads)
     source = load(model, input_shapes)
     output = Path(output) if output is not None else default_output(source.path)
-    check_output(output, source.path, force=force)
+    given = source.network.model
+    check_output(output, source.path, given, own_files(given, output), force=force)
     if settings.target_madds is not None and not cost(source.network.architecture).madds:
         raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")
     images = _load_data(source, dataset, preprocessing or {}, settings.seed)
@@ -136,8 +140,9 @@ class _Report:
         self.settings = settings
         self.before = source.network.model
         self.after: onnx.ModelProto | None = None
+        self.size: int | None = None
         self.checks: list[Check] = []
-        given = Score(_accuracy(self.before, images.validation), math.nan)
+        given = Score(self._accuracy(self.before, images.validation), math.nan)
         self.given = self._accuracies(self.before, given.accuracy)
         # The file that would be written is what must not be worse, so that is what is measured.
         self.outcome = Outcome(
@@ -159,7 +164,8 @@ class _Report:
         self.checks = verify(network, alpha, model, trained.as_reference(winner.architecture))
         require(self.checks)
         self.after = model
-        write_bytes(output, model.SerializeToString())
+        written = write_model(model, network.folder, output)
+        self.size = sum(path.stat().st_size for path in written)
         return output
 
     def _build(self, candidate: Candidate) -> onnx.ModelProto:
@@ -168,7 +174,7 @@ class _Report:
         return build(network, network.architecture.with_states(candidate.architecture.states), weights)
 
     def _remeasure(self, candidate: Candidate) -> Candidate:
-        accuracy = _accuracy(self._build(candidate), self.images.validation)
+        accuracy = self._accuracy(self._build(candidate), self.images.validation)
         return replace(candidate, validation=candidate.validation._replace(accuracy=accuracy))
 
     def payload(self, output: Path | None, seconds: float) -> dict[str, Any]:
@@ -176,18 +182,17 @@ class _Report:
         network, winner, beta = self.source.network, self.decision.winner, self.outcome.beta
         models = [self.before] if self.after is None else [self.before, self.after]
         sample = {network.inputs[0]: self.images.validation.inputs[:1]}
-        latencies = latencies_ms(models, sample)
+        latencies = latencies_ms(models, sample, folder=network.folder)
         alpha = network.architecture.with_states(winner.architecture.states) if winner else network.architecture
         before, after = cost(network.architecture), cost(alpha)
-        size = self.source.size_bytes
         return {
             "status": "improved" if output else "unchanged",
-            "input": _row(self.source.path, before, size, self.given, latencies[0]),
+            "input": _row(self.source.path, before, self.source.size_bytes, self.given, latencies[0]),
             "output": (
                 _row(
                     output,
                     after,
-                    output.stat().st_size,
+                    self.size,
                     self._accuracies(self.after, winner.validation.accuracy),
                     latencies[1],
                 )
@@ -207,8 +212,11 @@ class _Report:
 
     def _accuracies(self, model: onnx.ModelProto, validation: float) -> dict[str, float | None]:
         """Accuracies by split, as fractions; the test split's is measured here, for the report only."""
-        test = None if self.images.test is None else _accuracy(model, self.images.test)
+        test = None if self.images.test is None else self._accuracy(model, self.images.test)
         return {"validation": validation, "test": test}
+
+    def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
+        return _accuracy(session(model, torch.get_num_threads(), self.source.network.folder), split)
 
     def _candidate(self, candidate: Candidate) -> dict[str, Any]:
         architecture = self.source.network.architecture
@@ -223,7 +231,7 @@ class _Report:
 
 
 def _row(
-    path: Path, costs: tuple[int, int | None], size: int, accuracy: Mapping[str, float | None], latency: float
+    path: Path, costs: tuple[int, int | None], size: int | None, accuracy: Mapping[str, float | None], latency: float
 ) -> dict[str, Any]:
     return {
         "path": str(path),
@@ -235,9 +243,8 @@ def _row(
     }
 
 
-def _accuracy(model: onnx.ModelProto, split: data.Split) -> float:
+def _accuracy(runtime: "InferenceSession", split: data.Split) -> float:
     """Accuracy in onnxruntime, as a fraction."""
-    runtime = session(model, torch.get_num_threads())
     name = runtime.get_inputs()[0].name
     right = 0
     for start in range(0, len(split), _EVALUATION_BATCH):

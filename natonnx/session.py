@@ -1,12 +1,15 @@
 """Run ONNX models in onnxruntime on the CPU, quietly, with its errors told in one line."""
 
+import weakref
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import onnx
 
 from natonnx.errors import InputError, first_line
+from natonnx.tensors import is_external, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -14,12 +17,13 @@ if TYPE_CHECKING:
 __all__ = ["run", "session"]
 
 
-def session(model: onnx.ModelProto, threads: int = 1) -> "InferenceSession":
+def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None) -> "InferenceSession":
     """Load a model into onnxruntime.
 
     Args:
-        model: The model; large models are serialised in memory.
+        model: The model. onnxruntime reads its external data from the folder, and what is pending from memory.
         threads: Threads within an operator.
+        folder: Where the model's external data is.
 
     Raises:
         InputError: If onnxruntime does not accept the model.
@@ -31,10 +35,19 @@ def session(model: onnx.ModelProto, threads: int = 1) -> "InferenceSession":
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    light = light_copy(model, folder)
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    large = {tensor.name for tensor in filter(is_external, light.graph.initializer)}
+    pending = [tensor for tensor in filter(is_pending, model.graph.initializer) if tensor.name in large]
+    fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
-        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        options.add_external_initializers([tensor.name for tensor in pending], fed)
+        runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own exceptions share no public base
         raise InputError(f"onnxruntime refuses the model: {first_line(error)}") from None
+    weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives
+    return runtime
 
 
 def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

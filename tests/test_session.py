@@ -1,12 +1,18 @@
 """onnxruntime, quiet, and refusing in one line."""
 
+import gc
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
 
 from natonnx.errors import InputError
 from natonnx.session import run, session
+from natonnx.tensors import with_values
+from tests import external
 from tests.cli import tiny
+from tests.rewrite.helpers import Builder, images
 
 
 @pytest.mark.parametrize(
@@ -62,3 +68,43 @@ def test_the_tiny_model_was_trained() -> None:
     data = tiny.arrays()
     (scores,) = run(session(tiny.model()), {"image": data["x_test"]}).values()
     assert np.mean(scores.argmax(1) == data["y_test"]) > 0.95
+
+
+# External data
+
+
+def test_large_new_values_are_run_without_being_written(tmp_path: Path) -> None:
+    model = external.residual()
+    path = external.save(model, tmp_path / "model.onnx")
+    pending = onnx.load(path, load_external_data=False)
+    for tensor, whole in zip(pending.graph.initializer, model.graph.initializer, strict=True):
+        value = 3 * onnx.numpy_helper.to_array(whole)
+        tensor.CopyFrom(with_values(tensor, value))
+        whole.CopyFrom(onnx.numpy_helper.from_array(value, whole.name))
+    (tmp_path / "model.onnx.data").unlink()
+    x = {"x": images(2, 8, 8)}
+    runtimes = [session(pending, folder=tmp_path) for _ in range(3)]
+    gc.collect()
+    for runtime in runtimes:
+        np.testing.assert_array_equal(run(runtime, x)["c"], run(session(model), x)["c"])
+
+
+def test_small_external_operands_are_run(tmp_path: Path) -> None:
+    graph = Builder()
+    graph.op("Reshape", graph.conv("x", "a"), graph.constant("shape", np.array([0, 2, 2, 64])), out="r")
+    model = graph.model("r")
+    path = external.save(model, tmp_path / "model.onnx")
+    runtime = session(onnx.load(path, load_external_data=False), folder=tmp_path)
+    x = {"x": images(2, 4, 8)}
+    np.testing.assert_array_equal(run(runtime, x)["r"], run(session(model), x)["r"])
+
+
+def test_missing_data_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    model = onnx.load(path, load_external_data=False)
+    (tmp_path / "model.onnx.data").unlink()
+    for folder in (tmp_path, None):
+        with pytest.raises(InputError) as refused:
+            session(model, folder=folder)
+        assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")

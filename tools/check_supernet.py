@@ -62,7 +62,7 @@ def random_alpha(beta: Architecture, generator: random.Random, rate: float) -> A
 def difference(model: onnx.ModelProto, supernet: Supernet, architecture: Architecture) -> float:
     """Largest relative difference between onnxruntime on a model and the supernet's α, at two batch sizes."""
     reference = supernet.as_reference(architecture)
-    runtime = session(model)
+    runtime = session(model, folder=supernet.network.folder)
     worst = 0.0
     for sample in sample_inputs(supernet.network):
         expected = reference(sample)

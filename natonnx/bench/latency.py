@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,7 +16,12 @@ _WARM_UP = 3
 
 
 def latencies_ms(
-    models: Sequence[onnx.ModelProto], inputs: Mapping[str, np.ndarray], *, seconds: float = 2.0, threads: int = 1
+    models: Sequence[onnx.ModelProto],
+    inputs: Mapping[str, np.ndarray],
+    *,
+    seconds: float = 2.0,
+    threads: int = 1,
+    folder: Path | None = None,
 ) -> list[float]:
     """Median wall-clock time of one inference of each model, in milliseconds.
 
@@ -24,8 +30,9 @@ def latencies_ms(
         inputs: The same inputs for all.
         seconds: Time for all of them together; at least five rounds are run.
         threads: onnxruntime's threads.
+        folder: Where the models' external data is.
     """
-    sessions = [session(model, threads) for model in models]
+    sessions = [session(model, threads, folder) for model in models]
     for runtime in sessions:
         for _ in range(_WARM_UP):
             run(runtime, inputs)

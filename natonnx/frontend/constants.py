@@ -1,31 +1,33 @@
 """Values of a model's constants: initializers, and what nodes make of them without the model's input."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.frontend.view import reads
 from natonnx.session import run, session
+from natonnx.tensors import read_tensor
 
 __all__ = ["ancestors", "constant_value"]
 
 
-def constant_value(model: onnx.ModelProto, name: str) -> np.ndarray:
+def constant_value(model: onnx.ModelProto, name: str, folder: Path | None) -> np.ndarray:
     """The value of a tensor that does not depend on the model's input, computed by onnxruntime.
 
     Args:
         model: The model.
         name: The tensor.
+        folder: Where the model's external data is.
 
     Raises:
         InputError: If it cannot be computed.
     """
     for tensor in model.graph.initializer:
         if tensor.name == name:
-            return numpy_helper.to_array(tensor)
-    return run(session(ancestors(model, [name])), {})[name]
+            return read_tensor(tensor, folder)
+    return run(session(ancestors(model, [name]), folder=folder), {})[name]
 
 
 def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

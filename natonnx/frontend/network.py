@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 import onnx
 
@@ -107,6 +108,7 @@ class Network:
         passages: What nodes do with a cut, by node position and axis of their input.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
+        folder: Where the model's external data is; None where it has none.
     """
 
     model: onnx.ModelProto
@@ -122,3 +124,4 @@ class Network:
     passages: Mapping[tuple[int, int], NodePassage]
     frozen: frozenset[int]
     options: ParseOptions
+    folder: Path | None = None

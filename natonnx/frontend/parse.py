@@ -14,6 +14,7 @@ join are its activation and belong to the map, so that they survive a skip.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import onnx
 
@@ -44,6 +45,7 @@ def parse(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     freeze_outputs_of: Sequence[str] = (),
+    folder: Path | None = None,
 ) -> Network:
     """Parse a model into its NAT DAG.
 
@@ -55,6 +57,7 @@ def parse(
         include: Patterns of node names.
         exclude: Patterns of node names.
         freeze_outputs_of: Patterns of node names.
+        folder: Where the model's external data is, if it has any.
 
     Raises:
         InputError: If `input_shapes` does not fit the model, or a pattern matches no node.
@@ -67,17 +70,17 @@ def parse(
         tuple(exclude),
         tuple(freeze_outputs_of),
     )
-    return _parse(model, options)
+    return _parse(model, options, folder)
 
 
 def parse_like(network: Network, model: onnx.ModelProto) -> Network:
     """Parse another model with the options that a network was parsed with."""
-    return _parse(model, network.options)
+    return _parse(model, network.options, network.folder)
 
 
-def _parse(model: onnx.ModelProto, options: ParseOptions) -> Network:
-    shapes, dtypes = infer_shapes(model, options.input_shapes)
-    view = GraphView(model, shapes, dtypes)
+def _parse(model: onnx.ModelProto, options: ParseOptions, folder: Path | None) -> Network:
+    shapes, dtypes = infer_shapes(model, options.input_shapes, folder)
+    view = GraphView(model, shapes, dtypes, folder)
     draft, constant = _Parser(view).run()
     if options.granularity is not Granularity.LAYER:
         merge_branches(draft, view, options.granularity)
@@ -98,6 +101,7 @@ def _parse(model: onnx.ModelProto, options: ParseOptions) -> Network:
         passages=passages,
         frozen=frozen,
         options=options,
+        folder=folder,
     )
 
 

@@ -2,14 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.load import OTHER_TYPE
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
+from natonnx.tensors import read_tensor
 
 __all__ = ["GraphView"]
 
@@ -33,12 +34,19 @@ class GraphView:
         outputs: Names of the graph's outputs.
     """
 
-    def __init__(self, model: onnx.ModelProto, shapes: Mapping[str, Shape], dtypes: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        shapes: Mapping[str, Shape],
+        dtypes: Mapping[str, int],
+        folder: Path | None = None,
+    ) -> None:
         graph = model.graph
         self.nodes = list(graph.node)
         self._functions = {(function.domain, function.name) for function in model.functions}
         self._shapes = shapes
         self._dtypes = dtypes
+        self._folder = folder
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
         self.outputs = tuple(info.name for info in graph.output)
@@ -144,13 +152,13 @@ class GraphView:
     def constant(self, tensor: str) -> np.ndarray | None:
         """Value of an initializer or of a Constant node's output; None for others."""
         if tensor in self._initializers:
-            return numpy_helper.to_array(self._initializers[tensor])
+            return read_tensor(self._initializers[tensor], self._folder)
         node = self.producer.get(tensor)
         if node is None or self.kind(node) != "Constant":
             return None
         value = onnx.helper.get_attribute_value(self.nodes[node].attribute[0])
         if isinstance(value, onnx.TensorProto):
-            return numpy_helper.to_array(value)
+            return read_tensor(value, self._folder)
         numbers = np.asarray(value) if isinstance(value, (int, float, list)) else None
         if numbers is None or numbers.dtype.kind not in "if":
             return None

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
@@ -18,6 +17,7 @@ from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, Trim,
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
 from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
+from natonnx.tensors import with_values
 
 __all__ = ["build"]
 
@@ -34,6 +34,7 @@ def build(
 
     Returns:
         A new model: same opset, IR version, inputs, outputs, names and metadata. With no edits and no weights, a copy.
+        What was external data refers to the source's, still, or is pending (see `natonnx.tensors`).
 
     Raises:
         InputError: If the architecture is broken.
@@ -47,7 +48,7 @@ def build(
         program = lower(network, architecture)
         trims = {i.node: i.trim for i in program.instructions if isinstance(i, RunNode) and i.trim is not None}
         _replace_nodes(model, _edit(network, program), trims)
-        trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()])
+        trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()], network.folder)
         trim_shapes(model, program.cut)
     return model
 
@@ -78,7 +79,7 @@ def _edit(network: Network, program: Program) -> EditedGraph:
             wanted.update(reads(nodes[i]))
         else:
             gone.update(reads(nodes[i]))
-    return edit_graph(network.model, instructions, frozenset(idle | constants))
+    return edit_graph(network.model, instructions, frozenset(idle | constants), network.folder)
 
 
 def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[int, Trim]) -> None:
@@ -136,12 +137,7 @@ def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) 
 
 def _replace_tensor(tensor: onnx.TensorProto, value: np.ndarray, name: str) -> None:
     _require_shape(value, tuple(tensor.dims), name)
-    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-    fresh = numpy_helper.from_array(np.ascontiguousarray(value, dtype), tensor.name)
-    if tensor.HasField("doc_string"):
-        fresh.doc_string = tensor.doc_string
-    fresh.metadata_props.extend(tensor.metadata_props)
-    tensor.CopyFrom(fresh)
+    tensor.CopyFrom(with_values(tensor, value))
 
 
 def _require_shape(value: np.ndarray, shape: tuple[int, ...], name: str) -> None:

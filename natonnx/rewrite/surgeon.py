@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -31,13 +32,16 @@ class EditedGraph:
     sources: Sequence[int | None]
 
 
-def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:
+def edit_graph(
+    model: onnx.ModelProto, instructions: Sequence[Instruction], fixed: frozenset[int], folder: Path | None
+) -> EditedGraph:
     """Rebuild a graph's node list by instructions.
 
     Args:
         model: The source; not changed.
         instructions: What to run.
         fixed: Positions of nodes that stay although no instruction names them (constants, dead code).
+        folder: Where the model's external data is.
 
     Returns:
         The new node list. Nodes that stay keep their position in relation to each other.
@@ -51,14 +55,15 @@ def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixe
     for info in (*private.graph.input, *private.graph.output):
         info.type.Clear()  # nor are types, and optional ones crash its export
         info.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    return _Surgery(gs.import_onnx(private), model).run(instructions, fixed)
+    return _Surgery(gs.import_onnx(private), model, folder).run(instructions, fixed)
 
 
 class _Surgery:
-    def __init__(self, graph: gs.Graph, model: onnx.ModelProto) -> None:
+    def __init__(self, graph: gs.Graph, model: onnx.ModelProto, folder: Path | None) -> None:
         self.graph = graph
         self.source = list(graph.nodes)  # one to one with the file's nodes, in order
         self.model = model
+        self.folder = folder
         self.protos = model.graph.node
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
         self.opset = default_opset(model) or 1
@@ -105,7 +110,7 @@ class _Surgery:
         """Give a node new lists of sizes; the old ones may have other readers."""
         node, made = self.source[position], []
         for operand, element, size in trim.sizes:
-            sizes = constant_value(self.model, node.inputs[operand].name).copy()
+            sizes = constant_value(self.model, node.inputs[operand].name, self.folder).copy()
             sizes[element] = size
             name = f"{self.protos[position].output[0]}/natonnx_sizes"
             tensor = self._tensor(name)

@@ -1,6 +1,7 @@
 """Cut channels out of a rewritten model: its constants, its grouped convolutions, and the shapes that it notes."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ from natonnx.architecture import Cut
 from natonnx.frontend import Trim
 from natonnx.frontend.constants import constant_value
 from natonnx.frontend.view import reads
+from natonnx.tensors import read_tensor, with_values
 
 __all__ = ["trim_constants", "trim_group", "trim_shapes"]
 
@@ -21,7 +23,7 @@ def trim_group(node: onnx.NodeProto, trim: Trim) -> None:
             attribute.i = trim.group
 
 
-def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto, Trim]]) -> None:
+def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto, Trim]], folder: Path | None) -> None:
     """Take the lost channels' entries out of constant operands, which keep their names.
 
     A constant that other constants make becomes a Constant node.
@@ -29,6 +31,7 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
     Args:
         model: Changed in place.
         trims: Nodes as in the source, and what changes in each. A constant that loses entries has no other reader.
+        folder: Where the model's external data is.
     """
     kept = {
         node.input[position]: (axis, list(entries)) for node, trim in trims for position, axis, entries in trim.slices
@@ -39,7 +42,7 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
     for tensor in model.graph.initializer:
         if tensor.name in kept:
             axis, entries = kept.pop(tensor.name)
-            _replace(tensor, np.take(numpy_helper.to_array(tensor), entries, axis))
+            tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, folder), entries, axis)))
             if tensor.name in inputs:  # an overridable default
                 inputs[tensor.name].type.tensor_type.shape.dim[axis].dim_value = len(entries)
     dropped: list[str] = []
@@ -47,22 +50,14 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
         for name in node.output:
             if name in kept:
                 axis, entries = kept.pop(name)
-                dropped += _become_constant(node, np.take(constant_value(model, name), entries, axis))
+                dropped += _become_constant(node, np.take(constant_value(model, name, folder), entries, axis))
     _drop_unread(model, dropped)
-
-
-def _replace(tensor: onnx.TensorProto, value: np.ndarray) -> None:
-    fresh = numpy_helper.from_array(np.ascontiguousarray(value), tensor.name)
-    if tensor.HasField("doc_string"):
-        fresh.doc_string = tensor.doc_string
-    fresh.metadata_props.extend(tensor.metadata_props)
-    tensor.CopyFrom(fresh)
 
 
 def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
     """Turn a node that makes a constant into a Constant node; return what it no longer reads."""
     if node.op_type == "Constant" and node.attribute[0].name == "value":
-        _replace(node.attribute[0].t, value)
+        node.attribute[0].t.CopyFrom(with_values(node.attribute[0].t, value))
         return []
     dropped = list(reads(node))
     del node.input[:], node.attribute[:]

@@ -1,6 +1,7 @@
 """The checks that every model passes before it is written."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -53,7 +54,12 @@ def verify(
     Returns:
         Every check, the failed ones included; the caller decides.
     """
-    checks = [_checker(model), _contract(network.model, model), _cost(network, architecture), _round_trip(network)]
+    checks = [
+        _checker(model, network.folder),
+        _contract(network.model, model),
+        _cost(network, architecture),
+        _round_trip(network),
+    ]
     if all(check.passed for check in checks):
         checks.append(_runs(network, model, reference, samples))
     return checks
@@ -109,8 +115,8 @@ def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
     return difference / scale if scale > 0 else difference
 
 
-def _checker(model: onnx.ModelProto) -> Check:
-    reason = check(model)
+def _checker(model: onnx.ModelProto, folder: Path | None) -> Check:
+    reason = check(model, folder)
     return Check("onnx checker and shape inference", reason is None, reason or "full check")
 
 
@@ -165,7 +171,7 @@ def _runs(
     source cannot do is not asked of the result.
     """
     name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
-    able = _Runnable(network.model, samples or sample_inputs(network), reference)
+    able = _Runnable(network.model, samples or sample_inputs(network), reference, network.folder)
     if not able.samples:
         return Check(name, True, f"not run: {able.obstacle or 'an input is no tensor of numbers'}")
     sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in able.samples]
@@ -173,7 +179,7 @@ def _runs(
     if able.names is not None:
         detail += f", up to what onnxruntime cannot run ({able.obstacle})"
     try:
-        runtime = session(model if able.names is None else ancestors(model, able.names))
+        runtime = session(model if able.names is None else ancestors(model, able.names), folder=network.folder)
         results = [run(runtime, sample) for sample in able.samples]
     except InputError as error:
         return Check(name, able.names is not None, f"not run: {error}")
@@ -203,13 +209,14 @@ class _Runnable:
         source: onnx.ModelProto,
         samples: Sequence[Outputs],
         reference: Callable[[Outputs], Outputs] | None,
+        folder: Path | None,
     ) -> None:
         self.names: tuple[str, ...] | None = None
         self.obstacle = ""
         self.samples: list[Outputs] = []
         self.results: list[Outputs] = []
         try:
-            self.runtime = session(source)
+            self.runtime = session(source, folder=folder)
         except InputError as error:
             self.obstacle = str(error)
             self.names = tuple(reference(samples[0])) if reference is not None and samples else ()
@@ -228,8 +235,10 @@ class _Runnable:
             return
         again = run(self.runtime, self.samples[0])
         for name, value in self.results[0].items():
-            same = isinstance(value, np.ndarray) and np.array_equal(
-                value, again[name], equal_nan=value.dtype.kind == "f"
-            )
-            if not same:
+            if _is_array(value) and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
                 yield name
+
+
+def _is_array(value: object) -> bool:
+    """Whether an output is a tensor; onnxruntime gives lists for sequences."""
+    return isinstance(value, np.ndarray)

@@ -18,6 +18,7 @@ from onnx import numpy_helper
 from natonnx.frontend import Network, RunNode, lower, parse_like
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
+from natonnx.tensors import read_tensor
 
 __all__ = ["Unfolded", "fold", "has_batchnorm", "unfold"]
 
@@ -80,7 +81,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         axes = [axis for axis in range(output.dim()) if axis != 1]
         mean = output.mean(axes).numpy()
         variance = output.var(axes, unbiased=False).numpy()
-        bias = numpy_helper.to_array(initializers[node.input[2]])
+        bias = read_tensor(initializers[node.input[2]], network.folder)
         pair = _Pair(node.input[1], node.input[2], node.output[0])
         pairs.append(pair)
         fresh.name = view.name(position)  # what the edge is called

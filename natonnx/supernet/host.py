@@ -47,7 +47,7 @@ class HostNode:
             else:
                 raise InputError(f"the type of its input {name!r} is unknown")
         model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in self._outputs)
-        self._session = session(model)
+        self._session = session(model, folder=network.folder)
 
     def __call__(self, *operands: Any) -> tuple[Tensor, ...]:
         """Run the node; what is no plain tensor goes in and comes out as onnxruntime has it."""

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from onnx import numpy_helper
 from torch import Tensor
 
 from natonnx.errors import InputError
@@ -16,6 +15,7 @@ from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.supernet.host import HostNode
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.ops.operands import as_tensor
+from natonnx.tensors import read_tensor
 
 __all__ = ["NodeKernel", "build_kernels", "constants"]
 
@@ -57,7 +57,7 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
         try:
             if node.domain not in DEFAULT_DOMAIN:
                 raise UnsupportedOpError(f"{node.op_type} of the domain {node.domain}")
-            spec = OpSpec.from_node(node, opset)
+            spec = OpSpec.from_node(node, opset, network.folder)
             mode = is_mode_dependent(node.op_type)
             training = mode and bool(spec.integer("training_mode"))
             kernels[position] = NodeKernel(build(spec), tuple(node.input), spec, mode, training)
@@ -87,7 +87,7 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
     for tensor in graph.initializer:
         if tensor.name in read:
             try:
-                values[tensor.name] = as_tensor(numpy_helper.to_array(tensor))
+                values[tensor.name] = as_tensor(read_tensor(tensor, network.folder))
             except (TypeError, ValueError, UnicodeDecodeError):
                 missing[tensor.name] = f"torch has no tensors like the constant {tensor.name!r}"
     for sparse in graph.sparse_initializer:
@@ -120,7 +120,7 @@ def _compute(
     found: dict[str, Any] = dict.fromkeys(outputs)
     for name in outputs:
         try:
-            found[name] = as_tensor(constant_value(network.model, name))
+            found[name] = as_tensor(constant_value(network.model, name, network.folder))
         except (InputError, TypeError, ValueError):
             found[name] = None
     return found

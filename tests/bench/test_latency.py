@@ -30,7 +30,7 @@ def test_models_take_turns_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
         calls.append(runtime)
         clock[0] += costs[runtime] * (100 if len(calls) == 9 else 1)
 
-    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads: model)
+    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads, _folder: model)
     monkeypatch.setattr("natonnx.bench.latency.run", run)
     monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: clock[0])
     found = latencies_ms(["fast", "slow"], INPUTS, seconds=0.0)  # type: ignore[list-item]
@@ -46,7 +46,7 @@ def test_a_longer_time_means_more_rounds(monkeypatch: pytest.MonkeyPatch) -> Non
         calls[0] += 1
         clock[0] += 0.01
 
-    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads: model)
+    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads, _folder: model)
     monkeypatch.setattr("natonnx.bench.latency.run", run)
     monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: clock[0])
     latencies_ms([tiny.model()], INPUTS, seconds=1.0)

@@ -12,7 +12,8 @@ from onnx import TensorProto, helper
 from natonnx.errors import InputError
 from natonnx.frontend import parse, read
 from natonnx.frontend.load import check, infer_shapes
-from tests.rewrite.helpers import MODELS, Builder, zoo_model
+from tests import external
+from tests.rewrite.helpers import MODELS, Builder, edges, zoo_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -104,14 +105,95 @@ def test_invalid_model_is_refused_with_the_checkers_reason(tmp_path: Path, kind:
         read(path)
 
 
+# External data
+
+
+@pytest.mark.parametrize("one_file", [True, False])
+def test_external_data_stays_where_it_is(tmp_path: Path, one_file: bool) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx", one_file=one_file)
+    model = read(path)
+    assert model == onnx.load(path, load_external_data=False)
+    assert not any(tensor.raw_data for tensor in model.graph.initializer)
+    assert edges(parse(model, folder=tmp_path)) == edges(parse(external.residual()))
+
+
+@pytest.mark.parametrize("size", [0, 1, -1])
+def test_truncated_external_data(tmp_path: Path, size: int) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    data = (tmp_path / "model.onnx.data").read_bytes()
+    (tmp_path / "model.onnx.data").write_bytes(data[:size])
+    assert "model.onnx.data is truncated" in refusal(path)
+
+
 def test_missing_external_data(tmp_path: Path) -> None:
-    path = tmp_path / "model.onnx"
-    graph = Builder(64)
-    graph.conv("x", "a", 64)
-    onnx.save(graph.model("a"), path, save_as_external_data=True, location="weights.bin", size_threshold=0)
-    assert read(path).graph.initializer[0].raw_data
-    (tmp_path / "weights.bin").unlink()
-    assert "weights.bin" in refusal(path) or "external data" in refusal(path)
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    (tmp_path / "model.onnx.data").unlink()
+    assert f"no data file {tmp_path / 'model.onnx.data'}" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("entries", "reason"),
+    [
+        ({"location": "../model.onnx.data"}, "outside the model's folder"),
+        ({"location": None}, "outside the model's folder"),
+        ({"offset": 1 << 40}, "truncated"),
+        ({"length": 4}, "do not fit"),
+    ],
+)
+def test_external_data_out_of_place(tmp_path: Path, entries: dict[str, object], reason: str) -> None:
+    (tmp_path / "sub").mkdir()
+    path = external.save(external.residual(), tmp_path / "sub" / "model.onnx")
+    (tmp_path / "model.onnx.data").write_bytes((tmp_path / "sub" / "model.onnx.data").read_bytes())
+    external.repoint(path, entries)
+    assert reason in refusal(path)
+
+
+def test_absolute_place_of_external_data(tmp_path: Path) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    external.repoint(path, {"location": tmp_path / "model.onnx.data"})
+    assert "outside the model's folder" in refusal(path)
+
+
+def test_links_to_external_data(tmp_path: Path) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    data = tmp_path / "model.onnx.data"
+    data.rename(tmp_path / "elsewhere")
+    data.symlink_to("elsewhere")
+    assert "is a link" in refusal(path)
+    data.unlink()
+    data.hardlink_to(tmp_path / "elsewhere")
+    assert "hard link" in refusal(path)  # onnx's own words
+
+
+def test_external_operand_that_inference_needs(tmp_path: Path) -> None:
+    """onnx's checker, given such a file, finds no shape behind it; natonnx reads the small tensors for it."""
+    graph = Builder()
+    graph.op("Reshape", graph.conv("x", "a"), graph.constant("shape", np.array([0, 2, 2, 64])), out="r")
+    model = graph.model("r")
+    path = external.save(model, tmp_path / "model.onnx")
+    assert external.references(path)["shape"]
+    shapes, dtypes = infer_shapes(read(path), folder=tmp_path)
+    assert (shapes, dtypes) == infer_shapes(model)
+    assert shapes["r"] == ("n", 2, 2, 64)
+    assert check(read(path), tmp_path) is None
+
+
+def test_values_in_a_tensor_that_says_it_is_external(tmp_path: Path) -> None:
+    path = external.save(external.residual(), tmp_path / "model.onnx")
+    model = onnx.load(path, load_external_data=False)
+    model.graph.initializer[0].raw_data = b"junk"
+    path.write_bytes(model.SerializeToString())
+    assert "is stored externally and should not have data" in refusal(path)
+
+
+def test_invalid_model_with_external_data(tmp_path: Path) -> None:
+    model = external.residual()
+    path = external.save(model, tmp_path / "model.onnx")
+    broken = onnx.load(path, load_external_data=False)
+    broken.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 7
+    path.write_bytes(broken.SerializeToString())
+    assert "not a valid ONNX model" in refusal(path)
+    assert check(model) is None
 
 
 def test_check_of_a_valid_model_is_none() -> None:

@@ -65,10 +65,10 @@ def dtype_of(spec: OpSpec, code: int) -> torch.dtype:
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
-    """Copy a numpy array into a tensor.
+    """Turn a numpy array into a tensor, which shares its memory where that may be written to.
 
     Args:
-        array: The array; bfloat16 is no type of numpy's own and comes as ml_dtypes has it.
+        array: The caller's own array; bfloat16 is no type of numpy's own and comes as ml_dtypes has it.
 
     Returns:
         The tensor, on the CPU.
@@ -78,7 +78,7 @@ def as_tensor(array: np.ndarray) -> Tensor:
     """
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(np.array(array).view(np.int16)).view(torch.bfloat16)
-    return torch.from_numpy(np.array(array))
+    return torch.from_numpy(array if array.flags.writeable else np.array(array))
 
 
 def as_array(tensor: Tensor) -> np.ndarray:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import onnx
-from onnx import AttributeProto, helper, numpy_helper
+from onnx import AttributeProto, helper
 
 from natonnx.errors import InputError
+from natonnx.tensors import read_tensor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
 __all__ = [
@@ -56,12 +59,13 @@ class OpSpec:
     outputs: tuple[bool, ...]
 
     @classmethod
-    def from_node(cls, node: onnx.NodeProto, opset: int) -> OpSpec:
+    def from_node(cls, node: onnx.NodeProto, opset: int, folder: Path | None = None) -> OpSpec:
         """Read a node.
 
         Args:
             node: The node, of the default domain.
             opset: The version of the default domain that its model imports.
+            folder: Where its model's external data is.
 
         Returns:
             The node as handlers see it.
@@ -70,7 +74,7 @@ class OpSpec:
             op_type=node.op_type,
             name=node.name or next(filter(None, node.output), ""),
             opset=opset,
-            attributes={attribute.name: _python_value(attribute) for attribute in node.attribute},
+            attributes={attribute.name: _python_value(attribute, folder) for attribute in node.attribute},
             n_inputs=len(node.input),
             n_outputs=len(node.output),
             outputs=tuple(bool(output) for output in node.output),
@@ -174,7 +178,7 @@ def is_mode_dependent(op_type: str) -> bool:
     return op_type in _MODE_DEPENDENT
 
 
-def _python_value(attribute: AttributeProto) -> Any:
+def _python_value(attribute: AttributeProto, folder: Path | None) -> Any:
     """Return an attribute's value: text decoded, a tensor as a numpy array, anything nested as the message it is."""
     value = helper.get_attribute_value(attribute)
     match attribute.type:
@@ -183,7 +187,7 @@ def _python_value(attribute: AttributeProto) -> Any:
         case AttributeProto.STRINGS:
             return [text.decode(errors="replace") for text in value]
         case AttributeProto.TENSOR:
-            return numpy_helper.to_array(value)
+            return read_tensor(value, folder)
         case AttributeProto.INTS | AttributeProto.FLOATS:
             return list(value)
         case _:
