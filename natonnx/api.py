@@ -1,7 +1,7 @@
 """The public functions behind the command line: load, inspect, apply. `optimize` has a module of its own."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,7 +11,7 @@ import onnx
 
 from natonnx.architecture import Architecture, Edit, apply_edits
 from natonnx.errors import VerificationError
-from natonnx.frontend import Network, parse, read
+from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
 from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
 from natonnx.rewrite.verify import Outputs
@@ -19,8 +19,6 @@ from natonnx.rewrite.write import check_output, copied_files, copy_model, own_fi
 from natonnx.tensors import data_files
 
 __all__ = ["Source", "apply", "default_output", "inspect", "load", "require", "stamp"]
-
-InputShapes = Mapping[str, Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -32,40 +30,43 @@ class Source:
         network: Its NAT DAG.
         sha256: Of the file's bytes.
         size_bytes: Of the file and its data files.
+        is_freed: Whether the network's model is not the file's own, its batch having been freed.
     """
 
     path: Path
     network: Network
     sha256: str
     size_bytes: int
+    is_freed: bool = False
 
 
-def load(path: Path | str, input_shapes: InputShapes | None = None) -> Source:
+def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
     """Read, validate and parse a model.
 
     Args:
         path: An ONNX file.
-        input_shapes: Sizes by input name where the file leaves them open, batch included.
+        reading: How to parse it; one layer an edge and nothing excluded where None.
 
     Raises:
-        InputError: If the file is not a valid ONNX model, or a shape does not fit it.
+        InputError: If the file is not a valid ONNX model, or an option does not fit it.
     """
-    path = Path(path)
+    path, reading = Path(path), reading or ParseOptions()
     model = read(path)
     folder = path.absolute().parent
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
-    return Source(path, parse(model, input_shapes=input_shapes, folder=folder), sha256, size)
+    own = free_batch(model, folder) if reading.free_batch else model
+    return Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
 
 
-def inspect(path: Path | str, input_shapes: InputShapes | None = None) -> dict[str, Any]:
+def inspect(path: Path | str, reading: ParseOptions | None = None) -> dict[str, Any]:
     """Describe a model as NAT sees it: the payload of `natonnx inspect --json`.
 
     Raises:
         InputError: See `load`.
     """
-    source = load(path, input_shapes)
+    source = load(path, reading)
     return inspection(source.network, str(source.path))
 
 
@@ -75,7 +76,7 @@ def apply(
     output: Path | str | None = None,
     *,
     force: bool = False,
-    input_shapes: InputShapes | None = None,
+    reading: ParseOptions | None = None,
 ) -> tuple[Path, list[Check]]:
     """Replay edits on a model, without training, and write the result.
 
@@ -84,7 +85,7 @@ def apply(
         edits: What to change; nothing is a legal no-op that copies the file, and its external data to another folder.
         output: Where to write; `default_output` where None.
         force: Overwrite a file that natonnx did not write.
-        input_shapes: See `load`.
+        reading: See `load`; it must be the same as when the edits were made.
 
     Returns:
         Where the result is, and the checks that it passed.
@@ -93,20 +94,21 @@ def apply(
         InputError: If the model, an edit or the output path is bad.
         VerificationError: If the result failed a check; nothing is written then.
     """
-    source = load(path, input_shapes)
+    source = load(path, reading)
     output = Path(output) if output is not None else default_output(source.path)
     edits = tuple(edits)
     network = source.network
     copied = copied_files(network.model, source.path.parent, output).values()
-    targets = own_files(network.model, output) if edits else copied
+    rewritten = bool(edits) or source.is_freed
+    targets = own_files(network.model, output) if rewritten else copied
     check_output(output, source.path, network.model, targets, force=force)
     alpha = apply_edits(network.architecture, edits)
     model = build(network, alpha)
-    if edits:
+    if rewritten:
         stamp(model, source, edits)
     checks = verify(network, alpha, model, _reference(network, alpha))
     require(checks)
-    if edits:
+    if rewritten:
         write_model(model, network.folder, output)
     else:
         copy_model(source.path, network.model, output)

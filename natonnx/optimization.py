@@ -13,10 +13,11 @@ import onnx
 import torch
 
 from natonnx import data
-from natonnx.api import InputShapes, Source, default_output, load, require, stamp
+from natonnx.api import Source, default_output, load, require, stamp
 from natonnx.architecture import cost, edits_between
 from natonnx.bench import latencies_ms
 from natonnx.errors import InputError
+from natonnx.frontend import ParseOptions
 from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.write import check_output, own_files, write_model
@@ -70,7 +71,7 @@ def optimize(
     batchnorm: BatchNormMode = "auto",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int | None = None,
-    input_shapes: InputShapes | None = None,
+    reading: ParseOptions | None = None,
     force: bool = False,
     resume: bool = False,
     progress: Progress | None = None,
@@ -87,7 +88,7 @@ def optimize(
             model as it is; `auto` unfolds where the file has none.
         device: Where the supernet runs.
         threads: CPU threads; torch's own choice where None.
-        input_shapes: Sizes by input name where the file leaves them open.
+        reading: How to parse the model; see `natonnx.frontend.ParseOptions`.
         force: Overwrite an output that natonnx did not write.
         resume: Go on from the state that an interrupted run left beside the output.
         progress: Told of every step.
@@ -100,7 +101,7 @@ def optimize(
     settings = settings or Settings()
     if threads is not None:
         torch.set_num_threads(threads)
-    source = load(model, input_shapes)
+    source = load(model, reading)
     output = Path(output) if output is not None else default_output(source.path)
     given = source.network.model
     check_output(output, source.path, given, own_files(given, output), force=force)
@@ -280,7 +281,9 @@ def _classifier(source: Source) -> tuple[tuple[int | None, ...], int]:
     shape = network.shapes.get(network.inputs[0], ())
     if not shape or isinstance(shape[0], int):
         size = shape[0] if shape else "unknown"
-        raise InputError(f"{source.path}: its batch size is fixed ({size}); export it with a dynamic batch axis")
+        raise InputError(
+            f"{source.path}: its batch size is fixed ({size}); give --free-batch, or export it with a dynamic batch axis"
+        )
     if any(not isinstance(size, int) for size in shape[1:]):
         raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")
     output = network.shapes.get(network.outputs[0], ())
@@ -320,7 +323,8 @@ def _choose_device(device: str) -> torch.device:
 def _fingerprint(source: Source, images: data.Dataset, settings: Settings, batchnorm: str) -> str:
     """Of all that must be the same for a search to be resumed; a time budget may change."""
     fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
-    digest = hashlib.sha256(f"{source.sha256} {images.name} {images.augment} {batchnorm} {fields}".encode())
+    parts = (source.sha256, source.network.options, images.name, images.augment, batchnorm, fields)
+    digest = hashlib.sha256(" ".join(map(str, parts)).encode())
     for split in (images.train, images.validation):
         digest.update(split.inputs[:64].tobytes())
         digest.update(split.labels.tobytes())

@@ -1,18 +1,22 @@
 """`natonnx apply`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from natonnx.cli.options import (
     force_option,
-    input_shape_option,
     json_option,
     model_argument,
     output_option,
     print_json,
+    reading_options,
 )
 from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    from natonnx.frontend import ParseOptions
 
 __all__ = ["apply_command"]
 
@@ -21,14 +25,14 @@ __all__ = ["apply_command"]
 @model_argument
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
 @output_option
-@input_shape_option
+@reading_options
 @force_option
 @json_option
 def apply_command(
     model: Path,
     edits: Path,
     output: Path | None,
-    input_shapes: dict[str, tuple[int, ...]],
+    reading: "ParseOptions",
     force: bool,
     as_json: bool,
 ) -> None:
@@ -41,7 +45,7 @@ def apply_command(
     from natonnx.rewrite import parse_edits
 
     changes = parse_edits(_read(edits), str(edits))
-    path, checks = apply(model, changes, output, force=force, input_shapes=input_shapes)
+    path, checks = apply(model, changes, output, force=force, reading=reading)
     if as_json:
         print_json({"output": str(path), "edits": len(changes), "checks": [check._asdict() for check in checks]})
     else:

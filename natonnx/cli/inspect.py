@@ -1,23 +1,27 @@
 """`natonnx inspect`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from natonnx.cli.options import input_shape_option, json_option, model_argument, print_json
+from natonnx.cli.options import json_option, model_argument, print_json, reading_options
+
+if TYPE_CHECKING:
+    from natonnx.frontend import ParseOptions
 
 __all__ = ["inspect_command"]
 
 
 @click.command("inspect")
 @model_argument
-@input_shape_option
+@reading_options
 @json_option
-def inspect_command(model: Path, input_shapes: dict[str, tuple[int, ...]], as_json: bool) -> None:
+def inspect_command(model: Path, reading: "ParseOptions", as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
     from natonnx.api import inspect
 
-    payload = inspect(model, input_shapes)
+    payload = inspect(model, reading)
     if as_json:
         print_json(payload)
         return

@@ -4,19 +4,22 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from natonnx.cli.options import (
     force_option,
-    input_shape_option,
     json_option,
     model_argument,
     output_option,
     print_json,
+    reading_options,
 )
 from natonnx.policy import LEARNERS
+
+if TYPE_CHECKING:
+    from natonnx.frontend import ParseOptions
 
 __all__ = ["optimize_command"]
 
@@ -81,7 +84,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
     show_default=True,
     help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none.",
 )
-@input_shape_option
+@reading_options
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
 @force_option
 @json_option
@@ -97,7 +100,7 @@ def optimize_command(
     batchnorm: Any,
     device: Any,
     threads: int | None,
-    input_shapes: dict[str, tuple[int, ...]],
+    reading: "ParseOptions",
     resume: bool,
     force: bool,
     as_json: bool,
@@ -132,7 +135,7 @@ def optimize_command(
                 batchnorm=batchnorm,
                 device=device,
                 threads=threads,
-                input_shapes=input_shapes,
+                reading=reading,
                 force=force,
                 resume=resume,
                 progress=progress,

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import click
 
 from natonnx.errors import InputError
 
-__all__ = ["force_option", "input_shape_option", "json_option", "model_argument", "output_option", "print_json"]
+__all__ = ["force_option", "json_option", "model_argument", "output_option", "print_json", "reading_options"]
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -35,14 +36,55 @@ def _parse_shapes(
     return shapes
 
 
-input_shape_option: _Decorator = click.option(
-    "--input-shape",
-    "input_shapes",
-    multiple=True,
-    metavar="NAME:N,C,H,W",
-    callback=_parse_shapes,
-    help="Sizes of an input that the file leaves open; may be repeated.",
+_READING = (
+    click.option(
+        "--input-shape",
+        "input_shapes",
+        multiple=True,
+        metavar="NAME:N,C,H,W",
+        callback=_parse_shapes,
+        help="Sizes of an input that the file leaves open; may be repeated.",
+    ),
+    click.option(
+        "--granularity",
+        type=click.Choice(["layer", "branch", "auto"]),
+        default="layer",
+        show_default=True,
+        help="What one edge carries: a layer, a whole branch between two joins, or a branch where its layers cannot be"
+        " edited one by one.",
+    ),
+    click.option(
+        "--include",
+        multiple=True,
+        metavar="PATTERN",
+        help="Change only edges with a node of such a name, such as 'layer3*'; may be repeated.",
+    ),
+    click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep edges with a node of such a name."),
+    click.option(
+        "--freeze-outputs-of",
+        multiple=True,
+        metavar="PATTERN",
+        help="Keep what nodes of such a name compute: nothing that leads to them changes, nor is trained.",
+    ),
+    click.option("--free-batch", is_flag=True, help="Make a batch of 1 that is baked into the file free first."),
 )
+_FIELDS = ("input_shapes", "granularity", "include", "exclude", "freeze_outputs_of", "free_batch")
+
+
+def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say how a model is read; the command gets them as one `natonnx.frontend.ParseOptions`, `reading`."""
+
+    @functools.wraps(command)
+    def run(**arguments: Any) -> Any:
+        from natonnx.frontend import Granularity, ParseOptions
+
+        fields = {name: arguments.pop(name) for name in _FIELDS}
+        reading = ParseOptions(**{**fields, "granularity": Granularity(fields["granularity"])})
+        return command(reading=reading, **arguments)
+
+    for option in reversed(_READING):
+        run = option(run)
+    return run
 
 
 def print_json(payload: object) -> None:

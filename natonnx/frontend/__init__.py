@@ -1,5 +1,6 @@
 """ONNX → architecture: load, validate, infer shapes, group nodes into operations and feature maps."""
 
+from natonnx.frontend.batch import free_batch
 from natonnx.frontend.load import default_opset, read
 from natonnx.frontend.network import (
     WINDOW,
@@ -10,7 +11,7 @@ from natonnx.frontend.network import (
     OpaqueNode,
     ParseOptions,
 )
-from natonnx.frontend.parse import parse, parse_like
+from natonnx.frontend.parse import parse, parse_with
 from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSkip, RunSum, Trim, lower
 
 __all__ = [
@@ -29,8 +30,9 @@ __all__ = [
     "RunSum",
     "Trim",
     "default_opset",
+    "free_batch",
     "lower",
     "parse",
-    "parse_like",
+    "parse_with",
     "read",
 ]

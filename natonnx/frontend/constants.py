@@ -10,7 +10,7 @@ from natonnx.frontend.view import reads
 from natonnx.session import run, session
 from natonnx.tensors import read_tensor
 
-__all__ = ["ancestors", "constant_value"]
+__all__ = ["ancestors", "constant_value", "drop_unread"]
 
 
 def constant_value(model: onnx.ModelProto, name: str, folder: Path | None) -> np.ndarray:
@@ -57,3 +57,25 @@ def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
     part.graph.input.extend(info for info in graph.input if info.name in read)
     part.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     return part
+
+
+def drop_unread(model: onnx.ModelProto, names: Iterable[str]) -> None:
+    """Remove constants that nothing reads any more, and what only they were made of.
+
+    Args:
+        model: Changed in place.
+        names: Tensors that have lost a reader.
+    """
+    graph = model.graph
+    dropped = set(names)
+    while dropped:
+        read = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
+        unread = dropped - read
+        dead = [i for i, node in enumerate(graph.node) if unread and unread.issuperset(filter(None, node.output))]
+        dropped = {name for i in dead for name in reads(graph.node[i])}
+        for i in reversed([i for i, tensor in enumerate(graph.initializer) if tensor.name in unread]):
+            del graph.initializer[i]
+        for i in reversed([i for i, info in enumerate(graph.input) if info.name in unread]):
+            del graph.input[i]
+        for i in reversed(dead):
+            del graph.node[i]

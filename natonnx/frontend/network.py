@@ -40,6 +40,7 @@ class ParseOptions:
         include: Patterns of node names: only edges with such a node may change; all where there are none.
         exclude: Patterns of node names: edges with such a node may not change.
         freeze_outputs_of: Patterns of node names: what these nodes compute stays as it is.
+        free_batch: Make a batch of 1 that is baked into the file free first.
     """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class ParseOptions:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     freeze_outputs_of: tuple[str, ...] = ()
+    free_batch: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from natonnx.frontend.skips import skip_run
 from natonnx.frontend.trace import trace_cuts
 from natonnx.frontend.view import GraphView
 
-__all__ = ["parse", "parse_like"]
+__all__ = ["parse", "parse_with"]
 
 _SUFFIX = vocabulary.AFFINE | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 
@@ -63,22 +63,18 @@ def parse(
         InputError: If `input_shapes` does not fit the model, or a pattern matches no node.
     """
     options = ParseOptions(
-        dict(input_shapes or {}),
-        window,
-        Granularity(granularity),
-        tuple(include),
-        tuple(exclude),
-        tuple(freeze_outputs_of),
+        input_shapes=dict(input_shapes or {}),
+        window=window,
+        granularity=Granularity(granularity),
+        include=tuple(include),
+        exclude=tuple(exclude),
+        freeze_outputs_of=tuple(freeze_outputs_of),
     )
-    return _parse(model, options, folder)
+    return parse_with(model, options, folder)
 
 
-def parse_like(network: Network, model: onnx.ModelProto) -> Network:
-    """Parse another model with the options that a network was parsed with."""
-    return _parse(model, network.options, network.folder)
-
-
-def _parse(model: onnx.ModelProto, options: ParseOptions, folder: Path | None) -> Network:
+def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | None = None) -> Network:
+    """Parse a model with options: see `parse`."""
     shapes, dtypes = infer_shapes(model, options.input_shapes, folder)
     view = GraphView(model, shapes, dtypes, folder)
     draft, constant = _Parser(view).run()

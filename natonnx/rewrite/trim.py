@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Cut
 from natonnx.frontend import Trim
-from natonnx.frontend.constants import constant_value
+from natonnx.frontend.constants import constant_value, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.tensors import read_tensor, with_values
 
@@ -51,7 +51,7 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
             if name in kept:
                 axis, entries = kept.pop(name)
                 dropped += _become_constant(node, np.take(constant_value(model, name, folder), entries, axis))
-    _drop_unread(model, dropped)
+    drop_unread(model, dropped)
 
 
 def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
@@ -64,22 +64,6 @@ def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
     node.op_type, node.domain = "Constant", ""
     node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(value, node.output[0])))
     return dropped
-
-
-def _drop_unread(model: onnx.ModelProto, dropped: list[str]) -> None:
-    """Remove the constants that only made others which are Constant nodes now."""
-    graph = model.graph
-    while dropped:
-        read = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
-        unread = set(dropped) - read
-        dead = [i for i, node in enumerate(graph.node) if unread and unread.issuperset(filter(None, node.output))]
-        dropped = [name for i in dead for name in reads(graph.node[i])]
-        for i in reversed([i for i, tensor in enumerate(graph.initializer) if tensor.name in unread]):
-            del graph.initializer[i]
-        for i in reversed([i for i, info in enumerate(graph.input) if info.name in unread]):
-            del graph.input[i]
-        for i in reversed(dead):
-            del graph.node[i]
 
 
 def trim_shapes(model: onnx.ModelProto, cut: Mapping[str, Cut]) -> None:

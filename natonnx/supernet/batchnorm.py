@@ -15,7 +15,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from natonnx.frontend import Network, RunNode, lower, parse_like
+from natonnx.frontend import Network, RunNode, lower, parse_with
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
 from natonnx.tensors import read_tensor
@@ -99,7 +99,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
-    unfolded = parse_like(network, model)
+    unfolded = parse_with(model, network.options, network.folder)
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
     return Unfolded(unfolded, tuple(pairs))
 

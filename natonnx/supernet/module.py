@@ -239,6 +239,8 @@ class Supernet(nn.Module):
         kernel = own.kernel
         if instruction.trim is not None:
             kernel = trimmed(own, instruction.trim)
+        if own.mode_dependent and instruction.node in self.network.frozen:
+            return _Step(functools.partial(kernel, training=own.training, momentum=None), own.inputs, outputs)
         return _Step(kernel, own.inputs, outputs, own.mode_dependent, own.training)
 
     def named_tensors(self) -> dict[str, Tensor]:
