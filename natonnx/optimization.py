@@ -282,7 +282,7 @@ def _classifier(source: Source) -> tuple[tuple[int | None, ...], int]:
     if not shape or isinstance(shape[0], int):
         size = shape[0] if shape else "unknown"
         raise InputError(
-            f"{source.path}: its batch size is fixed ({size}); give --free-batch, or export it with a dynamic batch axis"
+            f"{source.path}: its batch size is fixed ({size}); give --free-batch or export it with a dynamic one"
         )
     if any(not isinstance(size, int) for size in shape[1:]):
         raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")

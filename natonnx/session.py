@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from natonnx.errors import InputError, first_line
-from natonnx.tensors import is_external, is_pending, light_copy, read_tensor
+from natonnx.tensors import is_external, is_heavy, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -39,7 +39,8 @@ def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None
     if folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     large = {tensor.name for tensor in filter(is_external, light.graph.initializer)}
-    pending = [tensor for tensor in filter(is_pending, model.graph.initializer) if tensor.name in large]
+    held = (tensor for tensor in model.graph.initializer if is_pending(tensor) or is_heavy(tensor))
+    pending = [tensor for tensor in held if tensor.name in large]
     fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)

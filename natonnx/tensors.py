@@ -26,6 +26,7 @@ __all__ = [
     "data_files",
     "has_external",
     "is_external",
+    "is_heavy",
     "is_pending",
     "light_copy",
     "locate",
@@ -37,6 +38,9 @@ __all__ = [
 
 _SMALL = 4096
 """Bytes up to which an external tensor is read into a light copy: operands such as Reshape's, which inference needs."""
+
+_HEAVY = 1 << 20
+"""Bytes from which a tensor of the model's own file is left out of a light copy."""
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
 
@@ -63,6 +67,12 @@ def is_external(tensor: TensorProto) -> bool:
 def is_pending(tensor: TensorProto) -> bool:
     """Whether a tensor carries values that are still to be written to a data file."""
     return is_external(tensor) and tensor.HasField("raw_data")
+
+
+def is_heavy(tensor: TensorProto) -> bool:
+    """Whether a tensor lies in the model's own file and is so large that handling it needlessly takes time."""
+    plain = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
+    return plain and not is_external(tensor) and tensor.HasField("raw_data") and _byte_size(tensor) >= _HEAVY
 
 
 def has_external(model: onnx.ModelProto) -> bool:
@@ -189,21 +199,27 @@ def light_copy(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
     """A copy of a model in which large initializers are references only, even pending ones, and small ones are read.
 
     Shape inference and onnxruntime read the values of small operands from the model's own file only, and a serialised
-    model must not exceed 2 GiB. A pending tensor that is no initializer of the main graph is read whatever its size.
+    model must not exceed 2 GiB, nor take seconds to write and read. A pending tensor that is no initializer of the main
+    graph is read whatever its size.
 
     Returns:
-        The copy; the model itself, not to be changed, where none of its tensors is external.
+        The copy; the model itself, not to be changed, where it is light already.
 
     Raises:
         InputError: See `locate`.
     """
-    if not has_external(model):
+    if not has_external(model) and not any(map(is_heavy, model.graph.initializer)):
         return model
     copy = onnx.ModelProto()
     _copy_fields(model, copy, "graph")
     _copy_fields(model.graph, copy.graph, "initializer")
     for tensor in model.graph.initializer:
         fresh = copy.graph.initializer.add()
+        if is_heavy(tensor):
+            fresh.name, fresh.data_type = tensor.name, tensor.data_type
+            fresh.dims.extend(tensor.dims)
+            refer(fresh, "natonnx", 0)
+            continue
         large = is_external(tensor) and _byte_size(tensor) > _SMALL
         _copy_fields(tensor, fresh, "raw_data" if large else None)
         if is_external(tensor) and not large:

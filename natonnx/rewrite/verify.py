@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import onnx
@@ -15,6 +15,9 @@ from natonnx.frontend.load import check
 from natonnx.rewrite.build import build
 from natonnx.rewrite.provenance import KEY
 from natonnx.session import run, session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
 __all__ = ["TOLERANCE", "Check", "relative_difference", "verify"]
 
@@ -165,78 +168,105 @@ def _runs(
     reference: Callable[[Outputs], Outputs] | None,
     samples: Sequence[Outputs],
 ) -> Check:
-    """Run the model wherever the source runs, and compare it with the supernet.
+    """Run the model and compare it with the supernet.
 
-    A model may hold operators that onnxruntime does not know, or a batch size that only seems to be open. What the
-    source cannot do is not asked of the result.
+    A model may hold operators that onnxruntime does not know, a batch size that only seems to be open, or randomness.
+    So where something is wrong, the source is asked: what it cannot do either is not asked of the result.
     """
     name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
-    able = _Runnable(network.model, samples or sample_inputs(network), reference, network.folder)
-    if not able.samples:
-        return Check(name, True, f"not run: {able.obstacle or 'an input is no tensor of numbers'}")
-    sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in able.samples]
-    detail = f"batch sizes {sizes}"
-    if able.names is not None:
-        detail += f", up to what onnxruntime cannot run ({able.obstacle})"
-    try:
-        runtime = session(model if able.names is None else ancestors(model, able.names), folder=network.folder)
-        results = [run(runtime, sample) for sample in able.samples]
-    except InputError as error:
-        return Check(name, able.names is not None, f"not run: {error}")
-    if reference is None:
-        return Check(name, True, detail)
-    worst, unsteady = 0.0, set(able.random())
-    for result, expected in zip(results, map(reference, able.samples), strict=True):
-        for key in result.keys() & expected.keys() - unsteady:
-            scale = TOLERANCE / _COARSE.get(expected[key].dtype.name, TOLERANCE)
-            worst = max(worst, scale * relative_difference(result[key], expected[key]))
-    if unsteady:
-        detail += f", without {', '.join(sorted(unsteady))}, which varies from run to run"
-    return Check(name, worst <= TOLERANCE, f"max relative difference {worst:.1e}, {detail}")
+    samples = samples or sample_inputs(network)
+    if not samples:
+        return Check(name, True, "not run: an input is no tensor of numbers")
+    trial = _Trial(model, network.folder, samples, reference)
+    if trial.complete:
+        return Check(name, True, trial.detail)
+    source = _Trial(network.model, network.folder, samples, None)
+    if source.runtime is None:
+        return _frontier(name, network, model, reference, samples, source.obstacle)
+    able = [sample for sample, result in zip(samples, source.results, strict=True) if result is not None]
+    if not able:
+        return Check(name, True, f"not run, since the input model does not run either: {source.obstacle}")
+    trial = _Trial(model, network.folder, able, reference, frozenset(source.random()))
+    return Check(name, trial.complete, trial.detail)
 
 
-class _Runnable:
-    """What onnxruntime can run of a source model.
+def _frontier(
+    name: str,
+    network: Network,
+    model: onnx.ModelProto,
+    reference: Callable[[Outputs], Outputs] | None,
+    samples: Sequence[Outputs],
+    obstacle: str,
+) -> Check:
+    """Compare up to the operators that onnxruntime does not know."""
+    names = tuple(reference(samples[0])) if reference is not None else ()
+    trial = _Trial(ancestors(model, names), network.folder, samples, reference) if names else None
+    if trial is None or trial.runtime is None:
+        return Check(name, True, f"not run, since the input model does not run either: {obstacle}")
+    return Check(name, trial.complete, f"{trial.detail}, up to what onnxruntime cannot run ({obstacle})")
+
+
+class _Trial:
+    """One model run on samples, and compared with the supernet.
 
     Attributes:
-        samples: The samples that it can run.
-        names: The tensors up to which it runs; None for the model's outputs.
-        obstacle: Why not more; empty where everything runs.
+        runtime: None where onnxruntime refuses the model.
+        results: By sample: the outputs, None where it does not run.
+        obstacle: The first refusal; empty where there is none.
+        complete: Whether everything ran and is near enough.
+        detail: What was seen, in one line.
     """
 
     def __init__(
         self,
-        source: onnx.ModelProto,
+        model: onnx.ModelProto,
+        folder: Path | None,
         samples: Sequence[Outputs],
         reference: Callable[[Outputs], Outputs] | None,
-        folder: Path | None,
+        random: frozenset[str] = frozenset(),
     ) -> None:
-        self.names: tuple[str, ...] | None = None
+        self.samples = samples
+        self.results: list[Outputs | None] = []
         self.obstacle = ""
-        self.samples: list[Outputs] = []
-        self.results: list[Outputs] = []
+        self.runtime: InferenceSession | None = None
         try:
-            self.runtime = session(source, folder=folder)
+            self.runtime = session(model, folder=folder)
         except InputError as error:
             self.obstacle = str(error)
-            self.names = tuple(reference(samples[0])) if reference is not None and samples else ()
-            self.samples = list(samples) if self.names else []
-            return
-        for sample in samples:
+        for sample in samples if self.runtime is not None else ():
             try:
                 self.results.append(run(self.runtime, sample))
-                self.samples.append(sample)
             except InputError as error:
+                self.results.append(None)
                 self.obstacle = self.obstacle or str(error)
+        worst = 0.0
+        if not self.obstacle and reference is not None:
+            pairs = zip(self.results, map(reference, samples), strict=True)
+            worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+        self.complete = not self.obstacle and worst <= TOLERANCE
+        sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
+        self.detail = f"max relative difference {worst:.1e}, " if reference is not None else ""
+        self.detail = self.obstacle or f"{self.detail}batch sizes {sizes}"
+        if random:
+            self.detail += f", without {', '.join(sorted(random))}, which varies from run to run"
 
     def random(self) -> Iterator[str]:
-        """Outputs that differ between two runs of the source."""
-        if self.names is not None:
-            return
-        again = run(self.runtime, self.samples[0])
-        for name, value in self.results[0].items():
+        """Outputs that differ between two runs of a sample."""
+        sample, first = next((s, result) for s, result in zip(self.samples, self.results, strict=True) if result)
+        assert self.runtime is not None
+        again = run(self.runtime, sample)
+        for name, value in first.items():
             if _is_array(value) and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
                 yield name
+
+
+def _difference(result: Outputs, expected: Outputs, random: frozenset[str]) -> float:
+    """The largest relative difference of outputs, in units in which `TOLERANCE` is the limit."""
+    worst = 0.0
+    for name in result.keys() & expected.keys() - random:
+        scale = TOLERANCE / _COARSE.get(expected[name].dtype.name, TOLERANCE)
+        worst = max(worst, scale * relative_difference(result[name], expected[name]))
+    return worst
 
 
 def _is_array(value: object) -> bool:

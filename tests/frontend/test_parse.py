@@ -205,7 +205,7 @@ def test_operator_of_a_custom_domain_is_opaque() -> None:
     output = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 8, 8])
     network = parse(graph.model(output, functions=[function], opset_imports=imports))
     assert joins(network)["y"] == "opaque"
-    assert network.opaque[0].reason == "operator of the domain custom"
+    assert network.opaque[0].reason == "local function of the domain custom"
 
 
 # What belongs to an operation

@@ -166,7 +166,6 @@ def test_sparse_initializer_is_built_beside(reader: str | None) -> None:
     assert_built_as_by_hand(sparse_model(reader))
 
 
-@bug("a sparse initializer is no tensor that is present, so that what is noted about it goes")
 def test_what_is_noted_about_a_sparse_initializer_stays() -> None:
     model = sparse_model(None)
     model.graph.quantization_annotation.add(tensor_name="sparse")
@@ -176,7 +175,7 @@ def test_what_is_noted_about_a_sparse_initializer_stays() -> None:
 @pytest.mark.parametrize(
     "reader",
     [
-        pytest.param(None, marks=bug("the supernet that checks the result refuses sparse initializers")),
+        None,
         pytest.param("Conv", marks=bug("onnx's full check takes a sparse initializer for a sparse operand")),
     ],
 )
@@ -193,7 +192,6 @@ def test_valid_order_that_is_not_the_only_one_stays(tmp_path: Path) -> None:
     assert_applied_as_by_hand(graph.model("t", "y"), tmp_path)
 
 
-@bug("a new node is put behind the last node that ran before it, wherever in the file that is")
 def test_nodes_that_stay_keep_their_order() -> None:
     network = late_activation(3).network("r", "k3")
     result = build(network, apply_edits(network.architecture, [Edit("B", State.O, State.S)]))

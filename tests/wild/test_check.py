@@ -33,7 +33,7 @@ def accept(wild: Wild, cache: Path, alphas: int) -> None:
         path = wild.fetch(cache)
     except UnavailableError as error:
         pytest.skip(str(error))
-    result = check(wild.name, path, wild.input_shapes, alphas=alphas, floor=wild.floor)
+    result = check(wild.name, path, wild.reading, alphas=alphas, floor=wild.floor)
     assert not result.failures
     assert result.alphas == alphas
     assert result.beta is not None

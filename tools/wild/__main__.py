@@ -5,7 +5,7 @@ import fnmatch
 import json
 import sys
 import tempfile
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -26,7 +26,9 @@ HEADER = (
 @click.option("--alphas", default=100, show_default=True, help="Random legal α's for each model.")
 @click.option("--seed", default=0, show_default=True, help="Of the α's.")
 @click.option("--threads", default=1, show_default=True)
-@click.option("--granularity", default=Granularity.LAYER, show_default=True, type=click.Choice(list(Granularity)))
+@click.option(
+    "--granularity", default="layer", show_default=True, type=click.Choice([each.value for each in Granularity])
+)
 @click.option(
     "--cache",
     default=Path(tempfile.gettempdir()) / "natonnx-wild",
@@ -41,7 +43,7 @@ def main(
     alphas: int,
     seed: int,
     threads: int,
-    granularity: Granularity,
+    granularity: str,
     cache: Path,
     as_json: bool,
     list_only: bool,
@@ -61,7 +63,7 @@ def main(
         print("|" + "---|" * (HEADER.count("|") - 1), flush=True)
     results = []
     for wild in chosen:
-        result = _check(wild, cache, alphas, seed, threads, granularity)
+        result = _check(wild, cache, alphas, seed, threads, Granularity(granularity))
         results.append(result)
         if not as_json:
             print(_row(result), flush=True)
@@ -96,16 +98,8 @@ def _check(wild: Wild, cache: Path, alphas: int, seed: int, threads: int, granul
         path = wild.fetch(cache)
     except UnavailableError as error:
         return Result(wild.name, skipped=str(error))
-    return check(
-        wild.name,
-        path,
-        wild.input_shapes,
-        alphas=alphas,
-        seed=seed,
-        threads=threads,
-        granularity=granularity,
-        floor=wild.floor,
-    )
+    reading = replace(wild.reading, granularity=granularity)
+    return check(wild.name, path, reading, alphas=alphas, seed=seed, threads=threads, floor=wild.floor)
 
 
 def _row(result: Result) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import onnx
 import torch
 
+from natonnx.frontend import ParseOptions
 from tools.wild.darts import DARTS, Network, stack
 from tools.wild.export import Exporter, export, save
 from tools.wild.light import LIGHT, light_model
@@ -26,23 +27,24 @@ class Wild:
     Attributes:
         name: FAMILY/MODEL, and for exports /EXPORTER-OPSET, with -bn where BatchNormalization is kept.
         fetch: Gives the file's path, made or fetched into a cache folder.
-        input_shapes: Sizes for inputs that the file leaves open.
+        reading: How natonnx must parse it: sizes that the file leaves open, a batch that it bakes in.
         floor: See `tools.wild.check.check`.
     """
 
     name: str
     fetch: Callable[[Path], Path]
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reading: ParseOptions = field(default_factory=ParseOptions)
     floor: float = 0.0
 
 
 def catalog() -> dict[str, Wild]:
     """All models by name: light/…, ocr/… and torch/…."""
-    models = [Wild(f"light/{name}", _light(name)) for name in LIGHT]
+    models = [Wild(f"light/{name}", _light(name), ParseOptions(free_batch=True)) for name in LIGHT]
     # The detector gives 1e-5 for noise, and onnxruntime's Sigmoid is an approximation with an absolute error of 1e-7.
     floors = {"detector": 1e-2}
-    models += [Wild(f"ocr/{name}", _ocr(name), {"x": OCR_SHAPES[name]}, floors.get(name, 0.0)) for name in OCR]
-    models.append(Wild("ocr/detector-logits", _detector_logits, {"x": OCR_SHAPES["detector"]}))
+    reading = {name: ParseOptions({"x": shape}) for name, shape in OCR_SHAPES.items()}
+    models += [Wild(f"ocr/{name}", _ocr(name), reading[name], floors.get(name, 0.0)) for name in OCR]
+    models.append(Wild("ocr/detector-logits", _detector_logits, reading["detector"]))
     for name in (*MODELS, "darts"):
         for exporter, opsets in OPSETS.items():
             models += [Wild(f"torch/{name}/{exporter}-{opset}", _torch(name, exporter, opset)) for opset in opsets]
@@ -56,14 +58,8 @@ def catalog() -> dict[str, Wild]:
 
 def _light(name: str) -> Callable[[Path], Path]:
     def fetch(cache: Path) -> Path:
-        from natonnx import frontend
-
-        free_batch: Callable[[onnx.ModelProto], onnx.ModelProto] | None = getattr(frontend, "free_batch", None)
-        if free_batch is None:  # a natonnx that cannot open the batch: the check runs at batch 1
-            path = cache / f"light_{name}-fixed.onnx"
-            return path if path.exists() else save(light_model(name), path)
         path = cache / f"light_{name}.onnx"
-        return path if path.exists() else save(free_batch(light_model(name)), path)
+        return path if path.exists() else save(light_model(name), path)
 
     return fetch
 

@@ -4,7 +4,7 @@ import json
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import onnx
 
-from natonnx.api import apply, require
+from natonnx.api import apply, load
 from natonnx.architecture import Architecture, Edit, cost, edits_between, legal_transitions
-from natonnx.frontend import Granularity, Network, parse, parse_like, read
-from natonnx.rewrite import build, verify
+from natonnx.frontend import Network, ParseOptions, parse_with
 from natonnx.rewrite.verify import TOLERANCE, relative_difference
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
@@ -69,12 +68,11 @@ class Result:
 def check(
     name: str,
     path: Path,
-    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    reading: ParseOptions | None = None,
     *,
     alphas: int = 100,
     seed: int = 0,
     threads: int = 1,
-    granularity: Granularity = Granularity.LAYER,
     floor: float = 0.0,
 ) -> Result:
     """Check a model file; everything that goes wrong becomes a `Failure` of the result.
@@ -82,11 +80,10 @@ def check(
     Args:
         name: Enters the seeds and the result.
         path: The model.
-        input_shapes: See `natonnx.api.load`.
+        reading: See `natonnx.api.load`.
         alphas: Random legal α's to write.
         seed: Of the α's.
         threads: Of torch and onnxruntime.
-        granularity: See `natonnx.frontend.parse`.
         floor: Differences are relative to the largest output, or to this where that is smaller.
     """
     import torch
@@ -94,7 +91,7 @@ def check(
     torch.set_num_threads(threads)
     started, result = time.monotonic(), Result(name)
     try:
-        network = parse(read(path), input_shapes=input_shapes, granularity=granularity)
+        network = load(path, reading).network
         _describe(network, result)
         supernet = Supernet(network)
         samples = list(_samples(network))
@@ -150,18 +147,12 @@ def _check_alpha(
     """Write an α and judge the file; raises what the writing raises, and AssertionError for a wrong file."""
     network = supernet.network
     with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "alpha.onnx"
-        if network.options.granularity is Granularity.LAYER:
-            apply(path, edits, output, input_shapes=network.options.input_shapes)
-        else:  # which apply takes no option for
-            written = build(network, alpha)
-            require(verify(network, alpha, written, supernet.as_reference(alpha)))
-            onnx.save(written, output)
+        output, _ = apply(path, edits, Path(folder) / "alpha.onnx", reading=network.options)
         model = onnx.load(output)
     difference = _difference(model, supernet, alpha, samples, threads, floor)
     result.worst = max(difference, result.worst or 0.0)
     expected = cost(alpha)
-    found = cost(parse_like(network, model).architecture)
+    found = cost(parse_with(model, network.options).architecture)
     assert difference <= TOLERANCE, f"differs by {difference:.1e}"
     assert not expected.exceeds(cost(network.architecture)), f"costs more than β: {expected}"
     assert found == expected, f"the file costs {found}, α {expected}"
