@@ -1,7 +1,7 @@
 """The public functions behind the command line: load, inspect, apply. `optimize` has a module of its own."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,7 +14,7 @@ from natonnx.errors import VerificationError
 from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
 from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
-from natonnx.rewrite.verify import Outputs
+from natonnx.rewrite.trial import Reference
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.tensors import data_files
 
@@ -115,7 +115,7 @@ def apply(
     return output, checks
 
 
-def _reference(network: Network, alpha: Architecture) -> Callable[[Outputs], Outputs]:
+def _reference(network: Network, alpha: Architecture) -> Reference:
     """The supernet, to compare onnxruntime with."""
     from natonnx.supernet import Supernet
 

@@ -1,7 +1,8 @@
 """How long parsing, planning and rewriting take as a model grows: `python -m tools.bench_scaling`."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import click
 import numpy as np
@@ -25,7 +26,7 @@ def generated(size: int) -> onnx.ModelProto:
         weights.append(numpy_helper.from_array(0.1 * generator.standard_normal(shape, dtype=np.float32), name))
         return name
 
-    def add(kind: str, *inputs: str, **attributes: object) -> str:
+    def add(kind: str, *inputs: str, **attributes: Any) -> str:
         out = f"t{len(nodes)}"
         nodes.append(helper.make_node(kind, inputs, [out], f"n{len(nodes)}", **attributes))
         return out
@@ -39,7 +40,7 @@ def generated(size: int) -> onnx.ModelProto:
         tensor = add("Relu", add("Add", conv(conv(tensor)), tensor))
         joined = add("Concat", conv(tensor), conv(tensor), conv(conv(tensor)), axis=1)
         tensor = conv(joined, 3 * _CHANNELS)
-    shape = ["n", _CHANNELS, 4, 4]
+    shape: Sequence[str | int] = ["n", _CHANNELS, 4, 4]
     graph = helper.make_graph(
         nodes,
         "generated",

@@ -12,10 +12,9 @@ import click
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from train_zoo import export, resnet20
-
 from natonnx.frontend import parse
 from natonnx.supernet import Supernet
+from tools.train_zoo import export, resnet20
 
 
 @click.command()

@@ -11,7 +11,8 @@ import onnx
 
 from natonnx.api import apply, load
 from natonnx.architecture import Architecture, edits_between, legal_transitions, violation
-from natonnx.rewrite.verify import TOLERANCE, relative_difference, sample_inputs
+from natonnx.rewrite.trial import TOLERANCE, relative_difference
+from natonnx.rewrite.verify import sample_inputs
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
 

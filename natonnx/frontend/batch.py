@@ -14,7 +14,7 @@ from onnx import TensorProto, numpy_helper
 
 from natonnx.errors import InputError
 from natonnx.frontend.constants import drop_unread
-from natonnx.frontend.load import infer_shapes
+from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.session import run, session
 from natonnx.tensors import read_tensor

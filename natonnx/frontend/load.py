@@ -1,7 +1,6 @@
-"""Read and validate an ONNX file, and infer its shapes."""
+"""Read and validate an ONNX file."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -11,10 +10,7 @@ from natonnx.errors import InputError, first_line
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import all_tensors, is_external, light_copy, locate, refer
 
-__all__ = ["OTHER_TYPE", "check", "default_opset", "infer_shapes", "read"]
-
-OTHER_TYPE = -1
-"""Stands in the place of an element type where a value is a sequence, a map, optional or sparse."""
+__all__ = ["check", "default_opset", "read"]
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -94,83 +90,3 @@ def _objection(model: onnx.ModelProto | str, *, full_check: bool = False) -> str
 def default_opset(model: onnx.ModelProto) -> int | None:
     """The version of ONNX's own operator set that a model imports; None where it imports none."""
     return next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN), None)
-
-
-def infer_shapes(
-    model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None, folder: Path | None = None
-) -> tuple[dict[str, tuple[int | str | None, ...]], dict[str, int]]:
-    """Infer the shape and element type of every tensor of the main graph.
-
-    Args:
-        model: The model; not changed.
-        input_shapes: Sizes to assume for named inputs, batch included, where the file leaves them open. The batch size
-            given there serves other axes only: a symbolic batch stays symbolic.
-        folder: Where the model's external data is.
-
-    Returns:
-        Shapes by tensor name (a string is a symbolic size, None an unknown one), and onnx.TensorProto element types,
-        `OTHER_TYPE` for what is no plain tensor.
-
-    Raises:
-        InputError: If a named input does not exist or contradicts the file.
-    """
-    model = light_copy(model, folder)
-    model = _with_named_batch(_with_input_shapes(model, input_shapes) if input_shapes else model)
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    shapes: dict[str, tuple[int | str | None, ...]] = {}
-    dtypes: dict[str, int] = {}
-    for info in [*inferred.value_info, *inferred.input, *inferred.output]:
-        if not info.type.HasField("tensor_type"):
-            if info.type.WhichOneof("value"):
-                dtypes[info.name] = OTHER_TYPE
-            continue
-        dtypes[info.name] = info.type.tensor_type.elem_type
-        if info.type.tensor_type.HasField("shape"):
-            shapes[info.name] = tuple(map(_size, info.type.tensor_type.shape.dim))
-    for tensor in inferred.initializer:
-        shapes[tensor.name] = tuple(tensor.dims)
-        dtypes[tensor.name] = tensor.data_type
-    return shapes, dtypes
-
-
-def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    inputs = {info.name: info for info in copy.graph.input}
-    for name, shape in input_shapes.items():
-        if name not in inputs:
-            raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
-        dims = inputs[name].type.tensor_type.shape.dim
-        if len(dims) != len(shape):
-            raise InputError(f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given")
-        for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-            fixed = _size(dim)
-            if isinstance(fixed, int) and fixed != size:
-                raise InputError(f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}")
-            if axis > 0:
-                dim.dim_value = size
-    del copy.graph.value_info[:]
-    return copy
-
-
-def _with_named_batch(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the first axis of every input that has neither size nor name one name, so that shapes can be compared."""
-    defaults = {tensor.name for tensor in model.graph.initializer}
-
-    def unnamed(graph: onnx.GraphProto) -> list[onnx.TensorShapeProto.Dimension]:
-        shapes = [info.type.tensor_type.shape for info in graph.input if info.name not in defaults]
-        return [shape.dim[0] for shape in shapes if shape.dim and _size(shape.dim[0]) is None]
-
-    if not unnamed(model.graph):
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for dim in unnamed(copy.graph):
-        dim.dim_param = "natonnx_batch"
-    return copy
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
-    return dim.dim_param or None

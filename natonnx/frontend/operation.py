@@ -58,6 +58,8 @@ def madds(view: GraphView, node: int) -> int | None:
     if view.kind(node) not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
     weight = view.shape(proto.input[1])
+    if not weight or not view.shape(proto.input[0]) or not view.shape(proto.output[0]):
+        return None
     if view.kind(node) == "ConvTranspose":  # weight [in, out / groups, *kernel], once per input position
         return _product(view.shape(proto.input[0])[1:], weight[1:])
     if view.kind(node) == "Conv":  # weight [out, in / groups, *kernel], once per output position

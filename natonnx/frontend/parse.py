@@ -22,10 +22,10 @@ from natonnx.architecture import Edge, FeatureMap, Join, Skip, State, match_skip
 from natonnx.frontend import vocabulary
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.granularity import merge_branches
-from natonnx.frontend.load import infer_shapes
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
 from natonnx.frontend.operation import describe
 from natonnx.frontend.selection import select
+from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.shortcuts import add_shortcuts
 from natonnx.frontend.skips import skip_run
 from natonnx.frontend.trace import trace_cuts
@@ -112,6 +112,7 @@ class _Parser:
         self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
+        self.preactivating = self._find_preactivating()
 
     def run(self) -> tuple[Draft, tuple[int, ...]]:
         """Group all nodes; also return the positions of those that do not depend on the model's input."""
@@ -271,6 +272,25 @@ class _Parser:
         source = self.view.variable_inputs(i)[0]
         return (source in self.owner or source in self.prefix) and self._feeds_compute(i)
 
+    def _find_preactivating(self) -> frozenset[str]:
+        """Operators that this model uses as pre-activations.
+
+        A Relu that alone reads a tensor and feeds convolutions may be either's. Where elsewhere in the model something
+        reads a tensor in front of such a Relu directly, as a residual or a cell's skip does, it is the convolutions'.
+        """
+        view = self.view
+        found: set[str] = set()
+        for readers in view.readers.values():
+            if len(readers) > 1:
+                kinds = {view.kind(i) for i in readers if self._is_elementwise(i)}
+                direct = any(self._is_sum(i) or self._is_concat(i) or self._fits_an_edge(i) for i in readers)
+                found |= kinds if kinds - found and direct else set()
+        return frozenset(found - vocabulary.AFFINE)
+
+    def _belongs_to_edges(self, i: int) -> bool:
+        """Whether an elementwise node that alone reads a feature map is a pre-activation all the same."""
+        return self.view.kind(i) in self.preactivating and self._feeds_compute(i)
+
     def _feeds_compute(self, i: int) -> bool:
         """See `_is_preactivation`; remembered, so that long chains take linear time."""
         chain: list[int] = []
@@ -343,7 +363,7 @@ class _Parser:
     ) -> str:
         view, chain, value = self.view, [], tensor
         while join is not Join.INPUT and (reader := view.only_reader(value)) is not None:
-            if not self._is_elementwise(reader):
+            if not self._is_elementwise(reader) or self._belongs_to_edges(reader):
                 break
             chain.append(reader)
             value = view.nodes[reader].output[0]

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Shape, Weight
-from natonnx.frontend.load import OTHER_TYPE
+from natonnx.frontend.shapes import OTHER_TYPE
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
 

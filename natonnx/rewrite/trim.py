@@ -38,13 +38,14 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
     }
     if not kept:
         return
-    inputs = {info.name: info for info in model.graph.input}
+    for info in (*model.graph.input, *model.graph.value_info):  # of an overridable default, or a note
+        if info.name in kept:
+            axis, entries = kept[info.name]
+            info.type.tensor_type.shape.dim[axis].dim_value = len(entries)
     for tensor in model.graph.initializer:
         if tensor.name in kept:
             axis, entries = kept.pop(tensor.name)
             tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, folder), entries, axis)))
-            if tensor.name in inputs:  # an overridable default
-                inputs[tensor.name].type.tensor_type.shape.dim[axis].dim_value = len(entries)
     dropped: list[str] = []
     for node in model.graph.node:
         for name in node.output:

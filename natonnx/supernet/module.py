@@ -162,22 +162,21 @@ class Supernet(nn.Module):
             reasons = dict.fromkeys([*lacking, *plan.lacking.values()])
             raise UnsupportedOpError("the model cannot be trained: " + "; ".join(reasons))
 
-    def as_reference(
-        self, architecture: Architecture | None = None
-    ) -> Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]:
+    def as_reference(self, architecture: Architecture | None = None) -> Callable[..., dict[str, np.ndarray]]:
         """A function of arrays by input name to arrays by tensor name, in evaluation mode, on the CPU.
 
-        It returns the model's outputs; where an operator is missing, what can be computed of them, and the tensors that
-        would have been read next.
+        It returns the tensors whose names it gets as a second argument. Without that, the model's outputs; where an
+        operator is missing, what can be computed of them, and the tensors that would have been read next.
         """
         self.cpu().eval()
         plan = self.plan(architecture or self.network.architecture)
         wanted = [name for name in self.network.outputs if name not in plan.lacking]
         wanted += [name for name in plan.frontier if name not in wanted]
 
-        def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        def run(inputs: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+            tensors = {name: as_tensor(value) for name, value in inputs.items()}
             with torch.inference_mode():
-                outputs = self.run({name: as_tensor(value) for name, value in inputs.items()}, architecture, wanted)
+                outputs = self.run(tensors, architecture, wanted if names is None else names)
             return {name: as_array(value) for name, value in outputs.items() if isinstance(value, Tensor)}
 
         return run

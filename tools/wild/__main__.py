@@ -68,7 +68,7 @@ def main(
         if not as_json:
             print(_row(result), flush=True)
         for i, failure in enumerate(result.failures):
-            path = cache / "failures" / f"{result.name.replace('/', '_')}-{seed}-{failure.alpha}.json"
+            path = cache / "failures" / f"{result.name.replace('/', '_')}-{granularity}-{seed}-{failure.alpha}.json"
             path.parent.mkdir(exist_ok=True)
             path.write_text(failure.edits_json(), encoding="utf-8")
             if i < 3:

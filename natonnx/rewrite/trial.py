@@ -1,0 +1,116 @@
+"""Run a model in onnxruntime on samples, and compare what it gives with what the supernet gives."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import onnx
+
+from natonnx.errors import InputError
+from natonnx.session import run, session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "relative_difference"]
+
+TOLERANCE = 1e-4
+"""Largest difference between onnxruntime and the supernet, relative to the largest output, in float32 and float64."""
+
+_COARSE = {"float16": 1e-2, "bfloat16": 5e-2}
+"""The same in coarser types, whose sums depend on the order."""
+
+Outputs = Mapping[str, np.ndarray]
+
+
+class Reference(Protocol):
+    """Runs an architecture elsewhere: in the supernet."""
+
+    def __call__(self, inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
+        """Tensors by name, from inputs by name; all outputs that can be computed where no names are given."""
+
+
+def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
+    """Largest absolute difference, relative to the largest expected magnitude, both over the finite numbers.
+
+    inf where shapes differ, or anything that is not finite.
+    """
+    finite = np.isfinite(expected)
+    if value.shape != expected.shape or not np.array_equal(value[~finite], expected[~finite], equal_nan=True):
+        return float("inf")
+    value, expected = value[finite].astype(np.float64), expected[finite].astype(np.float64)
+    if not np.isfinite(value).all():
+        return float("inf")
+    scale = float(np.max(np.abs(expected), initial=0.0))
+    difference = float(np.max(np.abs(value - expected), initial=0.0))
+    return difference / scale if scale > 0 else difference
+
+
+class Trial:
+    """One model run on samples, and compared with the supernet.
+
+    Attributes:
+        runtime: None where onnxruntime refuses the model.
+        results: By sample: the outputs, None where it does not run.
+        obstacle: The first refusal; empty where there is none.
+        complete: Whether everything ran and is near enough.
+        detail: What was seen, in one line.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        folder: Path | None,
+        samples: Sequence[Outputs],
+        reference: Reference | None,
+        random: frozenset[str] = frozenset(),
+        names: Sequence[str] | None = None,
+    ) -> None:
+        self.samples = samples
+        self.results: list[Outputs | None] = []
+        self.obstacle = ""
+        self.runtime: InferenceSession | None = None
+        try:
+            self.runtime = session(model, folder=folder)
+        except InputError as error:
+            self.obstacle = str(error)
+        for sample in samples if self.runtime is not None else ():
+            try:
+                self.results.append(run(self.runtime, sample))
+            except InputError as error:
+                self.results.append(None)
+                self.obstacle = self.obstacle or str(error)
+        worst = 0.0
+        if not self.obstacle and reference is not None:
+            pairs = zip(self.results, (reference(sample, names) for sample in samples), strict=True)
+            worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+        self.complete = not self.obstacle and worst <= TOLERANCE
+        sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
+        self.detail = f"max relative difference {worst:.1e}, " if reference is not None else ""
+        self.detail = self.obstacle or f"{self.detail}batch sizes {sizes}"
+        if random:
+            self.detail += f", without {', '.join(sorted(random))}, which varies from run to run"
+
+    def random(self) -> Iterator[str]:
+        """Outputs that differ between two runs of a sample."""
+        sample, first = next((s, result) for s, result in zip(self.samples, self.results, strict=True) if result)
+        assert self.runtime is not None
+        again = run(self.runtime, sample)
+        for name, value in first.items():
+            if _is_array(value) and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
+                yield name
+
+
+def _difference(result: Outputs, expected: Outputs, random: frozenset[str]) -> float:
+    """The largest relative difference of outputs, in units in which `TOLERANCE` is the limit."""
+    worst = 0.0
+    for name in result.keys() & expected.keys() - random:
+        scale = TOLERANCE / _COARSE.get(expected[name].dtype.name, TOLERANCE)
+        worst = max(worst, scale * relative_difference(result[name], expected[name]))
+    return worst
+
+
+def _is_array(value: object) -> bool:
+    """Whether an output is a tensor; onnxruntime gives lists for sequences."""
+    return isinstance(value, np.ndarray)
