@@ -5,18 +5,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from natonnx.architecture import Architecture, Edit, apply_edits
+from natonnx.architecture import Edit, apply_edits
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
 from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
-from natonnx.rewrite.trial import Reference
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.tensors import data_files
+
+if TYPE_CHECKING:
+    from natonnx.supernet import Supernet
 
 __all__ = ["Source", "apply", "default_output", "inspect", "load", "require", "stamp"]
 
@@ -106,7 +108,14 @@ def apply(
     model = build(network, alpha)
     if rewritten:
         stamp(model, source, edits)
-    checks = verify(network, alpha, model, _reference(network, alpha))
+    supernet = _supernet(network)
+    checks = verify(
+        network,
+        alpha,
+        model,
+        supernet.as_reference(alpha),
+        rounded=lambda seed: supernet.rounded(seed).as_reference(alpha),
+    )
     require(checks)
     if rewritten:
         write_model(model, network.folder, output)
@@ -115,11 +124,11 @@ def apply(
     return output, checks
 
 
-def _reference(network: Network, alpha: Architecture) -> Reference:
+def _supernet(network: Network) -> "Supernet":
     """The supernet, to compare onnxruntime with."""
     from natonnx.supernet import Supernet
 
-    return Supernet(network).as_reference(alpha)
+    return Supernet(network)
 
 
 def default_output(path: Path) -> Path:

@@ -162,7 +162,13 @@ class _Report:
         stamp(model, self.source, edits_between(network.architecture, alpha))
         trained = Supernet(self.problem.network)
         trained.load_weights(winner.weights)
-        self.checks = verify(network, alpha, model, trained.as_reference(winner.architecture))
+        self.checks = verify(
+            network,
+            alpha,
+            model,
+            trained.as_reference(winner.architecture),
+            rounded=lambda seed: trained.rounded(seed).as_reference(winner.architecture),
+        )
         require(self.checks)
         self.after = model
         written = write_model(model, network.folder, output)

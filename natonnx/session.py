@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "session"]
 
+_UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
+
 
 def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None) -> "InferenceSession":
     """Load a model into onnxruntime.
@@ -52,12 +54,17 @@ def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None
 
 
 def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Run a batch; outputs by name.
+    """Run a batch.
+
+    Returns:
+        Outputs by name; without those of types that onnxruntime cannot give to numpy, such as bfloat16.
 
     Raises:
-        InputError: If onnxruntime cannot run the inputs.
+        InputError: If onnxruntime cannot run the inputs, or no output can be given to numpy.
     """
-    names = [output.name for output in runtime.get_outputs()]
+    names = [output.name for output in runtime.get_outputs() if not output.type.startswith(_UNREADABLE)]
+    if not names:
+        raise InputError("onnxruntime cannot give any of the model's outputs to numpy")
     try:
         return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:

@@ -12,6 +12,7 @@ import click
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
 from natonnx.frontend import parse
 from natonnx.supernet import Supernet
 from tools.train_zoo import export, resnet20

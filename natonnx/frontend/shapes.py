@@ -71,15 +71,23 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
 
 
 def _symbolically(model: onnx.ModelProto) -> onnx.GraphProto:
-    """Let onnxruntime infer shapes; an empty graph where it cannot, as with operators that it does not know."""
+    """Let onnxruntime infer shapes, as far as it gets; an empty graph where it does not.
+
+    Its public entry throws away what it found where that is not complete, and leaves a file in the working folder.
+    """
     try:
         from onnxruntime.tools import symbolic_shape_infer
 
         logging.getLogger(symbolic_shape_infer.__name__).setLevel(logging.CRITICAL)
-        inferred = symbolic_shape_infer.SymbolicShapeInference.infer_shapes(model)
-    except Exception:  # it raises Exception itself, and whatever an odd model makes its arithmetic raise
+        inference = symbolic_shape_infer.SymbolicShapeInference(2**31 - 1, False, False, 0)
+        inference._preprocess(model)  # noqa: SLF001
+        while inference.run_:
+            inference._infer_impl()  # noqa: SLF001
+        inference._update_output_from_vi()  # noqa: SLF001
+        graph: onnx.GraphProto = inference.out_mp_.graph
+    except Exception:  # whatever an odd model makes its arithmetic raise
         return onnx.GraphProto()
-    return inferred.graph if inferred is not None else onnx.GraphProto()
+    return graph
 
 
 def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:

@@ -77,19 +77,18 @@ class _Surgery:
                 node.outputs.clear()
         for position in sorted(fixed):
             self.keys.append((position, self.source[position], position))
-        last = -1.0
         for instruction in instructions:
             if isinstance(instruction, RunNode):
-                last = instruction.node
+                own = self.source[instruction.node]
                 if instruction.output is not None:
-                    self.source[last].outputs = [self._tensor(instruction.output), *self.source[last].outputs[1:]]
-                self.keys.append((last, self.source[last], last))
+                    own.outputs = [self._tensor(instruction.output), *own.outputs[1:]]
+                self.keys.append((instruction.node, own, instruction.node))
                 if instruction.trim is not None:
                     self.keys.extend(
-                        (last - 0.5, node, None) for node in self._trim(instruction.node, instruction.trim)
+                        (instruction.node - 0.5, node, None) for node in self._trim(instruction.node, instruction.trim)
                     )
             else:
-                self.keys.extend((last + 0.5, node, None) for node in self._new(instruction))
+                self.keys.extend((instruction.place + 0.5, node, None) for node in self._new(instruction))
         self.graph.nodes.clear()
         order = _topological(self.keys, self.protos)
         self.graph.nodes.extend(node for _, node, _ in order)

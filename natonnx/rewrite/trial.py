@@ -1,6 +1,6 @@
 """Run a model in onnxruntime on samples, and compare what it gives with what the supernet gives."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,13 +13,20 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "relative_difference"]
+__all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "relative_difference", "sensitivity"]
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and the supernet, relative to the largest output, in float32 and float64."""
 
 _COARSE = {"float16": 1e-2, "bfloat16": 5e-2}
 """The same in coarser types, whose sums depend on the order."""
+
+_MARGIN = 10.0
+"""Onnxruntime rounds in every operator, not in the weights only."""
+
+_MOST_ROUNDING = 1e-2
+
+_DRAWS = 4
 
 Outputs = Mapping[str, np.ndarray]
 
@@ -54,6 +61,8 @@ class Trial:
         runtime: None where onnxruntime refuses the model.
         results: By sample: the outputs, None where it does not run.
         obstacle: The first refusal; empty where there is none.
+        worst: The largest relative difference.
+        names: The tensors that were compared; None for the model's outputs.
         complete: Whether everything ran and is near enough.
         detail: What was seen, in one line.
     """
@@ -81,16 +90,24 @@ class Trial:
             except InputError as error:
                 self.results.append(None)
                 self.obstacle = self.obstacle or str(error)
+        self.names = names
         worst = 0.0
         if not self.obstacle and reference is not None:
             pairs = zip(self.results, (reference(sample, names) for sample in samples), strict=True)
             worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+        self.worst = worst
         self.complete = not self.obstacle and worst <= TOLERANCE
         sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
         self.detail = f"max relative difference {worst:.1e}, " if reference is not None else ""
         self.detail = self.obstacle or f"{self.detail}batch sizes {sizes}"
         if random:
             self.detail += f", without {', '.join(sorted(random))}, which varies from run to run"
+
+    def allow_for(self, rounding: float) -> None:
+        """Accept a difference that the rounding of the weights alone can make; that must itself be small."""
+        if not self.obstacle and rounding <= _MOST_ROUNDING and self.worst <= _MARGIN * rounding:
+            self.complete = True
+            self.detail += f", where the last bit of the weights alone makes {rounding:.1e}"
 
     def random(self) -> Iterator[str]:
         """Outputs that differ between two runs of a sample."""
@@ -100,6 +117,19 @@ class Trial:
         for name, value in first.items():
             if _is_array(value) and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
                 yield name
+
+
+def sensitivity(
+    reference: Reference, rounded: Callable[[int], Reference], samples: Sequence[Outputs], names: Sequence[str] | None
+) -> float:
+    """How much the outputs of an architecture change where its weights change in the last bit: most of a few draws."""
+    exact = [reference(sample, names) for sample in samples]
+    worst = 0.0
+    for seed in range(_DRAWS):
+        changed = rounded(seed)
+        pairs = zip(samples, exact, strict=True)
+        worst = max(worst, *(_difference(changed(sample, names), own, frozenset()) for sample, own in pairs))
+    return worst
 
 
 def _difference(result: Outputs, expected: Outputs, random: frozenset[str]) -> float:

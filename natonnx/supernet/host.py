@@ -1,5 +1,6 @@
 """A node that the op table does not know, run in onnxruntime: exact, on the CPU, and without gradients."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ __all__ = ["HostNode"]
 class HostNode:
     """A kernel of one node.
 
+    Args:
+        network: The model.
+        position: The node's.
+        infos: Types of values that are no tensors, by name.
+
     Attributes:
         inputs: The tensors that it is called with, those that nested graphs capture included.
 
@@ -26,13 +32,12 @@ class HostNode:
         InputError: If onnxruntime does not know the node either.
     """
 
-    def __init__(self, network: Network, position: int) -> None:
+    def __init__(self, network: Network, position: int, infos: Mapping[str, onnx.ValueInfoProto]) -> None:
         source = network.model
         node = source.graph.node[position]
         self.inputs = tuple(dict.fromkeys(reads(node)))
         self._outputs = [name for name in node.output if name]
         self._all_outputs = list(node.output)
-        infos = {info.name: info for info in (*source.graph.input, *source.graph.value_info)}
         model = onnx.ModelProto(
             ir_version=source.ir_version, opset_import=source.opset_import, functions=source.functions
         )
@@ -41,7 +46,7 @@ class HostNode:
         for name in self.inputs:
             dtype = network.dtypes.get(name, 0)
             if dtype > 0:
-                model.graph.input.append(onnx.helper.make_tensor_value_info(name, dtype, None))
+                model.graph.input.append(onnx.helper.make_tensor_value_info(name, dtype, network.shapes.get(name)))
             elif name in infos:
                 model.graph.input.append(infos[name])
             else:

@@ -1,9 +1,11 @@
 """The kernel of every node that an architecture can run, and the constants that they read."""
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor
 
@@ -15,7 +17,7 @@ from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.supernet.host import HostNode
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.ops.operands import as_tensor
-from natonnx.tensors import read_tensor
+from natonnx.tensors import light_copy, read_tensor
 
 __all__ = ["NodeKernel", "build_kernels", "constants"]
 
@@ -52,6 +54,12 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
     kernels: dict[int, NodeKernel] = {}
     missing: dict[int, str] = {}
     opset = default_opset(network.model) or 1
+
+    @functools.cache
+    def infos() -> dict[str, onnx.ValueInfoProto]:
+        graph = onnx.shape_inference.infer_shapes(light_copy(network.model, network.folder)).graph
+        return {info.name: info for info in (*graph.input, *graph.value_info)}
+
     for position in nodes:
         node = network.model.graph.node[position]
         try:
@@ -63,7 +71,7 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
             kernels[position] = NodeKernel(build(spec), tuple(node.input), spec, mode, training)
         except UnsupportedOpError as error:
             try:
-                host = HostNode(network, position)
+                host = HostNode(network, position, infos())
                 kernels[position] = NodeKernel(host, host.inputs)
             except InputError as refusal:
                 missing[position] = f"{error}, and {refusal}"
@@ -115,8 +123,11 @@ def _compute(
     outputs = [name for name in node.output if name]
     own = kernels.get(position)
     if own is not None and not any(name in missing for name in own.inputs):
-        made = own.kernel(*(values[name] if name else None for name in own.inputs))
-        return dict(zip(node.output, (made,) if isinstance(made, Tensor) else made, strict=False))
+        try:
+            made = own.kernel(*(values[name] if name else None for name in own.inputs))
+            return dict(zip(node.output, (made,) if isinstance(made, Tensor) else made, strict=False))
+        except InputError:  # onnxruntime loads some nodes that it cannot run
+            return dict.fromkeys(outputs)
     found: dict[str, Any] = dict.fromkeys(outputs)
     for name in outputs:
         try:

@@ -181,6 +181,17 @@ class Supernet(nn.Module):
 
         return run
 
+    def rounded(self, seed: int) -> "Supernet":
+        """A copy whose weights differ from this one's in the last bit, at random but repeatably."""
+        copy = Supernet(self.network)
+        copy.load_state_dict(self.state_dict())
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for tensor in copy.cpu().state_dict().values():
+                step = torch.finfo(tensor.dtype).eps
+                tensor.mul_(1 + step * (torch.randint(0, 3, tensor.shape, generator=generator) - 1))
+        return copy
+
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`."""
         tensors = self.named_tensors()
@@ -209,7 +220,8 @@ class Supernet(nn.Module):
             if reason is None:
                 calls.append(step)
             else:
-                lacking.update(dict.fromkeys(step.outputs, reason))
+                for name in step.outputs:
+                    lacking.setdefault(name, reason)
                 frontier.extend(step.inputs)
         made = {name for step in calls for name in step.outputs}
         frontier = [name for name in dict.fromkeys(frontier) if name in made]

@@ -3,11 +3,14 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, Join, State
+from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Passage, State, Weight
 
 __all__ = [
     "TRANSITIONS",
     "Counts",
+    "Loss",
+    "Losses",
+    "StuckError",
     "active",
     "broken",
     "change",
@@ -15,7 +18,9 @@ __all__ = [
     "grows",
     "illegal",
     "live",
+    "losses",
     "needed",
+    "runs",
     "single_is_legal",
     "walk_options",
 ]
@@ -51,6 +56,7 @@ def live(architecture: Architecture, killed: Collection[str] = ()) -> set[str]:
                 Join.OPAQUE: set(fmap.inputs) <= found,
                 Join.SINGLE: bool(feeds & found),
                 Join.SUM: bool(feeds & found),
+                Join.CONCAT: bool(feeds & found),
             }
             if receives[fmap.join] and fmap.name not in killed:
                 more.add(fmap.name)
@@ -75,9 +81,9 @@ def needed(architecture: Architecture) -> set[str]:
         found = more
 
 
-def active(architecture: Architecture) -> list[bool]:
+def active(architecture: Architecture, killed: Collection[str] = ()) -> list[bool]:
     """Per edge, whether it carries something that is used."""
-    alive, wanted = live(architecture), needed(architecture)
+    alive, wanted = live(architecture, killed), needed(architecture)
     pairs = zip(architecture.topology.edges, architecture.states, strict=True)
     return [state != "N" and edge.source in alive and edge.target in wanted for edge, state in pairs]
 
@@ -92,20 +98,155 @@ def broken(architecture: Architecture, killed: Collection[str] = ()) -> bool:
     return not vital <= alive
 
 
+class Loss(NamedTuple):
+    """What a tensor has lost of an axis: which of so many channels."""
+
+    axis: int
+    size: int
+    gone: frozenset[int]
+
+
+class Losses(NamedTuple):
+    """By the name of a map: what its join has lost, and what its readers miss. Whole maps are absent."""
+
+    joins: dict[str, Loss]
+    values: dict[str, Loss]
+
+
+class StuckError(Exception):
+    """A tensor has lost channels, and its reader cannot do without them."""
+
+
+def losses(architecture: Architecture, killed: Collection[str] = ()) -> Losses:
+    """What is missing where, from the input on: what feeds a concat no more is missing in it, and in its readers.
+
+    Raises:
+        StuckError: If somebody cannot do without.
+    """
+    found = Losses({}, {})
+    used = live(architecture, killed) & needed(architecture)
+    carried = active(architecture, killed)
+    for fmap in architecture.topology.maps:
+        entering = [(e, edge) for e, edge in enumerate(architecture.topology.edges) if edge.target == fmap.name]
+        if fmap.name not in used:
+            continue
+        if fmap.join == "opaque":
+            arriving = [found.values.get(name) for name in fmap.inputs]
+            if len(arriving) > 1 and any(arriving):
+                raise StuckError
+        elif fmap.join == "concat":
+            parts = [
+                (_map(architecture, edge.source), found.values.get(edge.source), carried[e]) for e, edge in entering
+            ]
+            arriving = [_joined(parts, fmap.axis)]
+        else:
+            arriving = [
+                _over(edge, architecture.states[e], found.values.get(edge.source)) for e, edge in entering if carried[e]
+            ]
+        if len(set(arriving)) > 1:
+            raise StuckError  # one sum, different channels
+        for loss in filter(None, set(arriving)):
+            found.joins[fmap.name] = loss
+            rest = _through(fmap.passages, loss)
+            if rest is not None:
+                found.values[fmap.name] = rest
+                if fmap.name in architecture.topology.outputs:
+                    raise StuckError
+    return found
+
+
+def _map(architecture: Architecture, name: str) -> FeatureMap:
+    return next(fmap for fmap in architecture.topology.maps if fmap.name == name)
+
+
+def _joined(parts: list[tuple[FeatureMap, Loss | None, bool]], axis: int | None) -> Loss | None:
+    """The members' channels stand one behind the other: nobody knows where if a size is unknown."""
+    if all(there and loss is None for _, loss, there in parts):
+        return None
+    missing: list[bool] = []
+    for source, loss, there in parts:
+        size = None if axis is None else source.shape[axis]
+        if not isinstance(size, int) or (there and loss is not None and loss.axis != axis):
+            raise StuckError
+        if there and loss is not None:
+            missing += [channel in loss.gone for channel in range(loss.size)]
+        else:
+            missing += [not there] * size
+    assert axis is not None
+    return Loss(axis, len(missing), frozenset(channel for channel, gone in enumerate(missing) if gone))
+
+
+def _over(edge: Edge, state: State, loss: Loss | None) -> Loss | None:
+    """What an edge makes of its source's loss."""
+    if loss is None:
+        return None
+    if state == "O":
+        assert edge.operation is not None
+        return _through(edge.operation.passages, loss)
+    assert edge.skip is not None
+    if edge.skip.pad_channels or (edge.skip.pool and loss.axis != 1):
+        raise StuckError  # zeros are appended to all channels; only channels can be pooled one by one
+    return loss
+
+
+def _through(passages: Collection[Passage], loss: Loss) -> Loss | None:
+    rule = _rule(passages, loss)
+    if rule is None:
+        raise StuckError
+    if rule.out is None:
+        return None
+    gone = {rule.repeat * channel + k for channel in loss.gone for k in range(rule.repeat)}
+    return Loss(rule.out, rule.repeat * loss.size, frozenset(gone))
+
+
+def _rule(passages: Collection[Passage], loss: Loss | None) -> Passage | None:
+    rules = [rule for rule in passages if loss is not None and rule.axis == loss.axis]
+    assert len(rules) <= 1
+    return rules[0] if rules else None
+
+
+def runs(architecture: Architecture, killed: Collection[str] = ()) -> bool:
+    """Whether nothing starves and everybody can do without what they lose."""
+    if broken(architecture, killed):
+        return False
+    try:
+        losses(architecture, killed)
+    except StuckError:
+        return False
+    return True
+
+
 def cost(architecture: Architecture) -> Counts:
-    """Parameters, each tensor once, and multiply-adds of what is used."""
+    """Parameters, each tensor once, and multiply-adds of what is used and not lost."""
     tensors: set[tuple[str, int]] = set()
     madds: list[int | None] = []
+    lost = losses(architecture)
     for edge, state, used in zip(architecture.topology.edges, architecture.states, active(architecture), strict=True):
         if state == "O" and used:
             assert edge.operation is not None
-            tensors |= set(edge.operation.weights)
-            madds.append(edge.operation.madds)
+            loss = lost.values.get(edge.source)
+            rule = _rule(edge.operation.passages, loss)
+            tensors |= _left(edge.operation.weights, loss, rule)
+            count = edge.operation.madds
+            if rule is not None and count is not None:
+                count = count - rule.madds + _share(rule.madds, loss)
+            madds.append(count)
     for fmap in architecture.topology.maps:
         if fmap.name in live(architecture) and fmap.name in needed(architecture):
-            tensors |= set(fmap.weights)
+            loss = lost.joins.get(fmap.name)
+            tensors |= _left(fmap.weights, loss, _rule(fmap.passages, loss))
     known = [count for count in madds if count is not None]
     return Counts(sum(size for _, size in tensors), sum(known) if len(known) == len(madds) else None)
+
+
+def _left(weights: Collection[Weight], loss: Loss | None, rule: Passage | None) -> set[tuple[str, int]]:
+    cut = rule.weights if rule is not None else frozenset()
+    return {(name, _share(size, loss) if name in cut else size) for name, size in weights}
+
+
+def _share(count: int, loss: Loss | None) -> int:
+    """What is left of a count, in proportion."""
+    return count if loss is None else count * (loss.size - len(loss.gone)) // loss.size
 
 
 def grows(before: Counts, after: Counts) -> bool:
@@ -120,13 +261,13 @@ def illegal(alpha: Architecture, beta: Architecture) -> str | None:
     for before, after, used in zip(beta.states, alpha.states, active(beta), strict=True):
         if after != before and (after not in TRANSITIONS[before] or not (used or before == "N")):
             return "transition"
-    if broken(alpha):
+    if not runs(alpha):
         return "broken"
     return "cost" if grows(cost(beta), cost(alpha)) else None
 
 
 def single_is_legal(architecture: Architecture, edge: int, after: State, origin: Architecture | None = None) -> bool:
-    """Whether one edge may make one transition that exists.
+    """Whether one edge may make one transition that exists, where there are no concats.
 
     What carries nothing stays as it is. Null is to be undone nowhere: an added skip joins two maps that are used. In
     the middle of a larger transformation the map that it enters may have lost its other inputs just now, so what counts

@@ -9,7 +9,19 @@ from random import Random
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Operation, Skip, State, Topology, Weight
+from natonnx.architecture import (
+    Architecture,
+    Edge,
+    FeatureMap,
+    Join,
+    Operation,
+    Passage,
+    Shape,
+    Skip,
+    State,
+    Topology,
+    Weight,
+)
 from tests.architecture import naive
 
 __all__ = ["Pair", "architectures", "legal_architectures", "property_test", "seeded", "transformations"]
@@ -24,19 +36,23 @@ _NO_SKIP = "8 channels cannot become fewer (4) without parameters"
 _SHARED = tuple(Weight(f"weight{i}", 3 + 4 * i) for i in range(4))
 
 
-def architectures(most: int = 7, *, known: bool = True) -> st.SearchStrategy[Architecture]:
+def architectures(most: int = 7, *, known: bool = True, concats: bool = False) -> st.SearchStrategy[Architecture]:
     """Any architecture with up to that many maps, most of its edges not null; `known` ones have all MAdds."""
-    return st.builds(_architecture, st.integers(2, most), _seeds(), st.just(known))
+    make = _with_concats if concats else _architecture
+    return st.builds(make, st.integers(2, most), _seeds(), st.just(known))
 
 
-def legal_architectures(most: int = 7, *, known: bool = True) -> st.SearchStrategy[Architecture]:
+def legal_architectures(most: int = 7, *, known: bool = True, concats: bool = False) -> st.SearchStrategy[Architecture]:
     """Architectures that can run; null may have removed parts of them."""
-    return architectures(most, known=known).filter(lambda architecture: not naive.broken(architecture))
+    return architectures(most, known=known, concats=concats).filter(naive.runs)
 
 
-def transformations(most: int = 7, *, known: bool = True, existing: bool = True) -> st.SearchStrategy[Pair]:
+def transformations(
+    most: int = 7, *, known: bool = True, existing: bool = True, concats: bool = False
+) -> st.SearchStrategy[Pair]:
     """A legal β and an α, legal or not; `existing`: by transitions that exist, each by itself."""
-    return st.builds(_transformation, legal_architectures(most, known=known), _seeds(), st.just(existing))
+    beta = legal_architectures(most, known=known, concats=concats)
+    return st.builds(_transformation, beta, _seeds(), st.just(existing))
 
 
 def seeded(seed: int) -> Random:
@@ -68,6 +84,81 @@ def _architecture(size: int, seed: int, known: bool) -> Architecture:
     outputs = {f"map{size - 1}", f"map{chance.randrange(size)}"} if chance.random() < 0.5 else {f"map{size - 1}"}
     states = [chance.choice([*_carried(edge), *_carried(edge)[:1]]) for edge in edges]
     return Architecture(Topology(tuple(maps), tuple(edges), tuple(sorted(outputs))), tuple(states))
+
+
+def _with_concats(size: int, seed: int, known: bool) -> Architecture:
+    """A third of the maps are concats, of members of known sizes; rules for fewer channels are there or missing.
+
+    A member may be dead, but its edge is never null: a file has no such edges.
+    """
+    chance = seeded(seed)
+    maps = [FeatureMap("map0", _SHAPE, Join.INPUT)]
+    edges: list[Edge] = []
+    read: set[str] = set()
+    for i in range(1, size):
+        join = chance.choice([Join.SINGLE, Join.SINGLE, Join.SUM, Join.CONCAT, Join.CONCAT, Join.OPAQUE])
+        sources = chance.choices(maps[-4:], k=1 if join is Join.SINGLE else chance.randint(1, 3))
+        unread = [fmap for fmap in maps if fmap.name not in read]
+        sources = [*unread[: len(sources)], *sources][: len(sources)]  # or else few would be needed
+        read.update(source.name for source in sources)
+        axis = chance.choice([1, 1, 1, 1, 2, None]) if join is Join.CONCAT else None
+        inputs = tuple(source.name for source in sources) if join is Join.OPAQUE else ()
+        shape = _SHAPE if axis is None else _joined([source.shape for source in sources], axis)
+        weights = _own_weights(chance, f"map{i}")
+        passages = _passages(chance, weights, () if axis is None else (axis,))
+        maps.append(FeatureMap(f"map{i}", shape, join, inputs, weights, axis, passages))
+        for source in [] if join is Join.OPAQUE else sources:
+            name = f"edge{len(edges)}"
+            edges.append(_edge(chance, name, source.name, maps[-1], known))
+    edges += _shortcuts(chance, maps)
+    outputs = {f"map{size - 1}", f"map{chance.randrange(size)}"} if chance.random() < 0.2 else {f"map{size - 1}"}
+    joined = {fmap.name for fmap in maps if fmap.join is Join.CONCAT}
+    states = [chance.choice([*_carried(edge)[:1] * 9, State.N][: 9 + (edge.target not in joined)]) for edge in edges]
+    return Architecture(Topology(tuple(maps), tuple(edges), tuple(sorted(outputs))), tuple(states))
+
+
+_SHAPE: Shape = ("batch", 4, 6, 6)
+
+
+def _joined(shapes: list[Shape], axis: int) -> Shape:
+    sizes = [shape[axis] for shape in shapes]
+    return (*shapes[0][:axis], sum(size for size in sizes if isinstance(size, int)), *shapes[0][axis + 1 :])
+
+
+def _edge(chance: Random, name: str, source: str, target: FeatureMap, known: bool) -> Edge:
+    if target.join is Join.CONCAT or (target.join is Join.SUM and chance.random() < 0.4):
+        return Edge(name, source, target.name, None, Skip(4))
+    weights = _own_weights(chance, name)
+    madds = chance.randint(0, 50) if known or chance.random() < 0.7 else None
+    operation = Operation("Conv", weights=weights, madds=madds, passages=_passages(chance, weights, (), madds or 0))
+    skip = chance.choice([Skip(4), Skip(4), Skip(4, (2, 2)), Skip(4, pad_channels=4), None])
+    return Edge(name, source, target.name, operation, skip, "" if skip else _NO_SKIP)
+
+
+def _shortcuts(chance: Random, maps: list[FeatureMap]) -> list[Edge]:
+    """Null edges, as a parser adds them."""
+    targets = [i for i, fmap in enumerate(maps) if fmap.join in (Join.SINGLE, Join.SUM)]
+    pairs = [(chance.randrange(i), i) for i in targets if chance.random() < 0.5]
+    return [Edge(f"map{a}->map{b}", f"map{a}", f"map{b}", None, Skip(4)) for a, b in pairs]
+
+
+def _passages(
+    chance: Random, weights: tuple[Weight, ...], likely: tuple[int, ...], madds: int = 0
+) -> tuple[Passage, ...]:
+    """For some of two axes, and all likely ones: absorbing, passing on, or passing on to another axis."""
+    passages: list[Passage] = []
+    for axis in (1, 2):
+        cut = frozenset(weight.name for weight in weights if chance.random() < 0.6)
+        out, repeat = chance.choice([(None, 1), (None, 1), (axis, 1), (axis, 1), (3 - axis, chance.randint(1, 3))])
+        if axis in likely:
+            out, repeat = axis, 1
+        if axis in likely or chance.random() < 0.8:
+            passages.append(Passage(axis, out, repeat, cut, chance.randint(0, madds)))
+    return tuple(passages)
+
+
+def _own_weights(chance: Random, owner: str) -> tuple[Weight, ...]:
+    return tuple(Weight(f"{owner}.weight{i}", chance.randint(2, 60)) for i in range(chance.randint(0, 2)))
 
 
 def _operation(chance: Random, known: bool) -> Operation:

@@ -11,7 +11,8 @@ from onnx import TensorProto, helper
 
 from natonnx.errors import InputError
 from natonnx.frontend import parse, read
-from natonnx.frontend.load import check, infer_shapes
+from natonnx.frontend.load import check
+from natonnx.frontend.shapes import infer_shapes
 from tests import external
 from tests.rewrite.helpers import MODELS, Builder, edges, zoo_model
 

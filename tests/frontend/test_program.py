@@ -12,6 +12,7 @@ from natonnx.architecture import State
 from natonnx.errors import InputError
 from natonnx.frontend import RunNode, RunSkip, RunSum
 from tests.rewrite.helpers import ZOO, Builder, random_alpha, zoo_network
+from tests.rewrite.trunk import trunk
 
 if TYPE_CHECKING:
     import onnx
@@ -119,7 +120,26 @@ def test_new_member_makes_a_new_sum() -> None:
     member = program[1]
     assert isinstance(member, RunNode)
     assert member.output is not None
-    assert program[2] == RunSum("b", (member.output, "x"), "b", None)
+    assert program[2] == RunSum("b", (member.output, "x"), "b", None, place=1)
+
+
+# The trunk's nodes A R B S C T have the positions 0 to 5.
+PLACES: list[tuple[dict[str, str], int]] = [
+    ({"A": "S"}, 0),  # in the place of the operation
+    ({"B": "S"}, 2),
+    ({"B": "N"}, 1),  # r->s, which had no node: behind the activation that makes r
+    ({"C": "N"}, 3),  # s->t: behind the sum that makes s
+    ({"B": "N", "r->s": "N", "x->s": "S"}, -1),  # behind the input, so before all nodes
+    ({"r->t": "S"}, 5),  # in the place of the sum
+]
+
+
+@pytest.mark.parametrize(("changes", "place"), PLACES)
+def test_new_node_has_the_place_of_what_it_stands_for(changes: dict[str, str], place: int) -> None:
+    network = trunk().network("t")
+    steps = lower(network, network.architecture.with_states(with_states(network, **changes)))
+    (new,) = (step for step in steps if not isinstance(step, RunNode))
+    assert new.place == place
 
 
 def test_shared_preactivation_runs_once() -> None:

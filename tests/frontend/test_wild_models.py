@@ -16,6 +16,7 @@ from tests.rewrite.trunk import (
     applied,
     assert_built_as_by_hand,
     assert_identical,
+    bug,
     by_hand,
     image,
     imports,
@@ -60,7 +61,7 @@ def test_edit_far_from_an_operator_that_nobody_knows_is_applied(edit: Edit, tmp_
     assert next(node for node in result.graph.node if node.name == "Y") == mystery().graph.node[-1]
 
 
-# Operators and types that torch, numpy or the batch sizes of the checks do not suit
+# Types, randomness and sizes that make a comparison coarser or smaller
 
 
 def _half_precision() -> onnx.ModelProto:
@@ -117,7 +118,7 @@ def _batch_that_only_seems_open() -> onnx.ModelProto:
         _half_precision,
         _unsigned_arithmetic,
         _dropout_that_trains,
-        _normalisation_that_trains,
+        pytest.param(_normalisation_that_trains, marks=bug("the supernet moves the running statistics in place")),
         _bfloat16_output,
         _batch_that_only_seems_open,
     ],

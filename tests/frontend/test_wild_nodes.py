@@ -17,6 +17,7 @@ from tests.rewrite.trunk import (
     EDITS,
     applied,
     assert_applied_as_by_hand,
+    bug,
     image,
     imports,
     reasons,
@@ -232,7 +233,16 @@ WILD: dict[Callable[[], onnx.ModelProto], dict[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "expected"), WILD.items(), ids=[make.__name__.strip("_") for make in WILD])
+shapeless = bug("the supernet does not tell onnxruntime the shapes, by which the body of a Scan is sized")
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        pytest.param(make, expected, marks=shapeless if make is _scan else (), id=make.__name__.strip("_"))
+        for make, expected in WILD.items()
+    ],
+)
 def test_wild_node_is_opaque_and_edits_beside_it_leave_it_alone(
     make: Callable[[], onnx.ModelProto], expected: dict[str, str], tmp_path: Path
 ) -> None:

@@ -10,9 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from natonnx.architecture import Edit, State, apply_edits
+from natonnx.errors import InputError
 from natonnx.rewrite import build
 from tests.rewrite.helpers import Builder, images, node_names, runtime
 from tests.rewrite.trunk import (
+    applied,
     assert_applied_as_by_hand,
     assert_built_as_by_hand,
     bug,
@@ -172,26 +174,30 @@ def test_what_is_noted_about_a_sparse_initializer_stays() -> None:
     assert_built_as_by_hand(model)
 
 
-@pytest.mark.parametrize(
-    "reader",
-    [
-        None,
-        pytest.param("Conv", marks=bug("onnx's full check takes a sparse initializer for a sparse operand")),
-    ],
-)
-def test_sparse_initializer_stays(reader: str | None, tmp_path: Path) -> None:
-    assert_applied_as_by_hand(sparse_model(reader), tmp_path)
+def test_sparse_initializer_that_nothing_reads_stays(tmp_path: Path) -> None:
+    assert_applied_as_by_hand(sparse_model(None), tmp_path)
 
 
+@pytest.mark.parametrize("reader", ["Conv", "Mul"])
+def test_sparse_operand_is_refused_where_the_full_check_of_onnx_refuses_it(reader: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"unsupported type: sparse_tensor\(float\)"):
+        applied(sparse_model(reader), tmp_path)
+
+
+misplaced = bug("build does not read `place`: a new node comes behind the last instruction, wherever that is")
+
+
+@misplaced
 def test_valid_order_that_is_not_the_only_one_stays(tmp_path: Path) -> None:
     graph = trunk()  # A R B S C T
     graph.nodes.insert(0, helper.make_node("Abs", ["x"], ["p"], "EARLY"))
     graph.nodes.insert(3, helper.make_node("Neg", ["a"], ["q"], "LATE"))
-    graph.nodes.insert(6, helper.make_node("Exp", ["x"], ["o"], "BETWEEN"))
+    graph.nodes.insert(5, helper.make_node("Exp", ["x"], ["o"], "BETWEEN"))
     graph.nodes.append(helper.make_node("Max", ["p", "q", "o"], ["y"], "Y"))
     assert_applied_as_by_hand(graph.model("t", "y"), tmp_path)
 
 
+@misplaced
 def test_nodes_that_stay_keep_their_order() -> None:
     network = late_activation(3).network("r", "k3")
     result = build(network, apply_edits(network.architecture, [Edit("B", State.O, State.S)]))

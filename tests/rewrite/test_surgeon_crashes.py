@@ -104,17 +104,37 @@ def test_text_that_is_read_stays() -> None:
         {"value_ints": [3, 4]},
         {"value_strings": ["text", "more"]},
         {"value_string": "text"},
-        pytest.param({"value_string": b"\xff\xfe"}, id="value_string no text"),
         {"value": numpy_helper.from_array(np.array([1, 2], np.int32))},
-        {"sparse_value": sparse(4)},
     ],
     ids=lambda value: next(iter(value)),
 )
 def test_constant_node_stays(value: dict[str, Any], tmp_path: Path) -> None:
     graph = trunk()
     graph.op("Constant", out="y", **value)
-    model = graph.model("t", "y") if "sparse_value" not in value else graph.model("t")
-    assert_applied_as_by_hand(model, tmp_path)
+    assert_applied_as_by_hand(graph.model("t", "y"), tmp_path)
+
+
+NO_ARRAY: dict[str, dict[str, Any]] = {
+    "text that is no text": {"value_string": b"\xff\xfe"},
+    "sparse": {"sparse_value": sparse(4)},
+}
+
+
+@bug("the supernet runs constants in onnxruntime where they are outside its op table, and lets the refusal out")
+@pytest.mark.parametrize("value", NO_ARRAY.values(), ids=NO_ARRAY.keys())
+def test_constant_node_that_onnxruntime_cannot_return_stays(value: dict[str, Any], tmp_path: Path) -> None:
+    graph = trunk()
+    graph.op("Constant", out="y", **value)
+    assert_applied_as_by_hand(graph.model("t"), tmp_path)
+
+
+@bug("the supernet runs constants in onnxruntime where they are outside its op table, and lets the refusal out")
+def test_output_that_onnxruntime_cannot_return_stays(tmp_path: Path) -> None:
+    graph = trunk()
+    graph.op("Constant", out="y", **NO_ARRAY["text that is no text"])
+    model = graph.model("t", "y")
+    for name, edit in EDITS.items():
+        assert_identical(applied(model, tmp_path, edit), by_hand(model, name))
 
 
 @pytest.mark.parametrize("kind", ["value_float", "value_floats"])

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from natonnx.rewrite.verify import TOLERANCE
 from tools.wild.catalog import Wild, catalog
-from tools.wild.check import check
+from tools.wild.check import TOLERANCE, check
 from tools.wild.ocr import UnavailableError
 
 FAST = {

@@ -5,6 +5,7 @@ import fnmatch
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,12 +18,12 @@ from tools.wild.ocr import UnavailableError
 
 HEADER = (
     "| model | opset | edges | candidates | legal | opaque | params | MAdds | in reach | β | α's | edits "
-    "| largest of the α's | batches | s | failures |"
+    "| largest of the α's | ill-conditioned | batches | s | failures |"
 )
 
 
 @click.command()
-@click.option("--models", default="*", show_default=True, help="Names or patterns, with commas between.")
+@click.option("--models", default="*", show_default=True, help="Names or patterns, or paths, with commas between.")
 @click.option("--alphas", default=100, show_default=True, help="Random legal α's for each model.")
 @click.option("--seed", default=0, show_default=True, help="Of the α's.")
 @click.option("--threads", default=1, show_default=True)
@@ -52,6 +53,8 @@ def main(
     _keep_memory()
     patterns = models.split(",")
     chosen = [wild for wild in catalog().values() if any(fnmatch.fnmatch(wild.name, pattern) for pattern in patterns)]
+    paths = (path for pattern in patterns for path in sorted(Path().glob(pattern)) if path.is_file())
+    chosen += [Wild(path.name, _file(path)) for path in paths]
     if not chosen:
         raise click.UsageError(f"no model is called {models!r}; --list names them")
     if list_only:
@@ -83,6 +86,10 @@ def main(
     failed = [result.name for result in results if result.failures]
     if failed:
         sys.exit(f"{len(failed)} of {len(results)} models failed: {', '.join(failed)}")
+
+
+def _file(path: Path) -> Callable[[Path], Path]:
+    return lambda _cache: path
 
 
 def _keep_memory() -> None:
@@ -119,6 +126,7 @@ def _row(result: Result) -> str:
         result.alphas,
         f"{min(result.edits)} to {max(result.edits)}" if result.edits else None,
         None if result.worst is None else f"{result.worst:.1e}",
+        result.noisy,
         ", ".join(map(str, result.batches)),
         f"{result.seconds:.0f}",
         len(result.failures),

