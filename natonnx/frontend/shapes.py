@@ -45,7 +45,7 @@ def infer_shapes(
     shapes, dtypes = _noted(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
     made = [name for node in model.graph.node for name in node.output if name and dtypes.get(name) != OTHER_TYPE]
     if any(None in shapes.get(name, (None,)) for name in made):
-        further, types = _noted(_symbolically(model))
+        further, types = _noted(_symbolically(model, shapes))
         dtypes = {**types, **dtypes}
         shapes.update((name, shape) for name, shape in further.items() if None in shapes.get(name, (None,)))
     return shapes, dtypes
@@ -70,11 +70,19 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
     return shapes, dtypes
 
 
-def _symbolically(model: onnx.ModelProto) -> onnx.GraphProto:
+def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.GraphProto:
     """Let onnxruntime infer shapes, as far as it gets; an empty graph where it does not.
 
     Its public entry throws away what it found where that is not complete, and leaves a file in the working folder.
+
+    Args:
+        model: A private copy.
+        known: Shapes that are known already; its rule for Concat needs an axis that is not negative.
     """
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Concat" and attribute.name == "axis" and attribute.i < 0:
+                attribute.i += len(known.get(node.output[0], ()))
     try:
         from onnxruntime.tools import symbolic_shape_infer
 

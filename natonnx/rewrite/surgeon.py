@@ -46,16 +46,28 @@ def edit_graph(
     Returns:
         The new node list. Nodes that stay keep their position in relation to each other.
     """
-    private = onnx.ModelProto()
-    private.CopyFrom(model)  # import shares messages with its model, and export edits them
-    private.ClearField("functions")
-    private.graph.ClearField("value_info")
-    for node in private.graph.node:
-        node.ClearField("attribute")  # not needed, since what stays is the source's message; and some crash its import
-    for info in (*private.graph.input, *private.graph.output):
-        info.type.Clear()  # nor are types, and optional ones crash its export
-        info.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    return _Surgery(gs.import_onnx(private), model, folder).run(instructions, fixed)
+    return _Surgery(gs.import_onnx(_skeleton(model)), model, folder).run(instructions, fixed)
+
+
+def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
+    """What graph-surgeon gets to see: which nodes there are, and which tensors they read and make.
+
+    It shares messages with the model that it imports, edits them on export, and crashes on attributes, types and
+    values of some kinds; what stays is the source's message anyway.
+    """
+    skeleton = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
+    skeleton.graph.name = model.graph.name
+    for node in model.graph.node:
+        bare = skeleton.graph.node.add(op_type=node.op_type, domain=node.domain, name=node.name)
+        bare.input.extend(node.input)
+        bare.output.extend(node.output)
+    for infos, bare_infos in (
+        (model.graph.input, skeleton.graph.input),
+        (model.graph.output, skeleton.graph.output),
+    ):
+        for info in infos:
+            bare_infos.add(name=info.name).type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    return skeleton
 
 
 class _Surgery:

@@ -17,7 +17,7 @@ from onnx import TensorProto
 from natonnx.errors import InputError
 from natonnx.files import Batch, check_writable
 from natonnx.rewrite.provenance import KEY
-from natonnx.tensors import all_tensors, data_files, is_external, is_pending, locate, location, refer
+from natonnx.tensors import all_tensors, data_files, has_external, is_external, is_pending, locate, location, refer
 
 __all__ = ["check_output", "copied_files", "copy_model", "own_files", "write_model"]
 
@@ -87,8 +87,10 @@ def write_model(model: onnx.ModelProto, folder: Path | None, output: Path) -> tu
     Raises:
         InputError: If a file cannot be written, or the source's data is not there any more.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = model
+    if has_external(model):
+        copy = onnx.ModelProto()
+        copy.CopyFrom(model)
     groups: dict[str, list[TensorProto]] = {}
     for tensor in filter(is_external, all_tensors(copy)):
         groups.setdefault(str(location(tensor)), []).append(tensor)

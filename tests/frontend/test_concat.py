@@ -398,7 +398,7 @@ def test_training_leaves_lost_channels_alone() -> None:
     network = parse(_normalised().model("y"))
     supernet = Supernet(network).train()
     before = {name: tensor.clone() for name, tensor in supernet.named_tensors().items()}
-    supernet.run({"x": torch.from_numpy(images(2, 4, 4))}, without(network, "B"))["y"].square().sum().backward()
+    supernet.run({"x": torch.from_numpy(images(2, 4, 4))}, without(network, "B"))["y"].square().sum().backward()  # type: ignore[no-untyped-call]
     gradients = {name: value.grad for name, value in supernet.named_parameters()}
     for name, axis in [("n%2Escale", 0), ("n%2Eshift", 0), ("m%2Ew", 0), ("y%2Ew", 1)]:
         gradient = gradients[name]

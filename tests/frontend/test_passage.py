@@ -140,9 +140,9 @@ def _layer_norm(graph: Builder) -> str:
     return graph.op("LayerNormalization", "c", *parts, out="m", axis=2)
 
 
-def _split(graph: Builder) -> str:
+def _split(graph: Builder, axis: int = -2) -> str:
     """Only one half is read."""
-    graph.nodes.append(onnx.helper.make_node("Split", ["c"], ["m", "rest"], "M", axis=-2))
+    graph.nodes.append(onnx.helper.make_node("Split", ["c"], ["m", "rest"], "M", axis=axis))
     return "m"
 
 
@@ -300,6 +300,14 @@ def zeroed(model: onnx.ModelProto, name: str, gone: Sequence[int], axis: int) ->
     return model
 
 
+def capturing(model: onnx.ModelProto, tensor: str) -> onnx.ModelProto:
+    """The model with one output, any of its tensors."""
+    model = copy(model)
+    del model.graph.output[:]
+    model.graph.output.append(onnx.helper.make_empty_tensor_value_info(tensor))
+    return model
+
+
 def _row_axis(model: onnx.ModelProto) -> int:
     """Which axis of the weight W counts what is absorbed."""
     node = next(node for node in model.graph.node if "W" in node.input)
@@ -410,7 +418,7 @@ REFUSED: dict[str, Put] = {
     "Pad on the channels": _of("Pad", np.array([0, 1, 0, 0, 0, 0, 0, 0])),
     "Slice on the channels": _of("Slice", np.array([1]), np.array([7]), np.array([1])),
     "Slice of the first axes": _of("Slice", np.array([0, 1]), np.array([9, 7])),
-    "Split on the channels": lambda g: g.nodes.append(onnx.helper.make_node("Split", ["c"], ["m", "r"], axis=1)) or "m",
+    "Split on the channels": lambda g: _split(g, axis=1),
     "Gather on the channels": _of("Gather", np.array([0, 5, 1]), axis=1),
     "Resize on the channels": lambda g: g.op(
         "Resize", "c", "", g.constant("k", np.array([1, 2, 1, 1], np.float32)), out="m"
@@ -434,7 +442,8 @@ def test_a_member_that_is_needed_whole_may_not_go(put: Put) -> None:
 
 def _ended(graph: Builder, put: Put) -> Network:
     """The nodes in question between `c` and a last one, named Y."""
-    return graph.op("ReduceMax", put(graph), out="y", keepdims=0) and graph.network("y")
+    graph.op("ReduceMax", put(graph), out="y", keepdims=0)
+    return graph.network("y")
 
 
 def refuse(network: Network) -> str:
