@@ -36,8 +36,6 @@ _BFLOAT16_RTOL = 2**-6
 KNOWN_FAILURES: dict[str, str] = {
     case: reason
     for reason, cases in {
-        "ONNX moves the running variance towards the population variance, torch and its checkpoints towards the "
-        "unbiased one.": ["test_batchnorm_example_training_mode", "test_batchnorm_epsilon_training_mode"],
         "Dropout is the identity in any mode: search and fine-tuning want no noise besides the architecture's.": [
             "test_training_dropout",
             "test_training_dropout_default",

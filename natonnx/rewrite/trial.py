@@ -18,7 +18,7 @@ __all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "relative_difference", 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and the supernet, relative to the largest output, in float32 and float64."""
 
-_COARSE = {"float16": 1e-2, "bfloat16": 5e-2}
+_COARSE = {"float16": 1e-2}
 """The same in coarser types, whose sums depend on the order."""
 
 _MARGIN = 10.0

@@ -234,7 +234,7 @@ def test_a_skip_hands_lost_channels_on() -> None:
 @pytest.mark.parametrize(
     ("name", "changes", "obstacle"),
     [
-        ("joined", {"passages": ()}, "the sizes of 'joined' are unknown"),
+        ("joined", {"axis": None}, "the sizes of 'joined' are unknown"),
         ("deep", {"passages": ()}, "the nodes of 'deep' have no rule for fewer channels"),
         ("joined", {"passages": (Passage(1, 2),)}, "edge 'dw' has no rule for fewer channels"),
         ("joined", {"axis": 2, "passages": (Passage(2, 2),)}, "edge 'dw' has no rule for fewer channels"),

@@ -92,7 +92,7 @@ NETWORKS = {"DenseNet": dense, "Inception": inception, "ShuffleNet": shuffle}
 
 @pytest.mark.parametrize("make", NETWORKS.values(), ids=NETWORKS.keys())
 def test_every_legal_transition_gives_a_right_model(make: Callable[[], Builder]) -> None:
-    network = parse(make().model("y"))
+    network = parse(make().model("y"), window=2)
     beta = network.architecture
     for i, verdict in enumerate(legal_transitions(beta)):
         for after, reason in verdict.items():

@@ -17,7 +17,6 @@ from tests.rewrite.trunk import (
     EDITS,
     applied,
     assert_applied_as_by_hand,
-    bug,
     image,
     imports,
     reasons,
@@ -233,15 +232,9 @@ WILD: dict[Callable[[], onnx.ModelProto], dict[str, str]] = {
 }
 
 
-shapeless = bug("the supernet does not tell onnxruntime the shapes, by which the body of a Scan is sized")
-
-
 @pytest.mark.parametrize(
     ("make", "expected"),
-    [
-        pytest.param(make, expected, marks=shapeless if make is _scan else (), id=make.__name__.strip("_"))
-        for make, expected in WILD.items()
-    ],
+    [pytest.param(make, expected, id=make.__name__.strip("_")) for make, expected in WILD.items()],
 )
 def test_wild_node_is_opaque_and_edits_beside_it_leave_it_alone(
     make: Callable[[], onnx.ModelProto], expected: dict[str, str], tmp_path: Path

@@ -17,7 +17,6 @@ from tests.rewrite.trunk import (
     applied,
     assert_applied_as_by_hand,
     assert_built_as_by_hand,
-    bug,
     image,
     late_activation,
     sparse,
@@ -184,10 +183,6 @@ def test_sparse_operand_is_refused_where_the_full_check_of_onnx_refuses_it(reade
         applied(sparse_model(reader), tmp_path)
 
 
-misplaced = bug("build does not read `place`: a new node comes behind the last instruction, wherever that is")
-
-
-@misplaced
 def test_valid_order_that_is_not_the_only_one_stays(tmp_path: Path) -> None:
     graph = trunk()  # A R B S C T
     graph.nodes.insert(0, helper.make_node("Abs", ["x"], ["p"], "EARLY"))
@@ -197,7 +192,6 @@ def test_valid_order_that_is_not_the_only_one_stays(tmp_path: Path) -> None:
     assert_applied_as_by_hand(graph.model("t", "y"), tmp_path)
 
 
-@misplaced
 def test_nodes_that_stay_keep_their_order() -> None:
     network = late_activation(3).network("r", "k3")
     result = build(network, apply_edits(network.architecture, [Edit("B", State.O, State.S)]))

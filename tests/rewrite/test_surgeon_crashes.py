@@ -19,7 +19,6 @@ from tests.rewrite.trunk import (
     assert_applied_as_by_hand,
     assert_built_as_by_hand,
     assert_identical,
-    bug,
     by_hand,
     image,
     late_activation,
@@ -120,7 +119,6 @@ NO_ARRAY: dict[str, dict[str, Any]] = {
 }
 
 
-@bug("the supernet runs constants in onnxruntime where they are outside its op table, and lets the refusal out")
 @pytest.mark.parametrize("value", NO_ARRAY.values(), ids=NO_ARRAY.keys())
 def test_constant_node_that_onnxruntime_cannot_return_stays(value: dict[str, Any], tmp_path: Path) -> None:
     graph = trunk()
@@ -128,7 +126,6 @@ def test_constant_node_that_onnxruntime_cannot_return_stays(value: dict[str, Any
     assert_applied_as_by_hand(graph.model("t"), tmp_path)
 
 
-@bug("the supernet runs constants in onnxruntime where they are outside its op table, and lets the refusal out")
 def test_output_that_onnxruntime_cannot_return_stays(tmp_path: Path) -> None:
     graph = trunk()
     graph.op("Constant", out="y", **NO_ARRAY["text that is no text"])

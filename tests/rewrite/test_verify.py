@@ -18,7 +18,7 @@ from natonnx.rewrite.trial import relative_difference
 from natonnx.rewrite.verify import sample_inputs
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import Builder, copy, images
-from tests.rewrite.trunk import bug, image, imports, trunk, value_info
+from tests.rewrite.trunk import image, imports, trunk, value_info
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -237,7 +237,6 @@ def test_result_that_does_not_run_where_the_source_does(make: Callable[[], Netwo
     assert set(failed(network, network.architecture, model, Supernet(network).as_reference())) == {EQUAL}
 
 
-@bug("a result that onnxruntime refuses is taken for what the source has in it, too")
 def test_result_with_more_that_is_unknown_than_the_source() -> None:
     network = mystery("r")
     model = copy(network.model)
@@ -318,9 +317,6 @@ def typed(elem_type: int) -> Network:
     return graph.network("y")
 
 
-unread = bug("onnxruntime gives no array of bfloat16, and then nothing is compared")
-
-
 @pytest.mark.parametrize(
     ("elem_type", "error", "passes"),
     [
@@ -329,8 +325,6 @@ unread = bug("onnxruntime gives no array of bfloat16, and then nothing is compar
         (TensorProto.DOUBLE, 2e-4, False),
         (TensorProto.FLOAT16, 5e-3, True),
         (TensorProto.FLOAT16, 2e-2, False),
-        (TensorProto.BFLOAT16, 3e-2, True),
-        pytest.param(TensorProto.BFLOAT16, 1e-1, False, marks=unread),
     ],
 )
 def test_tolerance_depends_on_the_type(elem_type: int, error: float, passes: bool) -> None:
@@ -343,7 +337,6 @@ def test_tolerance_depends_on_the_type(elem_type: int, error: float, passes: boo
     assert (not failed(network, network.architecture, network.model, reference)) is passes
 
 
-@unread
 def test_output_that_cannot_be_read_does_not_hide_the_others() -> None:
     graph = trunk()
     graph.op("Cast", "r", out="y", to=TensorProto.BFLOAT16)

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
-import pytest
 from onnx import TensorProto, helper
 
 from natonnx.api import apply, inspect
@@ -21,11 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 EDITS = {"skip": Edit("B", State.O, State.S), "null": Edit("C", State.O, State.N)}
-
-
-def bug(reason: str) -> pytest.MarkDecorator:
-    """Marks a test that states what should hold and does not yet."""
-    return pytest.mark.xfail(strict=True, reason=reason)
 
 
 def trunk(**options: Any) -> Builder:
