@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
 
-__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "passage", "tolerance"]
+__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "has_known_sizes", "passage", "tolerance"]
 
 
 class Cut(NamedTuple):
@@ -117,11 +117,21 @@ def _concat(architecture: Architecture, state: Flow, i: int, values: Mapping[int
         cut = values.get(source) if state.active[e] else None
         if cut is not None and cut.axis != axis:
             raise _BrokenError(f"a member of the concat {topology.maps[i].name!r} would be shorter along another axis")
-        if size is None and (cut is not None or not state.active[e]):
-            raise _BrokenError(f"the size of the member {topology.maps[source].name!r} of a concat is unknown")
         parts.append(cut.kept if cut is not None else np.full(size or 1, bool(state.active[e])))
     kept = np.concatenate(parts)
-    return None if kept.all() or axis is None else Cut(axis, kept)
+    if kept.all():
+        return None
+    if axis is None or not has_known_sizes(architecture, i):
+        raise _BrokenError(f"the sizes of the members of {topology.maps[i].name!r} are unknown")
+    return Cut(axis, kept)
+
+
+def has_known_sizes(architecture: Architecture, concat: int) -> bool:
+    """Whether it is known which channels of a concat are whose."""
+    topology = architecture.topology
+    axis = topology.maps[concat].axis
+    sources = (topology.maps[topology.ends[e][0]] for e in topology.incoming[concat])
+    return axis is not None and all(member_size(source, axis) is not None for source in sources)
 
 
 def member_size(source: FeatureMap, axis: int | None) -> int | None:

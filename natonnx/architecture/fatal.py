@@ -5,7 +5,7 @@ The death of a map kills every map that it dominates, all flow from the input be
 
 import numpy as np
 
-from natonnx.architecture.cut import Tolerance, passage
+from natonnx.architecture.cut import Tolerance, has_known_sizes, passage
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join, State
@@ -87,8 +87,8 @@ def _members(architecture: Architecture, state: Flow, tolerances: Tolerance, tre
 def refusal(architecture: Architecture, concat: int, tolerances: Tolerance) -> str | None:
     """Why a concat cannot lose a member; None where it can."""
     fmap = architecture.topology.maps[concat]
-    if fmap.axis is None or not fmap.passages:
-        return f"the sizes of {fmap.name!r} are unknown"
+    if fmap.axis is None or not has_known_sizes(architecture, concat):
+        return f"the sizes of the members of {fmap.name!r} are unknown"
     own = passage(fmap.passages, fmap.axis)
     if own is None:
         return f"the nodes of {fmap.name!r} have no rule for fewer channels"

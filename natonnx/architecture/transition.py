@@ -96,7 +96,8 @@ class _Judge:
         if edge.skip is None:
             return edge.no_skip
         source, target = self.architecture.topology.ends[e]
-        joins_concat = self.architecture.topology.maps[target].join is Join.CONCAT
+        joined = self.architecture.topology.maps[target]
+        joins_concat = joined.join is Join.CONCAT
         if self.architecture.states[e] is State.N:
             if not (self.live[source] and self.needed[source] and self.revivable[target] and self.needed[target]):
                 return "it would revive a feature map that null has removed"
@@ -104,7 +105,8 @@ class _Judge:
                 return self._revival(e)
             if not joins_concat and target in self.cut.joins:
                 return f"{edge.target!r} has lost channels, for a concat before it lost a member"
-        if source in self.cut.values and not joins_concat:
+        lost = self.cut.values.get(source)
+        if lost is not None and not (joins_concat and lost.axis == joined.axis):
             return f"{edge.source!r} has lost channels, for a concat before it lost a member"
         return None
 

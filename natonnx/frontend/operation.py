@@ -5,9 +5,9 @@ from math import prod
 
 from natonnx.architecture import Operation
 from natonnx.frontend.view import GraphView
-from natonnx.frontend.vocabulary import COMPUTE
+from natonnx.frontend.vocabulary import AFFINE, COMPUTE
 
-__all__ = ["describe", "describe_branch", "madds"]
+__all__ = ["describe", "describe_branch", "madds", "prepares_input"]
 
 
 def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
@@ -35,9 +35,14 @@ def describe_branch(view: GraphView, nodes: Sequence[int]) -> Operation:
     counts = [madds(view, i) for i in nodes if len(view.variable_inputs(i)) == 1]
     return Operation(
         kind="Branch",
-        weights=tuple(weight for i in nodes for weight in view.weights(i)),
+        weights=tuple(weight for i in nodes if not prepares_input(view, i) for weight in view.weights(i)),
         madds=None if None in counts else sum(count for count in counts if count is not None),
     )
+
+
+def prepares_input(view: GraphView, node: int) -> bool:
+    """Whether a node normalises the model's input by constants, which are then preprocessing and no weights."""
+    return view.kind(node) in AFFINE and view.reads_only_inputs(node)
 
 
 def _kernel(view: GraphView, node: int) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ from natonnx.frontend import vocabulary
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
-from natonnx.frontend.operation import describe
+from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import select
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.shortcuts import add_shortcuts
@@ -183,10 +183,8 @@ class _Parser:
         self.taken.add(i)
         self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
-        # Constants by which a model normalises its own input are preprocessing, not weights.
-        prepares_input = view.kind(i) in vocabulary.AFFINE and view.reads_only_inputs(i)
         for position, name in enumerate(filter(None, node.output)):
-            weights_of = (i,) if position == 0 and not prepares_input else ()
+            weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
             self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
 
     def _why_opaque(self, i: int) -> str:

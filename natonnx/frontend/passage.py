@@ -74,12 +74,17 @@ def _source(view: GraphView, node: int) -> Shape:
 def _elementwise(view: GraphView, node: int, axis: int) -> NodePassage | None:
     """Constants broadcast against the tensor, aligned from the last axis; none makes it larger."""
     shape, proto = _source(view, node), view.nodes[node]
-    if view.shape(proto.output[0]) != shape:
+    constants = [(position, name) for position, name in enumerate(proto.input) if name in view.constants]
+    if view.shape(proto.output[0]) != shape or not all(view.is_known(name) for _, name in constants):
+        return None
+    if view.kind(node) in _BROADCAST_OF_OLD and any(a.name in {"axis", "broadcast"} for a in proto.attribute):
         return None
     slices: list[OperandSlice] = []
-    for position, name in enumerate(proto.input):
+    for position, name in constants:
         own = axis - (len(shape) - len(view.shape(name)))
-        if name in view.constants and own >= 0 and view.shape(name)[own] != 1:
+        if view.kind(node) == "PRelu" and len(view.shape(name)) == 1 and view.shape(name) != (1,) and own != 0:
+            return None  # below opset 7 one slope a channel, and the opset is not known here
+        if own >= 0 and view.shape(name)[own] != 1:
             slices.append(OperandSlice(position, own))
     return NodePassage(axis, slices=tuple(slices))
 
@@ -88,17 +93,21 @@ def _per_channel(*positions: int) -> _Rule:
     """Constants of one entry a channel, of axis 1."""
 
     def rule(view: GraphView, node: int, axis: int) -> NodePassage | None:
+        if axis != 1 or _uses_further_outputs(view, node):
+            return None
         present = [position for position in positions if position < len(view.nodes[node].input)]
-        return NodePassage(1, slices=tuple(OperandSlice(p, 0) for p in present)) if axis == 1 else None
+        return NodePassage(1, slices=tuple(OperandSlice(p, 0) for p in present))
 
     return rule
 
 
 def _pooling(view: GraphView, node: int, axis: int) -> NodePassage | None:
     """Pools of each channel by itself; indices into the whole tensor would change."""
-    indices = view.nodes[node].output[1:]
-    used = any(name in view.readers or name in view.outputs for name in indices)
-    return NodePassage(1) if axis == 1 and not used else None
+    return NodePassage(1) if axis == 1 and not _uses_further_outputs(view, node) else None
+
+
+def _uses_further_outputs(view: GraphView, node: int) -> bool:
+    return any(name in view.readers or name in view.outputs for name in view.nodes[node].output[1:])
 
 
 def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
@@ -107,7 +116,7 @@ def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
     transposed = view.kind(node) == "ConvTranspose"
     channels, weight = _source(view, node)[1], view.shape(proto.input[1])
     groups = view.attribute(node, "group", 1)
-    if axis != 1 or proto.input[0] in view.constants or not isinstance(channels, int):
+    if axis != 1 or proto.input[0] in view.constants or not isinstance(channels, int) or not weight:
         return None
     if groups == 1:
         return NodePassage(None, slices=(OperandSlice(1, 0 if transposed else 1),))
@@ -230,12 +239,16 @@ def _resize(view: GraphView, node: int, axis: int) -> NodePassage | None:
     scales = view.constant(proto.input[position]) if len(proto.input) > position else None
     if len(proto.input) > 3 or scales is None or scales.size != len(_source(view, node)):
         return None
+    if view.ints(node, "axes") or view.attribute(node, "coordinate_transformation_mode") == b"tf_crop_and_resize":
+        return None
     return NodePassage(axis) if float(scales.reshape(-1)[axis]) == 1 else None
 
 
 def _layer_norm(view: GraphView, node: int, axis: int) -> NodePassage | None:
     rank, first = len(_source(view, node)), view.attribute(node, "axis", -1)
-    return NodePassage(axis) if isinstance(first, int) and axis < first % rank else None
+    if not isinstance(first, int) or axis >= first % rank or _uses_further_outputs(view, node):
+        return None
+    return _elementwise(view, node, axis)
 
 
 def _softmax(view: GraphView, node: int, axis: int) -> NodePassage | None:
@@ -246,6 +259,9 @@ def _softmax(view: GraphView, node: int, axis: int) -> NodePassage | None:
 _UNARY = vocabulary.ACTIVATIONS | vocabulary.AFFINE | vocabulary.DROPOUT
 _UNARY |= {"Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Pow", "Reciprocal", "Round"}
 _UNARY |= {"Sign", "Sin", "Sqrt", "Swish"}
+
+_BROADCAST_OF_OLD = vocabulary.AFFINE | {"Pow"}
+"""Below opset 7 attributes say where their second operand stands."""
 
 _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(_UNARY, _elementwise),

@@ -57,7 +57,8 @@ class GraphView:
         for i, node in enumerate(self.nodes):
             for name in reads(node):
                 self.readers.setdefault(name, []).append(i)
-        self.constants = {*self._initializers, *(tensor.values.name for tensor in graph.sparse_initializer)}
+        self._sparse = {tensor.values.name for tensor in graph.sparse_initializer}
+        self.constants = {*self._initializers, *self._sparse}
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in _RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
@@ -97,8 +98,13 @@ class GraphView:
         return readers[0] if len(readers) == 1 and tensor not in self._outputs else None
 
     def is_owned(self, tensor: str) -> bool:
-        """Whether a tensor is a constant of one node alone, read by a single input."""
-        return tensor in self.constants and self.only_reader(tensor) is not None
+        """Whether a tensor is a constant of one node alone, read by a single input, whose entries can be taken out."""
+        owned = tensor in self.constants and tensor not in self._sparse
+        return owned and self.only_reader(tensor) is not None
+
+    def is_known(self, tensor: str) -> bool:
+        """Whether the shape of a tensor is known, be it that of a scalar."""
+        return tensor in self._shapes
 
     def reads(self, node: int) -> list[str]:
         """The tensors a node reads, those that its nested graphs capture included."""

@@ -112,6 +112,14 @@ class _Surgery:
             self.tensors[name] = gs.Variable(name)
         return self.tensors[name]
 
+    def _unused(self, name: str) -> str:
+        """A name of no tensor yet: this one, or with a number behind it."""
+        candidate, count = name, 1
+        while candidate in self.tensors:
+            count += 1
+            candidate = f"{name}#{count}"
+        return candidate
+
     def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
         if isinstance(instruction, RunSkip):
             return self._skip(instruction)
@@ -123,7 +131,7 @@ class _Surgery:
         for operand, element, size in trim.sizes:
             sizes = constant_value(self.model, node.inputs[operand].name, self.folder).copy()
             sizes[element] = size
-            name = f"{self.protos[position].output[0]}/natonnx_sizes"
+            name = self._unused(f"{self.protos[position].output[0]}/natonnx_sizes")
             tensor = self._tensor(name)
             value = gs.Constant(f"{name}_value", sizes)
             made.append(gs.Node("Constant", name, {"value": value}, outputs=[tensor]))

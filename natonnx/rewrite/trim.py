@@ -47,12 +47,36 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
             axis, entries = kept.pop(tensor.name)
             tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, folder), entries, axis)))
     dropped: list[str] = []
+    parts: dict[str, onnx.NodeProto] = {}
     for node in model.graph.node:
         for name in node.output:
-            if name in kept:
-                axis, entries = kept.pop(name)
-                dropped += _become_constant(node, np.take(constant_value(model, name, folder), entries, axis))
-    drop_unread(model, dropped)
+            if name not in kept:
+                continue
+            axis, entries = kept.pop(name)
+            value = np.take(constant_value(model, name, folder), entries, axis)
+            if sum(map(bool, node.output)) == 1:
+                dropped += _become_constant(node, value)
+            else:  # one of several that the node makes
+                parts[name] = _constant(f"{name}/natonnx_kept", value)
+    _read_instead(model, parts)
+    drop_unread(model, [*dropped, *parts])
+
+
+def _constant(name: str, value: np.ndarray) -> onnx.NodeProto:
+    return onnx.helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(value, name))
+
+
+def _read_instead(model: onnx.ModelProto, parts: Mapping[str, onnx.NodeProto]) -> None:
+    """Let what reads a tensor read a new Constant node instead."""
+    if not parts:
+        return
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            if name in parts:
+                node.input[position] = parts[name].output[0]
+    rest = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend([*parts.values(), *rest])
 
 
 def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
