@@ -43,8 +43,9 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     freed.CopyFrom(model)
     defaults = {tensor.name for tensor in freed.graph.initializer}
     inputs = [info for info in freed.graph.input if info.name not in defaults]
-    _open(inputs)
-    _open(freed.graph.output)
+    _open(inputs, _BATCH)
+    firsts = [info.type.tensor_type.shape.dim[0] for info in inputs if info.type.tensor_type.shape.dim]
+    _open(freed.graph.output, next((dim.dim_param for dim in firsts if dim.dim_param), _BATCH))
     del freed.graph.value_info[:]
     targets = _reshapes(freed, folder)
     if freed.graph.input == model.graph.input and not targets:
@@ -56,7 +57,7 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
         freed.graph.node.extend(model.graph.node)
         _replace(freed, targets)
     shapes, _ = infer_shapes(freed, None, folder)
-    symbols = {info.type.tensor_type.shape.dim[0].dim_param for info in inputs if info.type.tensor_type.shape.dim}
+    symbols = {dim.dim_param for dim in firsts}
     for info in freed.graph.output:
         first = (shapes.get(info.name) or (None,))[0]
         if first not in symbols:
@@ -66,7 +67,8 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     return freed
 
 
-def _open(infos: Iterable[onnx.ValueInfoProto]) -> None:
+def _open(infos: Iterable[onnx.ValueInfoProto], symbol: str) -> None:
+    """Give first axes that are 1 a symbolic size."""
     for info in infos:
         dims = info.type.tensor_type.shape.dim
         if dims and dims[0].HasField("dim_value"):
@@ -74,7 +76,7 @@ def _open(infos: Iterable[onnx.ValueInfoProto]) -> None:
                 raise InputError(
                     f"the batch cannot be freed: the first axis of {info.name!r} is {dims[0].dim_value}, not 1"
                 )
-            dims[0].dim_param = _BATCH
+            dims[0].dim_param = symbol
 
 
 def _reshapes(model: onnx.ModelProto, folder: Path | None) -> dict[int, np.ndarray]:

@@ -12,7 +12,8 @@ from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
 from tests.frontend.test_concat import inception, parts
 from tests.frontend.test_passage import capturing, without, zeroed
-from tests.rewrite.helpers import Builder, assert_close, copy, edges, images, joins, random_alpha, runtime
+from tests.rewrite.helpers import Builder, assert_close, copy, edges, images, joins, runtime
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -292,7 +293,6 @@ def test_a_branch_that_becomes_a_skip_doubles_the_other() -> None:
     assert_close(runtime(captured, {"x": x})["o1"], np.maximum(2 * x, 0))
 
 
-@pytest.mark.xfail(reason="describe_branch counts the constants of every node", strict=True)
 def test_what_a_model_does_to_its_input_is_no_weight_of_a_branch() -> None:
     """Constants by which the input is normalised are preprocessing: neither counted nor trained."""
     graph = Builder(size=4)
@@ -301,3 +301,21 @@ def test_what_a_model_does_to_its_input_is_no_weight_of_a_branch() -> None:
     graph.op("Add", "a", "x", out="y")
     model = graph.model("y")
     assert cost(parse(model, granularity="branch").architecture) == cost(parse(model).architecture)
+
+
+def test_a_branch_that_gates_a_concat_needs_all_its_channels() -> None:
+    """Of the two tensors that its product reads, one has lost channels and the other has not."""
+    graph = Builder(size=4)
+    graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 2), out="c", axis=1)
+    graph.channels["c"] = 5
+    graph.op("Sigmoid", graph.conv("c", "gate", 5), out="g")
+    graph.conv(graph.op("Mul", "c", "g", out="gated"), "d", 4)
+    graph.op("Add", "d", graph.conv("c", "e", 4), out="y")
+    network = parse(graph.model("y"), granularity="branch")
+    assert branches(network).keys() == {"GATE..D"}
+    beta = network.architecture
+    reason = legal_transitions(beta)[beta.topology.edge_index["b->c"]][State.N]
+    assert reason == "the concat 'c' cannot lose it: edge 'GATE..D' has no rule for fewer channels"
+    without_it = without(network, "GATE..D")
+    assert legal_transitions(without_it)[beta.topology.edge_index["b->c"]] == {State.N: None}
+    parts(without(network, "GATE..D", "b->c"), network)

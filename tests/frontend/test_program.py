@@ -11,8 +11,9 @@ from natonnx import frontend
 from natonnx.architecture import State
 from natonnx.errors import InputError
 from natonnx.frontend import RunNode, RunSkip, RunSum
-from tests.rewrite.helpers import ZOO, Builder, random_alpha, zoo_network
+from tests.rewrite.helpers import ZOO, Builder, zoo_network
 from tests.rewrite.trunk import trunk
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     import onnx

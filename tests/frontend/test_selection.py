@@ -16,7 +16,8 @@ from natonnx.supernet import Supernet
 from tests.frontend.test_concat import inception, parts
 from tests.frontend.test_granularity import attention, residual
 from tests.frontend.test_passage import capturing
-from tests.rewrite.helpers import Builder, assert_close, images, random_alpha, runtime
+from tests.rewrite.helpers import Builder, assert_close, images, runtime
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -128,7 +129,7 @@ def test_a_pattern_that_matches_nothing_is_an_error(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["include", "exclude"])
-@pytest.mark.xfail(reason="the sum S2 belongs to no edge, so that the option silently means nothing", strict=True)
+@pytest.mark.xfail(reason="the sum S2 belongs to no edge, and the option silently means nothing", strict=True)
 def test_a_pattern_that_means_no_edge_is_an_error(option: str) -> None:
     """The edges that enter S2 have nodes of their own, so its name stands for none: --exclude would exclude nothing."""
     with pytest.raises(InputError, match=f"--{option} S2"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +11,6 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.architecture import legal_transitions, violation
 from natonnx.frontend import parse
 
 if TYPE_CHECKING:
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from natonnx.architecture import Architecture
     from natonnx.frontend import Network
 
     Arrays = Mapping[str, NDArray[Any]]
@@ -126,22 +123,6 @@ def edges(network: Network) -> dict[str, tuple[str, str, str]]:
 def joins(network: Network) -> dict[str, str]:
     """How each feature map is made, by name."""
     return {fmap.name: fmap.join.value for fmap in network.architecture.topology.maps}
-
-
-def random_alpha(beta: Architecture, seed: int, rate: float = 0.2) -> Architecture:
-    """A jointly legal α: each edge makes a legal transition with probability `rate`; drawn again until legal."""
-    generator = random.Random(seed)  # noqa: S311 - not for secrets
-    verdicts = legal_transitions(beta)
-    for _ in range(1000):
-        states = list(beta.states)
-        for i, verdict in enumerate(verdicts):
-            options = [state for state, reason in verdict.items() if reason is None]
-            if options and generator.random() < rate:
-                states[i] = generator.choice(options)
-        alpha = beta.with_states(tuple(states))
-        if alpha.states != beta.states and violation(alpha, beta) is None:
-            return alpha
-    return beta
 
 
 def runtime(model: onnx.ModelProto, inputs: Arrays) -> dict[str, NDArray[Any]]:

@@ -15,7 +15,8 @@ from natonnx.architecture import Architecture, State, cost, flow, legal_transiti
 from natonnx.frontend import Granularity, lower, parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, fold, unfold
-from tests.rewrite.helpers import Builder, assert_close, images, random_alpha, runtime
+from tests.rewrite.helpers import Builder, assert_close, images, runtime
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,8 @@ from natonnx.architecture import State, cost, flow
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
-from tests.rewrite.helpers import ZOO, assert_close, edges, images, random_alpha, runtime, zoo_model, zoo_network
+from tests.rewrite.helpers import ZOO, assert_close, edges, images, runtime, zoo_model, zoo_network
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from natonnx.architecture import Architecture

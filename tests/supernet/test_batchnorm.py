@@ -14,7 +14,8 @@ from torch.nn import functional as f
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
-from tests.rewrite.helpers import Builder, assert_close, images, random_alpha, runtime, zoo_model, zoo_network
+from tests.rewrite.helpers import Builder, assert_close, images, runtime, zoo_model, zoo_network
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from natonnx.architecture import Architecture

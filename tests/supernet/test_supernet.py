@@ -16,18 +16,9 @@ from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops import UnsupportedOpError
-from tests.rewrite.helpers import (
-    ZOO,
-    Builder,
-    arrays,
-    assert_close,
-    images,
-    random_alpha,
-    runtime,
-    zoo_model,
-    zoo_network,
-)
+from tests.rewrite.helpers import ZOO, Builder, arrays, assert_close, images, runtime, zoo_model, zoo_network
 from tests.rewrite.trunk import value_info
+from tools.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
