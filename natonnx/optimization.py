@@ -209,6 +209,7 @@ class _Report:
             "edits": edits_to_data(edits_between(network.architecture, alpha)),
             "constraints": [asdict(limit) for limit in self.decision.constraints],
             "checks": [check._asdict() for check in self.checks],
+            "without_gradient": list(Supernet(self.problem.network).in_onnxruntime),
             "learner": self.settings.learner,
             "seed": self.settings.seed,
             "seconds": seconds,
@@ -307,8 +308,10 @@ def _make_problem(
     if batchnorm == "unfold" or (batchnorm == "auto" and not has_batchnorm(network)):
         unfolded = unfold(network, train.inputs[:_CALIBRATION].cpu())
         network = unfolded.network
-    if not any(parameter.requires_grad for parameter in Supernet(network).parameters()):
+    supernet = Supernet(network)
+    if not any(parameter.requires_grad for parameter in supernet.parameters()):
         raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
+    supernet.require_scores()
     validation = _to_device(images.validation, device)
     return Problem(network, train, validation, images.augment, device, source.network.architecture), unfolded
 

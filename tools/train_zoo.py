@@ -3,7 +3,6 @@
 import logging
 import math
 import time
-import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,17 +11,14 @@ import click
 import numpy as np
 import numpy.typing as npt
 import onnx
-import onnx_ir
 import onnxruntime
 import torch
-from onnx_ir.passes import common as onnx_passes
-from onnxscript import optimizer, rewriter
-from onnxscript.rewriter.rules.common import materialize_reshape_shape_rule, remove_optional_bias_from_conv_rule
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from natonnx.data import Dataset, Preprocessing, Split, load, random_shift_flip
 from natonnx.data.dataset import Augment
+from tools.dynamo import export_dynamo
 
 DATA, CLASSES = "fashion-mnist-small", 10
 AUGMENT: Augment = "shift-flip"
@@ -172,31 +168,7 @@ def train(model: nn.Module, data: Dataset, epochs: int, seed: int) -> None:
 
 def export(model: nn.Module, keep_norm: bool) -> onnx.ModelProto:
     """Exports to one ONNX model with a dynamic batch; the exporter folds normalisation unless told to keep it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # deprecations inside torch
-        program = torch.onnx.export(
-            model,
-            (torch.zeros(2, 1, 28, 28),),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_shapes=({0: torch.export.Dim("batch")},),
-            optimize=not keep_norm,
-            verbose=False,
-        )
-    assert program is not None
-    graph = program.model
-    if keep_norm:  # what optimize=True does, without its rules that fold normalisation
-        optimizer.inline(graph)
-        optimizer.fold_constants(graph)
-        rewriter.rewrite(graph, [remove_optional_bias_from_conv_rule, materialize_reshape_shape_rule])
-        optimizer.fold_constants(graph)
-        optimizer.remove_unused_nodes(graph)
-        onnx_passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
-        onnx_passes.NameFixPass()(graph)
-    onnx_passes.ClearMetadataAndDocStringPass()(graph)  # stack traces of the exporting machine
-    proto: onnx.ModelProto = onnx_ir.to_proto(graph)
+    proto = export_dynamo(model, [torch.zeros(2, 1, 28, 28)], ["image"], "logits", OPSET, keep_norm=keep_norm)
     for item in (*proto.graph.input, *proto.graph.output, *proto.graph.value_info):
         item.ClearField("metadata_props")
     for node in proto.graph.node:

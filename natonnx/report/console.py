@@ -46,6 +46,9 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
     console.print(
         f"{len(payload['feature_maps'])} feature maps, {len(edges)} edges ({states}), {legal} legal transitions"
     )
+    reached = sum(edge["madds"] or 0 for edge in edges if edge["legal"] and edge["operation"])
+    if total["madds"]:
+        console.print(f"{100 * reached / total['madds']:.1f} % of the MAdds lie on edges that may change")
 
 
 def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
@@ -76,6 +79,9 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         form = _count if limit["name"] == "madds" else "{:+.1f}".format
         value = form(limit["value"]) if math.isfinite(limit["value"]) else "no architecture found"
         console.print(f"  {_LIMITS.get(limit['name'], limit['name'])}: {value}, at most {form(limit['limit'])}: {mark}")
+    if payload["without_gradient"]:
+        kinds = ", ".join(payload["without_gradient"])
+        console.print(f"  run by onnxruntime, so that what only leads there was not trained: {escape(kinds)}")
     split = "validation" if payload["finetuned_input"]["accuracy"]["test"] is None else "test"
     beta = payload["finetuned_input"]["accuracy"][split]
     console.print(f"  the input itself, fine-tuned by the same budget: {split} accuracy {_percent(beta)} %")

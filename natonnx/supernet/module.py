@@ -156,6 +156,14 @@ class Supernet(nn.Module):
                     del values[name]
         return {name: values[name] for name in wanted}
 
+    def require_scores(self) -> None:
+        """Refuse a model whose scores cannot be computed.
+
+        Raises:
+            UnsupportedOpError: Naming all operators that are missing.
+        """
+        self._require(self.plan(self.network.architecture), [self._scores])
+
     def _require(self, plan: "_Plan", wanted: Sequence[str]) -> None:
         lacking = [plan.lacking[name] for name in wanted if name in plan.lacking]
         if lacking:

@@ -29,7 +29,7 @@ REPORT = {
     "seconds",
     "history",
 }
-EXTRAS = {"finetuned_input", "candidates"}
+EXTRAS = {"finetuned_input", "candidates", "without_gradient"}
 ROW = {"path", "params", "madds", "size_bytes", "accuracy", "latency_ms"}
 
 

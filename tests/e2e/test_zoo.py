@@ -85,7 +85,8 @@ def test_training_is_reproducible(name: str, tmp_path: Path) -> None:
     for out in ("first", "second"):
         command = [
             sys.executable,
-            "tools/train_zoo.py",
+            "-m",
+            "tools.train_zoo",
             name,
             "--epochs",
             "1",

@@ -322,6 +322,14 @@ def test_a_default_that_a_caller_may_override_gets_smaller_too() -> None:
     assert shapes == {"x": [0, 4, 4, 4], "a.w": [3, 4, 1, 1], "d.w": [3, 4, 1, 1], "y.w": [4, 6, 1, 1]}
 
 
+def test_dead_code_that_was_written_for_whole_tensors_goes() -> None:
+    """Nothing reads its result; of six channels it could not be what it says."""
+    graph = fork_and_conv()
+    graph.op("Reshape", "c", graph.constant("sizes", np.array([0, 8, 16])), out="dead")
+    network = parse(graph.model("y"))
+    assert "DEAD" not in [node.name for node in parts(without(network, "B"), network).graph.node]
+
+
 def test_the_group_of_a_depthwise_convolution_counts_what_is_left() -> None:
     graph = fork()
     graph.conv("c", "m", 8, kernel=3, group=8, bias=True)

@@ -36,6 +36,7 @@ def report(**changed: Any) -> dict[str, Any]:
         "checks": [],
         "seconds": 12.3,
         "finetuned_input": {"accuracy": {"validation": 0.9, "test": 0.885}},
+        "without_gradient": [],
         **changed,
     }
 

@@ -12,6 +12,8 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from tools.dynamo import export_dynamo
+
 __all__ = ["Exporter", "export", "save"]
 
 Exporter = Literal["dynamo", "script"]
@@ -36,7 +38,7 @@ def export(
     names = [f"x{i}" for i in range(len(inputs))]
     with _quiet():
         if exporter == "dynamo":
-            return _dynamo(model, inputs, names, opset, keep_norm=keep_norm)
+            return export_dynamo(model, inputs, names, "y", opset, keep_norm=keep_norm)
         return _script(model, inputs, names, opset, keep_norm=keep_norm)
 
 
@@ -74,41 +76,6 @@ def _script(
             training=mode,
         )
         return onnx.load(path)
-
-
-def _dynamo(
-    model: nn.Module, inputs: Sequence[Tensor], names: list[str], opset: int, *, keep_norm: bool
-) -> onnx.ModelProto:
-    import onnx_ir
-    from onnx_ir.passes import common as passes
-    from onnxscript import optimizer, rewriter
-    from onnxscript.rewriter.rules.common import materialize_reshape_shape_rule, remove_optional_bias_from_conv_rule
-
-    batch = torch.export.Dim("batch")
-    program = torch.onnx.export(
-        model,
-        tuple(inputs),
-        dynamo=True,
-        opset_version=opset,
-        input_names=names,
-        output_names=["y"],
-        dynamic_shapes=tuple({0: batch} for _ in names),
-        optimize=not keep_norm,
-        verbose=False,
-    )
-    assert program is not None
-    graph = program.model
-    if keep_norm:  # what optimize=True does, without its rules that fold normalisation
-        optimizer.inline(graph)
-        optimizer.fold_constants(graph)
-        rewriter.rewrite(graph, [remove_optional_bias_from_conv_rule, materialize_reshape_shape_rule])
-        optimizer.fold_constants(graph)
-        optimizer.remove_unused_nodes(graph)
-        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(graph)
-        passes.NameFixPass()(graph)
-    passes.ClearMetadataAndDocStringPass()(graph)  # stack traces of the exporting machine
-    proto: onnx.ModelProto = onnx_ir.to_proto(graph)
-    return proto
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
