@@ -1,7 +1,7 @@
 """The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
 
 from natonnx.architecture.cost import Cost, cost
-from natonnx.architecture.cut import Cut, Cuts, carried_passage, cut_axes, cuts, passage
+from natonnx.architecture.cut import Cut, Cuts, cuts
 from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import (
     Architecture,
@@ -47,15 +47,12 @@ __all__ = [
     "TransitionError",
     "Weight",
     "apply_edits",
-    "carried_passage",
     "cost",
-    "cut_axes",
     "cuts",
     "edits_between",
     "flow",
     "legal_transitions",
     "match_skip",
-    "passage",
     "transition_mask",
     "violation",
 ]

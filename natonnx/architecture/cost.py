@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from natonnx.architecture.cut import Cut, cuts, passage
+from natonnx.architecture.cut import Cut, cuts, find_passage
 from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Passage, State, Weight
 
@@ -49,14 +49,14 @@ def cost(architecture: Architecture, state: Flow | None = None) -> Cost:
         if operation is None or architecture.states[e] is not State.O:
             continue
         cut = lost.values.get(topology.ends[e][0])
-        own = passage(operation.passages, cut.axis) if cut else None
+        own = find_passage(operation.passages, cut.axis) if cut else None
         _add(weights, operation.weights, cut, own)
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
             madds -= own.madds - cut.scaled(own.madds)
     for i in np.flatnonzero(state.live & state.needed).tolist():
         cut = lost.joins.get(i)
-        own = passage(topology.maps[i].passages, cut.axis) if cut else None
+        own = find_passage(topology.maps[i].passages, cut.axis) if cut else None
         _add(weights, topology.maps[i].weights, cut, own)
     return Cost(sum(weights.values()), madds)
 

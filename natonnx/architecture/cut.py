@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
 
-__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "has_known_sizes", "passage", "tolerance"]
+__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "find_passage", "has_known_sizes", "tolerance"]
 
 
 class Cut(NamedTuple):
@@ -51,7 +51,7 @@ class _BrokenError(Exception):
     """A cut that cannot be carried out."""
 
 
-def passage(passages: Iterable[Passage], axis: int) -> Passage | None:
+def find_passage(passages: Iterable[Passage], axis: int) -> Passage | None:
     """The passage of a cut along an axis, if there is one."""
     return next((one for one in passages if one.axis == axis), None)
 
@@ -75,7 +75,7 @@ def cuts(architecture: Architecture, state: Flow) -> Cuts:
             cut = _at_join(architecture, state, i, values)
             if cut is None:
                 continue
-            own = passage(fmap.passages, cut.axis)
+            own = find_passage(fmap.passages, cut.axis)
             if own is None:
                 raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
             joins[i] = cut
@@ -155,7 +155,7 @@ def carried_passage(architecture: Architecture, e: int, axis: int) -> Passage | 
     """What an edge does with a cut in its present state; None where it has no rule."""
     edge = architecture.topology.edges[e]
     if architecture.states[e] is State.O and edge.operation is not None:
-        return passage(edge.operation.passages, axis)
+        return find_passage(edge.operation.passages, axis)
     skip = edge.skip
     if skip is None or skip.pad_channels or (skip.pool and axis != 1):
         return None
@@ -188,7 +188,7 @@ def tolerance(architecture: Architecture, state: Flow) -> Tolerance:
         fmap = topology.maps[target]
         if alone and entering[target] > 1:
             return f"it is a member of the sum {fmap.name!r}"
-        own = passage(fmap.passages, axis)
+        own = find_passage(fmap.passages, axis)
         if own is None:
             return f"the nodes of {fmap.name!r} have no rule for fewer channels"
         return None if own.out is None else found.get((target, own.out), _UNKNOWN)

@@ -5,7 +5,7 @@ The death of a map kills every map that it dominates, all flow from the input be
 
 import numpy as np
 
-from natonnx.architecture.cut import Tolerance, has_known_sizes, passage
+from natonnx.architecture.cut import Tolerance, find_passage, has_known_sizes
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join, State
@@ -89,7 +89,7 @@ def refusal(architecture: Architecture, concat: int, tolerances: Tolerance) -> s
     fmap = architecture.topology.maps[concat]
     if fmap.axis is None or not has_known_sizes(architecture, concat):
         return f"the sizes of the members of {fmap.name!r} are unknown"
-    own = passage(fmap.passages, fmap.axis)
+    own = find_passage(fmap.passages, fmap.axis)
     if own is None:
         return f"the nodes of {fmap.name!r} have no rule for fewer channels"
     return None if own.out is None else tolerances.get((concat, own.out))

@@ -39,7 +39,7 @@ class ParseOptions:
         granularity: What one edge carries.
         include: Patterns of node names: only edges with such a node may change; all where there are none.
         exclude: Patterns of node names: edges with such a node may not change.
-        freeze_outputs_of: Patterns of node names: what these nodes compute stays as it is.
+        freeze_outputs_of: Patterns of node names: what these nodes compute stays as it is, as long as it is read.
         free_batch: Make a batch of 1 that is baked into the file free first.
     """
 

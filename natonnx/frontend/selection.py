@@ -15,8 +15,7 @@ __all__ = ["select"]
 def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[int]:
     """Mark the edges that may not change with the reason.
 
-    An edge is meant by a pattern that fits a node of its own, its own name, or, for a plain skip or a shortcut, a node
-    of the feature map that it enters.
+    A pattern means an edge if it fits a node of the edge, its name, or a node of the feature map that it enters.
 
     Args:
         draft: Its edges are marked.
@@ -27,7 +26,7 @@ def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[in
         Positions of the nodes that `freeze_outputs_of` covers: the named ones and all that lead to them.
 
     Raises:
-        InputError: If a pattern matches nothing.
+        InputError: If a pattern matches no node, or no edge where it is to pick edges.
     """
     frozen = _upstream(view, [i for p in options.freeze_outputs_of for i in _matching(view, p, "--freeze-outputs-of")])
     included = _named(draft, view, options.include, "--include")
@@ -57,12 +56,14 @@ def _named(draft: Draft, view: GraphView, patterns: Iterable[str], option: str) 
     found: dict[str, str] = {}
     owners: dict[int, list[str]] = {}
     for name, binding in draft.edge_bindings.items():
-        for node in binding.nodes or _entered(draft, view, name):
+        for node in (*binding.nodes, *_entered(draft, view, name)):
             owners.setdefault(node, []).append(name)
     for pattern in patterns:
         nodes = _matching(view, pattern, option, also=draft.edges)
         meant = [name for i in nodes for name in owners.get(i, ())]
         meant += [name for name in draft.edges if fnmatchcase(name, pattern)]
+        if not meant:
+            raise InputError(f"{option} {pattern}: matches no edge; natonnx inspect lists their names")
         for name in meant:
             found.setdefault(name, pattern)
     return found

@@ -9,7 +9,7 @@ import onnx
 
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.shapes import OTHER_TYPE
-from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
+from natonnx.frontend.vocabulary import AFFINE, DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
 
 __all__ = ["GraphView"]
@@ -124,7 +124,8 @@ class GraphView:
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
         sizes = {name: self._elements(name) for name in names if self.is_float(name)}
-        return tuple(Weight(name, size) for name, size in sizes.items() if size > 1)
+        least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
+        return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 
     def _elements(self, tensor: str) -> int:
         shape = self.shape(tensor)

@@ -67,5 +67,5 @@ TRAINABLE: Mapping[str, frozenset[int]] = {
     "Mul": _BOTH,
     "Div": _BOTH,
 }
-"""For each operator, the input positions that hold trainable tensors, where those are constant, floating and not
-scalar: a scalar is a constant of the architecture, such as the 6 of a hard swish."""
+"""For each operator, the input positions that hold trainable tensors, where those are constant and floating. A single
+number of Add, Sub, Mul or Div is none: it is a constant of the architecture, such as the 6 of a hard swish."""

@@ -58,6 +58,7 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
                 dropped += _become_constant(node, value)
             else:  # one of several that the node makes
                 parts[name] = _constant(f"{name}/natonnx_kept", value)
+    assert not kept, "a constant is an initializer, or a node makes it"
     _read_instead(model, parts)
     drop_unread(model, [*dropped, *parts])
 
