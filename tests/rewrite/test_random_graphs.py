@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -76,7 +76,7 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
             graph.op("Reshape", source, target, out="h")
             features *= side * side
         else:
-            axes = {"axes": [2, 3]} if graph.opset < 18 else {}
+            axes: dict[str, Any] = {"axes": [2, 3]} if graph.opset < 18 else {}
             graph.op("ReduceMean", source, out="h", keepdims=0, **axes)
         if draw(st.booleans()):
             return graph.op("MatMul", "h", graph.weight("head.w", features, 3), out="scores")
