@@ -214,6 +214,8 @@ class _Parser:
         """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
+        if None in view.shape(node.output[0]):  # an unknown size may be 1, and be broadcast
+            return False
         return (
             view.kind(i) in vocabulary.JOINS
             and len(variable) == len(node.input) > 1
