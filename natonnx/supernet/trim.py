@@ -29,7 +29,8 @@ def trimmed(own: NodeKernel, trim: Trim) -> Kernel:
     kernel = own.kernel
     if trim.group is not None and own.spec is not None:
         kernel = build(replace(own.spec, attributes={**own.spec.attributes, "group": trim.group}))
-    slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
+    with torch.inference_mode(False):  # the kernel is kept, and trained with later
+        slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
     return functools.partial(_run, kernel, slices, trim.sizes, own.mode_dependent)
 
 
@@ -42,10 +43,13 @@ def _run(
     **mode: object,
 ) -> Tensor | tuple[Tensor, ...]:
     own = list(operands)
-    for position, axis, kept in slices:
+    for i, (position, axis, kept) in enumerate(slices):
         whole = operands[position]
         if whole is not None:
-            own[position] = whole.index_select(axis, kept.to(whole.device))
+            if kept.device != whole.device:
+                with torch.inference_mode(False):
+                    slices[i] = position, axis, kept.to(whole.device)  # moved once, then it stays there
+            own[position] = whole.index_select(axis, slices[i][2])
     for position, element, size in sizes:
         whole = operands[position]
         if whole is not None:
@@ -56,5 +60,5 @@ def _run(
         for position, axis, kept in slices:
             whole, part = operands[position], own[position]
             if position in _STATISTICS and whole is not None and part is not None:
-                whole.index_copy_(axis, kept.to(whole.device), part)
+                whole.index_copy_(axis, kept, part)
     return made
