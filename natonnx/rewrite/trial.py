@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import onnx
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, first_line
 from natonnx.session import run, session
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "relative_difference", "sensitivity"]
+__all__ = ["TOLERANCE", "Outputs", "Reference", "Trial", "guarded", "relative_difference", "sensitivity"]
 
 TOLERANCE = 1e-4
 """Largest difference between onnxruntime and the supernet, relative to the largest output, in float32 and float64."""
@@ -93,8 +93,11 @@ class Trial:
         self.names = names
         worst = 0.0
         if not self.obstacle and reference is not None:
-            pairs = zip(self.results, (reference(sample, names) for sample in samples), strict=True)
-            worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+            try:
+                pairs = zip(self.results, [reference(sample, names) for sample in samples], strict=True)
+                worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+            except InputError as error:
+                self.obstacle = str(error)
         self.worst = worst
         self.complete = not self.obstacle and worst <= TOLERANCE
         sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
@@ -117,6 +120,20 @@ class Trial:
         for name, value in first.items():
             if _is_array(value) and not np.array_equal(value, again[name], equal_nan=value.dtype.kind == "f"):
                 yield name
+
+
+def guarded(reference: Reference) -> Reference:
+    """A reference whose failures are all told as an `InputError`: torch raises whatever an odd input makes it raise."""
+
+    def run(inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
+        try:
+            return reference(inputs) if names is None else reference(inputs, names)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"the supernet cannot run it: {first_line(error)}") from error
+
+    return run
 
 
 def sensitivity(

@@ -1,0 +1,50 @@
+"""No valid model is refused: every official ONNX node case, of any operator, type and domain, goes through."""
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import onnx
+import pytest
+
+from natonnx import apply, inspect
+from natonnx.errors import NatonnxError
+
+REFUSED = {
+    "test_mvn": "onnx's own full check refuses the model",
+    "test_attention_4d_with_past_and_present_qk_matmul_bias_3d_mask_causal": "onnxruntime gives other scores here",
+    "test_attention_4d_with_past_and_present_qk_matmul_bias_4d_mask_causal": "onnxruntime gives other scores here",
+}
+FEWEST = 1800
+
+
+def models() -> Iterator[tuple[str, onnx.ModelProto]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.case.node import collect_testcases
+
+        cases = collect_testcases(None)
+    yield from ((case.name, case.model) for case in cases if case.model is not None)
+
+
+@pytest.mark.slow
+def test_every_node_case_is_inspected_and_copied_bit_for_bit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, output = tmp_path / "model.onnx", tmp_path / "copy.onnx"
+    refused: dict[str, str] = {}
+    count = 0
+    for name, model in models():
+        count += 1
+        onnx.save(model, path)
+        try:
+            inspect(path)
+            apply(path, [], output, force=True)
+        except NatonnxError as error:
+            refused[name] = str(error)
+            continue
+        assert output.read_bytes() == path.read_bytes()
+    with capsys.disabled():
+        print(f"\n{count} models, {len(refused)} refused")  # noqa: T201
+    assert count >= FEWEST
+    assert refused.keys() == REFUSED.keys(), refused
