@@ -18,7 +18,7 @@ def test_weights_are_random_and_activations_healthy(name: str) -> None:
     values = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     floats = [value for value in values if value.dtype == np.float32]
     plain = [value for value in floats if len(np.unique(value)) <= min(value.size, 10) / 2]
-    assert len(plain) < 0.05 * len(floats)  # a few scales and shifts have values of their own in the files
+    assert len(plain) < 0.1 * len(floats)  # a few scales and shifts have values of their own in the files
     generator = np.random.default_rng(1)
     runtime, name = session(model), model.graph.input[0].name
     one, other = (
