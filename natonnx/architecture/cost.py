@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from natonnx.architecture.cut import Cut, cuts, find_passage
+from natonnx.architecture.cut import Cut, Cuts, cuts, find_passage
 from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Passage, State, Weight
 
@@ -32,15 +32,16 @@ class Cost(NamedTuple):
         return other.madds is not None and (self.madds is None or self.madds > other.madds)
 
 
-def cost(architecture: Architecture, state: Flow | None = None) -> Cost:
+def cost(architecture: Architecture, state: Flow | None = None, lost: Cuts | None = None) -> Cost:
     """Count an architecture's parameters and multiply-adds, dead and unneeded parts left out.
 
     Args:
         architecture: The architecture.
         state: Its null propagation, where the caller has it already.
+        lost: What its maps have lost, likewise.
     """
     state = state or flow(architecture)
-    lost = cuts(architecture, state)
+    lost = lost or cuts(architecture, state)
     topology = architecture.topology
     weights: dict[tuple[str, int], int] = {}
     madds: int | None = 0

@@ -1,8 +1,4 @@
-"""Channels that are cut: a dead member leaves its concat, and whoever reads the concat loses its channels.
-
-`cuts` says what every map of one architecture has lost, exactly. `tolerance` says, for any further cut, which maps'
-readers could bear it whatever channels it takes; legality of single transitions rests on it.
-"""
+"""Channels that are cut: a dead member leaves its concat, and whoever reads the concat loses its channels."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,7 +10,7 @@ from numpy.typing import NDArray
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
 
-__all__ = ["Cut", "Cuts", "Tolerance", "cuts", "find_passage", "has_known_sizes", "tolerance"]
+__all__ = ["Cut", "Cuts", "carried_passage", "cuts", "find_passage", "has_known_sizes"]
 
 
 class Cut(NamedTuple):
@@ -166,72 +162,3 @@ def _same(a: Cut | None, b: Cut | None) -> bool:
     if a is None or b is None:
         return a is b
     return a.axis == b.axis and np.array_equal(a.kept, b.kept)
-
-
-Tolerance = Mapping[tuple[int, int], str | None]
-"""By map and axis: None where all that read the map can bear to lose any channels of it, else why not."""
-
-
-def tolerance(architecture: Architecture, state: Flow) -> Tolerance:
-    """Judge for every map that a concat leads to whether its readers could bear to lose channels, in linear time."""
-    topology = architecture.topology
-    found: dict[tuple[int, int], str | None] = {}
-    if not topology.concats:
-        return found
-    entering = [0] * len(topology.maps)
-    for e in np.flatnonzero(state.active):
-        entering[topology.ends[e][1]] += 1
-    outputs = {topology.map_index[name] for name in topology.outputs}
-
-    def beyond(target: int, axis: int, *, alone: bool) -> str | None:
-        """Whether a map can bear a cut at its join."""
-        fmap = topology.maps[target]
-        if alone and entering[target] > 1:
-            return f"it is a member of the sum {fmap.name!r}"
-        own = find_passage(fmap.passages, axis)
-        if own is None:
-            return f"the nodes of {fmap.name!r} have no rule for fewer channels"
-        return None if own.out is None else found.get((target, own.out), _UNKNOWN)
-
-    def through(e: int, axis: int) -> str | None:
-        edge, target = topology.edges[e], topology.ends[e][1]
-        if topology.maps[target].join is Join.CONCAT:
-            same = topology.maps[target].axis == axis
-            return beyond(target, axis, alone=False) if same else f"{edge.target!r} joins along another axis"
-        carried = carried_passage(architecture, e, axis)
-        if carried is None:
-            return f"edge {edge.name!r} has no rule for fewer channels"
-        return None if carried.out is None else beyond(target, carried.out, alone=True)
-
-    def read(reader: int, axis: int) -> str | None:
-        if len(topology.fixed_inputs[reader]) > 1:
-            return f"the node that makes {topology.maps[reader].name!r} reads it with other tensors"
-        return beyond(reader, axis, alone=False)
-
-    axes = cut_axes(architecture)
-    for i in reversed(range(len(topology.maps))):
-        for axis in axes[i]:
-            reasons = [f"{topology.maps[i].name!r} is an output of the model"] if i in outputs else []
-            reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if state.active[e]))
-            readers = [reader for reader in topology.fixed_readers[i] if state.live[reader] and state.needed[reader]]
-            reasons += filter(None, (read(reader, axis) for reader in readers))
-            found[i, axis] = reasons[0] if reasons else None
-    return found
-
-
-_UNKNOWN = "no rule leads the cut further"
-
-
-def cut_axes(architecture: Architecture) -> list[tuple[int, ...]]:
-    """By map: the axes along which its value may ever lose channels."""
-    topology = architecture.topology
-    axes: list[set[int]] = [set() for _ in topology.maps]
-    for i, fmap in enumerate(topology.maps):
-        entering = {fmap.axis} if fmap.join is Join.CONCAT and fmap.axis is not None else set()
-        for source in topology.fixed_inputs[i]:
-            entering |= axes[source]
-        for e in topology.incoming[i]:
-            carried = (carried_passage(architecture, e, axis) for axis in axes[topology.ends[e][0]])
-            entering |= {one.out for one in carried if one is not None and one.out is not None}
-        axes[i] = {own.out for own in fmap.passages if own.axis in entering and own.out is not None}
-    return [tuple(sorted(found)) for found in axes]

@@ -3,23 +3,24 @@
 The death of a map kills every map that it dominates, all flow from the input being through it.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from natonnx.architecture.cut import Tolerance, find_passage, has_known_sizes
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join, State
 
-__all__ = ["fatal_maps", "refusal"]
+__all__ = ["fatal_maps"]
 
 
-def fatal_maps(architecture: Architecture, state: Flow, tolerances: Tolerance) -> list[str | None]:
+def fatal_maps(architecture: Architecture, state: Flow, refused: Mapping[int, str | None]) -> list[str | None]:
     """Per feature map: why its death alone would break the architecture; None where it would not.
 
     Args:
         architecture: The architecture.
         state: Its null propagation.
-        tolerances: Which maps can bear to lose channels.
+        refused: By position of a concat: why it cannot lose a member.
     """
     topology = architecture.topology
     count = len(topology.maps)
@@ -34,7 +35,7 @@ def fatal_maps(architecture: Architecture, state: Flow, tolerances: Tolerance) -
     for i in reversed(range(count)):
         if fatal[i] is not None:
             fatal[parent[i]] = fatal[parent[i]] or fatal[i]
-    for i, reason in enumerate(_members(architecture, state, tolerances, tree)):
+    for i, reason in enumerate(_members(architecture, state, refused, tree)):
         fatal[i] = fatal[i] or reason
     return fatal[:count]
 
@@ -52,7 +53,9 @@ def _feeding(architecture: Architecture, state: Flow) -> list[list[int]]:
     return feeding
 
 
-def _members(architecture: Architecture, state: Flow, tolerances: Tolerance, tree: Dominators) -> list[str | None]:
+def _members(
+    architecture: Architecture, state: Flow, refused: Mapping[int, str | None], tree: Dominators
+) -> list[str | None]:
     """Why a map may not die for the sake of a concat that would lose a member and live on without it.
 
     From each member up the dominator tree, to below the map whose death would kill the concat as a whole.
@@ -67,7 +70,7 @@ def _members(architecture: Architecture, state: Flow, tolerances: Tolerance, tre
             marks[i] = concat
 
     for concat in topology.concats:
-        if state.live[concat] and state.needed[concat] and refusal(architecture, concat, tolerances):
+        if state.live[concat] and state.needed[concat] and refused[concat]:
             for e in topology.incoming[concat]:
                 source = topology.ends[e][0]
                 if state.active[e] and source != parent[concat]:
@@ -77,19 +80,8 @@ def _members(architecture: Architecture, state: Flow, tolerances: Tolerance, tre
         reached = marks[i]
         if reached is None:
             continue
-        why = refusal(architecture, reached, tolerances)
-        reasons[i] = f"a member of the concat {topology.maps[reached].name!r}, which cannot lose it: {why}"
+        name = topology.maps[reached].name
+        reasons[i] = f"a member of the concat {name!r}, which cannot lose it: {refused[reached]}"
         if parent[i] not in (parent[reached], len(topology.maps)):
             mark(parent[i], reached)
     return reasons
-
-
-def refusal(architecture: Architecture, concat: int, tolerances: Tolerance) -> str | None:
-    """Why a concat cannot lose a member; None where it can."""
-    fmap = architecture.topology.maps[concat]
-    if fmap.axis is None or not has_known_sizes(architecture, concat):
-        return f"the sizes of the members of {fmap.name!r} are unknown"
-    own = find_passage(fmap.passages, fmap.axis)
-    if own is None:
-        return f"the nodes of {fmap.name!r} have no rule for fewer channels"
-    return None if own.out is None else tolerances.get((concat, own.out))

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture.cost import cost
-from natonnx.architecture.cut import cuts, tolerance
-from natonnx.architecture.fatal import fatal_maps, refusal
+from natonnx.architecture.cut import cuts
+from natonnx.architecture.fatal import fatal_maps
 from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.tolerance import refusals
 from natonnx.errors import InputError
 
 __all__ = [
@@ -74,9 +75,9 @@ class _Judge:
     def __init__(self, architecture: Architecture, state: Flow, origin: Flow | None) -> None:
         topology = architecture.topology
         self.architecture = architecture
-        self.tolerance = tolerance(architecture, state)
+        self.refused = refusals(architecture, state)
         self.cut = cuts(architecture, state)
-        self.fatal = fatal_maps(architecture, state, self.tolerance)
+        self.fatal = fatal_maps(architecture, state, self.refused)
         self.active = state.active.tolist()
         self.live, self.needed = state.live.tolist(), state.needed.tolist()
         self.revivable = (origin or state).live.tolist()
@@ -117,7 +118,7 @@ class _Judge:
             fatal = self.fatal[target]
             return None if fatal is None else f"nothing else feeds {topology.maps[target].name!r}, {fatal}"
         if topology.maps[target].join is Join.CONCAT:
-            reason = refusal(self.architecture, target, self.tolerance)
+            reason = self.refused[target]
             return None if reason is None else f"the concat {topology.maps[target].name!r} cannot lose it: {reason}"
         return None
 
@@ -156,19 +157,19 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
     Returns:
         None where α is legal, else the reason in one line.
     """
-    origin = flow(beta).active
+    origin = flow(beta)
     for e, (edge, before, after) in enumerate(zip(alpha.topology.edges, beta.states, alpha.states, strict=True)):
         if before is after:
             continue
-        if edge.fixed or (before is not State.N and not origin[e]):
+        if edge.fixed or (before is not State.N and not origin.active[e]):
             return f"edge {edge.name!r} may not change: {edge.fixed or _IDLE}"
         if after not in ALLOWED[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
     state = flow(alpha)
-    broken = state.broken or cuts(alpha, state).broken
-    if broken:
-        return broken
-    if cost(alpha, state).exceeds(cost(beta)):
+    lost = cuts(alpha, state)
+    if state.broken or lost.broken:
+        return state.broken or lost.broken
+    if cost(alpha, state, lost).exceeds(cost(beta, origin)):
         return "it would cost more: an added skip revives operations that null had removed"
     return None
 

@@ -27,8 +27,8 @@ from natonnx.architecture import (
     legal_transitions,
     violation,
 )
-from natonnx.architecture.cut import tolerance
 from natonnx.architecture.fatal import fatal_maps
+from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE
 from tests.architecture.strategies import (
@@ -74,7 +74,7 @@ def test_cost_leaves_out_what_is_cut(architecture: Architecture) -> None:
 @given(legal_architectures(9, concats=True))
 def test_a_map_that_is_not_fatal_may_die(architecture: Architecture) -> None:
     state = flow(architecture)
-    fatal = fatal_maps(architecture, state, tolerance(architecture, state))
+    fatal = fatal_maps(architecture, state, refusals(architecture, state))
     for fmap, reason in zip(architecture.topology.maps, fatal, strict=True):
         mortal = fmap.join not in (Join.OPAQUE, Join.INPUT) and fmap.name in naive.live(architecture)
         if mortal and reason is None:

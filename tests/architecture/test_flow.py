@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, flow
-from natonnx.architecture.cut import tolerance
 from natonnx.architecture.fatal import fatal_maps
+from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import architectures, legal_architectures, property_test
@@ -14,7 +14,7 @@ from tests.architecture.strategies import architectures, legal_architectures, pr
 
 def _fatal(architecture: Architecture) -> np.ndarray:
     state = flow(architecture)
-    return np.array([reason is not None for reason in fatal_maps(architecture, state, tolerance(architecture, state))])
+    return np.array([reason is not None for reason in fatal_maps(architecture, state, refusals(architecture, state))])
 
 
 def _named(architecture: Architecture, flags: np.ndarray) -> set[str]:
