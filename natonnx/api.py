@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 
@@ -16,9 +16,6 @@ from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.tensors import data_files
-
-if TYPE_CHECKING:
-    from natonnx.supernet import Supernet
 
 __all__ = ["Source", "apply", "default_output", "inspect", "load", "require", "stamp"]
 
@@ -108,7 +105,9 @@ def apply(
     model = build(network, alpha)
     if rewritten:
         stamp(model, source, edits)
-    supernet = _supernet(network)
+    from natonnx.supernet import Supernet  # torch loads only once the input is known to be good
+
+    supernet = Supernet(network)
     checks = verify(
         network,
         alpha,
@@ -122,13 +121,6 @@ def apply(
     else:
         copy_model(source.path, network.model, output)
     return output, checks
-
-
-def _supernet(network: Network) -> "Supernet":
-    """The supernet, to compare onnxruntime with."""
-    from natonnx.supernet import Supernet
-
-    return Supernet(network)
 
 
 def default_output(path: Path) -> Path:

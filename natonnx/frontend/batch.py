@@ -5,24 +5,23 @@ that axis from its input instead. Shape inference must then lead the symbolic ax
 must give for a batch what it gives for its samples one by one.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, numpy_helper
+from onnx import numpy_helper
 
+from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.constants import drop_unread
 from natonnx.frontend.shapes import infer_shapes
-from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
+from natonnx.frontend.view import GraphView
 from natonnx.session import run, session
-from natonnx.tensors import read_tensor
 
 __all__ = ["free_batch"]
 
 _BATCH = "batch"
-_SUFFIX = "/natonnx_shape"
 _TOLERANCE = 1e-4
 
 
@@ -39,32 +38,54 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     Raises:
         InputError: If the batch is no 1, or cannot be proved to be free.
     """
-    freed = onnx.ModelProto()
-    freed.CopyFrom(model)
-    defaults = {tensor.name for tensor in freed.graph.initializer}
-    inputs = [info for info in freed.graph.input if info.name not in defaults]
-    _open(inputs, _BATCH)
-    firsts = [info.type.tensor_type.shape.dim[0] for info in inputs if info.type.tensor_type.shape.dim]
-    _open(freed.graph.output, next((dim.dim_param for dim in firsts if dim.dim_param), _BATCH))
-    del freed.graph.value_info[:]
-    targets = _reshapes(freed, folder)
+    targets = _reshapes(model, folder)
+    freed = _freed(model, targets)
     if freed.graph.input == model.graph.input and not targets:
         return model
-    _replace(freed, targets)
-    while wrong := _not_batch(freed, folder, targets):  # a Reshape of something that has no batch
-        targets = {position: value for position, value in targets.items() if position not in wrong}
-        freed.graph.ClearField("node")
-        freed.graph.node.extend(model.graph.node)
-        _replace(freed, targets)
     shapes, _ = infer_shapes(freed, None, folder)
-    symbols = {dim.dim_param for dim in firsts}
+    while wrong := {i for i in targets if not _has_batch(shapes, model.graph.node[i].input[0])}:
+        targets = {i: target for i, target in targets.items() if i not in wrong}  # those reshape something else
+        freed = _freed(model, targets)
+        shapes, _ = infer_shapes(freed, None, folder)
+    symbols = {dim.dim_param for dim in _first_axes(_true_inputs(freed))}
     for info in freed.graph.output:
         first = (shapes.get(info.name) or (None,))[0]
         if first not in symbols:
             raise InputError(f"the batch cannot be freed: the first axis of output {info.name!r} is {first}")
-    drop_unread(freed, [model.graph.node[position].input[1] for position in targets])
-    _prove(model, freed, inputs, folder)
+    drop_unread(freed, [model.graph.node[i].input[1] for i in targets])
+    _prove(model, freed, folder)
     return freed
+
+
+def _freed(model: onnx.ModelProto, targets: Mapping[int, np.ndarray]) -> onnx.ModelProto:
+    """A copy with symbolic first axes, in which some Reshape nodes have targets of their own, by position."""
+    freed = onnx.ModelProto()
+    freed.CopyFrom(model)
+    del freed.graph.value_info[:]
+    inputs = _true_inputs(freed)
+    _open(inputs, _BATCH)
+    _open(freed.graph.output, next((dim.dim_param for dim in _first_axes(inputs) if dim.dim_param), _BATCH))
+    for position in sorted(targets, reverse=True):
+        node = freed.graph.node[position]
+        name = f"{node.output[0]}/natonnx_shape"
+        value = numpy_helper.from_array(targets[position], name)
+        node.input[1] = name
+        freed.graph.node.insert(position, onnx.helper.make_node("Constant", [], [name], name, value=value))
+    return freed
+
+
+def _true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    defaults = {tensor.name for tensor in model.graph.initializer}
+    return [info for info in model.graph.input if info.name not in defaults]
+
+
+def _first_axes(infos: Iterable[onnx.ValueInfoProto]) -> list[onnx.TensorShapeProto.Dimension]:
+    return [info.type.tensor_type.shape.dim[0] for info in infos if info.type.tensor_type.shape.dim]
+
+
+def _has_batch(shapes: Mapping[str, Shape], tensor: str) -> bool:
+    """Whether the first axis of a tensor is symbolic."""
+    return isinstance((shapes.get(tensor) or (None,))[0], str)
 
 
 def _open(infos: Iterable[onnx.ValueInfoProto], symbol: str) -> None:
@@ -81,59 +102,22 @@ def _open(infos: Iterable[onnx.ValueInfoProto], symbol: str) -> None:
 
 def _reshapes(model: onnx.ModelProto, folder: Path | None) -> dict[int, np.ndarray]:
     """The Reshape nodes whose constant target starts with 1, by position, with the target that copies that axis."""
-    values = {tensor.name: tensor for tensor in model.graph.initializer if tensor.data_type == TensorProto.INT64}
-    for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            values[node.output[0]] = node.attribute[0].t
+    view = GraphView(model, {}, {}, folder)
     found: dict[int, np.ndarray] = {}
-    for position, node in enumerate(model.graph.node):
-        if node.op_type != "Reshape" or node.domain not in DEFAULT_DOMAIN or len(node.input) < 2:
+    for i, node in enumerate(view.nodes):
+        if view.kind(i) != "Reshape" or len(node.input) < 2 or view.attribute(i, "allowzero", 0):
             continue
-        if node.input[1] not in values or any(a.name == "allowzero" and a.i for a in node.attribute):
-            continue
-        target = read_tensor(values[node.input[1]], folder).copy()
-        if target.size and target[0] == 1:
-            target[0] = 0
-            found[position] = target
+        target = view.constant(node.input[1])
+        if target is not None and target.size and target[0] == 1:
+            found[i] = np.array([0, *target[1:]], np.int64)
     return found
 
 
-def _replace(model: onnx.ModelProto, targets: dict[int, np.ndarray]) -> None:
-    """Give Reshape nodes targets of their own."""
-    nodes: list[onnx.NodeProto] = []
-    for position, node in enumerate(model.graph.node):
-        if position in targets:
-            name = f"{node.output[0]}{_SUFFIX}"
-            value = numpy_helper.from_array(targets[position], name)
-            nodes.append(onnx.helper.make_node("Constant", [], [name], name, value=value))
-            fresh = onnx.NodeProto()
-            fresh.CopyFrom(node)
-            fresh.input[1] = name
-            nodes.append(fresh)
-        else:
-            nodes.append(node)
-    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
-    del model.graph.node[:]
-    model.graph.node.extend(copies)
-
-
-def _not_batch(model: onnx.ModelProto, folder: Path | None, targets: dict[int, np.ndarray]) -> set[int]:
-    """Positions, in the source, of changed Reshape nodes whose input does not start with the batch."""
-    shapes, _ = infer_shapes(model, None, folder)
-    changed = [
-        node for node in model.graph.node if node.op_type == "Reshape" and node.input[1].endswith("/natonnx_shape")
-    ]
-    firsts = [(shapes.get(node.input[0]) or (None,))[0] for node in changed]
-    return {position for position, first in zip(sorted(targets), firsts, strict=True) if not isinstance(first, str)}
-
-
-def _prove(
-    model: onnx.ModelProto, freed: onnx.ModelProto, inputs: Iterable[onnx.ValueInfoProto], folder: Path | None
-) -> None:
+def _prove(model: onnx.ModelProto, freed: onnx.ModelProto, folder: Path | None) -> None:
     """Compare a batch of two with its samples one by one, where the sizes of the inputs are known."""
     generator = np.random.default_rng(0)
     batch: dict[str, np.ndarray] = {}
-    for info in inputs:
+    for info in _true_inputs(freed):
         tensor = info.type.tensor_type
         sizes = [dim.dim_value for dim in tensor.shape.dim][1:]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)

@@ -1,6 +1,6 @@
 """Values of a model's constants: initializers, and what nodes make of them without the model's input."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +10,24 @@ from natonnx.frontend.view import reads
 from natonnx.session import run, session
 from natonnx.tensors import read_tensor
 
-__all__ = ["ancestors", "constant_value", "drop_unread"]
+__all__ = ["ancestors", "constant_values", "drop_unread"]
 
 
-def constant_value(model: onnx.ModelProto, name: str, folder: Path | None) -> np.ndarray:
-    """The value of a tensor that does not depend on the model's input, computed by onnxruntime.
+def constant_values(model: onnx.ModelProto, names: Collection[str], folder: Path | None) -> dict[str, np.ndarray]:
+    """Values of tensors that do not depend on the model's input; onnxruntime computes those that nodes make.
 
     Args:
         model: The model.
-        name: The tensor.
+        names: The tensors.
         folder: Where the model's external data is.
 
     Raises:
-        InputError: If it cannot be computed.
+        InputError: If one cannot be computed.
     """
-    for tensor in model.graph.initializer:
-        if tensor.name == name:
-            return read_tensor(tensor, folder)
-    return run(session(ancestors(model, [name]), folder=folder), {})[name]
+    held = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name in names}
+    values = {name: read_tensor(tensor, folder) for name, tensor in held.items()}
+    made = [name for name in names if name not in held]
+    return {**values, **run(session(ancestors(model, made), folder=folder), {})} if made else values
 
 
 def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

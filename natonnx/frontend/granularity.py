@@ -6,11 +6,12 @@ input and at joins. Whatever lies in between becomes the operation of one edge, 
 block can go as a whole, though its products cannot be edited.
 """
 
-from natonnx.architecture import Edge, Join, Skip, State, match_skip
+from natonnx.architecture import Edge, Join, State
 from natonnx.architecture.dominators import dominators
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.network import EdgeBinding, Granularity
 from natonnx.frontend.operation import describe_branch
+from natonnx.frontend.skips import find_skip
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE
 
@@ -71,23 +72,28 @@ class _Merger:
         start, inner = self._grow(edge, limit)
         if not inner or not self._is_wanted(last, inner) or maker is None or self.view.nodes[maker].output[0] != tensor:
             return
-        nodes = set(self.draft.edge_bindings[last].nodes)
-        edges = {last}
-        for name in inner:
-            binding = self.draft.map_bindings[name]
-            nodes.update(binding.chain, () if binding.join_node is None else (binding.join_node,))
-            edges.update(self.entering[name])
-        nodes.update(node for e in edges for node in self.draft.edge_bindings[e].nodes)
-        ordered = tuple(sorted(nodes))
-        compute = [i for i in ordered if self.view.kind(i) in COMPUTE] or list(ordered)
-        ends = [self.view.name(i) for i in (compute[0], compute[-1])]
-        skip = match_skip(self.view.shape(start), self.view.shape(self.draft.map_bindings[edge.target].join_tensor))
-        found, reason = (skip, "") if isinstance(skip, Skip) else (None, skip)
-        name = self.draft.unique(ends[0] if ends[0] == ends[1] else "..".join(ends))
-        merged = Edge(name, start, edge.target, describe_branch(self.view, ordered), found, reason)
+        edges = {last, *(e for fmap in inner for e in self.entering[fmap])}
+        nodes = self._nodes(edges, inner)
+        name = self.draft.unique(self._name(nodes))
+        target = self.view.shape(self.draft.map_bindings[edge.target].join_tensor)
+        skip, reason = find_skip(self.view.shape(start), target)
+        merged = Edge(name, start, edge.target, describe_branch(self.view, nodes), skip, reason)
         self.position[name] = self.position[last]
         self._replace(last, edges, inner, merged)
-        self.draft.add_edge(merged, State.O, EdgeBinding(ordered, tensor))
+        self.draft.add_edge(merged, State.O, EdgeBinding(nodes, tensor))
+
+    def _nodes(self, edges: set[str], inner: set[str]) -> tuple[int, ...]:
+        """Positions of the nodes of edges and of maps, in file order."""
+        nodes = {node for edge in edges for node in self.draft.edge_bindings[edge].nodes}
+        for fmap in inner:
+            binding = self.draft.map_bindings[fmap]
+            nodes.update(binding.chain, () if binding.join_node is None else (binding.join_node,))
+        return tuple(sorted(nodes))
+
+    def _name(self, nodes: tuple[int, ...]) -> str:
+        """The first and the last compute operator; of other nodes where there is none."""
+        compute = [i for i in nodes if self.view.kind(i) in COMPUTE] or list(nodes)
+        return "..".join(dict.fromkeys(self.view.name(i) for i in (compute[0], compute[-1])))
 
     def _grow(self, edge: Edge, limit: str | None) -> tuple[str, set[str]]:
         """Where the branch that ends with an edge starts, and the maps in between."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import onnx
 
-from natonnx.architecture import Edge, FeatureMap, Join, Skip, State, match_skip
+from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.granularity import merge_branches
@@ -27,7 +27,7 @@ from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import select
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.shortcuts import add_shortcuts
-from natonnx.frontend.skips import skip_run
+from natonnx.frontend.skips import find_skip, skip_run
 from natonnx.frontend.trace import trace_cuts
 from natonnx.frontend.view import GraphView
 
@@ -378,9 +378,9 @@ class _Parser:
 
     def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
         operation = describe(self.view, binding.nodes) if is_operation else None
-        skip = match_skip(self.view.shape(source), self.view.shape(self.draft.map_bindings[target].join_tensor))
-        if not is_operation and not isinstance(skip, Skip):  # an Identity of a tensor whose shape is unknown
-            skip = Skip(len(self.view.shape(source)))
-        found, reason = (skip, "") if isinstance(skip, Skip) else (None, skip)
-        edge = Edge(name, source, target, operation, found, reason)
+        before, after = self.view.shape(source), self.view.shape(self.draft.map_bindings[target].join_tensor)
+        skip, reason = find_skip(before, after)
+        if not is_operation and skip is None:  # an Identity of a tensor whose shape is unknown
+            skip, reason = Skip(len(before)), ""
+        edge = Edge(name, source, target, operation, skip, reason)
         self.draft.add_edge(edge, State.O if is_operation else State.S, binding)

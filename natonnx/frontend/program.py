@@ -22,12 +22,12 @@ class Trim:
 
     Attributes:
         slices: Constant operands that lose entries: input position, axis, and the entries that stay.
-        sizes: Constant lists of sizes: input position, element, and its new value.
+        size: A constant list of sizes: input position, element, and its new value; None where there is none.
         group: New value of the attribute `group`; None where it stays.
     """
 
     slices: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
-    sizes: tuple[tuple[int, int, int], ...] = ()
+    size: tuple[int, int, int] | None = None
     group: int | None = None
 
 
@@ -108,9 +108,9 @@ def lower(network: Network, architecture: Architecture) -> Program:
         InputError: If the architecture is broken (its output is dead).
     """
     state = flow(architecture)
-    lost = cuts(architecture, state) if state.broken is None else None
-    if lost is None or lost.broken:
-        raise InputError(f"this architecture cannot run: {state.broken or (lost and lost.broken)}")
+    lost = cuts(architecture, state)
+    if state.broken or lost.broken:
+        raise InputError(f"this architecture cannot run: {state.broken or lost.broken}")
     lowering = _Lowering(network, architecture, state, lost)
     return Program(tuple(lowering.run()), lowering.cut)
 
@@ -163,7 +163,7 @@ class _Lowering:
                 (one.position, one.axis, tuple(np.flatnonzero(np.repeat(cut.kept, one.repeat)).tolist()))
                 for one in passage.slices
             ),
-            () if passage.size is None else ((*passage.size, int(kept.sum())),),
+            None if passage.size is None else (*passage.size, int(kept.sum())),
             int(cut.kept.sum()) if passage.grouped else None,
         )
         return None if trim == Trim() else trim

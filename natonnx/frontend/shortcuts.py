@@ -1,8 +1,9 @@
 """The N edges: shortcuts that could exist and do not."""
 
-from natonnx.architecture import Edge, FeatureMap, Join, Skip, State, match_skip
+from natonnx.architecture import Edge, FeatureMap, Join, State
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.network import EdgeBinding
+from natonnx.frontend.skips import find_skip
 from natonnx.frontend.view import GraphView
 
 __all__ = ["add_shortcuts"]
@@ -22,8 +23,8 @@ def add_shortcuts(draft: Draft, view: GraphView, window: int) -> None:
         if target.join not in (Join.SINGLE, Join.SUM):
             continue
         for source in usable[max(0, k - window) : k]:
-            skip = match_skip(view.shape(source.name), target.shape)
-            if isinstance(skip, Skip) and (source.name, target.name) not in joined:
+            skip, _ = find_skip(view.shape(source.name), target.shape)
+            if skip is not None and (source.name, target.name) not in joined:
                 name = draft.unique(f"{source.name}->{target.name}")
                 draft.add_edge(Edge(name, source.name, target.name, None, skip), State.N, EdgeBinding((), source.name))
 

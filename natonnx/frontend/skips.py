@@ -1,9 +1,15 @@
 """Recognise, in an ONNX graph, the nodes that the rewriter writes for a parameter-free skip."""
 
-from natonnx.architecture import Skip, match_skip
+from natonnx.architecture import Shape, Skip, match_skip
 from natonnx.frontend.view import GraphView
 
-__all__ = ["skip_run"]
+__all__ = ["find_skip", "skip_run"]
+
+
+def find_skip(source: Shape, target: Shape) -> tuple[Skip | None, str]:
+    """What an edge between two shapes carries as S, and where there is nothing, why not: `Edge.skip` and `no_skip`."""
+    skip = match_skip(source, target)
+    return (skip, "") if isinstance(skip, Skip) else (None, skip)
 
 
 def skip_run(view: GraphView, start: int) -> tuple[int, ...]:

@@ -11,7 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, Trim, default_opset
-from natonnx.frontend.constants import constant_value
+from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
@@ -126,17 +126,18 @@ class _Surgery:
         return self._sum(instruction) if isinstance(instruction, RunSum) else self._concat(instruction)
 
     def _trim(self, position: int, trim: Trim) -> list[gs.Node]:
-        """Give a node new lists of sizes; the old ones may have other readers."""
-        node, made = self.source[position], []
-        for operand, element, size in trim.sizes:
-            sizes = constant_value(self.model, node.inputs[operand].name, self.folder).copy()
-            sizes[element] = size
-            name = self._unused(f"{self.protos[position].output[0]}/natonnx_sizes")
-            tensor = self._tensor(name)
-            value = gs.Constant(f"{name}_value", sizes)
-            made.append(gs.Node("Constant", name, {"value": value}, outputs=[tensor]))
-            node.inputs[operand] = tensor
-        return made
+        """Give a node a new list of sizes; the old one may have other readers."""
+        if trim.size is None:
+            return []
+        operand, element, size = trim.size
+        node = self.source[position]
+        old = node.inputs[operand].name
+        sizes = constant_values(self.model, [old], self.folder)[old].copy()
+        sizes[element] = size
+        name = self._unused(f"{self.protos[position].output[0]}/natonnx_sizes")
+        node.inputs[operand] = self._tensor(name)
+        value = gs.Constant(f"{name}_value", sizes)
+        return [gs.Node("Constant", name, {"value": value}, outputs=[node.inputs[operand]])]
 
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
         source, output = self._tensor(skip.source), self._tensor(skip.output)

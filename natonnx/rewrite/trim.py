@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Cut
 from natonnx.frontend import Trim
-from natonnx.frontend.constants import constant_value, drop_unread
+from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.tensors import read_tensor, with_values
 
@@ -46,38 +46,28 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
         if tensor.name in kept:
             axis, entries = kept.pop(tensor.name)
             tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, folder), entries, axis)))
+    values = constant_values(model, kept, folder)
     dropped: list[str] = []
-    parts: dict[str, onnx.NodeProto] = {}
-    for node in model.graph.node:
-        for name in node.output:
-            if name not in kept:
-                continue
+    for node in list(model.graph.node):
+        for name in [name for name in node.output if name in kept]:
             axis, entries = kept.pop(name)
-            value = np.take(constant_value(model, name, folder), entries, axis)
+            value = np.take(values[name], entries, axis)
             if sum(map(bool, node.output)) == 1:
                 dropped += _become_constant(node, value)
             else:  # one of several that the node makes
-                parts[name] = _constant(f"{name}/natonnx_kept", value)
+                _read_instead(model, name, value)
+                dropped.append(name)
     assert not kept, "a constant is an initializer, or a node makes it"
-    _read_instead(model, parts)
-    drop_unread(model, [*dropped, *parts])
+    drop_unread(model, dropped)
 
 
-def _constant(name: str, value: np.ndarray) -> onnx.NodeProto:
-    return onnx.helper.make_node("Constant", [], [name], name, value=numpy_helper.from_array(value, name))
-
-
-def _read_instead(model: onnx.ModelProto, parts: Mapping[str, onnx.NodeProto]) -> None:
+def _read_instead(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
     """Let what reads a tensor read a new Constant node instead."""
-    if not parts:
-        return
+    fresh = f"{name}/natonnx_kept"
     for node in model.graph.node:
-        for position, name in enumerate(node.input):
-            if name in parts:
-                node.input[position] = parts[name].output[0]
-    rest = [onnx.NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]
-    del model.graph.node[:]
-    model.graph.node.extend([*parts.values(), *rest])
+        node.input[:] = [fresh if one == name else one for one in node.input]
+    constant = onnx.helper.make_node("Constant", [], [fresh], fresh, value=numpy_helper.from_array(value, fresh))
+    model.graph.node.insert(0, constant)
 
 
 def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from natonnx.errors import InputError
 from natonnx.frontend import Network, default_opset
-from natonnx.frontend.constants import constant_value
+from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.supernet.host import HostNode
@@ -131,7 +131,7 @@ def _compute(
     found: dict[str, Any] = dict.fromkeys(outputs)
     for name in outputs:
         try:
-            found[name] = as_tensor(constant_value(network.model, name, network.folder))
+            found[name] = as_tensor(constant_values(network.model, [name], network.folder)[name])
         except (InputError, TypeError, ValueError):
             found[name] = None
     return found

@@ -56,14 +56,13 @@ class _Plan:
 class Supernet(nn.Module):
     """A model rebuilt in torch, in which every edge can be O, S or N.
 
-    Parameters and buffers keep their ONNX names, with '.' written as '%2E' as torch demands (`onnx_name` undoes it).
-    An architecture is switched by naming it in the call; its plan is made once and kept.
+    Parameters and buffers keep their ONNX names, with '.' written as '%2E' as torch demands. An architecture is
+    switched by naming it in the call; its plan is made once and kept. A node that the op table does not know runs in
+    onnxruntime, without a gradient. What neither can run is left out with all that depends on it, and named when it is
+    asked for.
 
     Args:
         network: The parsed model; its weights are the starting point.
-
-    A node that the op table does not know runs in onnxruntime, without a gradient. What neither can run is left out
-    with all that depends on it, and named when it is asked for.
     """
 
     def __init__(self, network: Network) -> None:
@@ -77,8 +76,7 @@ class Supernet(nn.Module):
         program = lower(network, network.architecture).instructions
         running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
         self._kernels, refused = build_kernels(network, sorted(running.union(network.constant_nodes)))
-        values, unknown = constants(network, self._kernels)
-        self._unknown = dict(unknown)
+        values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
         self._scores = _scores(network)

@@ -31,13 +31,13 @@ def trimmed(own: NodeKernel, trim: Trim) -> Kernel:
         kernel = build(replace(own.spec, attributes={**own.spec.attributes, "group": trim.group}))
     with torch.inference_mode(False):  # the kernel is kept, and trained with later
         slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
-    return functools.partial(_run, kernel, slices, trim.sizes, own.mode_dependent)
+    return functools.partial(_run, kernel, slices, trim.size, own.mode_dependent)
 
 
 def _run(
     kernel: Kernel,
     slices: list[tuple[int, int, Tensor]],
-    sizes: tuple[tuple[int, int, int], ...],
+    size: tuple[int, int, int] | None,
     has_statistics: bool,
     *operands: Tensor | None,
     **mode: object,
@@ -50,11 +50,13 @@ def _run(
                 with torch.inference_mode(False):
                     slices[i] = position, axis, kept.to(whole.device)  # moved once, then it stays there
             own[position] = whole.index_select(axis, slices[i][2])
-    for position, element, size in sizes:
+    if size is not None:
+        position, element, value = size
         whole = operands[position]
-        if whole is not None:
-            own[position] = whole.clone()
-            own[position][element] = size  # type: ignore[index]
+        assert whole is not None
+        changed = whole.clone()
+        changed[element] = value
+        own[position] = changed
     made = kernel(*own, **mode)
     if has_statistics and mode.get("training"):
         for position, axis, kept in slices:
