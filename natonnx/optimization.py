@@ -209,7 +209,7 @@ class _Report:
             "edits": edits_to_data(edits_between(network.architecture, alpha)),
             "constraints": [asdict(limit) for limit in self.decision.constraints],
             "checks": [check._asdict() for check in self.checks],
-            "without_gradient": list(Supernet(self.problem.network).in_onnxruntime),
+            "without_gradient": list(self.problem.without_gradient),
             "learner": self.settings.learner,
             "seed": self.settings.seed,
             "seconds": seconds,
@@ -313,7 +313,8 @@ def _make_problem(
         raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
     supernet.require_scores()
     validation = _to_device(images.validation, device)
-    return Problem(network, train, validation, images.augment, device, source.network.architecture), unfolded
+    beta = source.network.architecture
+    return Problem(network, train, validation, images.augment, device, beta, supernet.in_onnxruntime), unfolded
 
 
 def _to_device(split: data.Split, device: torch.device) -> TensorSplit:

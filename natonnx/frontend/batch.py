@@ -15,6 +15,7 @@ from onnx import numpy_helper
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.constants import drop_unread
+from natonnx.frontend.load import true_inputs
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.view import GraphView
 from natonnx.session import run, session
@@ -47,7 +48,7 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
         targets = {i: target for i, target in targets.items() if i not in wrong}  # those reshape something else
         freed = _freed(model, targets)
         shapes, _ = infer_shapes(freed, None, folder)
-    symbols = {dim.dim_param for dim in _first_axes(_true_inputs(freed))}
+    symbols = {dim.dim_param for dim in _first_axes(true_inputs(freed))}
     for info in freed.graph.output:
         first = (shapes.get(info.name) or (None,))[0]
         if first not in symbols:
@@ -62,7 +63,7 @@ def _freed(model: onnx.ModelProto, targets: Mapping[int, np.ndarray]) -> onnx.Mo
     freed = onnx.ModelProto()
     freed.CopyFrom(model)
     del freed.graph.value_info[:]
-    inputs = _true_inputs(freed)
+    inputs = true_inputs(freed)
     _open(inputs, _BATCH)
     _open(freed.graph.output, next((dim.dim_param for dim in _first_axes(inputs) if dim.dim_param), _BATCH))
     for position in sorted(targets, reverse=True):
@@ -72,11 +73,6 @@ def _freed(model: onnx.ModelProto, targets: Mapping[int, np.ndarray]) -> onnx.Mo
         node.input[1] = name
         freed.graph.node.insert(position, onnx.helper.make_node("Constant", [], [name], name, value=value))
     return freed
-
-
-def _true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
-    defaults = {tensor.name for tensor in model.graph.initializer}
-    return [info for info in model.graph.input if info.name not in defaults]
 
 
 def _first_axes(infos: Iterable[onnx.ValueInfoProto]) -> list[onnx.TensorShapeProto.Dimension]:
@@ -117,7 +113,7 @@ def _prove(model: onnx.ModelProto, freed: onnx.ModelProto, folder: Path | None) 
     """Compare a batch of two with its samples one by one, where the sizes of the inputs are known."""
     generator = np.random.default_rng(0)
     batch: dict[str, np.ndarray] = {}
-    for info in _true_inputs(freed):
+    for info in true_inputs(freed):
         tensor = info.type.tensor_type
         sizes = [dim.dim_value for dim in tensor.shape.dim][1:]
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)

@@ -10,7 +10,7 @@ from natonnx.errors import InputError, first_line
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import all_tensors, is_external, light_copy, locate, refer
 
-__all__ = ["check", "default_opset", "read"]
+__all__ = ["check", "default_opset", "read", "true_inputs"]
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -90,3 +90,9 @@ def _objection(model: onnx.ModelProto | str, *, full_check: bool = False) -> str
 def default_opset(model: onnx.ModelProto) -> int | None:
     """The version of ONNX's own operator set that a model imports; None where it imports none."""
     return next((entry.version for entry in model.opset_import if entry.domain in DEFAULT_DOMAIN), None)
+
+
+def true_inputs(model: onnx.ModelProto) -> list[onnx.ValueInfoProto]:
+    """The inputs of a model that are no overridable defaults of its initializers."""
+    defaults = {tensor.name for tensor in model.graph.initializer}
+    return [info for info in model.graph.input if info.name not in defaults]

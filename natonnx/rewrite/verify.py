@@ -10,16 +10,13 @@ import onnx
 from natonnx.architecture import Architecture, cost
 from natonnx.errors import InputError
 from natonnx.frontend import Network
-from natonnx.frontend.constants import ancestors
-from natonnx.frontend.load import check
+from natonnx.frontend.load import check, true_inputs
 from natonnx.rewrite.build import build
+from natonnx.rewrite.compare import Comparison
 from natonnx.rewrite.provenance import KEY
-from natonnx.rewrite.trial import Outputs, Reference, Trial, guarded, sensitivity
+from natonnx.rewrite.trial import Outputs, Reference, guarded
 
 __all__ = ["Check", "sample_inputs", "verify"]
-
-
-_SATURATING = {"Sigmoid", "Softmax"}
 
 
 class Check(NamedTuple):
@@ -103,13 +100,12 @@ def _checker(model: onnx.ModelProto, folder: Path | None) -> Check:
 
 def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:
     """Opset, IR version, inputs, outputs, metadata and names are the source's own; provenance may be new."""
-    names = {tensor.name for tensor in source.graph.initializer}
     changed = [
         part
         for part, before, after in (
             ("IR version", source.ir_version, model.ir_version),
             ("opset", list(source.opset_import), list(model.opset_import)),
-            ("inputs", _true_inputs(source, names), _true_inputs(model, names)),
+            ("inputs", true_inputs(source), true_inputs(model)),
             ("outputs", list(source.graph.output), list(model.graph.output)),
             ("metadata", _metadata(source), _metadata(model)),
             ("graph name", source.graph.name, model.graph.name),
@@ -123,10 +119,6 @@ def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:
 
 def _metadata(model: onnx.ModelProto) -> dict[str, str]:
     return {prop.key: prop.value for prop in model.metadata_props if prop.key != KEY}
-
-
-def _true_inputs(model: onnx.ModelProto, defaults: set[str]) -> list[onnx.ValueInfoProto]:
-    return [info for info in model.graph.input if info.name not in defaults]
 
 
 def _cost(network: Network, architecture: Architecture) -> Check:
@@ -147,80 +139,15 @@ def _runs(
     samples: Sequence[Outputs],
     rounded: Callable[[int], Reference] | None,
 ) -> Check:
-    """Run the model and compare it with the supernet.
-
-    A model may hold operators that onnxruntime does not know, a batch size that only seems to be open, or randomness.
-    So where something is wrong, the source is asked: what it cannot do either is not asked of the result.
-    """
     name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
-    reference = guarded(reference) if reference else None
-    variants = [samples] if samples else [sample_inputs(network), sample_inputs(network, integer=1)]
-    if not variants[0]:
+    comparison = Comparison(network, model, guarded(reference) if reference else None, rounded)
+    if samples:
+        return Check(name, *comparison.run(samples))
+    made_up = sample_inputs(network)
+    if not made_up:
         return Check(name, True, "not run: an input is no tensor of numbers")
-    checks = (_compare(name, network, model, reference, variant, rounded) for variant in variants)
-    first = next(checks)
-    # Zeros are odd divisors and lengths; what fails with them only may be theirs.
-    return first if first.passed else next((check for check in checks if check.passed), first)
-
-
-def _compare(
-    name: str,
-    network: Network,
-    model: onnx.ModelProto,
-    reference: Reference | None,
-    samples: Sequence[Outputs],
-    rounded: Callable[[int], Reference] | None,
-) -> Check:
-    trial = Trial(model, network.folder, samples, reference)
-    if not trial.complete and not trial.obstacle:
-        trial = _before_saturation(model, network, reference, samples) or trial
-    if not trial.complete and not trial.obstacle and reference and rounded:
-        trial.allow_for(sensitivity(reference, rounded, samples, trial.names))
-    if trial.complete:
-        return Check(name, True, trial.detail)
-    source = Trial(network.model, network.folder, samples, None)
-    if source.runtime is None:
-        return _frontier(name, network, model, reference, samples, source.obstacle)
-    able = [sample for sample, result in zip(samples, source.results, strict=True) if result is not None]
-    if not able:
-        return Check(name, True, f"not run, since the input model does not run either: {source.obstacle}")
-    trial = Trial(model, network.folder, able, reference, frozenset(source.random()))
-    return Check(name, trial.complete, trial.detail)
-
-
-def _before_saturation(
-    model: onnx.ModelProto, network: Network, reference: Reference | None, samples: Sequence[Outputs]
-) -> Trial | None:
-    """Compare what a final Sigmoid or Softmax reads in place of what it makes.
-
-    Where all of its output is next to nothing, a difference that is large relative to that says little.
-    """
-    makers = {name: node for node in model.graph.node for name in node.output}
-    ends = {name: makers[name] for name in network.outputs if name in makers}
-    names = [node.input[0] if node.op_type in _SATURATING else name for name, node in ends.items()]
-    if reference is None or names == list(ends):
-        return None
-    trial = Trial(ancestors(model, names), network.folder, samples, reference, names=names)
-    trial.detail += ", before the last " + " and ".join(sorted({n.op_type for n in ends.values()} & _SATURATING))
-    return trial
-
-
-def _frontier(
-    name: str,
-    network: Network,
-    model: onnx.ModelProto,
-    reference: Reference | None,
-    samples: Sequence[Outputs],
-    obstacle: str,
-) -> Check:
-    """Compare up to the operators that onnxruntime does not know."""
-    try:
-        names = tuple(reference(samples[0])) if reference is not None else ()
-    except InputError:
-        names = ()
-    trial = Trial(ancestors(model, names), network.folder, samples, reference) if names else None
-    if trial is None or trial.runtime is None:
-        same = Trial(ancestors(network.model, names), network.folder, samples, None) if names else None
-        passed = same is None or same.runtime is None
-        return Check(name, passed, f"not run, since the input model does not run either: {obstacle}")
-    return Check(name, trial.complete, f"{trial.detail}, up to what onnxruntime cannot run ({obstacle})")
+    first = comparison.run(made_up)
+    if not first.passed and any(value.dtype.kind in "iub" for value in made_up[0].values()):
+        second = comparison.run(sample_inputs(network, integer=1))  # zeros are odd divisors and lengths
+        first = second if second.passed else first
+    return Check(name, *first)

@@ -23,6 +23,7 @@ class Problem:
         augment: What may be done to training images.
         device: Where the supernet runs.
         reference: The cost-bearing architecture: β of the file's own network.
+        without_gradient: Operators that onnxruntime runs, so that no gradient flows through them.
     """
 
     network: Network
@@ -31,3 +32,4 @@ class Problem:
     augment: Augment
     device: torch.device
     reference: Architecture
+    without_gradient: tuple[str, ...] = ()

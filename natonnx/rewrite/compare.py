@@ -1,0 +1,93 @@
+"""Compare a rewritten model with the supernet, as far as both and onnxruntime can run it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import onnx
+
+from natonnx.errors import InputError
+from natonnx.frontend import Network
+from natonnx.frontend.constants import ancestors
+from natonnx.rewrite.trial import Outputs, Reference, Trial, sensitivity
+
+__all__ = ["Comparison", "Verdict"]
+
+_SATURATING = {"Sigmoid", "Softmax"}
+
+
+class Verdict(NamedTuple):
+    """Whether a comparison passed, and what it saw."""
+
+    passed: bool
+    detail: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    A model may hold operators that onnxruntime does not know, a batch size that only seems to be open, or randomness.
+    So where something is wrong, the source is asked: what it cannot do either is not asked of the result.
+
+    Attributes:
+        network: The source.
+        model: The rewritten model.
+        reference: The supernet; without it the model need only run.
+        rounded: Makes the reference anew, by a seed, with weights that differ in the last bit.
+    """
+
+    network: Network
+    model: onnx.ModelProto
+    reference: Reference | None
+    rounded: Callable[[int], Reference] | None
+
+    def run(self, samples: Sequence[Outputs]) -> Verdict:
+        """Compare on samples."""
+        trial = self._trial(self.model, samples)
+        if not trial.complete and not trial.obstacle:
+            trial = self._before_saturation(samples) or trial
+        if not trial.complete and not trial.obstacle and self.reference and self.rounded:
+            trial.allow_for(sensitivity(self.reference, self.rounded, samples, trial.names))
+        if trial.complete:
+            return Verdict(True, trial.detail)
+        source = Trial(self.network.model, self.network.folder, samples, None)
+        if source.runtime is None:
+            return self._frontier(samples, source.obstacle)
+        able = [sample for sample, result in zip(samples, source.results, strict=True) if result is not None]
+        if not able:
+            return Verdict(True, f"not run, since the input model does not run either: {source.obstacle}")
+        trial = Trial(self.model, self.network.folder, able, self.reference, frozenset(source.random()))
+        return Verdict(trial.complete, trial.detail)
+
+    def _trial(self, model: onnx.ModelProto, samples: Sequence[Outputs], names: Sequence[str] | None = None) -> Trial:
+        return Trial(model, self.network.folder, samples, self.reference, names=names)
+
+    def _before_saturation(self, samples: Sequence[Outputs]) -> Trial | None:
+        """Compare what a final Sigmoid or Softmax reads in place of what it makes.
+
+        Where all of its output is next to nothing, a difference that is large relative to that says little.
+        """
+        makers = {name: node for node in self.model.graph.node for name in node.output}
+        ends = {name: makers[name] for name in self.network.outputs if name in makers}
+        names = [node.input[0] if node.op_type in _SATURATING else name for name, node in ends.items()]
+        if self.reference is None or names == list(ends):
+            return None
+        trial = self._trial(ancestors(self.model, names), samples, names)
+        trial.detail += ", before the last " + " and ".join(sorted({n.op_type for n in ends.values()} & _SATURATING))
+        return trial
+
+    def _frontier(self, samples: Sequence[Outputs], obstacle: str) -> Verdict:
+        """Compare up to the operators that onnxruntime does not know."""
+        nothing = f"not run, since the input model does not run either: {obstacle}"
+        try:
+            names = tuple(self.reference(samples[0])) if self.reference is not None else ()
+        except InputError:
+            names = ()
+        if not names:
+            return Verdict(True, nothing)
+        trial = self._trial(ancestors(self.model, names), samples)
+        if trial.runtime is not None:
+            return Verdict(trial.complete, f"{trial.detail}, up to what onnxruntime cannot run ({obstacle})")
+        same = Trial(ancestors(self.network.model, names), self.network.folder, samples, None)
+        return Verdict(same.runtime is None, nothing)
