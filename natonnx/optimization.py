@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -18,6 +18,7 @@ from natonnx.architecture import cost, edits_between
 from natonnx.bench import latencies_ms
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
+from natonnx.preparation import BatchNormMode, DeviceName, prepare
 from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.write import check_output, own_files, write_model
@@ -30,21 +31,18 @@ from natonnx.search import (
     Score,
     Settings,
     SilentProgress,
-    TensorSplit,
     decide,
     search,
 )
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.session import run, session
-from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
+from natonnx.supernet import Supernet, Unfolded, fold
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["BatchNormMode", "Result", "optimize"]
 
-BatchNormMode = Literal["auto", "keep", "unfold"]
-_CALIBRATION = 500
 _EVALUATION_BATCH = 250
 
 
@@ -69,7 +67,7 @@ def optimize(
     preprocessing: Mapping[str, Any] | None = None,
     settings: Settings | None = None,
     batchnorm: BatchNormMode = "auto",
-    device: Literal["auto", "cpu", "cuda"] = "auto",
+    device: DeviceName = "auto",
     threads: int | None = None,
     reading: ParseOptions | None = None,
     force: bool = False,
@@ -107,8 +105,9 @@ def optimize(
     check_output(output, source.path, given, own_files(given, output), force=force)
     if settings.target_madds is not None and not cost(source.network.architecture).madds:
         raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")
-    images = _load_data(source, dataset, preprocessing or {}, settings.seed)
-    problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
+    images, problem, unfolded = prepare(
+        source, dataset, preprocessing, batchnorm=batchnorm, device=device, seed=settings.seed
+    )
 
     checkpoint = output.with_name(f"{output.name}.resume")
     fingerprint = _fingerprint(source, images, settings, batchnorm)
@@ -262,79 +261,13 @@ def _accuracy(runtime: "InferenceSession", split: data.Split) -> float:
     return right / len(split)
 
 
-def _load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
-    shape, classes = _classifier(source)
-    metadata = {prop.key: prop.value for prop in source.network.model.metadata_props}
-    if spec is not None:
-        metadata.pop("natonnx.data", None)
-    named, preprocessing = data.metadata_options(metadata)
-    spec = spec if spec is not None else named
-    if spec is None:
-        raise InputError(f"{source.path}: names no data of its own; give --data (a built-in name, .npz, folder, ...)")
-    fields = {**asdict(preprocessing), **{key: value for key, value in overrides.items() if value is not None}}
-    return data.load(spec, input_shape=shape, classes=classes, preprocessing=data.Preprocessing(**fields), seed=seed)
-
-
-def _classifier(source: Source) -> tuple[tuple[int | None, ...], int]:
-    """Input shape without the batch, and number of classes, of a model that this version can train."""
-    network = source.network
-    if len(network.inputs) != 1:
-        raise InputError(f"{source.path}: has {len(network.inputs)} inputs; only one can be trained so far")
-    if len(network.outputs) != 1:
-        raise InputError(f"{source.path}: has {len(network.outputs)} outputs; only one can be trained so far")
-    types = {info.name: info.type.tensor_type.elem_type for info in network.model.graph.input}
-    if types[network.inputs[0]] != onnx.TensorProto.FLOAT:
-        raise InputError(f"{source.path}: its input is not float32; only float32 can be trained so far")
-    shape = network.shapes.get(network.inputs[0], ())
-    if not shape or isinstance(shape[0], int):
-        size = shape[0] if shape else "unknown"
-        raise InputError(
-            f"{source.path}: its batch size is fixed ({size}); give --free-batch or export it with a dynamic one"
-        )
-    if any(not isinstance(size, int) for size in shape[1:]):
-        raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")
-    output = network.shapes.get(network.outputs[0], ())
-    sizes = [size for size in output[1:] if size != 1]
-    if len(sizes) != 1 or not isinstance(sizes[0], int):
-        raise InputError(f"{source.path}: output {network.outputs[0]!r} of shape {output} is not one score a class")
-    return tuple(size if isinstance(size, int) else None for size in shape[1:]), sizes[0]
-
-
-def _make_problem(
-    source: Source, images: data.Dataset, batchnorm: BatchNormMode, device: torch.device
-) -> tuple[Problem, Unfolded | None]:
-    network, unfolded = source.network, None
-    train = _to_device(images.train, device)
-    if batchnorm == "unfold" or (batchnorm == "auto" and not has_batchnorm(network)):
-        unfolded = unfold(network, train.inputs[:_CALIBRATION].cpu())
-        network = unfolded.network
-    supernet = Supernet(network)
-    if not any(parameter.requires_grad for parameter in supernet.parameters()):
-        raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
-    supernet.require_scores()
-    validation = _to_device(images.validation, device)
-    beta = source.network.architecture
-    return Problem(network, train, validation, images.augment, device, beta, supernet.in_onnxruntime), unfolded
-
-
-def _to_device(split: data.Split, device: torch.device) -> TensorSplit:
-    return TensorSplit(torch.from_numpy(split.inputs).to(device), torch.from_numpy(split.labels).to(device))
-
-
-def _choose_device(device: str) -> torch.device:
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("--device cuda: torch sees no CUDA device here; choose cpu or auto")
-    torch.backends.cudnn.allow_tf32 = False  # the result is checked in float32
-    return torch.device(device)
-
-
 def _fingerprint(source: Source, images: data.Dataset, settings: Settings, batchnorm: str) -> str:
     """Of all that must be the same for a search to be resumed; a time budget may change."""
     fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
     parts = (source.sha256, source.network.options, images.name, images.augment, batchnorm, fields)
     digest = hashlib.sha256(" ".join(map(str, parts)).encode())
+    if Path(settings.policy).is_file():
+        digest.update(Path(settings.policy).read_bytes())
     for split in (images.train, images.validation):
         digest.update(split.inputs[:64].tobytes())
         digest.update(split.labels.tobytes())

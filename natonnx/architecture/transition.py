@@ -4,6 +4,7 @@ One function owns each question: `legal_transitions` judges single transitions, 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -57,7 +58,8 @@ def legal_transitions(architecture: Architecture, origin: Flow | None = None) ->
     Args:
         architecture: The architecture.
         origin: Null propagation of the β that it comes from by transitions, where there is one: a map that was alive
-            there may be fed again, since nothing comes back but what β paid for.
+            there may be fed again, since nothing comes back but what β paid for, and an edge that carried nothing there
+            stays as it is.
 
     Returns:
         Per edge: each state it may be asked to become, mapped to None where that is legal, else to the reason.
@@ -78,7 +80,7 @@ class _Judge:
         self.refused = refusals(architecture, state)
         self.cut = cuts(architecture, state)
         self.fatal = fatal_maps(architecture, state, self.refused)
-        self.active = state.active.tolist()
+        self.active = (state.active if origin is None else state.active & origin.active).tolist()
         self.live, self.needed = state.live.tolist(), state.needed.tolist()
         self.revivable = (origin or state).live.tolist()
         self.carrying = [0] * len(topology.maps)
@@ -100,9 +102,13 @@ class _Judge:
         joined = self.architecture.topology.maps[target]
         joins_concat = joined.join is Join.CONCAT
         if self.architecture.states[e] is State.N:
-            if not (self.live[source] and self.needed[source] and self.revivable[target] and self.needed[target]):
+            if not self.live[source]:
+                return f"{edge.source!r} has nothing to give, for null has removed it"
+            if not self.needed[target]:
+                return None  # it carries nothing until another shortcut reads on
+            if not (self.paid[source] and (self.revivable[target] or self.harmless[target])):
                 return "it would revive a feature map that null has removed"
-            if not self.live[target]:
+            if not (self.live[target] and self.needed[source]):
                 return self._revival(e)
             if not joins_concat and target in self.cut.joins:
                 return f"{edge.target!r} has lost channels, for a concat before it lost a member"
@@ -110,6 +116,39 @@ class _Judge:
         if lost is not None and not (joins_concat and lost.axis == joined.axis):
             return f"{edge.source!r} has lost channels, for a concat before it lost a member"
         return None
+
+    @cached_property
+    def paid(self) -> list[bool]:
+        """By map: whether reading it costs nothing, for it is needed anyway or nothing that makes it costs anything."""
+        topology, paid = self.architecture.topology, list(self.needed)
+        for i, fmap in enumerate(topology.maps):
+            starved = fmap.join is Join.OPAQUE and not self.live[i]
+            if self.needed[i] or starved or (self.live[i] and fmap.weights):
+                continue
+            fed = [e for e in topology.incoming[i] if self.architecture.states[e] is not State.N]
+            sources = {topology.ends[e][0] for e in fed} | set(topology.fixed_inputs[i])
+            costly = any(self.live[topology.ends[e][0]] and self._costs(e) for e in fed)
+            paid[i] = all(paid[source] for source in sources) and not costly
+        return paid
+
+    @cached_property
+    def harmless(self) -> list[bool]:
+        """By map: whether its coming to life costs nothing, for it lives anyway or nothing that hangs on it costs."""
+        topology, harmless = self.architecture.topology, list(self.live)
+        for i in reversed(range(len(topology.maps))):
+            if self.live[i] or topology.maps[i].weights or any(map(self.needed.__getitem__, topology.fixed_readers[i])):
+                continue
+            read = [e for e in topology.outgoing[i] if self.architecture.states[e] is not State.N]
+            read = [e for e in read if self.needed[topology.ends[e][1]]]
+            harmless[i] = all(harmless[topology.ends[e][1]] and not self._costs(e) for e in read)
+        return harmless
+
+    def _costs(self, e: int) -> bool:
+        """Whether an edge that came to life would cost anything, or nobody knows."""
+        operation = self.architecture.topology.edges[e].operation
+        if operation is None or self.architecture.states[e] is not State.O:
+            return False
+        return (operation.params, operation.madds) != (0, 0)
 
     def _removal(self, e: int) -> str | None:
         topology = self.architecture.topology

@@ -57,6 +57,11 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear.")
 @click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
 @click.option("--learner", type=click.Choice(LEARNERS), default=LEARNERS[0], show_default=True, help="The policy.")
+@click.option(
+    "--policy",
+    metavar="pretrained|scratch|FILE",
+    help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
+)
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
 @click.option(
     "--max-drop",

@@ -1,6 +1,6 @@
 """Architecture → a distribution over transitions: π(α|β; θ). torch and DGL load with the learner that needs them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from natonnx.errors import InputError
 
@@ -9,26 +9,40 @@ if TYPE_CHECKING:
 
 __all__ = ["LEARNERS", "make_policy"]
 
-LEARNERS = ("gcn", "random")
+LEARNERS = ("gcn-directed", "gcn", "gcn-max", "lstm", "random")
 
 
-def make_policy(learner: str, *, edits: float = 3.0, seed: int = 0) -> "Policy":
+def make_policy(learner: str, *, edits: float = 3.0, seed: int = 0, **options: Any) -> "Policy":
     """Make an untrained policy.
 
     Args:
         learner: One of `LEARNERS`.
         edits: How many edges the first α's change on average.
         seed: Of the initial weights.
+        options: Of the learner's own, such as its width; see its class.
 
     Raises:
         InputError: If there is no such learner.
     """
-    if learner == "gcn":
-        from natonnx.policy.gcn import GCNPolicy
+    match learner:
+        case "gcn-directed":
+            from natonnx.policy.directed import DirectedGCNPolicy
 
-        return GCNPolicy(edits=edits, seed=seed)
-    if learner == "random":
-        from natonnx.policy.random_search import RandomPolicy
+            return DirectedGCNPolicy(edits=edits, seed=seed, **options)
+        case "gcn":
+            from natonnx.policy.gcn import GCNPolicy
 
-        return RandomPolicy()
+            return GCNPolicy(edits=edits, seed=seed, **options)
+        case "gcn-max":
+            from natonnx.policy.gcn import MaximumGCNPolicy
+
+            return MaximumGCNPolicy(edits=edits, seed=seed, **options)
+        case "lstm":
+            from natonnx.policy.lstm import LSTMPolicy
+
+            return LSTMPolicy(edits=edits, seed=seed, **options)
+        case "random":
+            from natonnx.policy.random_search import RandomPolicy
+
+            return RandomPolicy()
     raise InputError(f"unknown learner {learner!r}: choose one of {', '.join(LEARNERS)}")

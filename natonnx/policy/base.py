@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State, flow, transition_mask
+from natonnx.policy.encode import encode
+from natonnx.policy.graph import Graph, edge_graph
 
-__all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores"]
+__all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores", "small_head"]
 
 _STATES = tuple(State)
 _TRIES = 50
@@ -23,25 +25,37 @@ class Policy(nn.Module, ABC):
 
     Attributes:
         learns: Whether REINFORCE can train it.
+        explores: Whether α's are sampled; else each is the most probable one.
         edits: How many edges the first α's change on average.
     """
 
     learns = True
+    explores = True
 
     def __init__(self, edits: float) -> None:
         super().__init__()
         self.edits = edits
 
     @abstractmethod
-    def logits(self, architecture: Architecture) -> Tensor:
-        """Scores [edges, 3], columns O, S, N meaning "becomes"; not masked, without the prior."""
-
-    def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:
-        """Logits [edges, 3] by which an untrained policy keeps every edge but about `edits` of them.
+    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+        """Scores [edges, 3], columns O, S, N meaning "becomes"; not masked, without the prior.
 
         Args:
-            mask: What each edge may become, boolean [edges, 3].
-            current: Column of each edge's current state [edges].
+            features: What `encode` says of each edge [edges, FEATURES].
+            graph: Which edges touch; see `edge_graph`. It may be a batch of several architectures.
+        """
+
+    def logits(self, architecture: Architecture) -> Tensor:
+        """Scores [edges, 3] of one architecture."""
+        scores: Tensor = self(torch.from_numpy(encode(architecture)), edge_graph(architecture.topology))
+        return scores
+
+    def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:
+        """Logits [..., edges, 3] by which an untrained policy keeps every edge but about `edits` of them.
+
+        Args:
+            mask: What each edge may become, boolean [..., edges, 3].
+            current: Column of each edge's current state [..., edges].
             generator: Source of randomness, for learners whose prior is random.
         """
         del generator
@@ -62,13 +76,27 @@ class Draw(NamedTuple):
     entropy: Tensor
 
 
-def keep_prior(mask: Tensor, current: Tensor, edits: float) -> Tensor:
-    """Logits that make each edge with a choice change with the same probability, `edits` of them on average."""
-    changes = mask.sum(1).float() - 1
-    editable = int((changes > 0).sum())
-    rate = min(0.5, edits / max(1, editable))
+def keep_prior(mask: Tensor, current: Tensor, edits: float | Tensor) -> Tensor:
+    """Logits by which each edge with a choice changes with the same probability.
+
+    Args:
+        mask: What each edge may become, boolean [..., edges, 3].
+        current: Column of each edge's current state [..., edges].
+        edits: How many edges of an architecture change on average, a number or [...].
+    """
+    changes = mask.sum(-1).float() - 1
+    editable = (changes > 0).sum(-1).clamp(min=1)
+    rate = (edits / editable).clamp(max=0.5)[..., None]
     keep = torch.log(changes.clamp(min=1) * (1 - rate) / rate)
-    return torch.zeros(mask.shape).scatter_(1, current[:, None], keep[:, None])
+    return torch.zeros(mask.shape).scatter_(-1, current[..., None], keep[..., None])
+
+
+def small_head(width: int) -> nn.Linear:
+    """A last layer whose scores are small beside the prior's: "keep everything"."""
+    head = nn.Linear(width, 3)
+    nn.init.normal_(head.weight, std=0.1 / width**0.5)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Tensor:
@@ -86,8 +114,9 @@ def draw(
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
-    Edges are drawn one after the other, each from the softmax over what is legal after those before it. So every α is
-    legal as a whole, and log π is exact.
+    Edges are drawn one after the other, each from the softmax over what is legal after those before it; null edges come
+    first, so that a map may change all of its inputs. So every α is legal as a whole, and log π is exact. A policy that
+    does not explore gives its most probable α, once.
 
     Args:
         policy: The learner.
@@ -102,12 +131,14 @@ def draw(
     log_pi: list[Tensor] = []
     total = walk.scores(policy, generator, tilt)
     entropy = _entropy(total, torch.from_numpy(walk.first))
-    for attempt in range(count if accept is None else _TRIES * count):
+    count = count if policy.explores else 1
+    for attempt in range(count if accept is None or not policy.explores else _TRIES * count):
         if len(found) == count:
             break
         if attempt and not policy.learns:
             total = walk.scores(policy, generator, tilt)
-        alpha, columns, masks = walk.sample(total, torch.rand(len(beta.states), generator=generator).tolist())
+        uniform = torch.rand(len(beta.states), generator=generator).tolist() if policy.explores else None
+        alpha, columns, masks = walk.sample(total, uniform)
         if accept is None or accept(alpha):
             found.append(alpha)
             masked = total.masked_fill(~torch.from_numpy(masks), -math.inf)
@@ -129,6 +160,7 @@ class _Walk:
         self.beta = beta
         self.origin = flow(beta)
         self.first = transition_mask(beta, self.origin)
+        self.order = sorted(range(len(beta.states)), key=lambda e: beta.states[e] is not State.N)
 
     def scores(self, policy: Policy, generator: torch.Generator, tilt: Tensor | None) -> Tensor:
         """See the function of that name."""
@@ -148,7 +180,8 @@ class _Walk:
         logits = total.detach().tolist()
         alpha, mask = self.beta, self.first
         used, columns = mask.copy(), [_STATES.index(state) for state in self.beta.states]
-        for e, keep in enumerate(columns):
+        for e in self.order:
+            keep = columns[e]
             used[e] = mask[e]
             highest = max(score for score, free in zip(logits[e], mask[e], strict=True) if free)
             legal = [math.exp(score - highest) if free else 0.0 for score, free in zip(logits[e], mask[e], strict=True)]

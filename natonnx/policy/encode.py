@@ -1,103 +1,103 @@
-"""What a policy sees of an architecture: features that any graph has, one row an edge, and which edges touch.
+"""What a policy sees of an architecture: features that any graph has, one row an edge.
 
 Nothing here is particular to one topology, so one set of policy weights serves every architecture.
 """
 
 import functools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture import Architecture, FeatureMap, Join, Operation, State, Topology, flow, transition_mask
 
-__all__ = ["FEATURES", "adjacency", "encode"]
+__all__ = ["FEATURES", "encode"]
 
 _KINDS = ("Conv", "depthwise", "pointwise", "ConvTranspose", "dense", "MaxPool", "AveragePool", "other", "none")
 _OCTAVES = 4
-_STATIC = len(_KINDS) + 13 + 2 * _OCTAVES
-FEATURES = 3 + _STATIC + 3 + 3
+_OPERATION = len(_KINDS) + 6
+FEATURES = 3 + _OPERATION + 6 + 4 + 2 * _OCTAVES + 3
 """Number of features of an edge."""
 
 
 def encode(architecture: Architecture) -> NDArray[np.float32]:
     """Describe every edge of an architecture.
 
+    What carries nothing looks like null, and where an edge stands is told by the longest path to it of edges that carry
+    something. So architectures that compute the same look the same, whatever their files name and list first.
+
     Returns:
-        Array [edges, FEATURES]: state, operation kind, geometry, cost, channels, resolution, degrees, join, depth, and
-        which states the edge may take.
+        Array [edges, FEATURES]: state, operation kind, geometry and cost, channels, resolution, join, degrees, span,
+        whether it carries anything, depth, and which states the edge may take.
     """
     topology = architecture.topology
-    static = _static(topology)
     active = flow(architecture).active
-    entering, leaving = np.zeros(len(topology.maps)), np.zeros(len(topology.maps))
-    for e in np.flatnonzero(active):
-        source, target = topology.ends[e]
-        leaving[source] += 1
-        entering[target] += 1
     states = np.array([[state is option for option in State] for state in architecture.states], float).reshape(-1, 3)
-    ends = np.array(topology.ends, int).reshape(-1, 2)
-    dynamic = np.stack([np.log2(1 + entering[ends[:, 1]]), np.log2(1 + leaving[ends[:, 0]]), active], axis=1)
+    states[~active] = (0, 0, 1)
+    operations, shapes = _operations(topology).copy(), _shapes(topology)
+    operations[~active] = _NOTHING
+    operations[:, -2:] /= np.maximum(operations[:, -2:].sum(0), 1e-9)
+    sources, targets = np.array(topology.ends, int).reshape(-1, 2).T
+    entering = np.bincount(targets[active], minlength=len(topology.maps))
+    leaving = np.bincount(sources[active], minlength=len(topology.maps))
+    depth = _depth(topology, active.tolist())
+    reached, span = depth[targets], depth[targets] - depth[sources]
+    waves = [f(2**k * math.pi * reached) for k in range(_OCTAVES) for f in (np.sin, np.cos)]
+    dynamic = [np.log2(1 + entering[targets]), np.log2(1 + leaving[sources]), span, active, *waves]
     mask = transition_mask(architecture)
-    return np.concatenate([states, static, dynamic, mask], axis=1).astype(np.float32)
+    return np.concatenate([states, operations, shapes, np.stack(dynamic, 1), mask], axis=1).astype(np.float32)
+
+
+def _depth(topology: Topology, active: Sequence[bool]) -> NDArray[np.float64]:
+    """Edges on the longest path to each map that carries something, as a fraction of the longest of all [maps]."""
+    depth = [0] * len(topology.maps)
+    for i, ends in enumerate(topology.incoming):
+        before = [depth[topology.ends[e][0]] for e in ends if active[e]] + [depth[s] for s in topology.fixed_inputs[i]]
+        depth[i] = 1 + max(before, default=-1)
+    return np.array(depth, float) / max(1, *depth)
+
+
+_NOTHING = np.array([float(kind == "none") for kind in _KINDS] + [0.0] * 6)
 
 
 @functools.lru_cache(maxsize=64)
-def adjacency(topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of edges (e, f) where f reads what e writes, directly or through opaque maps.
-
-    Null edges count, as in the paper. No self-loops and no reverse pairs: the learner adds what it wants.
-
-    Returns:
-        Positions of the first and of the second edge of each pair.
-    """
-    feeders: list[set[int]] = []
-    for i, fmap in enumerate(topology.maps):
-        through = {e for source in topology.fixed_inputs[i] for e in feeders[source]}
-        feeders.append(through if fmap.join is Join.OPAQUE else set(topology.incoming[i]))
-    pairs = [(e, f) for f, (source, _) in enumerate(topology.ends) for e in sorted(feeders[source])]
-    first, second = np.array(pairs, np.int64).reshape(-1, 2).T
-    return first, second
-
-
-@functools.lru_cache(maxsize=64)
-def _static(topology: Topology) -> NDArray[np.float64]:
-    """The features that no transition changes."""
-    operations = [edge.operation for edge in topology.edges]
-    all_params = sum(op.params for op in operations if op) or 1
-    all_madds = sum(op.madds or 0 for op in operations if op) or 1
-    count = len(topology.maps)
-    rows: list[list[float]] = []
-    for edge, (source, target) in zip(topology.edges, topology.ends, strict=True):
+def _operations(topology: Topology) -> NDArray[np.float64]:
+    """Each edge's operation: kind, geometry, cost; parameters and MAdds last [edges, _OPERATION]."""
+    rows = [_NOTHING]
+    for edge, (source, _) in zip(topology.edges, topology.ends, strict=True):
         op = edge.operation
-        params, madds = (op.params, op.madds or 0) if op else (0, 0)
-        start, end = topology.maps[source], topology.maps[target]
-        depth = target / count
+        if op is None:
+            rows.append(_NOTHING)
+            continue
+        kind = _kind(op, topology.maps[source])
+        params, madds = op.params, op.madds or 0
+        sizes = math.log2(math.prod(op.kernel)) / 4, math.log2(math.prod(op.stride)) / 2
+        costs = math.log10(1 + params) / 6, math.log10(1 + madds) / 8
+        rows.append(np.array([*(float(kind == one) for one in _KINDS), *sizes, *costs, params, madds]))
+    return np.stack(rows)[1:]
+
+
+@functools.lru_cache(maxsize=64)
+def _shapes(topology: Topology) -> NDArray[np.float64]:
+    """Channels and resolution at both ends of each edge, and its join [edges, 6]."""
+    rows: list[list[float]] = []
+    for edge, ends in zip(topology.edges, topology.ends, strict=True):
+        start, end = (topology.maps[i] for i in ends)
         rows.append(
             [
-                *(float(_kind(op, start) == kind) for kind in _KINDS),
-                math.log2(math.prod(op.kernel)) / 4 if op and op.kernel else 0.0,
-                math.log2(math.prod(op.stride)) / 2 if op and op.stride else 0.0,
-                math.log10(1 + params) / 6,
-                math.log10(1 + madds) / 8,
-                params / all_params,
-                madds / all_madds,
                 _log_size(start, 1, 2) / 8,
                 _log_size(end, 1, 2) / 8,
                 _log_size(start, 2, None) / 12,
                 _log_size(end, 2, None) / 12,
                 float(end.join is Join.SUM),
                 float(edge.skip is not None and edge.skip.is_identity),
-                (target - source) / count,
-                *(f(2**k * math.pi * depth) for k in range(_OCTAVES) for f in (math.sin, math.cos)),
             ]
         )
-    return np.array(rows, float).reshape(-1, _STATIC)
+    return np.array(rows, float).reshape(-1, 6)
 
 
-def _kind(operation: Operation | None, source: FeatureMap) -> str:
-    if operation is None:
-        return "none"
+def _kind(operation: Operation, source: FeatureMap) -> str:
     if operation.kind == "Conv":
         if operation.groups > 1 and source.shape[1:2] == (operation.groups,):
             return "depthwise"

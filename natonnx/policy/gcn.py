@@ -1,4 +1,4 @@
-"""The paper's policy: Z = softmax(A·σ(A·X·W⁰)·W¹·W^FC), a graph convolution in DGL.
+"""The paper's policies: Z = softmax(A·σ(A·X·W⁰)·W¹·W^FC), a graph convolution in DGL.
 
 The graph's nodes are the architecture's edges, each with its operation's features, joined where one reads what the
 other writes. The slides give A alone, and the authors' code neither adds self-loops nor normalises it: there an
@@ -6,58 +6,85 @@ operation never reaches its own logits, and for DARTS no logit depends on any op
 A + Aᵀ + I with symmetric normalisation (Kipf and Welling 2017), a stated deviation.
 """
 
-import os
+import itertools
 import warnings
-
-os.environ.setdefault("DGLBACKEND", "pytorch")  # without it the first import prints, and writes to the home folder
 
 import dgl
 import torch
 from dgl.nn.pytorch import GraphConv
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
-from natonnx.architecture import Architecture, Topology
-from natonnx.policy.base import Policy
-from natonnx.policy.encode import FEATURES, adjacency, encode
+from natonnx.policy.base import Policy, small_head
+from natonnx.policy.encode import FEATURES
+from natonnx.policy.graph import Graph
 
-__all__ = ["GCNPolicy"]
+__all__ = ["GCNPolicy", "MaximumGCNPolicy"]
 
 
 class GCNPolicy(Policy):
-    """Two graph convolutions and a linear head, on the CPU.
+    """Graph convolutions and a linear head, on the CPU; α's are sampled (the paper's Sampling-GCN).
 
     Args:
         edits: How many edges the first α's change on average.
-        hidden: Width of both layers.
+        hidden: Width of every layer.
+        layers: Number of graph convolutions; the paper has two.
+        directed: A alone instead of A + Aᵀ.
+        loops: Whether to add I.
         seed: Of the initial weights.
     """
 
-    def __init__(self, *, edits: float = 3.0, hidden: int = 64, seed: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        edits: float = 3.0,
+        hidden: int = 64,
+        layers: int = 2,
+        directed: bool = False,
+        loops: bool = True,
+        seed: int = 0,
+    ) -> None:
         super().__init__(edits)
+        self.directed, self.loops = directed, loops
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.first = GraphConv(FEATURES, hidden, norm="both")
-            self.second = GraphConv(hidden, hidden, norm="both")
-            self.head = nn.Linear(hidden, 3)
-            nn.init.normal_(self.head.weight, std=0.1 / hidden**0.5)  # close to the prior, "keep everything"
-            nn.init.zeros_(self.head.bias)
-        self._graph: tuple[Topology, dgl.DGLGraph] | None = None
+            widths = [FEATURES, *[hidden] * layers]
+            self.layers = nn.ModuleList(
+                GraphConv(source, target, norm="both", allow_zero_in_degree=True)
+                for source, target in itertools.pairwise(widths)
+            )
+            self.head = small_head(hidden)
+        self._mixing: tuple[Graph, Graph] | None = None
 
-    def logits(self, architecture: Architecture) -> Tensor:
-        """Scores [edges, 3], columns O, S, N."""
-        graph = self._graph_of(architecture.topology)
+    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+        """See `Policy.forward`."""
+        mixing, hidden = self._mixing_of(graph), features
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
-            hidden = torch.relu(self.first(graph, torch.from_numpy(encode(architecture))))
-            hidden = self.second(graph, hidden)
+            for i, layer in enumerate(self.layers):
+                hidden = layer(mixing, torch.relu(hidden) if i else hidden)
         scores: Tensor = self.head(hidden)
         return scores
 
-    def _graph_of(self, topology: Topology) -> dgl.DGLGraph:
-        if self._graph is None or self._graph[0] is not topology:
-            first, second = (torch.from_numpy(side) for side in adjacency(topology))
-            count = len(topology.edges)
-            loops = torch.arange(count)
-            ends = torch.cat([first, second, loops]), torch.cat([second, first, loops])
-            self._graph = topology, dgl.graph(ends, num_nodes=count)
-        return self._graph[1]
+    def _mixing_of(self, graph: Graph) -> Graph:
+        """The graph of A, kept while the same one comes again."""
+        if self._mixing is None or self._mixing[0] is not graph:
+            sources, targets = graph.edges(etype="feeds")
+            loops = torch.arange(graph.num_nodes() if self.loops else 0)
+            back = (sources[:0], targets[:0]) if self.directed else (targets, sources)
+            ends = torch.cat([sources, back[0], loops]), torch.cat([targets, back[1], loops])
+            self._mixing = graph, dgl.graph(ends, num_nodes=graph.num_nodes())
+        return self._mixing[1]
+
+
+class MaximumGCNPolicy(GCNPolicy):
+    """The same, but α is the most probable one, in training too (the paper's Maximum-GCN).
+
+    It never draws anything else, so there is no prior for β: it would hold α = β for ever.
+    """
+
+    explores = False
+
+    def prior(self, mask: Tensor, current: Tensor, generator: Generator) -> Tensor:
+        """None: zeros."""
+        del current, generator
+        return torch.zeros(mask.shape)

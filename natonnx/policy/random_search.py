@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture
 from natonnx.policy.base import Policy, keep_prior
+from natonnx.policy.graph import Graph
 
 __all__ = ["RandomPolicy"]
 
@@ -24,12 +24,13 @@ class RandomPolicy(Policy):
         super().__init__(most or 1.0)
         self.most = most
 
-    def logits(self, architecture: Architecture) -> Tensor:
-        """No preference: zeros [edges, 3]."""
-        return torch.zeros(len(architecture.states), 3)
+    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+        """No preference: zeros."""
+        del graph
+        return torch.zeros(len(features), 3)
 
     def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:
         """See `Policy.prior`."""
-        most = self.most or max(2.0, float((mask.sum(1) > 1).sum()) / 2)
-        edits = float(most ** torch.rand((), generator=generator))
-        return keep_prior(mask, current, edits)
+        editable = (mask.sum(-1) > 1).sum(-1)
+        most = (editable / 2).clamp(min=2.0) if self.most is None else torch.full(editable.shape, self.most)
+        return keep_prior(mask, current, most ** torch.rand(most.shape, generator=generator))

@@ -66,13 +66,14 @@ class Algorithm1:
                 break
             self.state.budget.approach(min(1.0, self._done() / _RAMP))
             with self.clock.training_epoch():
-                loss = self._train_weights()
-            row = self._train_policy()
+                loss = self.train_weights()
+            row = self.train_policy()
             self.state.history.append({"epoch": epoch + 1, "loss": loss, **row})
             save(self.state.to_dict())
             progress.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}")
 
-    def _train_weights(self) -> float:
+    def train_weights(self) -> float:
+        """One pass over the training split, w alone; returns the mean loss."""
         return train_epoch(
             self.state.supernet,
             self.state.optimizer,
@@ -97,8 +98,8 @@ class Algorithm1:
             drawn = draw(self.state.policy, self.beta, 1, self.state.generator, tilt=tilt)
         return drawn.architectures[0] if drawn.architectures else self.beta
 
-    def _train_policy(self) -> dict[str, float]:
-        """One pass over the validation split."""
+    def train_policy(self) -> dict[str, float]:
+        """One pass over the validation split, θ alone; returns means over the α's drawn from the given model."""
         budget, policy = self.state.budget, self.state.policy
         budget.calibrate(policy, self.beta, self.state.generator)
         seen: list[tuple[float, float, float]] = []
@@ -116,8 +117,9 @@ class Algorithm1:
             base = self._reward(beta, batch)
             rewards = [self._reward(alpha, batch) - base for alpha in drawn.architectures]
             costs = [budget.share(alpha) for alpha in drawn.architectures]
-            if self.state.reinforce and len(rewards) > 1:
-                self.state.reinforce.step(drawn, budget.objective(rewards, costs), self._entropy_weight())
+            if self.state.reinforce and rewards:
+                objective = torch.tensor(budget.objective(rewards, costs))
+                self.state.reinforce.step(drawn.log_probabilities, objective, drawn.entropy, self._entropy_weight())
             if given:
                 budget.adapt(costs)
                 self._remember(drawn.architectures, rewards)

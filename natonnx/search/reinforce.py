@@ -1,25 +1,27 @@
 """REINFORCE: ascend E[R(α|β)] + λ·H(π(·|β)) with a leave-one-out baseline, by Adam."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from natonnx.policy.base import Draw, Policy
+from natonnx.policy.base import Policy
 
 __all__ = ["Reinforce", "leave_one_out"]
 
 _CLIP = 5.0
 _MEMORY = 0.9
-_LEAST_SCALE = 0.005
-"""Advantages smaller than this, half a point of accuracy, are not blown up to full steps."""
+_LEAST_SCALE = 0.01
+"""Differences smaller than this, one point of accuracy, are not blown up to full steps."""
 
 
 class Reinforce:
     """Gradient steps on θ.
 
-    Advantages are divided by their running root mean square, so that the step does not depend on the reward's unit.
-    The advantage is never fed back into the baseline (the released code's is: facts/nat.md).
+    The advantages of one β's α's are divided by their root mean square, so that the step depends neither on the
+    reward's unit nor on how much there is to gain from that β. The advantage is never fed back into the baseline (the
+    released code's is: facts/nat.md).
 
     Args:
         policy: The learner.
@@ -29,30 +31,52 @@ class Reinforce:
     def __init__(self, policy: Policy, learning_rate: float) -> None:
         self.policy = policy
         self.optimizer = torch.optim.Adam(policy.parameters(), learning_rate, betas=(0.9, 0.99))
-        self.scale: float | None = None
+        self.mean: float | None = None
+        self.square: float | None = None
 
-    def step(self, draw: Draw, rewards: Sequence[float], entropy_weight: float) -> None:
+    def step(self, log_probabilities: Tensor, rewards: Tensor, entropy: Tensor, entropy_weight: float) -> None:
         """Take one step.
 
         Args:
-            draw: α's of one β, with their log-probabilities.
-            rewards: R of each.
+            log_probabilities: log π(α|β), the α's of one β in the last axis [..., n].
+            rewards: R of each [..., n].
+            entropy: H(π(·|β)), the mean over the β's where there are several.
             entropy_weight: λ.
         """
-        advantages = leave_one_out(torch.tensor(rewards))
-        square = float(advantages.square().mean())
-        self.scale = square if self.scale is None else _MEMORY * self.scale + (1 - _MEMORY) * square
-        advantages = advantages / max(self.scale**0.5, _LEAST_SCALE)
-        loss = -(advantages * draw.log_probabilities).mean() - entropy_weight * draw.entropy
+        advantages = self._advantages(rewards)
+        loss = -(advantages * log_probabilities).mean() - entropy_weight * entropy
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), _CLIP)
         self.optimizer.step()
 
+    def _advantages(self, rewards: Tensor) -> Tensor:
+        """Over the other α's of the same β; over the running mean where there are no others."""
+        if rewards.shape[-1] > 1:
+            found: Tensor = leave_one_out(rewards)
+            found /= found.square().mean(-1, keepdim=True).sqrt().clamp(min=_LEAST_SCALE)
+            return found
+        baseline = float(rewards.mean()) if self.mean is None else self.mean
+        gap: Tensor = rewards - baseline
+        square = float(gap.square().mean())
+        self.mean = _MEMORY * baseline + (1 - _MEMORY) * float(rewards.mean())
+        self.square = square if self.square is None else _MEMORY * self.square + (1 - _MEMORY) * square
+        gap /= max(self.square**0.5, _LEAST_SCALE)
+        return gap
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {"optimizer": self.optimizer.state_dict(), "mean": self.mean, "square": self.square}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.mean, self.square = state["mean"], state["square"]
+
 
 def leave_one_out(rewards: Tensor) -> Tensor:
-    """Each reward minus the mean of the others [n]; they sum to zero."""
-    count = len(rewards)
+    """Each reward minus the mean of the others in the last axis [..., n]; they sum to zero."""
+    count = rewards.shape[-1]
     if count < 2:
         return torch.zeros_like(rewards)
-    return (rewards - rewards.mean()) * count / (count - 1)
+    return (rewards - rewards.mean(-1, keepdim=True)) * count / (count - 1)

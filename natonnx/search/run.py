@@ -8,6 +8,7 @@ from torch import Tensor
 
 from natonnx.architecture import transition_mask
 from natonnx.policy import make_policy
+from natonnx.policy.pretrained import load_policy
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
@@ -24,7 +25,7 @@ from natonnx.search.state import SearchState, from_key, key
 from natonnx.search.train import Teacher, make_optimizer
 from natonnx.supernet import Supernet
 
-__all__ = ["search"]
+__all__ = ["make_teacher", "search", "start"]
 
 Save = Callable[[Mapping[str, Any]], None]
 
@@ -53,21 +54,23 @@ def search(
     if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
         score = evaluate(given, beta, problem.validation)
         return Outcome(Candidate(beta, given.weights(), score), (), ())
-    state = _start(problem, settings)
+    state = start(problem, settings)
     if resume is not None:
         state.load_dict(resume)
 
     if state.finalists is None:
-        Algorithm1(problem, settings, state, _teacher(given), clock).run(progress, save)
+        Algorithm1(problem, settings, state, make_teacher(given), clock).run(progress, save)
         state.finalists = choose_finalists(state, problem, settings, progress)
         state.finetune_epochs = clock.affordable_epochs(settings.finetune_epochs, settings.finalists + 1)
         save(state.to_dict())
     return _finetune_finalists(problem, settings, state, given, clock, progress, save)
 
 
-def _start(problem: Problem, settings: Settings) -> SearchState:
+def start(problem: Problem, settings: Settings) -> SearchState:
+    """The state of a search before its first step."""
     supernet = Supernet(problem.network).to(problem.device)
     policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
+    load_policy(policy, settings.learner, settings.policy)
     return SearchState(
         supernet=supernet,
         optimizer=make_optimizer(supernet, settings.learning_rate),
@@ -104,7 +107,7 @@ def _finetune_finalists(
                 settings,
                 epochs=state.finetune_epochs,
                 start=state.supernet.state_dict() if from_supernet else None,
-                teacher=_teacher(given),
+                teacher=make_teacher(given),
             )
             save(state.to_dict())
         progress.advance(f"validation {100 * state.finetuned[text].validation.accuracy:.1f} %")
@@ -120,7 +123,9 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
     return Outcome(beta, tuple(alphas), tuple(state.history))
 
 
-def _teacher(model: Supernet) -> Teacher:
+def make_teacher(model: Supernet) -> Teacher:
+    """What a supernet says of inputs [n, ...], in evaluation mode, as something to learn from."""
+
     def teach(inputs: Tensor) -> Tensor:
         model.eval()
         with torch.no_grad():

@@ -68,9 +68,7 @@ class SearchState:
             "supernet": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "policy": self.policy.state_dict(),
-            "reinforce": (
-                None if self.reinforce is None else [self.reinforce.optimizer.state_dict(), self.reinforce.scale]
-            ),
+            "reinforce": self.reinforce.state_dict() if self.reinforce else None,
             "budget": self.budget.to_list(),
             "generator": self.generator.get_state(),
             "history": self.history,
@@ -89,8 +87,7 @@ class SearchState:
         self.optimizer.load_state_dict(data["optimizer"])
         self.policy.load_state_dict(data["policy"])
         if self.reinforce is not None:
-            optimizer, self.reinforce.scale = data["reinforce"]
-            self.reinforce.optimizer.load_state_dict(optimizer)
+            self.reinforce.load_state_dict(data["reinforce"])
         self.budget.load_list(data["budget"])
         self.generator.set_state(data["generator"])
         self.history = list(data["history"])

@@ -269,19 +269,50 @@ def illegal(alpha: Architecture, beta: Architecture) -> str | None:
 def single_is_legal(architecture: Architecture, edge: int, after: State, origin: Architecture | None = None) -> bool:
     """Whether one edge may make one transition that exists, where there are no concats.
 
-    What carries nothing stays as it is. Null is to be undone nowhere: an added skip joins two maps that are used. In
-    the middle of a larger transformation the map that it enters may have lost its other inputs just now, so what counts
-    is whether it lived at the origin.
+    An operation or a skip that carries nothing, or carried nothing at the origin, stays as it is. Null is to be undone
+    nowhere: an added skip brings back nothing that costs anything. In the middle of a larger transformation the map
+    that it enters may have lost its other inputs just now: what follows may come back if the map lived at the origin.
     """
     if after == "S" and architecture.topology.edges[edge].skip is None:
         return False
-    if architecture.states[edge] != "N" and not active(architecture)[edge]:
+    used = active(architecture)[edge] and active(origin or architecture)[edge]
+    if architecture.states[edge] != "N" and not used:
         return False
     if architecture.states[edge] == "N":
-        source, target = architecture.topology.edges[edge].source, architecture.topology.edges[edge].target
-        joinable = {source, target} <= needed(architecture)
-        return joinable and source in live(architecture) and target in live(origin or architecture)
+        if architecture.topology.edges[edge].source not in live(architecture):
+            return False
+        target = architecture.topology.edges[edge].target
+        added = change(architecture, edge, after)
+        paid = _below(added, target) if target in live(origin or architecture) else set()
+        return not _revived(architecture, added, edge) - paid
     return not broken(change(architecture, edge, after))
+
+
+def _revived(before: Architecture, after: Architecture, edge: int) -> set[str]:
+    """Maps that are made or read at a cost after an edge was added, and were not before."""
+    used = (live(after) & needed(after)) - (live(before) & needed(before))
+    found = {name for name in used if _map(after, name).weights}
+    for fmap in after.topology.maps:
+        if fmap.inputs and fmap.name in needed(after):  # a fixed node that starves, or did
+            found |= ({fmap.name} - live(after)) | ((live(after) - live(before)) & set(fmap.inputs))
+    changes = zip(active(before), active(after), strict=True)
+    for e, (was, now) in enumerate(changes):
+        operation = after.topology.edges[e].operation
+        costs = after.states[e] == "O" and operation is not None and (operation.weights or operation.madds != 0)
+        if now and not was and e != edge and costs:
+            found.add(after.topology.edges[e].source)
+    return found
+
+
+def _below(architecture: Architecture, name: str) -> set[str]:
+    """A map and all that depends on it."""
+    found = {name}
+    for fmap in architecture.topology.maps:
+        fed = zip(architecture.topology.edges, architecture.states, strict=True)
+        sources = {edge.source for edge, state in fed if edge.target == fmap.name and state != "N"} | set(fmap.inputs)
+        if sources & found:
+            found.add(fmap.name)
+    return found
 
 
 def walk_options(architecture: Architecture, edge: int, origin: Architecture) -> list[State]:

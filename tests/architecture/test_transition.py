@@ -14,6 +14,7 @@ from natonnx.architecture import (
     Edit,
     FeatureMap,
     Join,
+    Operation,
     Skip,
     State,
     Topology,
@@ -102,7 +103,6 @@ def test_a_missing_skip_is_refused_with_its_reason() -> None:
     ("states", "edge"),
     [
         pytest.param("NOSOOSN", "a1", id="into a dead map, which would revive b1"),
-        pytest.param("NNSOOSN", "a1", id="into a map that nobody reads"),
         pytest.param("ONSOOSN", "b1", id="out of a map that nobody reads, which would revive a1"),
         pytest.param("NOSOOSN", "a1", id="into a dead map"),
     ],
@@ -111,6 +111,57 @@ def test_nothing_that_null_removed_is_revived(states: str, edge: str) -> None:
     beta = residual_network(2).with_states(tuple(map(State, states)))
     verdict = legal_transitions(beta)[beta.topology.edge_index[edge]]
     assert verdict == {State.S: "it would revive a feature map that null has removed"}
+
+
+def test_a_shortcut_may_enter_a_map_that_nobody_reads_yet() -> None:
+    """By itself it carries nothing; a second one may read on."""
+    beta = residual_network(2).with_states(tuple(map(State, "NNSOOSN")))
+    assert legal_transitions(beta)[0] == {State.S: None}
+    alpha = beta.with_states((State.S, *beta.states[1:]))
+    assert cost(alpha) == cost(beta)
+    assert legal_transitions(alpha)[1] == {State.S: None}
+
+
+def test_a_shortcut_from_a_dead_map_is_refused() -> None:
+    beta = residual_network(2).with_states(tuple(map(State, "NNSOOSN")))
+    assert legal_transitions(beta)[1] == {State.S: "'mid1' has nothing to give, for null has removed it"}
+
+
+def _with_idle_input(operation: Operation | None) -> Architecture:
+    """x -conv-> y, and a second input z whose map m, made by an operation or a skip, nobody reads."""
+    maps = (
+        FeatureMap("x", SHAPE, Join.INPUT),
+        FeatureMap("z", SHAPE, Join.INPUT),
+        FeatureMap("m", SHAPE, Join.SINGLE),
+        FeatureMap("y", SHAPE, Join.SUM),
+    )
+    edges = (
+        Edge("conv", "x", "y", conv("conv"), Skip(4)),
+        Edge("z->m", "z", "m", operation, Skip(4)),
+        Edge("m->y", "m", "y", None, Skip(4)),
+    )
+    states = (State.O, State.O if operation else State.S, State.N)
+    return Architecture(Topology(maps, edges, ("y",)), states)
+
+
+@pytest.mark.parametrize(
+    ("operation", "reason"),
+    [
+        pytest.param(None, None, id="skip"),
+        pytest.param(Operation("MaxPool", (3, 3), (1, 1)), None, id="pooling"),
+        pytest.param(conv("m"), "it would revive a feature map that null has removed", id="convolution"),
+        pytest.param(
+            Operation("Einsum", madds=None), "it would revive a feature map that null has removed", id="unknown cost"
+        ),
+    ],
+)
+def test_a_map_that_nobody_reads_may_be_read_if_it_comes_for_nothing(
+    operation: Operation | None, reason: str | None
+) -> None:
+    beta = _with_idle_input(operation)
+    assert legal_transitions(beta)[2] == {State.S: reason}
+    alpha = beta.with_states((*beta.states[:2], State.S))
+    assert (violation(alpha, beta) is None) == (reason is None)
 
 
 def test_a_new_shortcut_between_used_maps_is_legal() -> None:

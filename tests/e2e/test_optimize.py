@@ -12,6 +12,7 @@ import pytest
 
 from natonnx import apply, inspect
 from natonnx.cli import main
+from natonnx.policy import LEARNERS
 from natonnx.rewrite import parse_edits
 from natonnx.session import run, session
 from tests.cli import tiny
@@ -75,7 +76,7 @@ def test_the_contract(either: Run) -> None:
     assert [row["epoch"] for row in report["history"]] == [1, 2]
     assert all({"epoch", "reward", "entropy", "loss"} <= row.keys() for row in report["history"])
     assert all(map(math.isfinite, numbers(report)))
-    assert report["learner"] == "gcn"
+    assert report["learner"] == LEARNERS[0]
     assert report["seconds"] > 0
 
 

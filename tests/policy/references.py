@@ -1,15 +1,29 @@
 """Slow, plain versions of what the policies compute."""
 
+from collections.abc import Collection
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from natonnx.architecture import Architecture, Join, State, Topology, edits_between
+from natonnx.policy.directed import DirectedGCNPolicy
 from natonnx.policy.encode import encode
 from natonnx.policy.gcn import GCNPolicy
 from tests.architecture import naive
 
-__all__ = ["edit_count", "enumerate_alphas", "gcn_logits", "readers", "seeded"]
+__all__ = [
+    "dense",
+    "directed_logits",
+    "edit_count",
+    "enumerate_alphas",
+    "gcn_logits",
+    "mean_over",
+    "readers",
+    "relations",
+    "seeded",
+]
 
 STATES = list(State)
 
@@ -39,35 +53,99 @@ def readers(topology: Topology) -> set[tuple[int, int]]:
     }
 
 
+def relations(topology: Topology) -> dict[str, set[tuple[int, int]]]:
+    """Pairs of edges by what leads from the first to the second."""
+    feeds = readers(topology)
+    every = list(enumerate(topology.edges))
+    return {
+        "feeds": feeds,
+        "reads": {(f, e) for e, f in feeds},
+        "joins": {(e, f) for e, one in every for f, other in every if e != f and one.target == other.target},
+    }
+
+
+def dense(pairs: Collection[tuple[int, int]], count: int) -> NDArray[np.float64]:
+    """The matrix of a relation: row f has ones where something leads to f."""
+    matrix = np.zeros((count, count))
+    for e, f in pairs:
+        matrix[f, e] += 1
+    return matrix
+
+
+def mean_over(matrix: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row by row the mean of the values that the row has ones for, zero where it has none."""
+    count: NDArray[np.float64] = np.maximum(1, matrix.sum(1, keepdims=True))
+    return matrix @ values / count
+
+
 def gcn_logits(policy: GCNPolicy, architecture: Architecture) -> NDArray[np.float64]:
-    """Z = (A·σ(A·X·W⁰ + b⁰)·W¹ + b¹)·W^FC + b^FC with A = D^-1/2·(A + Aᵀ + I)·D^-1/2, dense, in float64."""
-    weights = {name: value.detach().double().numpy() for name, value in policy.named_parameters()}
-    touching = np.eye(len(architecture.states))
-    for e, f in readers(architecture.topology):
-        touching[e, f] += 1
-        touching[f, e] += 1
-    scale = touching.sum(1) ** -0.5
-    mixing = scale[:, None] * touching * scale[None, :]
-    hidden = np.maximum(0, mixing @ encode(architecture) @ weights["first.weight"] + weights["first.bias"])
-    hidden = mixing @ hidden @ weights["second.weight"] + weights["second.bias"]
-    logits: NDArray[np.float64] = hidden @ weights["head.weight"].T + weights["head.bias"]
-    return logits
+    """Z = (A·σ(A·X·W⁰ + b⁰)·W¹ + b¹)·W^FC + b^FC in float64, dense.
+
+    A = D^-1/2·(A + Aᵀ + I)·D^-1/2, or without Aᵀ, where in- and out-degrees differ, or without I.
+    """
+    weights = parameters(policy)
+    count = len(architecture.states)
+    touching = dense(readers(architecture.topology), count)
+    if not policy.directed:
+        touching = touching + touching.T
+    if policy.loops:
+        touching = touching + np.eye(count)
+    entering, leaving = (np.maximum(1, touching.sum(axis)) ** -0.5 for axis in (1, 0))
+    mixing = entering[:, None] * touching * leaving[None, :]
+    hidden: NDArray[np.float64] = encode(architecture).astype(np.float64)
+    for i in range(len(policy.layers)):
+        hidden = np.maximum(0, hidden) if i else hidden
+        hidden = mixing @ hidden @ weights[f"layers.{i}.weight"] + weights[f"layers.{i}.bias"]
+    return hidden @ weights["head.weight"].T + weights["head.bias"]
+
+
+def directed_logits(
+    policy: DirectedGCNPolicy, features: NDArray[np.float64], topology: Topology
+) -> NDArray[np.float64]:
+    """H ← H + W²·σ(W¹·[LN(H), means of LN(H) over feeds, reads, joins, all]), a layer; then a head on LN(H)."""
+    weights = parameters(policy.body) | {f"head.{name}": value for name, value in parameters(policy.head).items()}
+    count = len(topology.edges)
+    around = [dense(pairs, count) for pairs in relations(topology).values()]
+
+    def linear(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return values @ weights[f"{name}.weight"].T + weights[f"{name}.bias"]
+
+    def norm(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        centred = values - values.mean(1, keepdims=True)
+        unit: NDArray[np.float64] = centred / np.sqrt((centred**2).mean(1, keepdims=True) + 1e-5)
+        return unit * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+    hidden = linear("embed", features)
+    for i in range(len(policy.body.layers)):
+        own = norm(f"layers.{i}.norm", hidden)
+        seen = [own, *(mean_over(matrix, own) for matrix in around), mean_over(np.ones((count, count)), own)]
+        inner: NDArray[np.float64] = np.maximum(0, linear(f"layers.{i}.mix", np.concatenate(seen, 1)))
+        hidden = hidden + linear(f"layers.{i}.out", inner)
+    return linear("head", norm("norm", hidden))
+
+
+def parameters(module: nn.Module) -> dict[str, NDArray[np.float64]]:
+    """Weights by name, in float64."""
+    return {name: value.detach().double().numpy() for name, value in module.named_parameters()}
 
 
 def enumerate_alphas(beta: Architecture, logits: NDArray[np.float64]) -> dict[tuple[State, ...], float]:
-    """Every α that edge-by-edge choices can reach, and log π of it."""
+    """Every α that edge-by-edge choices can reach, null edges first, and log π of it."""
     found: dict[tuple[State, ...], float] = {}
+    edges = range(len(beta.states))
+    order = [e for e in edges if beta.states[e] == "N"] + [e for e in edges if beta.states[e] != "N"]
 
-    def decide(alpha: Architecture, edge: int, log_pi: float) -> None:
-        if edge == len(beta.states):
+    def decide(alpha: Architecture, step: int, log_pi: float) -> None:
+        if step == len(order):
             assert alpha.states not in found
             found[alpha.states] = log_pi
             return
+        edge = order[step]
         options = naive.walk_options(alpha, edge, beta)
         scores = np.array([logits[edge, STATES.index(option)] for option in options])
         normaliser = np.log(np.exp(scores - scores.max()).sum()) + scores.max()
         for option, score in zip(options, scores, strict=True):
-            decide(naive.change(alpha, edge, option), edge + 1, log_pi + float(score - normaliser))
+            decide(naive.change(alpha, edge, option), step + 1, log_pi + float(score - normaliser))
 
     decide(beta, 0, 0.0)
     return found

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from natonnx.architecture import (
@@ -14,15 +15,15 @@ from natonnx.architecture import (
     Edge,
     FeatureMap,
     Join,
+    Operation,
     Skip,
     State,
     Topology,
     cost,
+    nasbench201_cell,
     transition_mask,
     violation,
 )
-from natonnx.errors import InputError
-from natonnx.policy import LEARNERS, make_policy
 from natonnx.policy.base import draw, greedy, keep_prior, scores
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
@@ -77,6 +78,16 @@ def test_an_edge_that_carries_nothing_has_no_choice() -> None:
     assert transition_mask(beta)[1].tolist() == [True, False, False]
 
 
+def test_the_prior_of_many_architectures_is_that_of_each() -> None:
+    betas = [chain(4), chain(4).with_states((State.S,) * 4), chain(4).with_states(tuple(map(State, "OSOS")))]
+    masks = torch.stack([torch.from_numpy(transition_mask(beta)) for beta in betas])
+    current, edits = torch.stack([_columns(beta) for beta in betas]), torch.tensor([0.5, 1.0, 1.5])
+    alone = [keep_prior(*one) for one in zip(masks, current, edits.tolist(), strict=True)]
+    torch.testing.assert_close(keep_prior(masks, current, edits), torch.stack(alone))
+    torch.testing.assert_close(keep_prior(masks[None], current[None], 1.0)[0, 1], keep_prior(masks[1], current[1], 1.0))
+    assert RandomPolicy().prior(masks, current, seeded()).shape == masks.shape
+
+
 @pytest.mark.parametrize("tilted", [False, True])
 def test_scores_are_logits_plus_prior_plus_tilt(tilted: bool) -> None:
     policy, beta = _bold(), residual_network(2)
@@ -116,6 +127,41 @@ def test_a_draw_may_replace_all_inputs_of_a_map() -> None:
     assert (State.N, State.S, State.O, State.S) in reached
 
 
+def _idle_pool() -> Architecture:
+    """x -a-> y; what pool makes of x is not read, but could be."""
+    maps = (FeatureMap("x", SHAPE, Join.INPUT), FeatureMap("mid", SHAPE, Join.SINGLE), FeatureMap("y", SHAPE, Join.SUM))
+    edges = (
+        Edge("a", "x", "y", conv("a"), Skip(4)),
+        Edge("pool", "x", "mid", Operation("MaxPool", (3, 3), (1, 1)), Skip(4)),
+        Edge("mid->y", "mid", "y", None, Skip(4)),
+    )
+    return Architecture(Topology(maps, edges, ("y",)), (State.O, State.O, State.N))
+
+
+def test_what_a_draw_revives_stays_as_it_is() -> None:
+    """The shortcut costs nothing, for what it brings back is free; yet the pool carried nothing in β."""
+    beta = _idle_pool()
+    alphas = draw(RandomPolicy(), beta, 100, seeded()).architectures
+    assert {alpha.state("mid->y") for alpha in alphas} == {State.N, State.S}
+    assert {alpha.state("pool") for alpha in alphas} == {State.O}
+    assert [violation(alpha, beta) for alpha in alphas] == [None] * 100
+
+
+_CELL_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+
+
+@settings(property_test, max_examples=60)
+@given(st.lists(st.sampled_from(_CELL_OPS), min_size=6, max_size=6))
+def test_every_alpha_of_a_cell_is_legal_as_a_whole(ops: list[str]) -> None:
+    """Cells have pools, which cost nothing: so shortcuts bring much back."""
+    a, b, c, d, e, f = ops
+    beta = nasbench201_cell(f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|")
+    if naive.runs(beta):
+        for alpha in draw(RandomPolicy(), beta, 8, seeded()).architectures:
+            assert naive.illegal(alpha, beta) is None
+            assert violation(alpha, beta) is None
+
+
 def _replaceable() -> Architecture:
     """x -a-> mid -b-> y with a skip x -> y, and a shortcut x -> mid that could be."""
     maps = (FeatureMap("x", SHAPE, Join.INPUT), FeatureMap("mid", SHAPE, Join.SUM), FeatureMap("y", SHAPE, Join.SUM))
@@ -135,6 +181,7 @@ TINY = {
     "residual": residual_network(2),
     "replaceable": _replaceable(),
     "dead branch": _dead_branch(),
+    "idle pool": _idle_pool(),
 }
 
 
@@ -265,16 +312,7 @@ def test_the_logit_of_an_illegal_state_does_not_matter(far: float) -> None:
     assert tilted == plain
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_a_model_without_edges_has_one_alpha(learner: str) -> None:
-    policy, beta = make_policy(learner), chain(0)
-    drawn = draw(policy, beta, 2, seeded())
-    assert drawn.architectures == [beta, beta]
-    assert drawn.log_probabilities.tolist() == [0, 0]
-    assert greedy(policy, beta, seeded()) == beta
-
-
-# Random search and the choice of a learner
+# Random search
 
 
 def test_random_search_makes_few_edits_and_many() -> None:
@@ -302,15 +340,3 @@ def test_random_search_has_nothing_to_learn() -> None:
     policy = RandomPolicy()
     assert not policy.learns
     assert list(policy.parameters()) == []
-
-
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_learners_by_name(learner: str) -> None:
-    policy = make_policy(learner, edits=2.0, seed=1)
-    assert policy.logits(residual_network(2)).shape == (7, 3)
-    assert policy.learns is (learner != "random")
-
-
-def test_an_unknown_learner_is_refused() -> None:
-    with pytest.raises(InputError, match=r"^unknown learner 'lstmm': choose one of gcn, random$"):
-        make_policy("lstmm")

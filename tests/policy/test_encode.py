@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, FeatureMap, Operation, State, Weight
-from natonnx.policy.encode import FEATURES, adjacency, encode
+from natonnx.policy.encode import FEATURES, encode
 from tests.architecture.examples import chain, residual_network
 from tests.architecture.strategies import architectures, property_test
-from tests.policy.references import readers
 
 OPERATIONS = {
     "conv": Operation("Conv", (3, 3), (1, 1), 1, (Weight("w", 100),), 5000),
@@ -86,11 +85,3 @@ def test_unknown_and_symbolic_shapes_are_no_obstacle() -> None:
 
 def test_the_encoding_of_a_topology_without_edges_is_empty() -> None:
     assert encode(chain(0)).shape == (0, FEATURES)
-
-
-@property_test
-@given(architectures())
-def test_adjacency_holds_each_reader_once(architecture: Architecture) -> None:
-    first, second = adjacency(architecture.topology)
-    pairs = list(zip(first.tolist(), second.tolist(), strict=True))
-    assert sorted(pairs) == sorted(readers(architecture.topology))

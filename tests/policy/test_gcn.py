@@ -1,28 +1,28 @@
 """The paper's policy: against a dense reference, and that it sees the operations."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 
 from natonnx.architecture import Architecture, State
-from natonnx.policy import make_policy
+from natonnx.policy.encode import encode
 from natonnx.policy.gcn import GCNPolicy
+from natonnx.policy.graph import edge_graph
 from tests.architecture.examples import chain, residual_network
 from tests.architecture.strategies import architectures, property_test
-from tests.policy.references import gcn_logits, readers
+from tests.policy.references import gcn_logits
 from tests.policy.test_encode import OPERATIONS, with_operation
 
 
-def _scaled(seed: int = 0) -> GCNPolicy:
+def _scaled(seed: int = 0, *, layers: int = 2, directed: bool = False, loops: bool = True) -> GCNPolicy:
     """A policy whose head is not near zero, so that differences show."""
-    policy = GCNPolicy(seed=seed)
+    policy = GCNPolicy(seed=seed, layers=layers, directed=directed, loops=loops)
     with torch.no_grad():
         policy.head.weight.mul_(20)
-        for bias in (policy.first.bias, policy.second.bias, policy.head.bias):
-            bias.copy_(torch.linspace(-0.5, 0.5, len(bias)))
+        for name, bias in policy.named_parameters():
+            if name.endswith("bias"):
+                bias.copy_(torch.linspace(-0.5, 0.5, len(bias)))
     return policy
 
 
@@ -31,15 +31,18 @@ def _logits(policy: GCNPolicy, architecture: Architecture) -> np.ndarray:
     return found
 
 
-@settings(property_test, max_examples=50)
+@pytest.mark.parametrize("directed", [False, True])
+@pytest.mark.parametrize("loops", [False, True])
+@settings(property_test, max_examples=30)
 @given(architectures(known=False).filter(lambda architecture: len(architecture.states) > 0))
-def test_logits_equal_the_dense_formula(architecture: Architecture) -> None:
-    policy = _scaled()
+def test_logits_equal_the_dense_formula(directed: bool, loops: bool, architecture: Architecture) -> None:
+    policy = _scaled(directed=directed, loops=loops)
     np.testing.assert_allclose(_logits(policy, architecture), gcn_logits(policy, architecture), rtol=1e-3, atol=1e-4)
 
 
-def test_logits_equal_the_dense_formula_on_a_residual_network() -> None:
-    policy, beta = _scaled(1), residual_network(6)
+@pytest.mark.parametrize("layers", [1, 2, 4])
+def test_logits_equal_the_dense_formula_on_a_residual_network(layers: int) -> None:
+    policy, beta = _scaled(1, layers=layers), residual_network(6)
     np.testing.assert_allclose(_logits(policy, beta), gcn_logits(policy, beta), rtol=1e-3, atol=1e-4)
 
 
@@ -67,47 +70,35 @@ def test_an_edges_own_logits_depend_on_its_state(edge: int) -> None:
     assert np.abs(_logits(policy, changed)[edge] - _logits(policy, beta)[edge]).max() > 1e-5
 
 
-def test_without_self_loops_and_reverse_messages_an_operation_would_not_reach_its_own_logits() -> None:
-    """Why A is not the released code's: with it, the first row of a chain sees no operation at all."""
-    beta = chain(4)
-    mixing = np.zeros((4, 4))
-    for e, f in readers(beta.topology):
-        mixing[f, e] = 1
-    reach = mixing @ mixing
-    assert not reach.diagonal().any()
-    assert not reach[0].any()
+# The released code's A: directed, without loops
 
 
-def test_one_policy_serves_architectures_of_any_size() -> None:
-    policy = GCNPolicy()
-    assert [policy.logits(residual_network(n)).shape for n in (1, 4, 1)] == [(3, 3), (15, 3), (3, 3)]
+def _seen_by(policy: GCNPolicy, length: int, edge: int) -> list[bool]:
+    """Whose logits change as an operation of a chain becomes others."""
+    beta, moved = chain(length), np.zeros(length)
+    for operation in OPERATIONS.values():
+        changed = encode(with_operation(beta, edge, operation))
+        features = encode(beta)
+        features[edge] = changed[edge]  # its own row alone: others' shares of the whole change too
+        graph = edge_graph(beta.topology)
+        both = [policy(torch.from_numpy(rows), graph).detach().numpy() for rows in (features, encode(beta))]
+        moved = np.maximum(moved, np.abs(both[0] - both[1]).max(1))
+    return [bool(much > 1e-5) for much in moved]
 
 
-def test_going_back_to_an_earlier_topology_gives_the_earlier_logits() -> None:
-    policy = GCNPolicy()
-    first = _logits(policy, residual_network(2))
-    policy.logits(residual_network(3))
-    np.testing.assert_array_equal(_logits(policy, residual_network(2)), first)
+@pytest.mark.parametrize("edge", range(5))
+def test_without_loops_and_reverse_messages_no_operation_reaches_its_own_logits(edge: int) -> None:
+    """Two layers lead exactly two edges downstream; with both stated deviations, up to two either way."""
+    assert _seen_by(_scaled(directed=True, loops=False), 5, edge) == [e == edge + 2 for e in range(5)]
+    assert _seen_by(_scaled(), 5, edge) == [abs(e - edge) <= 2 for e in range(5)]
 
 
-@pytest.mark.parametrize(("seeds", "same"), [((0, 0), True), ((0, 1), False)])
-def test_initial_weights_follow_the_seed(seeds: Sequence[int], same: bool) -> None:
-    one, other = (make_policy("gcn", seed=seed).state_dict() for seed in seeds)
-    assert all(torch.equal(one[name], other[name]) for name in one if "weight" in name) is same
+@pytest.mark.parametrize("edge", range(5))
+def test_either_deviation_alone_lets_an_operation_reach_its_own_logits(edge: int) -> None:
+    assert _seen_by(_scaled(directed=True), 5, edge) == [0 <= e - edge <= 2 for e in range(5)]
+    assert _seen_by(_scaled(loops=False), 5, edge) == [abs(e - edge) in (0, 2) for e in range(5)]
 
 
-def test_making_a_policy_leaves_the_global_generator_alone() -> None:
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    GCNPolicy(seed=7)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_untrained_logits_are_small_beside_the_prior() -> None:
-    assert float(GCNPolicy().logits(residual_network(5)).detach().abs().max()) < 0.5
-
-
-def test_every_parameter_gets_a_gradient() -> None:
-    policy = _scaled()
-    torch.autograd.backward(policy.logits(residual_network(2)).square().sum())
-    assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in policy.parameters())
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_each_layer_leads_one_edge_further(layers: int) -> None:
+    assert _seen_by(_scaled(layers=layers), 9, 4) == [abs(e - 4) <= layers for e in range(9)]

@@ -1,14 +1,17 @@
 """Whole searches on the tiny network."""
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from natonnx.architecture import violation
 from natonnx.errors import InputError
+from natonnx.policy import LEARNERS
 from natonnx.search import Outcome, Problem, Settings, decide, search
 from natonnx.search.budget import Budget
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
@@ -69,7 +72,7 @@ def test_candidates_come_best_first(outcome: Outcome) -> None:
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("learner", ["gcn", "random"])
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_the_seed_repeats_a_search(problem: Problem, learner: str) -> None:
     first, again = (search(problem, with_(learner=learner, seed=5)) for _ in range(2))
     assert first.history == again.history
@@ -82,9 +85,13 @@ class InterruptError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 4])
-def test_an_interrupted_search_resumes_to_the_same_result(problem: Problem, tmp_path: Path, stop: int) -> None:
-    settings = with_(target_madds=0.8, seed=1)
+@pytest.mark.parametrize(
+    ("learner", "stop"), [(LEARNERS[0], 1), (LEARNERS[0], 2), (LEARNERS[0], 3), (LEARNERS[0], 4), ("gcn-max", 2)]
+)
+def test_an_interrupted_search_resumes_to_the_same_result(
+    problem: Problem, tmp_path: Path, learner: str, stop: int
+) -> None:
+    settings = with_(target_madds=0.8, seed=1, learner=learner)
     path = tmp_path / "state"
     saves = 0
 
@@ -137,6 +144,29 @@ def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:
         load_checkpoint(path, "one")
     with pytest.raises(InputError, match="no such checkpoint"):
         load_checkpoint(tmp_path / "none", "one")
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state"
+    torch.save({"format": 1, "fingerprint": "one", "state": {"reinforce": [{}, None]}}, path)
+    with pytest.raises(InputError, match=r"written by another version of natonnx; start the search anew$"):
+        load_checkpoint(path, "one")
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_every_learner_learns_in_a_search_if_it_can(problem: Problem, learner: str) -> None:
+    """What the search begins with is not what it ends with; only random search has nothing to change."""
+    states: list[Mapping[str, Any]] = []
+    found = search(problem, with_(learner=learner), save=lambda state: states.append(copy.deepcopy(dict(state))))
+    assert found.beta.validation.samples == 90
+    first, last = states[0]["policy"], states[-1]["policy"]
+    assert all(torch.isfinite(value).all() for value in last.values())
+    assert any(not torch.equal(first[name], last[name]) for name in first) is (learner != "random")
+    assert (states[-1]["reinforce"] is None) is (learner == "random")
+
+
+def test_the_default_learner_is_the_first() -> None:
+    assert Settings().learner == LEARNERS[0]
 
 
 def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:

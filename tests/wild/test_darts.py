@@ -1,25 +1,26 @@
 import pytest
 import torch
 
-from natonnx.architecture import Cost
-from tools.wild.darts import DARTS, Cell, Count, Link, Network, copy_weights, count, edit, stack
+from natonnx.architecture import Cost, Link
+from tools.genotypes import GENOTYPES
+from tools.wild.darts import Cell, Network, copy_weights, count, edit, stack
 from tools.wild.nat_darts import NAT_DARTS, Comparison, compare, in_normal_cells
 
-SMALL = stack(DARTS, 4)  # normal, reduce, reduce, normal
-BARE = in_normal_cells(SMALL, {(0, 4): "none"}, only=[0])  # node 4 of cell 0 has one edge left
+SMALL = stack(GENOTYPES["DARTS"], 4)  # normal, reduce, reduce, normal
+BARE = in_normal_cells(SMALL, {(0, 4): "null"}, only=[0])  # node 4 of cell 0 has one edge left
 
 CASES = {
     "nat-darts": (SMALL, in_normal_cells(SMALL, NAT_DARTS)),
     "one cell": (SMALL, in_normal_cells(SMALL, NAT_DARTS, only=[3])),
-    "emptied by one edit": (BARE, in_normal_cells(BARE, {(1, 4): "none"}, only=[0])),
-    "emptied at the classifier": (SMALL, in_normal_cells(SMALL, {(1, 4): "none", (0, 4): "none"}, only=[3])),
+    "emptied by one edit": (BARE, in_normal_cells(BARE, {(1, 4): "null"}, only=[0])),
+    "emptied at the classifier": (SMALL, in_normal_cells(SMALL, {(1, 4): "null", (0, 4): "null"}, only=[3])),
     "two emptied everywhere": (
         SMALL,
-        in_normal_cells(SMALL, {(1, 4): "none", (0, 4): "none", (0, 5): "none", (2, 5): "none"}),
+        in_normal_cells(SMALL, {(1, 4): "null", (0, 4): "null", (0, 5): "null", (2, 5): "null"}),
     ),
     "two emptied by many": (
         SMALL,
-        in_normal_cells(SMALL, {(0, 2): "none", (1, 2): "none", (0, 5): "none", (2, 5): "none"}, only=[0]),
+        in_normal_cells(SMALL, {(0, 2): "null", (1, 2): "null", (0, 5): "null", (2, 5): "null"}, only=[0]),
     ),
 }
 
@@ -47,11 +48,11 @@ def test_rewriting_equals_building_by_dynamo(name: str) -> None:
 def test_rewriting_the_papers_network(exporter: str) -> None:
     if exporter == "dynamo":
         pytest.importorskip("onnxscript")
-    cells = stack(DARTS, 20)
-    bare = in_normal_cells(cells, {(0, 4): "none"}, only=[4])
+    cells = stack(GENOTYPES["DARTS"], 20)
+    bare = in_normal_cells(cells, {(0, 4): "null"}, only=[4])
     for before, after in (
         (cells, in_normal_cells(cells, NAT_DARTS)),
-        (bare, in_normal_cells(bare, {(1, 4): "none"}, only=[4])),
+        (bare, in_normal_cells(bare, {(1, 4): "null"}, only=[4])),
     ):
         opset = 18
         accept(
@@ -61,14 +62,35 @@ def test_rewriting_the_papers_network(exporter: str) -> None:
         )
 
 
-def test_counts_are_the_papers() -> None:
-    """3.349M parameters and 528.4M multiply-adds: shared/facts, checked there against the authors' network."""
-    assert count(Network(stack(DARTS, 20), 36), (torch.zeros(1, 3, 32, 32),), folded=False) == Count(3349342, 528359040)
+@pytest.mark.parametrize(
+    ("name", "channels", "params", "madds"),
+    [
+        ("DARTS", 36, 3.349, 528.4),
+        ("NAT_DARTS", 36, 2.682, 424.2),
+        ("NATv2_DARTS", 36, 2.476, 394.2),
+        ("ENAS", 36, 3.860, 605.7),
+        ("NAT_ENAS", 36, 3.860, 605.7),
+        ("NATv2_ENAS", 36, 3.691, 580.8),
+        ("NAONet", 128, 144.553, 21133),
+        ("NAT_NAONet", 128, 104.422, 15395),
+        ("NATv2_NAONet", 128, 112.787, 16628),
+        ("R2", 36, 2.846, 443.3),
+        ("R3", 36, 5.237, 795.2),
+        ("R4", 36, 8.486, 1248.9),
+        ("NAT_R4", 36, 5.446, 808.9),
+    ],
+)
+def test_counts_are_those_of_the_authors_networks(name: str, channels: int, params: float, madds: float) -> None:
+    """Millions, measured on the authors' code (shared/facts); of genotypes in which every node and input is used."""
+    with torch.device("meta"):
+        network = Network(stack(GENOTYPES[name], 20), channels)
+        found = count(network, (torch.zeros(1, 3, 32, 32),), folded=False)
+    assert (round(found.params / 1e6, 3), round(found.madds / 1e6, 0 if madds > 9999 else 1)) == (params, madds)
 
 
 def test_null_is_not_there() -> None:
     cell = Cell(
-        (Link("none", 0, 2), Link("sep_conv_3x3", 1, 3), Link("skip_connect", 2, 3), Link("skip_connect", 3, 4)), (2, 3)
+        (Link("null", 0, 2), Link("sep_conv_3x3", 1, 3), Link("skip_connect", 2, 3), Link("skip_connect", 3, 4)), (2, 3)
     )
     assert cell.active == (1,)
     assert cell.members == (3,)
@@ -77,9 +99,9 @@ def test_null_is_not_there() -> None:
 def test_copied_weights_keep_the_function_where_the_lost_member_was_zero() -> None:
     """The direct network is an oracle: compare it with the whole one whose member is zeroed by hand."""
     torch.manual_seed(0)
-    cells = stack(DARTS, 4)
+    cells = stack(GENOTYPES["DARTS"], 4)
     whole = Network(cells, 4).eval()
-    emptied = Network([edit(cells[0], {(1, 4): "none", (0, 4): "none"}), *cells[1:]], 4).eval()
+    emptied = Network([edit(cells[0], {(1, 4): "null", (0, 4): "null"}), *cells[1:]], 4).eval()
     copy_weights(whole, emptied)
     image = torch.randn(2, 3, 16, 16)
     first = whole.cells[0]

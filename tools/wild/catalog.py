@@ -8,7 +8,8 @@ import onnx
 import torch
 
 from natonnx.frontend import ParseOptions
-from tools.wild.darts import DARTS, Network, stack
+from tools.genotypes import GENOTYPES
+from tools.wild.darts import Network, stack
 from tools.wild.export import Exporter, export, save
 from tools.wild.light import LIGHT, light_model
 from tools.wild.ocr import OCR, OCR_SHAPES, UnavailableError, ocr_model
@@ -99,6 +100,6 @@ def darts_model(cells: int = 4, channels: int = 8, seed: int = 0) -> Example:
     """A network of DARTS cells for images of 3×32×32."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        model, inputs = Network(stack(DARTS, cells), channels), (torch.randn(2, 3, 32, 32),)
+        model, inputs = Network(stack(GENOTYPES["DARTS"], cells), channels), (torch.randn(2, 3, 32, 32),)
         randomise(model, inputs)
     return Example(model, inputs)

@@ -13,15 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-__all__ = ["DARTS", "Cell", "Count", "Genotype", "Link", "Network", "copy_weights", "count", "edit", "stack"]
+from natonnx.architecture import Link
+from tools.genotypes import Genotype
 
-
-class Link(NamedTuple):
-    """One edge of a cell: an operation from a node to a later one; nodes 0 and 1 are the cell's inputs."""
-
-    op: str
-    source: int
-    target: int
+__all__ = ["Cell", "Count", "Network", "copy_weights", "count", "edit", "make_op", "stack"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +24,7 @@ class Cell:
     """A cell as a DAG.
 
     Attributes:
-        links: Its edges; an edge of op "none" carries nothing.
+        links: Its edges; an edge of op "null" carries nothing.
         concat: Nodes whose values are concatenated to its output.
         reduction: Whether it halves the resolution: links from the inputs have stride 2 then.
     """
@@ -43,15 +38,15 @@ class Cell:
         """Positions of the links that carry a value from an input to the output."""
         live, needed = {0, 1}, set(self.concat)
         for link in sorted(self.links, key=lambda link: link.target):
-            if link.op != "none" and link.source in live:
+            if link.op != "null" and link.source in live:
                 live.add(link.target)
         for link in sorted(self.links, key=lambda link: -link.target):
-            if link.op != "none" and link.target in needed and link.source in live:
+            if link.op != "null" and link.target in needed and link.source in live:
                 needed.add(link.source)
         return tuple(
             i
             for i, (op, source, target) in enumerate(self.links)
-            if op != "none" and source in live and target in needed
+            if op != "null" and source in live and target in needed
         )
 
     @cached_property
@@ -61,42 +56,11 @@ class Cell:
         return tuple(node for node in self.concat if node in fed)
 
 
-class Genotype(NamedTuple):
-    """A normal and a reduction cell, of which a network is stacked."""
-
-    normal: Cell
-    reduce: Cell
-
-
-def _links(text: str) -> tuple[Link, ...]:
-    return tuple(
-        Link(op, int(source), int(target)) for op, source, target in (word.split(":") for word in text.split())
-    )
-
-
-DARTS = Genotype(
-    Cell(
-        _links(
-            "sep_conv_3x3:0:2 sep_conv_3x3:1:2 sep_conv_3x3:0:3 sep_conv_3x3:1:3 "
-            "sep_conv_3x3:1:4 skip_connect:0:4 skip_connect:0:5 dil_conv_3x3:2:5"
-        ),
-        (2, 3, 4, 5),
-    ),
-    Cell(
-        _links(
-            "max_pool_3x3:0:2 max_pool_3x3:1:2 skip_connect:2:3 max_pool_3x3:1:3 "
-            "max_pool_3x3:0:4 skip_connect:2:4 skip_connect:2:5 max_pool_3x3:1:5"
-        ),
-        (2, 3, 4, 5),
-        reduction=True,
-    ),
-)
-"""The second-order genotype of the DARTS paper, as NAT starts from it."""
-
-
 def stack(genotype: Genotype, count: int) -> tuple[Cell, ...]:
     """The cells of a network: reductions after one third and two thirds of them."""
-    return tuple(genotype.reduce if k in (count // 3, 2 * count // 3) else genotype.normal for k in range(count))
+    normal = Cell(genotype.normal, genotype.normal_concat)
+    reduce = Cell(genotype.reduce, genotype.reduce_concat, reduction=True)
+    return tuple(reduce if k in (count // 3, 2 * count // 3) else normal for k in range(count))
 
 
 def edit(cell: Cell, changes: Mapping[tuple[int, int], str]) -> Cell:
@@ -118,6 +82,17 @@ class Separable(nn.Sequential):
         )
 
 
+class Dense(nn.Sequential):
+    """ReLU, convolutions of all channels in series, BN."""
+
+    def __init__(self, channels: int, kernels: Sequence[tuple[int, int]], strides: Sequence[tuple[int, int]]) -> None:
+        convolutions = (
+            nn.Conv2d(channels, channels, kernel, stride, (kernel[0] // 2, kernel[1] // 2), bias=False)
+            for kernel, stride in zip(kernels, strides, strict=True)
+        )
+        super().__init__(nn.ReLU(), *convolutions, nn.BatchNorm2d(channels))
+
+
 class FactorizedReduce(nn.Module):
     """Halve the resolution by two strided 1×1 convolutions, one of them on the map shifted by a pixel."""
 
@@ -135,17 +110,23 @@ class FactorizedReduce(nn.Module):
 
 
 def make_op(op: str, channels: int, stride: int) -> nn.Module:
-    """The module of an op that is not "none"."""
+    """The module of an op that is not "null"."""
     kernel = int(op[-1]) if op[-1].isdigit() else 0
     match op.rpartition("_")[0]:
+        case "conv":
+            return Dense(channels, [(kernel, kernel)], [(stride, stride)])
+        case "conv_1x3":
+            return Dense(channels, [(1, 3), (3, 1)], [(1, stride), (stride, 1)])
+        case "conv_1x7" | "conv_7x1":
+            return Dense(channels, [(1, 7), (7, 1)], [(1, stride), (stride, 1)])
         case "sep_conv":
             return nn.Sequential(Separable(channels, kernel, stride), Separable(channels, kernel, 1))
         case "dil_conv":
             return Separable(channels, kernel, stride, dilation=2)
         case "max_pool":
-            return nn.MaxPool2d(kernel, stride, kernel // 2)
+            return nn.MaxPool2d(kernel, stride, (kernel - 1) // 2)
         case "avg_pool":
-            return nn.AvgPool2d(kernel, stride, kernel // 2, count_include_pad=False)
+            return nn.AvgPool2d(kernel, stride, (kernel - 1) // 2, count_include_pad=False)
         case "skip":
             return nn.Identity() if stride == 1 else FactorizedReduce(channels, channels)
     raise ValueError(f"unknown op {op!r}")

@@ -11,16 +11,18 @@ from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build, verify
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
+from tools.genotypes import GENOTYPES
 from tools.wild import darts
 from tools.wild.check import relative_difference
-from tools.wild.darts import DARTS, Cell, Count, copy_weights, count, edit, stack
+from tools.wild.darts import Cell, Count, copy_weights, count, edit, stack
 from tools.wild.export import Exporter, export
 from tools.wild.torch_models import randomise
 
 __all__ = ["NAT_DARTS", "Comparison", "cell_edits", "compare", "in_normal_cells"]
 
-NAT_DARTS = {(0, 3): "skip_connect", (1, 4): "skip_connect"}
-"""What the released NAT-DARTS genotype changes in the normal cell of `DARTS`."""
+_LINKS = zip(GENOTYPES["DARTS"].normal, GENOTYPES["NAT_DARTS"].normal, strict=True)
+NAT_DARTS = {(new.source, new.target): new.op for old, new in _LINKS if old != new}
+"""What the released NAT-DARTS genotype changes in the normal cell of DARTS."""
 
 
 class Comparison(NamedTuple):
@@ -150,13 +152,13 @@ def _skips(network: Network, cell: int, old: Cell, link: int) -> list[str]:
 
 def main() -> None:
     """The full network of the DARTS paper, both exporters: the acceptance of the rewriting."""
-    cells = stack(DARTS, 20)
-    emptied = in_normal_cells(cells, {(0, 4): "none"}, only=[4])
+    cells = stack(GENOTYPES["DARTS"], 20)
+    emptied = in_normal_cells(cells, {(0, 4): "null"}, only=[4])
     exporters: tuple[Exporter, ...] = ("script", "dynamo")
     for exporter in exporters:
         for name, before, after in (
             ("NAT-DARTS in every normal cell", cells, in_normal_cells(cells, NAT_DARTS)),
-            ("one O→N empties a concat member", emptied, in_normal_cells(emptied, {(1, 4): "none"}, only=[4])),
+            ("one O→N empties a concat member", emptied, in_normal_cells(emptied, {(1, 4): "null"}, only=[4])),
         ):
             print(name, exporter, compare(before, after, channels=36, size=32, exporter=exporter, opset=18), flush=True)
 
