@@ -26,6 +26,7 @@ from natonnx.architecture.transition import (
     legal_transitions,
     transition_mask,
     violation,
+    without_idle_edits,
 )
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "transformed",
     "transition_mask",
     "violation",
+    "without_idle_edits",
 ]

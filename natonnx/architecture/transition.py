@@ -27,6 +27,7 @@ __all__ = [
     "legal_transitions",
     "transition_mask",
     "violation",
+    "without_idle_edits",
 ]
 
 ALLOWED: Mapping[State, tuple[State, ...]] = {
@@ -37,7 +38,7 @@ ALLOWED: Mapping[State, tuple[State, ...]] = {
 """The paper's transitions: they lower the cost, and N→S is all but free. S→O and N→O do not exist."""
 
 
-_IDLE = "it carries nothing that an output depends on"
+_IDLE = "it carries nothing any more that an output depends on"
 
 
 class TransitionError(InputError):
@@ -58,8 +59,8 @@ def legal_transitions(architecture: Architecture, origin: Flow | None = None) ->
     Args:
         architecture: The architecture.
         origin: Null propagation of the β that it comes from by transitions, where there is one: a map that was alive
-            there may be fed again, since nothing comes back but what β paid for, and an edge that carried nothing there
-            stays as it is.
+            there may be fed again, since nothing comes back but what β paid for, and an edge that carried something
+            there and does no more stays as it is.
 
     Returns:
         Per edge: each state it may be asked to become, mapped to None where that is legal, else to the reason.
@@ -80,7 +81,8 @@ class _Judge:
         self.refused = refusals(architecture, state)
         self.cut = cuts(architecture, state)
         self.fatal = fatal_maps(architecture, state, self.refused)
-        self.active = (state.active if origin is None else state.active & origin.active).tolist()
+        self.active = state.active.tolist()
+        self.used = (origin or state).active.tolist()
         self.live, self.needed = state.live.tolist(), state.needed.tolist()
         self.revivable = (origin or state).live.tolist()
         self.carrying = [0] * len(topology.maps)
@@ -92,12 +94,15 @@ class _Judge:
         edge = self.architecture.topology.edges[e]
         if edge.fixed:
             return edge.fixed
-        if self.architecture.states[e] is not State.N and not self.active[e]:
+        idle = self.architecture.states[e] is not State.N and not self.active[e]
+        if idle and self.used[e]:
             return _IDLE
+        if wanted is State.S and edge.skip is None:
+            return edge.no_skip
+        if idle:
+            return None  # it carries nothing, until a shortcut brings it to life
         if wanted is State.N:
             return self._removal(e)
-        if edge.skip is None:
-            return edge.no_skip
         source, target = self.architecture.topology.ends[e]
         joined = self.architecture.topology.maps[target]
         joins_concat = joined.join is Join.CONCAT
@@ -196,21 +201,39 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
     Returns:
         None where α is legal, else the reason in one line.
     """
-    origin = flow(beta)
-    for e, (edge, before, after) in enumerate(zip(alpha.topology.edges, beta.states, alpha.states, strict=True)):
+    for edge, before, after in zip(alpha.topology.edges, beta.states, alpha.states, strict=True):
         if before is after:
             continue
-        if edge.fixed or (before is not State.N and not origin.active[e]):
-            return f"edge {edge.name!r} may not change: {edge.fixed or _IDLE}"
+        if edge.fixed:
+            return f"edge {edge.name!r} may not change: {edge.fixed}"
         if after not in ALLOWED[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
     state = flow(alpha)
     lost = cuts(alpha, state)
     if state.broken or lost.broken:
         return state.broken or lost.broken
-    if cost(alpha, state, lost).exceeds(cost(beta, origin)):
+    if cost(alpha, state, lost).exceeds(cost(beta)):
         return "it would cost more: an added skip revives operations that null had removed"
     return None
+
+
+def without_idle_edits(alpha: Architecture, beta: Architecture) -> Architecture:
+    """The α that computes the same and leaves as they were the edges that carry nothing before and after.
+
+    Args:
+        alpha: An α.
+        beta: The β it comes from.
+    """
+    ends = np.array(alpha.topology.ends, int).reshape(-1, 2)
+    state, used = flow(alpha), flow(beta).active
+    while True:
+        kept = (state.live[ends[:, 0]] & state.needed[ends[:, 1]]) | used
+        pairs = zip(kept.tolist(), beta.states, alpha.states, strict=True)
+        plain = alpha.with_states(tuple(new if matters else old for matters, old, new in pairs))
+        after = flow(plain)
+        if plain.states == alpha.states or not np.array_equal(after.active, state.active):
+            return alpha
+        alpha, state = plain, after
 
 
 def edits_between(beta: Architecture, alpha: Architecture) -> tuple[Edit, ...]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, flow, transition_mask
+from natonnx.architecture import Architecture, State, flow, transition_mask, without_idle_edits
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -67,7 +67,7 @@ class Draw(NamedTuple):
 
     Attributes:
         architectures: Jointly legal α's.
-        log_probabilities: log π(α|β) of each, exact [n].
+        log_probabilities: log π of the choices that led to each, exact [n].
         entropy: Of the edges' distributions at β, summed as in the paper, in nats.
     """
 
@@ -114,9 +114,10 @@ def draw(
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
-    Edges are drawn one after the other, each from the softmax over what is legal after those before it; null edges come
-    first, so that a map may change all of its inputs. So every α is legal as a whole, and log π is exact. A policy that
-    does not explore gives its most probable α, once.
+    Edges are drawn one after the other, each from the softmax over what is legal after those before it: those that
+    carry nothing, then null edges, which may bring the former to life, then the rest, so that a map may change all of
+    its inputs. So every α is legal as a whole, and log π, of the choices that led to it, is exact. Choices without any
+    effect are undone in the end. A policy that does not explore gives its most probable α, once.
 
     Args:
         policy: The learner.
@@ -160,7 +161,12 @@ class _Walk:
         self.beta = beta
         self.origin = flow(beta)
         self.first = transition_mask(beta, self.origin)
-        self.order = sorted(range(len(beta.states)), key=lambda e: beta.states[e] is not State.N)
+        self.order = sorted(range(len(beta.states)), key=self._turn)
+
+    def _turn(self, e: int) -> int:
+        if self.beta.states[e] is State.N:
+            return 1
+        return 2 if self.origin.active[e] else 0
 
     def scores(self, policy: Policy, generator: torch.Generator, tilt: Tensor | None) -> Tensor:
         """See the function of that name."""
@@ -190,7 +196,7 @@ class _Walk:
                 columns[e] = chosen
                 alpha = alpha.with_states((*alpha.states[:e], _STATES[chosen], *alpha.states[e + 1 :]))
                 mask = transition_mask(alpha, self.origin)
-        return alpha, columns, used
+        return without_idle_edits(alpha, self.beta), columns, used
 
 
 def _pick(weights: Sequence[float], uniform: float, fallback: int) -> int:

@@ -258,26 +258,37 @@ def grows(before: Counts, after: Counts) -> bool:
 
 def illegal(alpha: Architecture, beta: Architecture) -> str | None:
     """Which rule α breaks as a whole: "transition", "broken" or "cost"; None if it is legal."""
-    for before, after, used in zip(beta.states, alpha.states, active(beta), strict=True):
-        if after != before and (after not in TRANSITIONS[before] or not (used or before == "N")):
+    for before, after in zip(beta.states, alpha.states, strict=True):
+        if after != before and after not in TRANSITIONS[before]:
             return "transition"
     if not runs(alpha):
         return "broken"
     return "cost" if grows(cost(beta), cost(alpha)) else None
 
 
+def without_idle_edits(alpha: Architecture, beta: Architecture) -> Architecture:
+    """α, but an edge between maps of which one is dead or useless is as in β, unless it carried something there."""
+    plain = alpha
+    for e, edge in enumerate(alpha.topology.edges):
+        joins = edge.source in live(alpha) and edge.target in needed(alpha)
+        if not joins and not active(beta)[e]:
+            plain = change(plain, e, beta.states[e])
+    if plain == alpha or active(plain) != active(alpha):
+        return alpha
+    return without_idle_edits(plain, beta)
+
+
 def single_is_legal(architecture: Architecture, edge: int, after: State, origin: Architecture | None = None) -> bool:
     """Whether one edge may make one transition that exists, where there are no concats.
 
-    An operation or a skip that carries nothing, or carried nothing at the origin, stays as it is. Null is to be undone
-    nowhere: an added skip brings back nothing that costs anything. In the middle of a larger transformation the map
-    that it enters may have lost its other inputs just now: what follows may come back if the map lived at the origin.
+    An operation or a skip that carries nothing any more stays as it is; one that never did may change. Null is to be
+    undone nowhere: an added skip brings back nothing that costs anything. In the middle of a larger transformation the
+    map that it enters may have lost its other inputs just now: what follows may come back if it lived at the origin.
     """
     if after == "S" and architecture.topology.edges[edge].skip is None:
         return False
-    used = active(architecture)[edge] and active(origin or architecture)[edge]
-    if architecture.states[edge] != "N" and not used:
-        return False
+    if architecture.states[edge] != "N" and not active(architecture)[edge]:
+        return not active(origin or architecture)[edge]
     if architecture.states[edge] == "N":
         if architecture.topology.edges[edge].source not in live(architecture):
             return False

@@ -348,7 +348,7 @@ def test_reasons_in_a_nasbench201_cell() -> None:
     assert legal_transitions(nasbench201_cell(text(ops))) == (
         {State.S: revived},
         {State.S: None, State.N: "nothing else feeds '2', which the model's output depends on"},
-        dict.fromkeys((State.S, State.N), "it carries nothing that an output depends on"),
+        dict.fromkeys((State.S, State.N)),
         {State.S: None},
         {State.S: "'1' has nothing to give, for null has removed it"},
         {State.N: "nothing else feeds '3', which the model's output depends on"},

@@ -26,6 +26,7 @@ from natonnx.architecture import (
     legal_transitions,
     transition_mask,
     violation,
+    without_idle_edits,
 )
 from natonnx.errors import InputError
 from tests.architecture import naive
@@ -120,6 +121,30 @@ def test_a_shortcut_may_enter_a_map_that_nobody_reads_yet() -> None:
     alpha = beta.with_states((State.S, *beta.states[1:]))
     assert cost(alpha) == cost(beta)
     assert legal_transitions(alpha)[1] == {State.S: None}
+
+
+def test_an_idle_operation_may_become_a_skip_that_a_shortcut_then_uses() -> None:
+    beta = _with_idle_input(conv("m"))
+    assert legal_transitions(beta)[1] == {State.S: None, State.N: None}
+    assert violation(beta.with_states((State.O, State.O, State.S)), beta) is not None
+    assert violation(beta.with_states((State.O, State.S, State.S)), beta) is None
+
+
+def test_edits_without_effect_are_undone() -> None:
+    beta = _with_idle_input(conv("m"))
+    idle = beta.with_states((State.O, State.S, State.N))
+    assert without_idle_edits(idle, beta) == beta
+    used = beta.with_states((State.O, State.S, State.S))
+    assert without_idle_edits(used, beta) == used
+
+
+@property_test
+@given(transformations())
+def test_undoing_edits_without_effect_equals_the_naive_rule(pair: Pair) -> None:
+    beta, alpha = pair
+    plain = without_idle_edits(alpha, beta)
+    assert plain == naive.without_idle_edits(alpha, beta)
+    assert naive.active(plain) == naive.active(alpha)
 
 
 def test_a_shortcut_from_a_dead_map_is_refused() -> None:

@@ -1,6 +1,6 @@
 """Slow, plain versions of what the policies compute."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 import torch
@@ -14,11 +14,14 @@ from natonnx.policy.gcn import GCNPolicy
 from tests.architecture import naive
 
 __all__ = [
+    "by_alpha",
     "dense",
     "directed_logits",
+    "draw_order",
     "edit_count",
     "enumerate_alphas",
     "gcn_logits",
+    "is_one_of",
     "mean_over",
     "readers",
     "relations",
@@ -129,11 +132,18 @@ def parameters(module: nn.Module) -> dict[str, NDArray[np.float64]]:
     return {name: value.detach().double().numpy() for name, value in module.named_parameters()}
 
 
-def enumerate_alphas(beta: Architecture, logits: NDArray[np.float64]) -> dict[tuple[State, ...], float]:
-    """Every α that edge-by-edge choices can reach, null edges first, and log π of it."""
-    found: dict[tuple[State, ...], float] = {}
+def draw_order(beta: Architecture) -> list[int]:
+    """Edges that carry nothing, null ones, the rest."""
     edges = range(len(beta.states))
-    order = [e for e in edges if beta.states[e] == "N"] + [e for e in edges if beta.states[e] != "N"]
+    used = naive.active(beta)
+    idle = [e for e in edges if beta.states[e] != "N" and not used[e]]
+    return [*idle, *(e for e in edges if beta.states[e] == "N"), *(e for e in edges if used[e])]
+
+
+def enumerate_alphas(beta: Architecture, logits: NDArray[np.float64]) -> dict[tuple[State, ...], float]:
+    """All edge-by-edge choices, idle edges first, then null ones, as the states they lead to, and log π of them."""
+    found: dict[tuple[State, ...], float] = {}
+    order = draw_order(beta)
 
     def decide(alpha: Architecture, step: int, log_pi: float) -> None:
         if step == len(order):
@@ -149,3 +159,16 @@ def enumerate_alphas(beta: Architecture, logits: NDArray[np.float64]) -> dict[tu
 
     decide(beta, 0, 0.0)
     return found
+
+
+def by_alpha(table: dict[tuple[State, ...], float], beta: Architecture) -> dict[tuple[State, ...], list[float]]:
+    """The choices that lead to each α when those without effect are undone: log π of all of them."""
+    found: dict[tuple[State, ...], list[float]] = {}
+    for states, log_pi in table.items():
+        found.setdefault(naive.without_idle_edits(beta.with_states(states), beta).states, []).append(log_pi)
+    return found
+
+
+def is_one_of(values: Iterable[float], choices: Iterable[Sequence[float]]) -> bool:
+    """Whether each value is within 1e-4 of one of its choices."""
+    return all(min(abs(value - one) for one in some) < 1e-4 for value, some in zip(values, choices, strict=True))

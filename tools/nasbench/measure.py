@@ -86,7 +86,7 @@ def transform(policy: Policy, space: Space, betas: Tensor, seed: int) -> Draws:
     def draw(count: int | None) -> Tensor:
         with torch.no_grad():
             scores = logits(policy, space, betas, generator)
-            return space.alphas(betas, space.walk(betas, scores, count, generator).columns)
+            return space.walk(betas, scores, count, generator).alphas
 
     if not policy.learns:  # each of its α's has a rate of edits of its own
         return Draws(betas, draw(1)[:, 0], torch.cat([draw(1) for _ in range(_SAMPLES)], 1))

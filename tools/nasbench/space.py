@@ -5,7 +5,7 @@ of six edges: 729 combinations. `natonnx.architecture` is asked once for each, a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import dgl
@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from natonnx.architecture import (
     ALLOWED,
@@ -36,7 +35,8 @@ _O, _S, _N = range(3)
 _COMBINATIONS = len(_STATES) ** EDGES
 _STATE_WEIGHTS = len(_STATES) ** np.arange(EDGES)
 _OP_WEIGHTS = len(OPS) ** np.arange(EDGES)
-_KIND_OPS = ("nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none", "none")
+_KIND_OPS = ("nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
+_TRANSITIONS = torch.tensor([[b is a or a in ALLOWED[b] for a in _STATES] for b in _STATES])
 _KIND_WEIGHTS = torch.tensor(len(_KIND_OPS)) ** torch.arange(EDGES)
 
 
@@ -47,10 +47,12 @@ class Walk:
     Attributes:
         columns: State that each edge takes [B, n, EDGES].
         masks: What it could choose from [B, n, EDGES, 3].
+        alphas: Positions of the cells that come of it, choices without effect undone [B, n].
     """
 
     columns: Tensor
     masks: Tensor
+    alphas: Tensor
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Log π of each α, given each β's logits [B, EDGES, 3] → [B, n]."""
@@ -90,17 +92,13 @@ class Space:
     @cached_property
     def masks(self) -> Tensor:
         """What each edge of each cell may become [cells, EDGES, 3]."""
-        every = torch.arange(len(self.cells))
-        columns = self.current[:, None]
-        first = [
-            torch.where(
-                columns[..., e, None] == _N,
-                self._allowed(every, columns, e, adding=True),
-                self._allowed(every, columns, e, adding=False),
-            )
-            for e in range(EDGES)
-        ]
-        return torch.cat(first, 1)
+        every, columns = torch.arange(len(self.cells)), self.current[:, None]
+        found = torch.empty(len(self.cells), EDGES, len(_STATES), dtype=torch.bool)
+        for e in range(EDGES):
+            for turn in range(3):
+                chosen = self._turns[:, e] == turn
+                found[chosen, e] = self._allowed(every, columns, e, turn)[chosen, 0]
+        return found
 
     def alphas(self, betas: Tensor, columns: Tensor) -> Tensor:
         """Positions of the cells that β's [B] become with these states [B, n, EDGES] → [B, n]."""
@@ -119,28 +117,33 @@ class Space:
         """
         samples = count or 1
         logits = logits.detach()[:, None].expand(-1, samples, -1, -1)
-        before = self.current[betas][:, None].expand(-1, samples, -1)
-        columns = before.clone()
+        columns = self.current[betas][:, None].repeat(1, samples, 1)
         masks = torch.empty(*columns.shape, len(_STATES), dtype=torch.bool)
-        for adding in (True, False):  # null edges come first
+        turns = self._turns[betas][:, None].expand(-1, samples, -1)
+        for turn in range(3):
             for e in range(EDGES):
-                chosen = (before[:, :, e] == _N) == adding
-                allowed = self._allowed(betas, columns, e, adding=adding)
+                chosen = turns[:, :, e] == turn
+                allowed = self._allowed(betas, columns, e, turn)
                 masked = logits[:, :, e].masked_fill(~allowed, -torch.inf)
                 if count is not None:  # the Gumbel-max form of sampling from the softmax
                     masked = masked - torch.empty(masked.shape).exponential_(generator=generator).log()
                 columns[:, :, e] = torch.where(chosen, masked.argmax(-1), columns[:, :, e])
                 masks[:, :, e] = torch.where(chosen[..., None], allowed, masks[:, :, e])
-        return Walk(columns, masks)
+        return Walk(columns, masks, self.alphas(betas, self._without_idle_edits(betas, columns)))
 
-    def _allowed(self, betas: Tensor, columns: Tensor, e: int, *, adding: bool) -> Tensor:
-        """What an edge may become where edges of β have these states now [B, n, 3]."""
-        if adding:
-            return self._adding[self._kinds(betas, columns) @ _KIND_WEIGHTS][:, :, e]
-        before = self._code(self.current[betas])
-        allowed = self._removing[self._origin[before][:, None].expand(columns.shape[:-1]), self._code(columns)][:, :, e]
-        stays = one_hot(columns[:, :, e], len(_STATES)).bool()
-        return torch.where(self._active[before, e][:, None, None], allowed, stays)  # what β does not use stays
+    @cached_property
+    def _turns(self) -> Tensor:
+        """When an edge is decided: 0 if it carries nothing, 1 if it is null, 2 otherwise [cells, EDGES]."""
+        return torch.where(self.current == _N, 1, torch.where(self._active[self._code(self.current)], 2, 0))
+
+    def _allowed(self, betas: Tensor, columns: Tensor, e: int, turn: int) -> Tensor:
+        """What an edge may become in its turn, where edges of β have these states now [B, n, 3]."""
+        if turn == 0:
+            return _TRANSITIONS[columns[:, :, e]]
+        origin = self._origin[self._code(self.current[betas])][:, None].expand(columns.shape[:-1])
+        if turn == 1:
+            return self._adding[origin, self._kinds(betas, columns) @ _KIND_WEIGHTS][:, :, e]
+        return self._removing[origin, self._code(columns)][:, :, e]
 
     @cached_property
     def legal(self) -> Tensor:
@@ -216,42 +219,57 @@ class Space:
         kinds = {live: i for i, live in enumerate(sorted(set(lives)))}
         return torch.tensor([kinds[live] for live in lives])
 
-    def _kinds(self, betas: Tensor, columns: Tensor) -> Tensor:
-        """0 to 4 an edge: convolution, pooling, skip, null, null that has become a skip [B, n, EDGES]."""
+    def _without_idle_edits(self, betas: Tensor, columns: Tensor) -> Tensor:
+        """As `natonnx.architecture.without_idle_edits` [B, n, EDGES]."""
         before = self.current[betas][:, None].expand_as(columns)
+        while True:
+            code = self._code(columns)
+            plain = torch.where(self._carries[code] | self._active[self._code(before)], columns, before)
+            same = (self._active[self._code(plain)] == self._active[code]).all(-1, keepdim=True)
+            plain = torch.where(same, plain, columns)
+            if torch.equal(plain, columns):
+                return columns
+            columns = plain
+
+    @cached_property
+    def _carries(self) -> Tensor:
+        """Whether each edge would carry something if it were not null [729, EDGES]."""
+        ends = np.array(self.architectures[0].topology.ends)
+        return torch.from_numpy(np.array([one.live[ends[:, 0]] & one.needed[ends[:, 1]] for one in self._flows]))
+
+    def _kinds(self, betas: Tensor, columns: Tensor) -> Tensor:
+        """What edges carry now: 0 to 3, a convolution, a pooling, a skip, null [B, n, EDGES]."""
         pooling = (self.ops[betas] == OPS.index("avg_pool_3x3"))[:, None].expand_as(columns)
-        kinds = torch.where(before == _O, pooling.long(), torch.where(before == _S, 2, 3))
-        return torch.where((before == _N) & (columns == _S), 4, kinds)
+        return torch.where(columns == _O, pooling.long(), columns + 1)
 
     @cached_property
     def _adding(self) -> Tensor:
-        """What each edge may become while null edges are decided, by the edges' kinds [5 ** EDGES, EDGES, 3]."""
-        masks = []
-        for code in range(5**EDGES):
-            kinds = code // _KIND_WEIGHTS.numpy() % 5
-            beta = nasbench201_cell(_text([_KIND_OPS[kind] for kind in kinds]))
-            states = zip(kinds.tolist(), beta.states, strict=True)
-            alpha = beta.with_states(tuple(State.S if kind == 4 else state for kind, state in states))
-            masks.append(transition_mask(alpha, flow(beta)))
-        return torch.from_numpy(np.array(masks))
+        """What edges may become while null edges are decided, by origin and kinds [origins, 4 ** EDGES, EDGES, 3]."""
+        alphas = []
+        for code in range(len(_KIND_OPS) ** EDGES):
+            kinds = code // _KIND_WEIGHTS.numpy() % len(_KIND_OPS)
+            alphas.append(nasbench201_cell(_text([_KIND_OPS[kind] for kind in kinds])))
+        return self._masks_of(alphas)
 
     @cached_property
     def _removing(self) -> Tensor:
-        """What each edge may become afterwards, by β's kind of origin and the states so far [origins, 729, EDGES, 3].
+        """What each edge may become afterwards, by origin and states so far [origins, 729, EDGES, 3].
 
         Whether an operation or a skip may go does not depend on what it costs.
         """
+        return self._masks_of(self._with_states)
+
+    def _masks_of(self, alphas: Sequence[Architecture]) -> Tensor:
+        """`transition_mask` by kind of origin, all of whose edges carry something [origins, alphas, EDGES, 3]."""
         first = {kind: self._flows[c] for c, kind in reversed(list(enumerate(self._origin.tolist())))}
-        masks = [[transition_mask(alpha, first[kind]) for alpha in self._with_states] for kind in sorted(first)]
-        return torch.from_numpy(np.array(masks))
+        origins = [replace(first[kind], active=np.ones(EDGES, bool)) for kind in sorted(first)]
+        return torch.from_numpy(np.array([[transition_mask(alpha, origin) for alpha in alphas] for origin in origins]))
 
     @cached_property
     def _pairs(self) -> Tensor:
         """Whether states may become other states, cost left aside [729, 729]."""
-        allowed = torch.tensor([[b is a or a in ALLOWED[b] for a in _STATES] for b in _STATES])
-        before, after = self.combinations[:, None], self.combinations[None]
-        may_change = self._active | (self.combinations == _N)
-        edges = allowed[before, after] & ((before == after) | may_change[:, None])
+        edges = _TRANSITIONS[self.combinations[:, None].expand(-1, _COMBINATIONS, -1)]
+        edges = edges.gather(-1, self.combinations[None, :, :, None].expand(_COMBINATIONS, -1, -1, 1))[..., 0]
         broken = torch.tensor([one.broken is not None for one in self._flows])
         legal = edges.all(-1) & ~broken[None]
         legal.fill_diagonal_(True)

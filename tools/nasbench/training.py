@@ -30,9 +30,9 @@ class Recipe:
     """
 
     steps: int = 3000
-    betas: int = 128
+    betas: int = 256
     alphas: int = 4
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     entropy: float = 0.1
     predicted_from: int = 0
 
@@ -104,14 +104,13 @@ def train(
         drawn = cells[torch.randint(len(cells), (betas,), generator=generator)]
         scores = logits(policy, space, drawn, generator)
         walk = space.walk(drawn, scores, alphas if policy.explores else None, generator)
-        found = space.alphas(drawn, walk.columns)
-        rewards = accuracy[found] - accuracy[drawn][:, None]
+        rewards = accuracy[walk.alphas] - accuracy[drawn][:, None]
         entropy = _entropy(scores, space.masks[drawn])
         learner.step(walk.log_probabilities(scores), rewards, entropy, recipe.entropy * (1 - step / recipe.steps))
         schedule.step()
         if not recipe.predicted_from:
-            result.queries += betas + found.numel()
-            result.seen[drawn] = result.seen[found.flatten()] = True
+            result.queries += betas + walk.alphas.numel()
+            result.seen[drawn] = result.seen[walk.alphas.flatten()] = True
         if step % max(1, recipe.steps // 200) == 0 or step == recipe.steps - 1:
             result.curve.append((result.queries, 100 * float(rewards.mean())))
         watch(result.queries)

@@ -23,6 +23,7 @@ from natonnx.policy import make_policy
 from natonnx.policy.base import greedy
 from natonnx.policy.encode import FEATURES, encode
 from natonnx.policy.graph import RELATIONS, edge_graph
+from tests.architecture import naive
 from tests.policy.references import enumerate_alphas, seeded
 from tests.tools.nasbench.cells import EVERY, OPS, STATES, accuracies, become, text, working
 from tools.nasbench.measure import best_alphas
@@ -205,6 +206,18 @@ def test_a_walk_draws_what_draw_draws(space: Space, some: Tensor) -> None:
             assert abs(often[columns] - mean) < 6 * max(1, math.sqrt(mean)), (EVERY[cell], columns)
 
 
+def test_choices_without_effect_are_undone(space: Space, some: Tensor) -> None:
+    walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(5)), 40, seeded(6))
+    undone = 0
+    for cell, columns, alphas in zip(some.tolist(), walk.columns.tolist(), walk.alphas.tolist(), strict=True):
+        beta = nasbench201_cell(EVERY[cell])
+        for drawn, alpha in zip(columns, alphas, strict=True):
+            plain = naive.without_idle_edits(become(beta, drawn), beta)
+            assert EVERY[alpha] == nasbench201_text(plain)
+            undone += plain != become(beta, drawn)
+    assert undone > 20
+
+
 def test_masks_of_a_walk_say_what_could_be_chosen(space: Space, some: Tensor) -> None:
     """They hold what was chosen, and what the edge is."""
     walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(3)), 20, seeded(4))
@@ -238,10 +251,10 @@ def test_without_a_count_it_is_the_most_probable_alpha(space: Space, some: Tenso
     policy = make_policy(learner, edits=6.0, seed=1)
     with torch.no_grad():
         policy.get_submodule("head").get_parameter("weight").mul_(20)
-    columns = space.walk(some, logits(policy, space, some, seeded()), None, seeded()).columns
-    for cell, drawn in zip(some.tolist(), columns.tolist(), strict=True):
+    alphas = space.walk(some, logits(policy, space, some, seeded()), None, seeded()).alphas
+    for cell, drawn in zip(some.tolist(), alphas.tolist(), strict=True):
         beta = nasbench201_cell(EVERY[cell])
-        assert [become(beta, one) for one in drawn] == [greedy(policy, beta, seeded())]
+        assert [EVERY[one] for one in drawn] == [nasbench201_text(greedy(policy, beta, seeded()))]
 
 
 def test_a_seed_repeats_a_walk(space: Space, some: Tensor) -> None:
