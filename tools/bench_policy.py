@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEARNERS = ("gcn-directed", "gcn", "gcn-max", "lstm", "random")
 _WINNER = "gcn-directed"
 _RATES = (1e-3, 3e-3)
-_ENTROPIES = (0.01, 0.03, 0.1, 0.3)
+_ENTROPIES = (0.1, 0.3)
 _ABLATION_STEPS = 1000
 _SOFTENED = 0.2
 """What is saved has opinions, no certainties: a search on another network could hardly undo those."""
@@ -138,8 +138,10 @@ class _Bench:
                 add(f"{learner}, λ = {entropy:g}", learner, entropy=entropy)
             for layers in (1, 2, 3, 4):
                 add(f"{learner}, {layers} layers", learner, {"layers": layers})
-            for betas, alphas in ((512, 2), (128, 4), (128, 8), (32, 32)):
+            for betas, alphas in ((512, 2), (256, 4), (128, 8), (32, 32)):
                 add(f"{learner}, m = {betas}, n = {alphas}", learner, betas=betas, alphas=alphas)
+            for price in (0.0, 0.001, 0.003):
+                add(f"{learner}, {100 * price:g} points an edit", learner, edit_price=price)
         for directed in (False, True):
             for loops in (True, False):
                 name = f"gcn, {'A' if directed else 'A + Aᵀ'}{' + I' if loops else ', no self-loops'}"

@@ -36,11 +36,11 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "all.json", "curves.svg", "theta.safetensors"}
     found = json.loads((tmp_path / "all.json").read_text())
-    assert [len(found[name]) for name in ("grid", "learners")] == [16, 6]
+    assert [len(found[name]) for name in ("grid", "learners")] == [8, 6]
     for run in found["learners"]:
         measures = run["measures"]["cifar10"]["zero_shot"]
         assert f"{measures['best']:.2f}" in done.stdout
-        assert run["queries"] == (0 if run["learner"] == "random" else 4 * 128 * 5)
+        assert run["queries"] == (0 if run["learner"] == "random" else 4 * 256 * 5)
     assert "| ImageNet16-120 | gcn |" in done.stdout
     assert "6,004 cells in 164 groups that are equal under it" in done.stdout
 

@@ -26,6 +26,7 @@ class Recipe:
         alphas: α's a β (the paper's n). A policy that does not explore gets one, and as many more β's.
         learning_rate: At the start.
         entropy: λ at the start; a line takes it to zero.
+        edit_price: What an edit must gain, as a fraction: among α's that are equal but for noise, that nearest to β wins.
         predicted_from: Number of cells that are looked up to predict the accuracies of all; 0 to look up each.
     """
 
@@ -33,7 +34,8 @@ class Recipe:
     betas: int = 256
     alphas: int = 4
     learning_rate: float = 3e-3
-    entropy: float = 0.1
+    entropy: float = 0.3
+    edit_price: float = 0.001
     predicted_from: int = 0
 
     def within(self, queries: int) -> "Recipe":
@@ -104,7 +106,8 @@ def train(
         drawn = cells[torch.randint(len(cells), (betas,), generator=generator)]
         scores = logits(policy, space, drawn, generator)
         walk = space.walk(drawn, scores, alphas if policy.explores else None, generator)
-        rewards = accuracy[walk.alphas] - accuracy[drawn][:, None]
+        edits = (space.ops[walk.alphas] != space.ops[drawn][:, None]).sum(-1)
+        rewards = accuracy[walk.alphas] - accuracy[drawn][:, None] - recipe.edit_price * edits
         entropy = _entropy(scores, space.masks[drawn])
         learner.step(walk.log_probabilities(scores), rewards, entropy, recipe.entropy * (1 - step / recipe.steps))
         schedule.step()
