@@ -26,7 +26,7 @@ class Recipe:
         alphas: α's a β (the paper's n). A policy that does not explore gets one, and as many more β's.
         learning_rate: At the start.
         entropy: λ at the start; a line takes it to zero.
-        edit_price: What an edit must gain, as a fraction: among α's that are equal but for noise, that nearest to β wins.
+        edit_price: What an edit must gain, as a fraction: among equals, the α that is nearest to β wins.
         predicted_from: Number of cells that are looked up to predict the accuracies of all; 0 to look up each.
     """
 
