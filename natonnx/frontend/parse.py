@@ -24,7 +24,7 @@ from natonnx.frontend.draft import Draft
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
 from natonnx.frontend.operation import describe, prepares_input
-from natonnx.frontend.selection import select
+from natonnx.frontend.selection import keep_dead_code, select
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.shortcuts import add_shortcuts
 from natonnx.frontend.skips import find_skip, skip_run
@@ -85,7 +85,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
     passages = trace_cuts(draft, view)
     return Network(
         model=model,
-        architecture=draft.architecture(),
+        architecture=keep_dead_code(draft.architecture()),
         maps=draft.map_bindings,
         edges=draft.edge_bindings,
         opaque=tuple(draft.opaque.values()),

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
+from natonnx.architecture import Architecture, flow
 from natonnx.errors import InputError
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.network import ParseOptions
 from natonnx.frontend.view import GraphView
 
-__all__ = ["select"]
+__all__ = ["keep_dead_code", "select"]
+
+_DEAD = "it would join or change what no output of the model depends on"
 
 
 def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[int]:
@@ -42,6 +45,17 @@ def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[in
         if reason:
             draft.edges[name] = replace(edge, fixed=reason)
     return frozen
+
+
+def keep_dead_code(architecture: Architecture) -> Architecture:
+    """Mark what no output depends on: it is dead code of the file, which stays as it is, bit for bit."""
+    state, topology = flow(architecture), architecture.topology
+    alive = (state.live & state.needed).tolist()
+    edges = tuple(
+        edge if edge.fixed or (alive[source] and alive[target]) else replace(edge, fixed=_DEAD)
+        for edge, (source, target) in zip(topology.edges, topology.ends, strict=True)
+    )
+    return replace(architecture, topology=replace(topology, edges=edges))
 
 
 def _entered(draft: Draft, view: GraphView, edge: str) -> tuple[int, ...]:
