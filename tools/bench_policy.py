@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx.policy import LEARNERS
+
 if TYPE_CHECKING:
     from tools.nasbench.runs import Job, Run
     from tools.nasbench.training import Recipe
 
-LEARNERS = ("gcn-directed", "gcn", "gcn-max", "lstm", "random")
 _WINNER = "gcn-directed"
 _RATES = (1e-3, 3e-3)
 _ENTROPIES = (0.1, 0.3)
@@ -63,6 +64,8 @@ def main(
     processes: int,
 ) -> None:
     """Compare policy learners on NAS-Bench-201."""
+    if save and _WINNER not in learners:
+        raise click.UsageError(f"--save needs {_WINNER} among --learners")
     from tools.nasbench import report
     from tools.nasbench.nulls import describe_nulls
     from tools.nasbench.table import read_table
@@ -153,14 +156,15 @@ class _Bench:
     def efficiency(self, recipes: "dict[str, Recipe]", seeds: int) -> "list[Run]":
         """Few look-ups: REINFORCE on the table, and on what a predictor makes of as many look-ups."""
         from tools.nasbench.runs import Job
+        from tools.nasbench.training import Recipe
 
         jobs: list[Job] = []
-        for learner in ("gcn-directed", "gcn", "lstm"):
+        for learner in (_WINNER, "gcn", "lstm"):
             for budget in _BUDGETS:
-                recipe = recipes[learner].within(budget)
+                recipe = recipes.get(learner, Recipe()).within(budget)
                 jobs += [Job(learner, recipe, seed, label=learner) for seed in range(seeds)]
         for budget in _BUDGETS[:3]:
-            recipe = replace(recipes[_WINNER], steps=_ABLATION_STEPS, predicted_from=budget)
+            recipe = replace(recipes.get(_WINNER, Recipe()), steps=_ABLATION_STEPS, predicted_from=budget)
             jobs += [Job(_WINNER, recipe, seed, label=f"{_WINNER}, reward predicted") for seed in range(seeds)]
         return self._run("efficiency", jobs)
 

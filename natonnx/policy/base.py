@@ -14,7 +14,17 @@ from natonnx.architecture import Architecture, State, flow, transition_mask, wit
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
-__all__ = ["Draw", "Policy", "draw", "greedy", "keep_prior", "scores", "small_head"]
+__all__ = [
+    "Draw",
+    "Policy",
+    "draw",
+    "entropy",
+    "greedy",
+    "keep_prior",
+    "log_probability",
+    "scores",
+    "small_head",
+]
 
 _STATES = tuple(State)
 _TRIES = 50
@@ -99,6 +109,18 @@ def small_head(width: int) -> nn.Linear:
     return head
 
 
+def log_probability(scores: Tensor, masks: Tensor, columns: Tensor) -> Tensor:
+    """Log π [...] of the columns chosen [..., edges], given scores and what could be chosen [..., edges, 3]."""
+    log_pi = torch.log_softmax(scores.masked_fill(~masks, -math.inf), -1)
+    return log_pi.gather(-1, columns[..., None]).sum((-1, -2))
+
+
+def entropy(scores: Tensor, masks: Tensor) -> Tensor:
+    """Entropy of the edges' distributions, summed as in the paper, in nats [...], given scores [..., edges, 3]."""
+    log_pi = torch.log_softmax(scores.masked_fill(~masks, -math.inf), -1)
+    return -(log_pi.exp() * log_pi.clamp(min=-1e9)).sum((-1, -2))
+
+
 def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Tensor:
     """Logits of each edge's next state, prior and tilt included, not masked [edges, 3]."""
     return _Walk(beta).scores(policy, generator, tilt)
@@ -131,7 +153,7 @@ def draw(
     found: list[Architecture] = []
     log_pi: list[Tensor] = []
     total = walk.scores(policy, generator, tilt)
-    entropy = _entropy(total, torch.from_numpy(walk.first))
+    at_beta = entropy(total, torch.from_numpy(walk.first))
     count = count if policy.explores else 1
     for attempt in range(count if accept is None or not policy.explores else _TRIES * count):
         if len(found) == count:
@@ -142,9 +164,8 @@ def draw(
         alpha, columns, masks = walk.sample(total, uniform)
         if accept is None or accept(alpha):
             found.append(alpha)
-            masked = total.masked_fill(~torch.from_numpy(masks), -math.inf)
-            log_pi.append(torch.log_softmax(masked, 1).gather(1, torch.tensor(columns)[:, None]).sum())
-    return Draw(found, torch.stack(log_pi) if log_pi else torch.zeros(0), entropy)
+            log_pi.append(log_probability(total, torch.from_numpy(masks), torch.tensor(columns)))
+    return Draw(found, torch.stack(log_pi) if log_pi else torch.zeros(0), at_beta)
 
 
 def greedy(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Architecture:
@@ -206,8 +227,3 @@ def _pick(weights: Sequence[float], uniform: float, fallback: int) -> int:
         if left < 0 < weight:
             return column
     return fallback
-
-
-def _entropy(total: Tensor, mask: Tensor) -> Tensor:
-    log_pi = torch.log_softmax(total.masked_fill(~mask, -math.inf), 1)
-    return -(log_pi.exp() * log_pi.clamp(min=-1e9)).sum()

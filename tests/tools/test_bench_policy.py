@@ -52,6 +52,7 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
             ["--learners", "gcn,oracle"],
             "unknown learner 'oracle': choose from gcn-directed, gcn, gcn-max, lstm, random",
         ),
+        (["--learners", "gcn", "--save", "theta"], "--save needs gcn-directed among --learners"),
         (["--seeds", "0"], "0 is not in the range x>=1"),
         (["--table", "nowhere.csv"], "nowhere.csv"),
     ],

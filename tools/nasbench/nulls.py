@@ -1,6 +1,7 @@
 """Whether null propagation holds for the table's networks: are cells that are equal under it equally accurate?"""
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from tools.nasbench.space import OPS, Space
@@ -39,9 +40,7 @@ def _groups(space: Space) -> list[NDArray[np.int64]]:
 
 
 def _twins(space: Space) -> NDArray[np.int64]:
-    ops = space.ops.numpy()
-    twin = space.position[ops[:, _SWAPPED] @ (len(OPS) ** np.arange(ops.shape[1]))]
-    own = np.arange(len(ops))
-    chosen = (ops[:, 2] == OPS.index("none")) & (twin > own)
-    pairs: NDArray[np.int64] = np.stack([own[chosen], twin[chosen]], 1)
+    twin, own = space.find(space.ops[:, _SWAPPED]), torch.arange(len(space.cells))
+    chosen = (space.ops[:, 2] == OPS.index("none")) & (twin > own)
+    pairs: NDArray[np.int64] = torch.stack([own, twin], 1)[chosen].numpy()
     return pairs

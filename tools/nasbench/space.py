@@ -20,9 +20,11 @@ from natonnx.architecture import (
     Flow,
     State,
     flow,
+    links,
     nasbench201_cell,
     transition_mask,
 )
+from natonnx.policy.base import log_probability
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -30,6 +32,7 @@ __all__ = ["EDGES", "OPS", "Space", "Walk"]
 
 EDGES = 6
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_LINK_OPS = ("null", *OPS[1:])
 _STATES = tuple(State)
 _O, _S, _N = range(3)
 _COMBINATIONS = len(_STATES) ** EDGES
@@ -56,8 +59,7 @@ class Walk:
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
         """Log π of each α, given each β's logits [B, EDGES, 3] → [B, n]."""
-        masked = logits[:, None].masked_fill(~self.masks, -torch.inf)
-        return torch.log_softmax(masked, -1).gather(-1, self.columns[..., None]).sum((-1, -2))
+        return log_probability(logits[:, None].expand(*self.masks.shape), self.masks, self.columns)
 
 
 class Space:
@@ -71,10 +73,10 @@ class Space:
         self.cells = tuple(cells)
         self.architectures = tuple(map(nasbench201_cell, cells))
         self._graphs: dict[int, Graph] = {}
-        ops = np.array([_ops(cell) for cell in cells])
+        ops = np.array([[_LINK_OPS.index(link.op) for link in links(one)] for one in self.architectures])
         self.ops = torch.from_numpy(ops)
-        self.position = np.full(len(OPS) ** EDGES, -1)
-        self.position[ops @ _OP_WEIGHTS] = np.arange(len(cells))
+        self._position = np.full(len(OPS) ** EDGES, -1)
+        self._position[ops @ _OP_WEIGHTS] = np.arange(len(cells))
         self.current = torch.from_numpy(np.where(ops == 0, _N, np.where(ops == 1, _S, _O)))
         """Column of each edge's state [cells, EDGES]."""
 
@@ -104,7 +106,11 @@ class Space:
         """Positions of the cells that β's [B] become with these states [B, n, EDGES] → [B, n]."""
         kept = self.ops[betas][:, None].expand_as(columns)
         ops = torch.where(columns == _N, 0, torch.where(columns == _S, 1, kept))
-        return torch.from_numpy(self.position[(ops.numpy() @ _OP_WEIGHTS)])
+        return self.find(ops)
+
+    def find(self, ops: Tensor) -> Tensor:
+        """Positions of the cells with these operations, by `OPS` [..., EDGES] → [...]; −1 where there is none."""
+        return torch.from_numpy(self._position[ops.numpy() @ _OP_WEIGHTS])
 
     def walk(self, betas: Tensor, logits: Tensor, count: int | None, generator: torch.Generator) -> Walk:
         """Draw α's as `natonnx.policy.base.draw` does: one edge after the other, legal after those before it.
@@ -278,11 +284,6 @@ class Space:
     @cached_property
     def _dearer(self) -> Tensor:
         return (self.costs > self.own_costs[:, None]).any(-1)
-
-
-def _ops(cell: str) -> list[int]:
-    words = cell.replace("|+|", "|").strip("|").split("|")
-    return [OPS.index(word.partition("~")[0]) for word in words]
 
 
 def _text(ops: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from natonnx.policy.base import Policy
+from natonnx.policy.base import Policy, entropy
 from natonnx.search.reinforce import Reinforce
 from tools.nasbench.predictor import predicted_accuracies
 from tools.nasbench.space import EDGES, Space
@@ -108,8 +108,8 @@ def train(
         walk = space.walk(drawn, scores, alphas if policy.explores else None, generator)
         edits = (space.ops[walk.alphas] != space.ops[drawn][:, None]).sum(-1)
         rewards = accuracy[walk.alphas] - accuracy[drawn][:, None] - recipe.edit_price * edits
-        entropy = _entropy(scores, space.masks[drawn])
-        learner.step(walk.log_probabilities(scores), rewards, entropy, recipe.entropy * (1 - step / recipe.steps))
+        at_betas = entropy(scores, space.masks[drawn]).mean()
+        learner.step(walk.log_probabilities(scores), rewards, at_betas, recipe.entropy * (1 - step / recipe.steps))
         schedule.step()
         if not recipe.predicted_from:
             result.queries += betas + walk.alphas.numel()
@@ -119,9 +119,3 @@ def train(
         watch(result.queries)
     result.seconds = time.monotonic() - begun
     return result
-
-
-def _entropy(scores: Tensor, masks: Tensor) -> Tensor:
-    """H(π(·|β)) summed over edges, mean over β's, in nats."""
-    log_pi = torch.log_softmax(scores.masked_fill(~masks, -torch.inf), -1)
-    return -(log_pi.exp() * log_pi.clamp(min=-1e9)).sum((-1, -2)).mean()
