@@ -5,7 +5,7 @@ from natonnx.frontend import parse
 from tests.rewrite.helpers import zoo_network
 from tools.wild.alphas import random_alpha
 from tools.wild.catalog import darts_model
-from tools.wild.export import export
+from tools.export import export
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])

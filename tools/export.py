@@ -20,7 +20,13 @@ Exporter = Literal["dynamo", "script"]
 
 
 def export(
-    model: nn.Module, inputs: Sequence[Tensor], exporter: Exporter, opset: int, *, keep_norm: bool = False
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    exporter: Exporter,
+    opset: int,
+    *,
+    keep_norm: bool = False,
+    keep_equal: bool = False,
 ) -> onnx.ModelProto:
     """Export a model in evaluation mode; inputs are named x0, x1 … and the output y.
 
@@ -33,13 +39,16 @@ def export(
         exporter: "dynamo" (needs onnxscript) or "script", the older one by TorchScript.
         opset: The opset to ask for.
         keep_norm: Keep BatchNormalization nodes.
+        keep_equal: With "script", write nodes that compute the same several times, as the model has them. The exporter
+            makes one of them otherwise: two poolings of one map can then only be edited together.
     """
     model.eval()
     names = [f"x{i}" for i in range(len(inputs))]
     with _quiet():
         if exporter == "dynamo":
             return export_dynamo(model, inputs, names, "y", opset, keep_norm=keep_norm)
-        return _script(model, inputs, names, opset, keep_norm=keep_norm)
+        with _without_sharing() if keep_equal else contextlib.nullcontext():
+            return _script(model, inputs, names, opset, keep_norm=keep_norm)
 
 
 @contextlib.contextmanager
@@ -56,6 +65,18 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_sharing() -> Iterator[None]:
+    """Switch the exporter's elimination of common subexpressions off; it has no option for that."""
+    name = "_jit_pass_cse"
+    found = getattr(torch._C, name)  # noqa: SLF001
+    setattr(torch._C, name, lambda _graph: False)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        setattr(torch._C, name, found)  # noqa: SLF001
 
 
 def _script(

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from natonnx.architecture import Cost, Link
-from tools.genotypes import GENOTYPES
+from tools.paper.genotypes import GENOTYPES
 from tools.wild.darts import Cell, Network, copy_weights, count, edit, stack
-from tools.wild.nat_darts import NAT_DARTS, Comparison, compare, in_normal_cells
+from tools.paper.rewriting import NAT_DARTS, Comparison, compare, in_normal_cells
 
 SMALL = stack(GENOTYPES["DARTS"], 4)  # normal, reduce, reduce, normal
 BARE = in_normal_cells(SMALL, {(0, 4): "null"}, only=[0])  # node 4 of cell 0 has one edge left
@@ -83,7 +83,7 @@ def test_rewriting_the_papers_network(exporter: str) -> None:
 def test_counts_are_those_of_the_authors_networks(name: str, channels: int, params: float, madds: float) -> None:
     """Millions, measured on the authors' code (shared/facts); of genotypes in which every node and input is used."""
     with torch.device("meta"):
-        network = Network(stack(GENOTYPES[name], 20), channels)
+        network = CellNetwork(stack(GENOTYPES[name], 20), channels)
         found = count(network, (torch.zeros(1, 3, 32, 32),), folded=False)
     assert (round(found.params / 1e6, 3), round(found.madds / 1e6, 0 if madds > 9999 else 1)) == (params, madds)
 
