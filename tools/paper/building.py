@@ -58,11 +58,11 @@ def build(architecture: Architecture, variant: Variant, options: Options | None 
         InputError: If options are given for one that has none.
     """
     options = options or Options()
+    assert architecture.genotype is not None, architecture.reason
     if variant in architecture.plans:
         if options.channels or options.cells:
             raise InputError(f"{architecture.name}: only networks of cells have another width or depth")
-        return PlainNetwork(architecture.plans[variant]())
-    assert architecture.genotype is not None
+        return PlainNetwork(architecture.plans[variant](architecture.genotype))
     size = architecture.stacks[variant]
     return CellNetwork(
         stack(architecture.genotype, options.cells or size.cells),
@@ -74,6 +74,16 @@ def build(architecture: Architecture, variant: Variant, options: Options | None 
     )
 
 
-def example(variant: Variant, batch: int = 1, size: int | None = None) -> Tensor:
-    """Random images of the variant's size, or of another: [batch, 3, size, size]."""
-    return torch.randn(batch, 3, size or SIZES[variant], size or SIZES[variant])
+def example(architecture: Architecture, variant: Variant, batch: int = 1, size: int | None = None) -> Tensor:
+    """Random images [batch, 3, size, size] for an architecture, of the variant's size where None.
+
+    Raises:
+        InputError: If the architecture is not made for that size.
+    """
+    size = size or SIZES[variant]
+    step = 8 if variant == "imagenet" else 1
+    if variant in architecture.plans and size != SIZES[variant]:
+        raise InputError(f"{architecture.name}: it takes images of {SIZES[variant]} only")
+    if size % (4 * step) or size < 8 * step:
+        raise InputError(f"{architecture.name}: size {size} cannot be halved often enough; give a multiple of {4 * step}")
+    return torch.randn(batch, 3, size, size)

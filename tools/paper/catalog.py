@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Literal, NamedTuple
 
 from tools.paper.genotypes import GENOTYPES, ORIGINS, Genotype
@@ -33,9 +32,9 @@ class Architecture:
         name: Such as "NAT-DARTS".
         family: The name of what it was made from.
         method: Who made it.
-        genotype: Its cells; None where none is known.
+        genotype: Its cells; None where it is not built, and without links where no cell was published.
         stacks: Of networks of cells: their size, by variant.
-        plans: Of others: what plans them, by variant.
+        plans: Of others: what plans them from a genotype, by variant.
         reason: Why it cannot be built; "" where it can.
     """
 
@@ -44,7 +43,7 @@ class Architecture:
     method: Method
     genotype: Genotype | None = None
     stacks: Mapping[Variant, Stack] = field(default_factory=dict)
-    plans: Mapping[Variant, Callable[[], Plan]] = field(default_factory=dict)
+    plans: Mapping[Variant, Callable[[Genotype], Plan]] = field(default_factory=dict)
     reason: str = ""
 
     @property
@@ -72,6 +71,7 @@ _PLAIN: Mapping[str, tuple[str, Mapping[Variant, Callable[[Genotype], Plan]]]] =
 _NO_GENOTYPE = "no genotype of it was found"
 _NO_NAO = "what NAO made of it was not published"
 _NO_BOTTLENECK = "the cell of bottlenecks was not published"
+_UNKNOWN = Genotype((), (), (), ())
 _TRIED_BY_NAO = (*_PLAIN, "ResNet-50", "ENAS", "DARTS", "NAONet")
 
 
@@ -83,9 +83,8 @@ def name_of(family: str, method: Method) -> str:
 def _all() -> Iterator[Architecture]:
     for family, (origin, plans) in _PLAIN.items():
         for method, genotype in _genotypes(origin):
-            bound = {variant: partial(plan, genotype) for variant, plan in plans.items()}
-            yield Architecture(name_of(family, method), family, method, genotype, plans=bound)
-    yield Architecture("ResNet-50", "ResNet-50", "original", plans={"imagenet": _resnet50})
+            yield Architecture(name_of(family, method), family, method, genotype, plans=plans)
+    yield Architecture("ResNet-50", "ResNet-50", "original", _UNKNOWN, plans={"imagenet": _resnet50})
     yield Architecture("NAT-ResNet-50", "ResNet-50", "NAT", reason=_NO_BOTTLENECK)
     for family, (origin, stacks) in _CELLS.items():
         for method, genotype in _genotypes(origin):
@@ -95,8 +94,8 @@ def _all() -> Iterator[Architecture]:
         yield Architecture(name_of(family, "NAO"), family, "NAO", reason=_NO_NAO)
 
 
-def _resnet50() -> Plan:
-    return resnet((3, 4, 6, 3), None, size=224, bottleneck=True)
+def _resnet50(genotype: Genotype) -> Plan:
+    return resnet((3, 4, 6, 3), genotype, size=224, bottleneck=True)
 
 
 def _genotypes(origin: str) -> Iterator[tuple[Method, Genotype]]:

@@ -17,7 +17,7 @@ from tools.paper.cells import Cell, read_cells
 from tools.paper.genotypes import Genotype
 from tools.paper.plain import Plan
 
-__all__ = ["as_skip", "cell_edits", "plain_edits", "within_transitions"]
+__all__ = ["as_skip", "cell_edits", "node_map", "plain_edits", "plan_map", "within_transitions"]
 
 
 def within_transitions(before: Genotype, after: Genotype) -> Genotype:
@@ -60,7 +60,7 @@ def as_skip(cell: Cell, link: int) -> str:
 def _link_edits(network: Network, cell: int, before: Cell, link: int, then: State) -> Iterator[Edit]:
     _, source, target = before.links[link]
     if as_skip(before, link) == "skip_connect":
-        ends = (_node(network, cell, before, node) for node in (source, target))
+        ends = (node_map(network, cell, before, node) for node in (source, target))
         yield Edit(_between(network, *ends, State.S), State.S, then)
     else:
         yield from (Edit(name, State.O, then) for name in _operations(network, cell, link))
@@ -74,8 +74,12 @@ def _operations(network: Network, cell: int, link: int) -> list[str]:
     return found
 
 
-def _node(network: Network, cell: int, structure: Cell, node: int) -> str:
-    """The feature map of a cell's node: what an operation that enters or leaves it writes or reads."""
+def node_map(network: Network, cell: int, structure: Cell, node: int) -> str:
+    """The feature map of a cell's node: what an operation that enters or leaves it writes or reads.
+
+    Raises:
+        InputError: If only skips enter and leave it.
+    """
     topology = network.architecture.topology
     for i in structure.active:
         _, source, target = structure.links[i]
@@ -104,19 +108,25 @@ def plain_edits(network: Network, before: Plan, after: Plan) -> tuple[Edit, ...]
             if entry.op != "skip_connect":
                 raise InputError("genotype: some link becomes another operation, and not a skip or null")
             if was is None:
-                edge = _between(network, _map(network, before, entry.source), _map(network, before, i), State.N)
+                edge = _between(network, plan_map(network, before, entry.source), plan_map(network, before, i), State.N)
                 found.append(Edit(edge, State.N, State.S))
             else:
                 found += [Edit(edge, State.O, State.S) for edge in _entry(network, i, name)]
     return tuple(found)
 
 
-def _map(network: Network, plan: Plan, i: int) -> str:
-    """The feature map of a plan's map."""
+def plan_map(network: Network, plan: Plan, i: int) -> str:
+    """The feature map of a plan's map.
+
+    Raises:
+        InputError: If only skips make it.
+    """
     topology = network.architecture.topology
     if i == 0:
         return topology.maps[0].name
-    name = next(name for name, entry in plan.maps[i].entries.items() if entry.op != "skip_connect")
+    name = next((name for name, entry in plan.maps[i].entries.items() if entry.op != "skip_connect"), None)
+    if name is None:
+        raise InputError(f"map {i}: only skips make it, so that it cannot be found")
     return topology.edges[topology.edge_index[_entry(network, i, name)[-1]]].target
 
 

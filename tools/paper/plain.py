@@ -82,22 +82,21 @@ class Plan:
         """Append a map that a convolution makes."""
         return self.add(channels, activation, main=Entry(op, source, stride))
 
-    def shortcuts(self, links: Mapping[tuple[int, int], str], before: int | None, cell: int, **nodes: int) -> None:
+    def shortcuts(self, links: Mapping[tuple[int, int], str], before: int | None, cell: int, *nodes: int) -> None:
         """Add the skips of a cell from the output of the cell before last.
 
         Args:
             links: The cell's ops by their ends.
             before: That output; None in the first cell.
             cell: Position of the cell.
-            nodes: The maps of the cell's nodes, as in n3=7; of those that are one map, the first gets each link.
+            nodes: The maps of the cell's nodes 2 to 5; a map that stands twice gets one skip at most.
         """
-        for name, target in nodes.items():
-            node = int(name[1:])
+        for node, target in enumerate(nodes, start=2):
             if links.get((0, node)) != "skip_connect":
                 continue
             if before is None or not isinstance(match_skip(self._shape(before), self._shape(target)), Skip):
                 self.left_out.append(f"cell {cell}: 0→{node}")
-            else:
+            elif Entry("skip_connect", before) not in self.maps[target].entries.values():
                 self.maps[target].entries[f"cell{cell}_0_{node}"] = Entry("skip_connect", before)
 
     def _shape(self, i: int) -> tuple[int, ...]:
@@ -139,17 +138,17 @@ def vgg16(genotype: Genotype, *, size: int = 32) -> Plan:
             if reduction:
                 pool = "max_pool_2x2" if links[4, 5].startswith("max_pool") else links[4, 5]
                 out = plan.add(width, "", pool=Entry(pool, fourth, 2))
-            plan.shortcuts(links, before, k, n2=last, n3=third if convolutions == 2 else fourth, n5=out)
+            plan.shortcuts(links, before, k, last, third if convolutions == 2 else fourth, fourth, out)
             outputs.append(out)
     return plan
 
 
-def resnet(blocks: Sequence[int], genotype: Genotype | None, *, size: int = 32, bottleneck: bool = False) -> Plan:
+def resnet(blocks: Sequence[int], genotype: Genotype, *, size: int = 32, bottleneck: bool = False) -> Plan:
     """ResNet, version 1.
 
     Args:
         blocks: Of each stage; three stages from width 16 for CIFAR, four from 64 for ImageNet.
-        genotype: Of basic blocks; None for bottlenecks.
+        genotype: Of basic blocks; of one of bottlenecks only the links from node 0 are read.
         size: Of the image: 32 with shortcuts without parameters (option A), or 224 with projections (option B).
         bottleneck: 1×1, 3×3, 1×1, the stride in the first, in place of two 3×3.
     """
@@ -159,12 +158,12 @@ def resnet(blocks: Sequence[int], genotype: Genotype | None, *, size: int = 32, 
     stem = plan.conv(0, width, "relu", "conv_3x3" if cifar else "conv_7x7", 1 if cifar else 2)
     if not cifar:
         stem = plan.add(width, "", pool=Entry("max_pool_3x3", stem, 2))
-    cells = _cells(genotype) if genotype else None
+    cells = _cells(genotype)
     outputs = [stem]
     for stage, count in enumerate(blocks):
         for block in range(count):
             inner, stride = width << stage, 2 if stage and not block else 1
-            links = {} if cells is None else cells.reduce if stride == 2 else cells.normal
+            links = cells.reduce if stride == 2 else cells.normal
             before, last, k = _before(outputs), outputs[-1], len(outputs) - 1
             if before is not None and links.get((0, 2)) == "skip_connect":
                 start = plan.add(plan.maps[last].channels, "", copy=Entry("skip_connect", last))
@@ -177,7 +176,7 @@ def resnet(blocks: Sequence[int], genotype: Genotype | None, *, size: int = 32, 
             same = stride == 1 and plan.maps[start].channels == wide
             shortcut = Entry("skip_connect" if same or cifar else "conv_1x1", start, stride)
             out = plan.add(wide, "relu", main=main, shortcut=shortcut)
-            plan.shortcuts(links, before, k, n2=start, n3=third, n4=out)
+            plan.shortcuts(links, before, k, start, third, out, out)
             outputs.append(out)
     return plan
 
@@ -210,7 +209,7 @@ def mobilenetv2(genotype: Genotype, *, size: int = 224) -> Plan:
             elif stride == 1 and cifar:
                 entries["shortcut"] = Entry("conv_1x1", last)
             out = plan.add(width, "", **entries)
-            plan.shortcuts(links, before, k, n3=third, n4=out)
+            plan.shortcuts(links, before, k, second, third, out, out)
             outputs.append(out)
     plan.conv(outputs[-1], 1280, "relu6", "conv_1x1")
     return plan

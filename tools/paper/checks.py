@@ -1,0 +1,144 @@
+"""natonnx on the paper's networks: what it sees in them, and whether its edits make of them what NAT released."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import onnx
+import torch
+
+from natonnx.api import load
+from tools.export import export
+from tools.paper.building import Options, build, example, find
+from tools.paper.catalog import CATALOG, Architecture, Method, Variant, name_of
+from tools.paper.cells import stack
+from tools.paper.edits import within_transitions
+from tools.paper.genotypes import Genotype
+from tools.paper.inspection import Edges, cell_edges, cell_nulls, found_edges, plain_edges, plain_nulls, reading_of
+from tools.paper.plain import Plan
+from tools.paper.rewriting import Comparison, compare_cells, compare_plans
+from tools.randomise import randomise
+
+__all__ = ["TRANSFORMED", "Inspection", "inspect_export", "inspections", "transform", "transformations"]
+
+_WIDE = Options()
+
+
+class Inspection(NamedTuple):
+    """What natonnx finds in an export.
+
+    Attributes:
+        found: Its O and S edges.
+        expected: Those that genotype and layout have.
+        nulls: For every null link of the genotype that could be a shortcut, whether it is an N edge.
+        candidates: Number of its N edges.
+    """
+
+    found: Edges
+    expected: Edges
+    nulls: tuple[bool, ...]
+    candidates: int
+
+
+def inspect_export(architecture: Architecture, variant: Variant, options: Options = _WIDE) -> Inspection:
+    """Export a network, read the file as `natonnx inspect` does, and count."""
+    genotype = architecture.genotype
+    assert genotype is not None
+    is_stack = variant in architecture.stacks
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(0)
+        model, image = build(architecture, variant, options), example(architecture, variant, 2)
+        randomise(model, (image,))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(export(model, (image,), "script", 17, keep_equal=True), path)
+        network = load(path, reading_of(is_stack=is_stack)).network
+        found = found_edges(network)
+        if is_stack:
+            cells = stack(genotype, options.cells or architecture.stacks[variant].cells)
+            expected = cell_edges(cells, variant, free_skips=options.free_skips)
+            nulls = tuple(cell_nulls(network, cells))
+        else:
+            plan = architecture.plans[variant](genotype)
+            expected = plain_edges(plan)
+            nulls = tuple(plain_nulls(network, plan, _filled(architecture.plans[variant], genotype)))
+    return Inspection(found, expected, nulls, len(network.architecture.states) - sum(found))
+
+
+def _filled(make: Callable[[Genotype], Plan], genotype: Genotype) -> Plan:
+    """The plan with every shortcut that a null link could be; one that would need a map of its own could not."""
+    maps = len(make(genotype).maps)
+    for kept in ((), ((0, 2),)):
+        normal, reduce = (
+            tuple(link._replace(op="skip_connect") if link.op == "null" and link[1:] not in kept else link for link in part)
+            for part in (genotype.normal, genotype.reduce)
+        )
+        plan = make(genotype._replace(normal=normal, reduce=reduce))
+        if len(plan.maps) == maps:
+            break
+    return plan
+
+
+def inspections(names: Sequence[str], *, narrow: bool) -> Iterator[str]:
+    """A table in Markdown, of some architectures or all that can be built."""
+    yield "| network | data | operations | skips | the genotype's nulls that are edges | other possible shortcuts |"
+    yield "|---|---|---|---|---|---|"
+    for architecture in _chosen(names):
+        for variant in architecture.variants:
+            options = Options(channels=8) if narrow and variant in architecture.stacks else _WIDE
+            found, expected, nulls, candidates = inspect_export(architecture, variant, options)
+            counts = (_against(*pair) for pair in zip(found, expected, strict=True))
+            shown = f"{sum(nulls)} of {len(nulls)}" if nulls else "none"
+            yield f"| {architecture.name} | {variant} | {' | '.join(counts)} | {shown} | {candidates - sum(nulls)} |"
+
+
+def _against(found: int, expected: int) -> str:
+    return str(found) if found == expected else f"{found}, not {expected}"
+
+
+def _chosen(names: Sequence[str]) -> list[Architecture]:
+    return [find(name)[0] for name in names] or [entry for entry in CATALOG.values() if not entry.reason]
+
+
+def transform(architecture: Architecture, method: Method, *, channels: int = 8, cells: int | None = None) -> Comparison:
+    """Apply the released edits of a method to a CIFAR network, as far as natonnx's transitions have them.
+
+    Args:
+        architecture: The original.
+        method: Whose edits.
+        channels: Width of a network of cells.
+        cells: Its depth; the paper's where None.
+    """
+    other = CATALOG[name_of(architecture.family, method)]
+    assert architecture.genotype is not None
+    assert other.genotype is not None
+    if "cifar" in architecture.plans:
+        plan = architecture.plans["cifar"]
+        return compare_plans(plan(architecture.genotype), plan(other.genotype))
+    depth = cells or architecture.stacks["cifar"].cells
+    after = within_transitions(architecture.genotype, other.genotype)
+    return compare_cells(stack(architecture.genotype, depth), stack(after, depth), channels=channels, size=32)
+
+
+TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
+    (entry.family, entry.method)
+    for entry in CATALOG.values()
+    if entry.method == "NAT" and "cifar" in entry.variants
+)
+"""The CIFAR networks that NAT transformed."""
+
+
+def transformations(names: Sequence[str], channels: int) -> Iterator[str]:
+    """A table in Markdown, of some of `TRANSFORMED` or all."""
+    wanted = {name.lower() for name in names}
+    yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | largest difference of outputs |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for family, method in TRANSFORMED:
+        if wanted and family.lower() not in wanted:
+            continue
+        found = transform(CATALOG[family], method, channels=channels)
+        cells = [f"{name_of(family, method)} | {found.edits}"]
+        for i in range(2):
+            cells += [f"{found.before[0][i]:,}", f"{found.parsed[i]:,}", f"{found.direct[i]:,}"]
+        yield f"| {' | '.join(cells)} | {found.difference:.1e} |"
