@@ -89,14 +89,15 @@ def choices_table(runs: Sequence[Run]) -> str:
 
 
 def variants_table(runs: Sequence[Run]) -> str:
-    """Zero-shot captured shares of variants, by label."""
+    """Zero-shot captured shares of variants, by label and look-ups."""
     header = ("variant", *(_NAMES[name] for name in DATASETS), "not worse (test)", "look-ups", "training, s")
     rows = []
-    for label, group in _by(runs, "label"):
-        shares = [_spread([run.measures[name]["zero_shot"] for run in group], "captured") for name in DATASETS]
-        kept = _mean([run.zero_shot for run in group], "not_worse")
-        seconds = np.mean([run.seconds for run in group])
-        rows.append((label, *shares, f"{kept:.3f}", f"{group[0].queries:,}", f"{seconds:.0f}"))
+    for label, labelled in _by(runs, "label"):
+        for queries, group in _by(labelled, "queries"):
+            shares = [_spread([run.measures[name]["zero_shot"] for run in group], "captured") for name in DATASETS]
+            kept = _mean([run.zero_shot for run in group], "not_worse")
+            seconds = np.mean([run.seconds for run in group])
+            rows.append((label, *shares, f"{kept:.3f}", f"{queries:,}", f"{seconds:.0f}"))
     return _table(header, rows)
 
 
