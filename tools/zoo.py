@@ -1,4 +1,4 @@
-"""The networks of the NAT paper's tables as ONNX files: `python tools/zoo.py list`, `python tools/zoo.py export NAME`."""
+"""The networks of the NAT paper's tables as ONNX files: `python tools/zoo.py list` and `export NAME`."""
 
 import pickle
 import sys

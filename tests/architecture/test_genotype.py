@@ -30,11 +30,11 @@ from natonnx.architecture import (
 from natonnx.errors import InputError
 from tests.architecture.examples import chain, residual_network
 from tests.architecture.strategies import property_test
-from tools.paper.genotypes import GENOTYPES, ORIGINS
 from tools.paper.cell_network import CellModule
 from tools.paper.cell_ops import FactorizedReduce, make_op
 from tools.paper.cells import Cell
 from tools.paper.count import count
+from tools.paper.genotypes import GENOTYPES, ORIGINS
 
 CELLS = [(name, kind) for name in GENOTYPES for kind in ("normal", "reduce")]
 OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]

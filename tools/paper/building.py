@@ -84,6 +84,8 @@ def example(architecture: Architecture, variant: Variant, batch: int = 1, size: 
     step = 8 if variant == "imagenet" else 1
     if variant in architecture.plans and size != SIZES[variant]:
         raise InputError(f"{architecture.name}: it takes images of {SIZES[variant]} only")
-    if size % (4 * step) or size < 8 * step:
-        raise InputError(f"{architecture.name}: size {size} cannot be halved often enough; give a multiple of {4 * step}")
+    if size % (4 * step) or size == 4 * step:
+        raise InputError(
+            f"{architecture.name}: size {size} cannot be halved often enough; give a multiple of {4 * step}"
+        )
     return torch.randn(batch, 3, size, size)

@@ -47,9 +47,7 @@ class CellModule(nn.Module):
         self.links = nn.ModuleDict()
         for i in built:
             op, source, _ = cell.links[i]
-            self.links[str(i)] = make_op(
-                op, channels, 2 if cell.reduction and source < 2 else 1, free_skips=free_skips
-            )
+            self.links[str(i)] = make_op(op, channels, 2 if cell.reduction and source < 2 else 1, free_skips=free_skips)
         self.inputs = nn.ModuleDict()
         for node, width in enumerate(sources):
             if keep_dead or node in cell.reads:
@@ -58,13 +56,16 @@ class CellModule(nn.Module):
     def forward(self, before_last: Tensor, last: Tensor) -> Tensor:
         """Maps the outputs of the two cells before to this one's: ``[n, members·channels, H, W]``."""
         values = {int(node): prepare((before_last, last)[int(node)]) for node, prepare in self.inputs.items()}
-        zero = None
+        first = self.cell.links[self.order[0]].target
+
+        def read(node: int) -> Tensor:
+            return values[node] if node in values else torch.zeros_like(values[first])
+
         for i in self.order:
             _, source, target = self.cell.links[i]
-            value = self.links[str(i)](values[source] if source in values else zero)
-            zero = torch.zeros_like(value) if zero is None else zero
+            value = self.links[str(i)](read(source))
             values[target] = values[target] + value if target in values else value
-        return torch.cat([values.get(node, zero) for node in self.members], 1)
+        return torch.cat([read(node) for node in self.members], 1)
 
 
 class CellNetwork(nn.Module):
@@ -119,9 +120,8 @@ class CellNetwork(nn.Module):
         before_last = last = self.stem(image)
         if self.second_stem is not None:
             last = self.second_stem(last)
-        for k in range(self.depth):
-            cell = self.cells[str(k)] if str(k) in self.cells else None
-            before_last, last = last, last if cell is None else cell(before_last, last)
+        for k in map(str, range(self.depth)):
+            before_last, last = last, self.cells[k](before_last, last) if k in self.cells else last
         scores: Tensor = self.classifier(last.mean((2, 3)))
         return scores
 

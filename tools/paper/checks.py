@@ -9,6 +9,7 @@ import onnx
 import torch
 
 from natonnx.api import load
+from natonnx.architecture import Link
 from tools.export import export
 from tools.paper.building import Options, build, example, find
 from tools.paper.catalog import CATALOG, Architecture, Method, Variant, name_of
@@ -58,7 +59,7 @@ def inspect_export(architecture: Architecture, variant: Variant, options: Option
         if is_stack:
             cells = stack(genotype, options.cells or architecture.stacks[variant].cells)
             expected = cell_edges(cells, variant, free_skips=options.free_skips)
-            nulls = tuple(cell_nulls(network, cells))
+            nulls = tuple(cell_nulls(network, cells, variant))
         else:
             plan = architecture.plans[variant](genotype)
             expected = plain_edges(plan)
@@ -70,14 +71,16 @@ def _filled(make: Callable[[Genotype], Plan], genotype: Genotype) -> Plan:
     """The plan with every shortcut that a null link could be; one that would need a map of its own could not."""
     maps = len(make(genotype).maps)
     for kept in ((), ((0, 2),)):
-        normal, reduce = (
-            tuple(link._replace(op="skip_connect") if link.op == "null" and link[1:] not in kept else link for link in part)
-            for part in (genotype.normal, genotype.reduce)
-        )
+        normal, reduce = (_without_nulls(part, kept) for part in (genotype.normal, genotype.reduce))
         plan = make(genotype._replace(normal=normal, reduce=reduce))
         if len(plan.maps) == maps:
             break
     return plan
+
+
+def _without_nulls(links: Sequence[Link], kept: Sequence[tuple[int, int]]) -> tuple[Link, ...]:
+    filled = (link.op == "null" and (link.source, link.target) not in kept for link in links)
+    return tuple(link._replace(op="skip_connect") if fill else link for link, fill in zip(links, filled, strict=True))
 
 
 def inspections(names: Sequence[str], *, narrow: bool) -> Iterator[str]:
@@ -122,9 +125,7 @@ def transform(architecture: Architecture, method: Method, *, channels: int = 8, 
 
 
 TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
-    (entry.family, entry.method)
-    for entry in CATALOG.values()
-    if entry.method == "NAT" and "cifar" in entry.variants
+    (entry.family, entry.method) for entry in CATALOG.values() if entry.method == "NAT" and "cifar" in entry.variants
 )
 """The CIFAR networks that NAT transformed."""
 
@@ -132,7 +133,7 @@ TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
 def transformations(names: Sequence[str], channels: int) -> Iterator[str]:
     """A table in Markdown, of some of `TRANSFORMED` or all."""
     wanted = {name.lower() for name in names}
-    yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | largest difference of outputs |"
+    yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | difference of outputs |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for family, method in TRANSFORMED:
         if wanted and family.lower() not in wanted:

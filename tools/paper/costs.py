@@ -147,7 +147,7 @@ def _nat_darts() -> str:
     row = next(row for row in ROWS if (row.variant, row.name) == ("cifar", "NAT-DARTS"))
     params, madds = verdict(row, found)
     return (
-        f"NAT-DARTS as printed, {row.params} and {row.madds}, is DARTS with one separable convolution of the normal cell "
-        f"and one pooling of the reduction turned into skips: {found.params / 1e6:.3f} million parameters ({params}) and "
-        f"{found.authors / 1e6:.1f} million MAdds ({madds}). The released genotype turns more of them."
+        f"NAT-DARTS as printed, {row.params} and {row.madds}, is DARTS with one separable convolution of the normal "
+        f"cell and one pooling of the reduction turned into skips: {found.params / 1e6:.3f} million parameters "
+        f"({params}) and {found.authors / 1e6:.1f} million MAdds ({madds}). The released genotype turns more of them."
     )

@@ -60,8 +60,8 @@ def as_skip(cell: Cell, link: int) -> str:
 def _link_edits(network: Network, cell: int, before: Cell, link: int, then: State) -> Iterator[Edit]:
     _, source, target = before.links[link]
     if as_skip(before, link) == "skip_connect":
-        ends = (node_map(network, cell, before, node) for node in (source, target))
-        yield Edit(_between(network, *ends, State.S), State.S, then)
+        start, end = (node_map(network, cell, before, node) for node in (source, target))
+        yield Edit(_between(network, start, end, State.S), State.S, then)
     else:
         yield from (Edit(name, State.O, then) for name in _operations(network, cell, link))
 

@@ -1,8 +1,8 @@
 """The genotypes of the paper's tables: what NAT and NAT++ started from and what they made of it, and their rivals.
 
-Cells of architectures of the VGG, ResNet, MobileNetV2, DARTS, ENAS and NAO papers, random ones, and those of AmoebaNet-A
-(as in quark0/darts), PNASNet-5 (chenxi116/PNASNet.pytorch) and SNAS with a mild constraint (SNAS-Series). They are
-facts, and no code of the authors is used.
+Cells of architectures of the VGG, ResNet, MobileNetV2, DARTS, ENAS and NAO papers, random ones, and those of
+AmoebaNet-A (as in quark0/darts), PNASNet-5 (chenxi116/PNASNet.pytorch) and SNAS with a mild constraint (SNAS-Series).
+They are facts, and no code of the authors is used.
 """
 
 from collections.abc import Iterator, Mapping

@@ -40,9 +40,7 @@ def cell_edges(cells: tuple[Cell, ...], variant: Variant, *, free_skips: bool = 
     """
     operations, skips = _STEMS[variant] + 1, 0
     for k in read_cells(cells):
-        cell = cells[k]
-        after_reduction = cells[k - 1].reduction if k else variant == "imagenet"
-        factorized = {0} & set(cell.reads) if after_reduction else set()
+        cell, factorized = cells[k], _factorized(cells, k, variant)
         branches = _Branches(cell, factorized)
         operations += len(cell.reads) + len(factorized) - len(branches.merged)
         skips += 2 * len(factorized) + (len(cell.members) if len(cell.members) > 1 else 0)
@@ -60,6 +58,12 @@ def cell_edges(cells: tuple[Cell, ...], variant: Variant, *, free_skips: bool = 
     return Edges(operations, skips)
 
 
+def _factorized(cells: tuple[Cell, ...], k: int, variant: Variant) -> set[int]:
+    """The inputs of a cell that a FactorizedReduce preprocesses."""
+    after_reduction = cells[k - 1].reduction if k else variant == "imagenet"
+    return {0} & set(cells[k].reads) if after_reduction else set()
+
+
 class _Branches:
     """Which nodes of a cell vanish into a branch: what one operation writes and one reads, before a join.
 
@@ -68,21 +72,31 @@ class _Branches:
         merged: The nodes that vanish.
     """
 
-    def __init__(self, cell: Cell, joined: set[int]) -> None:
-        self.cell, self.joined = cell, joined
+    def __init__(self, cell: Cell, factorized: set[int]) -> None:
+        self.cell, self.factorized = cell, factorized
         self.entering = Counter(cell.links[i].target for i in cell.active)
         nodes = {*cell.reads, *self.entering} - set(cell.members)
         self.merged = {node for node in nodes if self._writes(node) and self._leads_to_join(node)}
+
+    def vanishes(self, node: int) -> bool:
+        """Whether no feature map is a node's own."""
+        return node in self.merged or self.ends_in_reader(node) or self._copies(node)
 
     def ends_in_reader(self, node: int) -> bool:
         """Whether one operation alone makes a node and one link alone reads it."""
         readers = [i for i in self.cell.active if self.cell.links[i].source == node]
         return len(readers) == 1 and node not in self.cell.members and self._writes(node)
 
+    def _copies(self, node: int) -> bool:
+        """Whether an identity alone makes a node."""
+        makers = [self.cell.links[i] for i in self.cell.active if self.cell.links[i].target == node]
+        same = not (self.cell.reduction and makers[0].source < 2) if makers else False
+        return len(makers) == 1 and makers[0].op == "skip_connect" and same
+
     def _writes(self, node: int) -> bool:
         """Whether one operation alone makes a node."""
         if node < 2:
-            return node not in self.joined
+            return node not in self.factorized
         makers = [i for i in self.cell.active if self.cell.links[i].target == node]
         return len(makers) == 1 and as_skip(self.cell, makers[0]) != "skip_connect"
 
@@ -122,12 +136,13 @@ def found_edges(network: Network) -> Edges:
     return Edges(states[State.O], states[State.S])
 
 
-def cell_nulls(network: Network, cells: tuple[Cell, ...]) -> Iterator[bool]:
-    """For every null link between nodes that are alive and not joined otherwise: whether natonnx has it as an N edge."""
+def cell_nulls(network: Network, cells: tuple[Cell, ...], variant: Variant) -> Iterator[bool]:
+    """For every null link between maps that are there and not joined otherwise: whether natonnx has it as an N edge."""
     candidates = _candidates(network)
     for k in read_cells(cells):
         cell = cells[k]
-        alive = {node for i in cell.active for node in cell.links[i][1:]}
+        branches = _Branches(cell, _factorized(cells, k, variant))
+        alive = {node for i in cell.active for node in cell.links[i][1:] if not branches.vanishes(node)}
         joined = {cell.links[i][1:] for i in cell.active}
         for op, source, target in cell.links:
             if op == "null" and {source, target} <= alive and (source, target) not in joined:

@@ -181,7 +181,15 @@ def resnet(blocks: Sequence[int], genotype: Genotype, *, size: int = 32, bottlen
     return plan
 
 
-_MOBILE_STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+_MOBILE_STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 """Of MobileNetV2: factor of expansion, channels, blocks, stride of the first."""
 
 

@@ -101,7 +101,7 @@ _WIDE = "the figure of the original is the NAO paper's, whose network is another
 
 REASONS: Mapping[tuple[Variant, str], str] = {
     ("cifar", "NAT-VGG16"): _UNTOLD_SHORTCUTS,
-    ("cifar", "NAT-ResNet-20"): "the MAdds agree by chance: the original's 41 is by our count, and " + _UNTOLD_SHORTCUTS,
+    ("cifar", "NAT-ResNet-20"): f"the MAdds agree by chance: the original's are by our count; {_UNTOLD_SHORTCUTS}",
     ("cifar", "NAT-ResNet-56"): _UNTOLD_SHORTCUTS,
     ("cifar", "NAT-MobileNetV2"): _OTHER_CELL,
     ("cifar", "AmoebaNet-A"): _OWN_CONFIGURATION,

@@ -8,14 +8,14 @@ import onnx
 import torch
 
 from natonnx.frontend import ParseOptions
-from tools.paper.genotypes import GENOTYPES
+from tools.export import Exporter, export, save
 from tools.paper.cell_network import CellNetwork
 from tools.paper.cells import stack
-from tools.export import Exporter, export, save
+from tools.paper.genotypes import GENOTYPES
+from tools.randomise import randomise
 from tools.wild.light import LIGHT, light_model
 from tools.wild.ocr import OCR, OCR_SHAPES, UnavailableError, ocr_model
 from tools.wild.torch_models import MODELS, Example, torch_model
-from tools.randomise import randomise
 
 __all__ = ["OPSETS", "Wild", "catalog"]
 
