@@ -25,7 +25,7 @@ def costs() -> None:
 @click.option("--narrow", is_flag=True, help="Networks of cells 8 wide: the same edges in a fraction of the time.")
 def inspect(names: str, narrow: bool) -> None:
     """Operations and skips that `natonnx inspect` finds in every export, against genotype and layout."""
-    from tools.paper.checks import inspections
+    from tools.paper.exports import inspections
 
     for line in inspections([name for name in names.split(",") if name], narrow=narrow):
         print(line, flush=True)
@@ -36,7 +36,7 @@ def inspect(names: str, narrow: bool) -> None:
 @click.option("--channels", default=8, show_default=True, help="Width of networks of cells.")
 def apply(names: str, channels: int) -> None:
     """The released NAT edits by `natonnx apply` on the CIFAR networks, against networks built so."""
-    from tools.paper.checks import transformations
+    from tools.paper.transformation import transformations
 
     for line in transformations([name for name in names.split(",") if name], channels):
         print(line, flush=True)

@@ -79,6 +79,25 @@ def export_command(
     print(f"{output}: {architecture.name}, {chosen}, weights {weights}", file=sys.stderr)
 
 
+@cli.command("edits")
+@click.argument("name")
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--variant", type=click.Choice(_VARIANTS), help="What MODEL is for.  [default: the paper's first]")
+@click.option("--cells", type=click.IntRange(1), help="Depth of MODEL, in place of the paper's.")
+def edits_command(name: str, model: Path, variant: "Variant | None", cells: int | None) -> None:
+    """Print the edits that make the architecture NAME of MODEL, an export of what it was made from.
+
+    Give them to `natonnx apply`, with --granularity branch for networks of cells and --window 6 for others. Cells must
+    be exported with --free-skips. A link that became another operation, and no skip or null, stays as it is.
+    """
+    import json
+
+    from natonnx.rewrite.edits import edits_to_data
+    from tools.paper.transformation import edits_of
+
+    print(json.dumps(edits_to_data(edits_of(name, model, variant, cells)), indent=1))
+
+
 def _load(model: "nn.Module", path: Path) -> None:
     """Give a model the weights of a file.
 

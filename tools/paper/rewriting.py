@@ -24,11 +24,23 @@ from tools.paper.plain_network import PlainNetwork
 from tools.randomise import randomise
 from tools.wild.check import relative_difference
 
-__all__ = ["NAT_DARTS", "Comparison", "Exporting", "compare_cells", "compare_plans", "in_normal_cells"]
+__all__ = [
+    "CELL_READING",
+    "NAT_DARTS",
+    "PLAIN_READING",
+    "Comparison",
+    "Exporting",
+    "compare_cells",
+    "compare_plans",
+    "in_normal_cells",
+]
 
 _LINKS = zip(GENOTYPES["DARTS"].normal, GENOTYPES["NAT_DARTS"].normal, strict=True)
 NAT_DARTS = {(new.source, new.target): new.op for old, new in _LINKS if old != new}
 """What the released NAT-DARTS genotype changes in the normal cell of DARTS."""
+
+CELL_READING = ParseOptions(granularity=Granularity.BRANCH)
+"""A link of a cell is one edge."""
 
 PLAIN_READING = ParseOptions(window=6)
 """NAT's shortcuts over a cell of VGG or MobileNetV2 start six feature maps back."""
@@ -79,7 +91,7 @@ def compare_cells(
     channels: int = 4,
     size: int = 16,
     exporting: Exporting | None = None,
-    granularity: Granularity = Granularity.BRANCH,
+    reading: ParseOptions = CELL_READING,
     seed: int = 0,
 ) -> Comparison:
     """Rewrite one network of cells into another, and compare it with that other one, built with the same weights.
@@ -92,7 +104,7 @@ def compare_cells(
         channels: See `tools.paper.cell_network.CellNetwork`.
         size: Height and width of the image.
         exporting: How both are exported.
-        granularity: See `natonnx.frontend.parse`. At `layer` the ReLU between the halves of a separable convolution
+        reading: How natonnx reads β. At granularity `layer` the ReLU between the halves of a separable convolution
             belongs to the feature map there and survives both skips, so α's skips are not the paper's identities.
         seed: Of weights and statistics.
     """
@@ -107,7 +119,7 @@ def compare_cells(
         target,
         image,
         exporting or Exporting(),
-        ParseOptions(granularity=granularity),
+        reading,
         lambda network: cell_edits(network, before, after),
     )
 

@@ -1,4 +1,4 @@
-"""natonnx on the paper's networks: what it sees in them, and whether its edits make of them what NAT released."""
+"""What natonnx sees in exports of the paper's networks."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,16 +12,14 @@ from natonnx.api import load
 from natonnx.architecture import Link
 from tools.export import export
 from tools.paper.building import Options, build, example, find
-from tools.paper.catalog import CATALOG, Architecture, Method, Variant, name_of
+from tools.paper.catalog import CATALOG, Architecture, Variant
 from tools.paper.cells import stack
-from tools.paper.edits import within_transitions
 from tools.paper.genotypes import Genotype
 from tools.paper.inspection import Edges, cell_edges, cell_nulls, found_edges, plain_edges, plain_nulls, reading_of
 from tools.paper.plain import Plan
-from tools.paper.rewriting import Comparison, compare_cells, compare_plans
 from tools.randomise import randomise
 
-__all__ = ["TRANSFORMED", "Inspection", "inspect_export", "inspections", "transform", "transformations"]
+__all__ = ["Inspection", "inspect_export", "inspections"]
 
 _WIDE = Options()
 
@@ -102,44 +100,3 @@ def _against(found: int, expected: int) -> str:
 
 def _chosen(names: Sequence[str]) -> list[Architecture]:
     return [find(name)[0] for name in names] or [entry for entry in CATALOG.values() if not entry.reason]
-
-
-def transform(architecture: Architecture, method: Method, *, channels: int = 8, cells: int | None = None) -> Comparison:
-    """Apply the released edits of a method to a CIFAR network, as far as natonnx's transitions have them.
-
-    Args:
-        architecture: The original.
-        method: Whose edits.
-        channels: Width of a network of cells.
-        cells: Its depth; the paper's where None.
-    """
-    other = CATALOG[name_of(architecture.family, method)]
-    assert architecture.genotype is not None
-    assert other.genotype is not None
-    if "cifar" in architecture.plans:
-        plan = architecture.plans["cifar"]
-        return compare_plans(plan(architecture.genotype), plan(other.genotype))
-    depth = cells or architecture.stacks["cifar"].cells
-    after = within_transitions(architecture.genotype, other.genotype)
-    return compare_cells(stack(architecture.genotype, depth), stack(after, depth), channels=channels, size=32)
-
-
-TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
-    (entry.family, entry.method) for entry in CATALOG.values() if entry.method == "NAT" and "cifar" in entry.variants
-)
-"""The CIFAR networks that NAT transformed."""
-
-
-def transformations(names: Sequence[str], channels: int) -> Iterator[str]:
-    """A table in Markdown, of some of `TRANSFORMED` or all."""
-    wanted = {name.lower() for name in names}
-    yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | difference of outputs |"
-    yield "|---|---|---|---|---|---|---|---|---|"
-    for family, method in TRANSFORMED:
-        if wanted and family.lower() not in wanted:
-            continue
-        found = transform(CATALOG[family], method, channels=channels)
-        cells = [f"{name_of(family, method)} | {found.edits}"]
-        for i in range(2):
-            cells += [f"{found.before[0][i]:,}", f"{found.parsed[i]:,}", f"{found.direct[i]:,}"]
-        yield f"| {' | '.join(cells)} | {found.difference:.1e} |"
