@@ -44,6 +44,19 @@ def test_include_and_exclude_decide_what_may_change(capsys: pytest.CaptureFixtur
     assert not first & rest
 
 
+def test_the_window_decides_how_far_back_a_shortcut_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {window: inspect(capsys, "--window", window) for window in ("0", "4", "6")}
+    shortcuts = {
+        window: {e["name"] for e in payload["edges"] if e["state"] == "N"} for window, payload in found.items()
+    }
+    assert shortcuts["0"] == set()
+    assert shortcuts["4"] == {e["name"] for e in inspect(capsys)["edges"] if e["state"] == "N"}
+    assert shortcuts["4"] < shortcuts["6"]
+    code, _, err = run(capsys, "inspect", str(RESNET), "--window", "-1")
+    assert code == 2
+    assert "--window" in err
+
+
 def test_a_refusal_names_the_pattern(capsys: pytest.CaptureFixture[str]) -> None:
     edges = {edge["name"]: edge for edge in inspect(capsys, "--exclude", "*stage1*")["edges"]}
     reasons = set(edges["stage1_block1.first.conv"]["illegal"].values())
