@@ -60,8 +60,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @click.option(
     "--policy",
     metavar="pretrained|scratch|FILE",
-    help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: pretrained"
-    " where natonnx ships some for the learner]",
+    help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
 )
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
 @click.option(

@@ -24,23 +24,22 @@ def load_policy(policy: Policy, learner: str, source: str) -> None:
     Args:
         policy: An untrained policy.
         learner: Its name.
-        source: "pretrained" (what natonnx ships for the learner), "scratch" (it stays as it is), "auto" (the first
-            where there is one, else the second), or a file that `save_policy` wrote.
+        source: "scratch" (it stays as it is), "pretrained" (what natonnx ships for the learner), or a file that
+            `save_policy` wrote.
 
     Raises:
         InputError: If natonnx ships nothing for the learner, or the file is missing, damaged or another learner's.
     """
     if source == "scratch":
         return
-    if source not in ("pretrained", "auto"):
+    if source != "pretrained":
         _load(policy, learner, Path(source))
         return
     shipped = resources.files("natonnx.policy") / "weights" / f"{learner}.safetensors"
     with resources.as_file(shipped) as path:
-        if path.exists():
-            _load(policy, learner, path)
-        elif source == "pretrained":
+        if not path.exists():
             raise InputError(f"--policy pretrained: none is shipped for {learner!r}; choose scratch or a file")
+        _load(policy, learner, path)
 
 
 def save_policy(weights: Mapping[str, Tensor], learner: str, path: Path, note: str) -> None:

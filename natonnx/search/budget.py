@@ -20,8 +20,8 @@ __all__ = ["EXPLORED", "Budget"]
 EXPLORED = 0.8
 _AIM = 0.97  # so that most α's meet the target
 _SAMPLES = 16
-_HALVINGS = 8
-_MOST_TILT = 32.0  # outweighs the logits of a policy that has become certain
+_HALVINGS = 6
+_MOST_TILT = 8.0
 _STEP = 2.0
 _MEMORY = 0.9
 

@@ -19,8 +19,7 @@ class Settings:
 
     Attributes:
         learner: Policy learner, one of `natonnx.policy.LEARNERS`.
-        policy: Where θ starts: "auto", "pretrained", "scratch", or a file; see
-            `natonnx.policy.pretrained.load_policy`.
+        policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         finetune_epochs: Passes over the training split for each finalist, and for β.
         target_madds: Most MAdds of α, as a fraction of β's; None for no target.
@@ -42,7 +41,7 @@ class Settings:
     """
 
     learner: str = LEARNERS[0]
-    policy: str = "auto"
+    policy: str = "scratch"
     epochs: int = 8
     finetune_epochs: int = 5
     target_madds: float | None = None
