@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from natonnx.files import write_bytes
 from tools.dynamo import export_dynamo
 
 __all__ = ["Exporter", "export", "save"]
@@ -100,8 +101,11 @@ def _script(
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
-    """Write a model by way of a neighbour, so that an interrupted run leaves no half of a file behind."""
+    """Write a model whole or not at all, in a folder that is made where there is none. Returns the path.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    onnx.save(model, partial)
-    return partial.replace(path)
+    write_bytes(path, model.SerializeToString())
+    return path

@@ -33,7 +33,7 @@ def inspect(names: str, narrow: bool) -> None:
 
 @cli.command()
 @click.option("--names", default="", help="Only these, with commas between.")
-@click.option("--channels", default=8, show_default=True, help="Width of networks of cells.")
+@click.option("--channels", type=click.IntRange(2), default=8, show_default=True, help="Width of networks of cells.")
 def apply(names: str, channels: int) -> None:
     """The released NAT edits by `natonnx apply` on the CIFAR networks, against networks built so."""
     from tools.paper.transformation import transformations

@@ -1,6 +1,5 @@
 """The networks of the NAT paper's tables as ONNX files: `python tools/zoo.py list` and `export NAME`."""
 
-import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +42,7 @@ def list_command() -> None:
 @click.option("--cells", type=click.IntRange(1), help="Depth of a network of cells, likewise.")
 @click.option("--free-skips", is_flag=True, help="Skips at stride 2 without parameters, in place of FactorizedReduce.")
 @click.option("--size", type=click.IntRange(1), help="Of the images, for networks of cells.  [default: 32 or 224]")
-@click.option("--seed", default=0, show_default=True, help="Of random weights.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of random weights.")
 def export_command(
     name: str,
     output: Path,
@@ -105,16 +104,15 @@ def _load(model: "nn.Module", path: Path) -> None:
         InputError: If the file cannot be read, or its names or shapes are others.
     """
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from natonnx.errors import InputError, first_line
 
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, weights_only=True)
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or first_line(error)})") from None
-    except (SafetensorError, pickle.UnpicklingError, EOFError, RuntimeError, ValueError):
+    except Exception:  # torch.load raises whatever unpickling happens to raise
         raise InputError(f"{path}: no state_dict; give a .safetensors, or a file that torch.save wrote") from None
     try:
         model.load_state_dict(state)

@@ -15,7 +15,7 @@ __all__ = ["Options", "build", "example", "find"]
 
 
 class Options(NamedTuple):
-    """How to build a network of cells; the others have no options.
+    """How to build a network of cells; of the others all but `keep_dead`, which changes nothing there, are refused.
 
     Attributes:
         channels: Width, in place of the paper's.
@@ -60,8 +60,8 @@ def build(architecture: Architecture, variant: Variant, options: Options | None 
     options = options or Options()
     assert architecture.genotype is not None, architecture.reason
     if variant in architecture.plans:
-        if options.channels or options.cells:
-            raise InputError(f"{architecture.name}: only networks of cells have another width or depth")
+        if options.channels or options.cells or options.free_skips:
+            raise InputError(f"{architecture.name}: only networks of cells have another width, depth or kind of skip")
         return PlainNetwork(architecture.plans[variant](architecture.genotype))
     size = architecture.stacks[variant]
     return CellNetwork(
@@ -86,6 +86,6 @@ def example(architecture: Architecture, variant: Variant, batch: int = 1, size: 
         raise InputError(f"{architecture.name}: it takes images of {SIZES[variant]} only")
     if size % (4 * step) or size == 4 * step:
         raise InputError(
-            f"{architecture.name}: size {size} cannot be halved often enough; give a multiple of {4 * step}"
+            f"{architecture.name}: size {size} cannot be halved often enough; give a multiple of {4 * step} above it"
         )
     return torch.randn(batch, 3, size, size)

@@ -83,9 +83,10 @@ def _without_nulls(links: Sequence[Link], kept: Sequence[tuple[int, int]]) -> tu
 
 def inspections(names: Sequence[str], *, narrow: bool) -> Iterator[str]:
     """A table in Markdown, of some architectures or all that can be built."""
+    chosen = [find(name)[0] for name in names] or [entry for entry in CATALOG.values() if not entry.reason]
     yield "| network | data | operations | skips | the genotype's nulls that are edges | other possible shortcuts |"
     yield "|---|---|---|---|---|---|"
-    for architecture in _chosen(names):
+    for architecture in chosen:
         for variant in architecture.variants:
             options = Options(channels=8) if narrow and variant in architecture.stacks else _WIDE
             found, expected, nulls, candidates = inspect_export(architecture, variant, options)
@@ -96,7 +97,3 @@ def inspections(names: Sequence[str], *, narrow: bool) -> Iterator[str]:
 
 def _against(found: int, expected: int) -> str:
     return str(found) if found == expected else f"{found}, not {expected}"
-
-
-def _chosen(names: Sequence[str]) -> list[Architecture]:
-    return [find(name)[0] for name in names] or [entry for entry in CATALOG.values() if not entry.reason]

@@ -10,7 +10,7 @@ has one input only.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from natonnx.architecture import Skip, match_skip
@@ -62,7 +62,6 @@ class Plan:
         classes: Number of scores.
         flatten: Whether those read every pixel of the last map, or its mean.
         norm: Whether every convolution is without bias and has a BN.
-        left_out: Links of the genotype that no skip fits.
     """
 
     maps: list[Map]
@@ -70,7 +69,6 @@ class Plan:
     classes: int = 10
     flatten: bool = False
     norm: bool = True
-    left_out: list[str] = field(default_factory=list)
 
     def add(self, channels: int, activation: Activation, **entries: Entry) -> int:
         """Append a map; its size is what its first entry makes of its source's. Returns its position."""
@@ -83,7 +81,7 @@ class Plan:
         return self.add(channels, activation, main=Entry(op, source, stride))
 
     def shortcuts(self, links: Mapping[tuple[int, int], str], before: int | None, cell: int, *nodes: int) -> None:
-        """Add the skips of a cell from the output of the cell before last.
+        """Add the skips of a cell from the output of the cell before last, where they fit.
 
         Args:
             links: The cell's ops by their ends.
@@ -92,11 +90,10 @@ class Plan:
             nodes: The maps of the cell's nodes 2 to 5; a map that stands twice gets one skip at most.
         """
         for node, target in enumerate(nodes, start=2):
-            if links.get((0, node)) != "skip_connect":
+            if before is None or links.get((0, node)) != "skip_connect":
                 continue
-            if before is None or not isinstance(match_skip(self._shape(before), self._shape(target)), Skip):
-                self.left_out.append(f"cell {cell}: 0→{node}")
-            elif Entry("skip_connect", before) not in self.maps[target].entries.values():
+            fits = isinstance(match_skip(self._shape(before), self._shape(target)), Skip)
+            if fits and Entry("skip_connect", before) not in self.maps[target].entries.values():
                 self.maps[target].entries[f"cell{cell}_0_{node}"] = Entry("skip_connect", before)
 
     def _shape(self, i: int) -> tuple[int, ...]:

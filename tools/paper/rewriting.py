@@ -91,12 +91,12 @@ def compare_cells(
     channels: int = 4,
     size: int = 16,
     exporting: Exporting | None = None,
-    reading: ParseOptions = CELL_READING,
-    seed: int = 0,
 ) -> Comparison:
     """Rewrite one network of cells into another, and compare it with that other one, built with the same weights.
 
-    Skips at stride 2 are natonnx's, without parameters, in both.
+    Skips at stride 2 are natonnx's, without parameters, in both. β is read at granularity `branch`: at `layer` the ReLU
+    between the halves of a separable convolution belongs to the feature map there and survives both skips, so α's skips
+    would not be the paper's identities.
 
     Args:
         before: Cells of β.
@@ -104,12 +104,9 @@ def compare_cells(
         channels: See `tools.paper.cell_network.CellNetwork`.
         size: Height and width of the image.
         exporting: How both are exported.
-        reading: How natonnx reads β. At granularity `layer` the ReLU between the halves of a separable convolution
-            belongs to the feature map there and survives both skips, so α's skips are not the paper's identities.
-        seed: Of weights and statistics.
     """
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         image = torch.randn(2, 3, size, size)
         source, target = (CellNetwork(cells, channels, free_skips=True) for cells in (before, after))
         randomise(source, (image,))
@@ -119,16 +116,16 @@ def compare_cells(
         target,
         image,
         exporting or Exporting(),
-        reading,
+        CELL_READING,
         lambda network: cell_edits(network, before, after),
     )
 
 
-def compare_plans(before: Plan, after: Plan, *, exporting: Exporting | None = None, seed: int = 0) -> Comparison:
+def compare_plans(before: Plan, after: Plan) -> Comparison:
     """The same for plain networks, whose skips are all natonnx's."""
     size = before.maps[0].size
     with torch.random.fork_rng(devices=()):
-        torch.manual_seed(seed)
+        torch.manual_seed(0)
         image = torch.randn(2, 3, size, size)
         source, target = PlainNetwork(before), PlainNetwork(after)
         randomise(source, (image,))
@@ -138,7 +135,7 @@ def compare_plans(before: Plan, after: Plan, *, exporting: Exporting | None = No
         source,
         target,
         image,
-        exporting or Exporting(),
+        Exporting(),
         PLAIN_READING,
         lambda network: plain_edits(network, before, after),
     )

@@ -6,10 +6,13 @@ from pathlib import Path
 from natonnx.api import load
 from natonnx.architecture import Edit
 from natonnx.errors import InputError
+from natonnx.frontend import Network
+from tools.paper import inspection
 from tools.paper.building import find
 from tools.paper.catalog import CATALOG, Architecture, Method, Variant, name_of
 from tools.paper.cells import stack
 from tools.paper.edits import cell_edits, plain_edits, within_transitions
+from tools.paper.inspection import Edges
 from tools.paper.rewriting import CELL_READING, PLAIN_READING, Comparison, compare_cells, compare_plans
 
 __all__ = ["TRANSFORMED", "edits_of", "transform", "transformations"]
@@ -34,12 +37,28 @@ def edits_of(name: str, model: Path, variant: Variant | None = None, cells: int 
     origin = CATALOG[architecture.family]
     assert origin.genotype is not None
     assert architecture.genotype is not None
+    alpha = within_transitions(origin.genotype, architecture.genotype)
     if chosen in origin.plans:
-        plan = origin.plans[chosen]
-        return plain_edits(load(model, PLAIN_READING).network, plan(origin.genotype), plan(architecture.genotype))
+        if cells:
+            raise InputError(f"{origin.name}: only networks of cells have another depth")
+        plan, other = (origin.plans[chosen](each) for each in (origin.genotype, alpha))
+        network = load(model, PLAIN_READING).network
+        _check_is(network, inspection.plain_edges(plan), f"{model}: no export of {origin.name}")
+        return plain_edits(network, plan, other)
     depth = cells or origin.stacks[chosen].cells
-    after = within_transitions(origin.genotype, architecture.genotype)
-    return cell_edits(load(model, CELL_READING).network, stack(origin.genotype, depth), stack(after, depth))
+    before = stack(origin.genotype, depth)
+    network = load(model, CELL_READING).network
+    expected = inspection.cell_edges(before, chosen, free_skips=True)
+    _check_is(network, expected, f"{model}: no export of {origin.name} with {depth} cells and free skips")
+    return cell_edits(network, before, stack(alpha, depth))
+
+
+def _check_is(network: Network, expected: Edges, otherwise: str) -> None:
+    """Refuse a file of another network, whose modules may have the same names."""
+    found = inspection.found_edges(network)
+    if found != expected:
+        counts = " and ".join(f"{each.operations} operations, {each.skips} skips" for each in (found, expected))
+        raise InputError(f"{otherwise} (found and expected: {counts})")
 
 
 def transform(architecture: Architecture, method: Method, *, channels: int = 8, cells: int | None = None) -> Comparison:
@@ -69,12 +88,18 @@ TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
 
 
 def transformations(names: Sequence[str], channels: int) -> Iterator[str]:
-    """A table in Markdown, of some of `TRANSFORMED` or all."""
-    wanted = {name.lower() for name in names}
+    """A table in Markdown, of some of `TRANSFORMED`, each by its own name or the original's, or all.
+
+    Raises:
+        InputError: If one is none of these.
+    """
+    wanted = {find(name)[0].family for name in names}
+    for family in wanted - {family for family, _ in TRANSFORMED}:
+        raise InputError(f"{family}: nothing that NAT made of it for CIFAR was published")
     yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | difference of outputs |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for family, method in TRANSFORMED:
-        if wanted and family.lower() not in wanted:
+        if wanted and family not in wanted:
             continue
         found = transform(CATALOG[family], method, channels=channels)
         cells = [f"{name_of(family, method)} | {found.edits}"]

@@ -76,9 +76,11 @@ def test_seeds_repeat(tmp_path: Path) -> None:
         (["export", "VGG16", "-o", "x.onnx", "--channels", "4"], "error: VGG16: only networks of cells have another"),
         (["export", "VGG16", "-o", "x.onnx", "--size", "64"], "error: VGG16: it takes images of 32 only"),
         (["export", "DARTS", "-o", "x.onnx", "--size", "30"], "error: DARTS: size 30 cannot be halved often enough"),
+        (["export", "VGG16", "-o", "x.onnx", "--free-skips"], "error: VGG16: only networks of cells have another"),
         (["export", "DARTS", "-o", "nowhere/x.onnx"], "error: nowhere/x.onnx: cannot be written"),
         (["export", "DARTS", "-o", "x.onnx", "--weights", "none.pt", *NARROW], "error: none.pt: cannot be read"),
         (["export", "DARTS", "-o", "x.onnx", "--weights", "text.pt", *NARROW], "error: text.pt: no state_dict"),
+        (["export", "DARTS", "-o", "x.onnx", "--weights", "bytes.pt", *NARROW], "error: bytes.pt: no state_dict"),
         (["export", "DARTS", "-o", "x.onnx", "--weights", "text.safetensors", *NARROW], "error: text.safetensors: no"),
         (["export", "DARTS", "-o", "x.onnx", "--weights", "other.pt", *NARROW], "error: other.pt: not the weights of"),
         (["export", "DARTS", "-o", "x.onnx", "--weights", "list.pt", *NARROW], "error: list.pt: not the weights of"),
@@ -88,6 +90,7 @@ def test_seeds_repeat(tmp_path: Path) -> None:
 def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) -> None:
     (tmp_path / "text.pt").write_text("no weights")
     (tmp_path / "text.safetensors").write_text("no weights")
+    (tmp_path / "bytes.pt").write_bytes(b"X\x01")  # cut off in an opcode: struct.error
     torch.save({"stem.weight": torch.zeros(1)}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     command = [sys.executable, str(ROOT / "tools/zoo.py"), *arguments]
