@@ -26,6 +26,8 @@ class GraphView:
     """Read-only index over the main graph of a model.
 
     Attributes:
+        model: The model.
+        folder: Where its external data is.
         nodes: The graph's nodes, in file order.
         producer: Node position that makes each tensor.
         readers: Node positions that read each tensor, once per reading input; nested graphs count as their node.

@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from natonnx.cli import main
+from natonnx.frontend import WINDOW
 from tests.cli import tiny
 from tests.rewrite.helpers import Builder, runtime
 
@@ -49,6 +50,7 @@ def test_the_window_decides_how_far_back_a_shortcut_starts(capsys: pytest.Captur
     shortcuts = {
         window: {e["name"] for e in payload["edges"] if e["state"] == "N"} for window, payload in found.items()
     }
+    assert WINDOW == 4  # the option's default
     assert shortcuts["0"] == set()
     assert shortcuts["4"] == {e["name"] for e in inspect(capsys)["edges"] if e["state"] == "N"}
     assert shortcuts["4"] < shortcuts["6"]

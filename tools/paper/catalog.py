@@ -52,14 +52,15 @@ class Architecture:
         return () if self.reason else (*self.stacks, *self.plans)
 
 
+_USUAL: Mapping[Variant, Stack] = {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}
 _CELLS: Mapping[str, tuple[str, Mapping[Variant, Stack]]] = {
-    "ENAS": ("ENAS", {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}),
-    "DARTS": ("DARTS", {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}),
+    "ENAS": ("ENAS", _USUAL),
+    "DARTS": ("DARTS", _USUAL),
     "NAONet": ("NAONet", {"cifar": Stack(128, 20), "imagenet": Stack(42, 14)}),
-    "AmoebaNet-A": ("AmoebaNet", {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}),
-    "PNASNet": ("PNASNet", {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}),
-    "SNAS": ("SNAS", {"cifar": Stack(36, 20), "imagenet": Stack(48, 14)}),
-    **{f"R{i}": (f"R{i}", {"cifar": Stack(36, 20)}) for i in range(1, 6)},
+    "AmoebaNet-A": ("AmoebaNet", _USUAL),
+    "PNASNet": ("PNASNet", _USUAL),
+    "SNAS": ("SNAS", _USUAL),
+    **{f"R{i}": (f"R{i}", {"cifar": _USUAL["cifar"]}) for i in range(1, 6)},
 }
 _PLAIN: Mapping[str, tuple[str, Mapping[Variant, Callable[[Genotype], Plan]]]] = {
     "VGG16": ("VGG", {"cifar": vgg16, "imagenet": lambda genotype: vgg16(genotype, size=224)}),
@@ -69,7 +70,7 @@ _PLAIN: Mapping[str, tuple[str, Mapping[Variant, Callable[[Genotype], Plan]]]] =
     "MobileNetV2": ("Mobilenetv2", {"cifar": lambda genotype: mobilenetv2(genotype, size=32), "imagenet": mobilenetv2}),
 }
 _NO_GENOTYPE = "no genotype of it was found"
-_NO_NAO = "what NAO made of it was not published"
+_NO_NAO = "no genotype of what NAO made of it was found"
 _NO_BOTTLENECK = "the cell of bottlenecks was not published"
 _UNKNOWN = Genotype((), (), (), ())
 _TRIED_BY_NAO = (*_PLAIN, "ResNet-50", "ENAS", "DARTS", "NAONet")

@@ -64,7 +64,7 @@ def costs_of(model: torch.nn.Module, variant: Variant) -> Costs:
 def verdict(row: Row, found: Costs) -> Verdict:
     """Which of our figures a row's are, to the last digit that it prints."""
     with_head = "with the auxiliary head"
-    params: dict[str, float] = {"without head" if found.head_params else "exact": found.params}
+    params: dict[str, float] = {"without head" if found.head_params else "our count": found.params}
     madds: dict[str, float] = {"our count": found.madds, "authors' counter": found.authors}
     if found.head_params:
         params[with_head] = found.params + found.head_params

@@ -62,8 +62,13 @@ def _link_edits(network: Network, cell: int, before: Cell, link: int, then: Stat
     if as_skip(before, link) == "skip_connect":
         start, end = (node_map(network, cell, before, node) for node in (source, target))
         yield Edit(_between(network, start, end, State.S), State.S, then)
-    else:
-        yield from (Edit(name, State.O, then) for name in _operations(network, cell, link))
+        return
+    for name in _operations(network, cell, link):
+        if then is State.S and name.startswith(f"/cells.{cell}/inputs."):
+            raise InputError(
+                f"cell {cell}: link {link} is one branch with its input's preprocessing, and no skip alone"
+            )
+        yield Edit(name, State.O, then)
 
 
 def _operations(network: Network, cell: int, link: int) -> list[str]:
@@ -101,6 +106,8 @@ def plain_edits(network: Network, before: Plan, after: Plan) -> tuple[Edit, ...]
         raise InputError("genotype: it adds a feature map, which no edit can do")
     found: list[Edit] = []
     for i, (old, new) in enumerate(zip(before.maps, after.maps, strict=True)):
+        if old.entries.keys() - new.entries.keys():
+            raise InputError("genotype: some link becomes null, which no genotype of a plain network does")
         for name, entry in new.entries.items():
             was = old.entries.get(name)
             if was == entry:

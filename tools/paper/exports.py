@@ -15,7 +15,15 @@ from tools.paper.building import Options, build, example, find
 from tools.paper.catalog import CATALOG, Architecture, Variant
 from tools.paper.cells import stack
 from tools.paper.genotypes import Genotype
-from tools.paper.inspection import Edges, cell_edges, cell_nulls, found_edges, plain_edges, plain_nulls, reading_of
+from tools.paper.inspection import (
+    Edges,
+    cell_nulls,
+    expected_in_cells,
+    expected_in_plan,
+    found_edges,
+    plain_nulls,
+    reading_of,
+)
 from tools.paper.plain import Plan
 from tools.randomise import randomise
 
@@ -56,11 +64,11 @@ def inspect_export(architecture: Architecture, variant: Variant, options: Option
         found = found_edges(network)
         if is_stack:
             cells = stack(genotype, options.cells or architecture.stacks[variant].cells)
-            expected = cell_edges(cells, variant, free_skips=options.free_skips)
+            expected = expected_in_cells(cells, variant, free_skips=options.free_skips)
             nulls = tuple(cell_nulls(network, cells, variant))
         else:
             plan = architecture.plans[variant](genotype)
-            expected = plain_edges(plan)
+            expected = expected_in_plan(plan)
             nulls = tuple(plain_nulls(network, plan, _filled(architecture.plans[variant], genotype)))
     return Inspection(found, expected, nulls, len(network.architecture.states) - sum(found))
 

@@ -12,7 +12,7 @@ from tools.paper.cells import Cell, read_cells
 from tools.paper.edits import as_skip, node_map, plan_map
 from tools.paper.plain import Plan
 
-__all__ = ["Edges", "cell_edges", "cell_nulls", "found_edges", "plain_edges", "plain_nulls", "reading_of"]
+__all__ = ["Edges", "cell_nulls", "expected_in_cells", "expected_in_plan", "found_edges", "plain_nulls", "reading_of"]
 
 _STEMS: Mapping[Variant, int] = {"cifar": 1, "imagenet": 3}
 
@@ -29,14 +29,14 @@ def reading_of(*, is_stack: bool) -> ParseOptions:
     return ParseOptions(window=16, granularity=Granularity.BRANCH if is_stack else Granularity.LAYER)
 
 
-def cell_edges(cells: tuple[Cell, ...], variant: Variant, *, free_skips: bool = False) -> Edges:
+def expected_in_cells(cells: tuple[Cell, ...], variant: Variant, *, free_skips: bool = False) -> Edges:
     """Count the edges of a network of cells at granularity `branch`.
 
     Operations: the stem's convolutions, every link that is no skip, the preprocessing of every input that is read, and
     the classifier; where one alone leads to another one alone, and from there to a join, the two are one branch. Skips:
     every skip into a sum, and every member of a concat; a node that only copies another is that node, and one that one
-    operation makes and one skip reads is the operation's edge into the sum. A
-    FactorizedReduce is two operations and two skips into its concat, and as a link into a sum one skip more.
+    operation makes and one skip reads is the operation's edge into the sum. A FactorizedReduce is two operations and
+    two skips into its concat, and as a link into a sum one skip more.
     """
     operations, skips = _STEMS[variant] + 1, 0
     for k in read_cells(cells):
@@ -109,7 +109,7 @@ class _Branches:
         return self.entering[target] > 1 or target in self.cell.members or self._leads_to_join(target)
 
 
-def plain_edges(plan: Plan) -> Edges:
+def expected_in_plan(plan: Plan) -> Edges:
     """Count the edges of a plain network: every entry of every map, and the linear layers.
 
     A separable convolution is two operations, for there is an activation between its halves. A sum of more than two is

@@ -1,4 +1,4 @@
-"""What NAT and NAT++ made of the CIFAR networks, by natonnx's edits."""
+"""What NAT and NAT++ made of networks, by natonnx's edits."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network
 from tools.paper import inspection
 from tools.paper.building import find
-from tools.paper.catalog import CATALOG, Architecture, Method, Variant, name_of
+from tools.paper.catalog import CATALOG, Architecture, Variant, name_of
 from tools.paper.cells import stack
 from tools.paper.edits import cell_edits, plain_edits, within_transitions
 from tools.paper.inspection import Edges
@@ -43,12 +43,12 @@ def edits_of(name: str, model: Path, variant: Variant | None = None, cells: int 
             raise InputError(f"{origin.name}: only networks of cells have another depth")
         plan, other = (origin.plans[chosen](each) for each in (origin.genotype, alpha))
         network = load(model, PLAIN_READING).network
-        _check_is(network, inspection.plain_edges(plan), f"{model}: no export of {origin.name}")
+        _check_is(network, inspection.expected_in_plan(plan), f"{model}: no export of {origin.name}")
         return plain_edits(network, plan, other)
     depth = cells or origin.stacks[chosen].cells
     before = stack(origin.genotype, depth)
     network = load(model, CELL_READING).network
-    expected = inspection.cell_edges(before, chosen, free_skips=True)
+    expected = inspection.expected_in_cells(before, chosen, free_skips=True)
     _check_is(network, expected, f"{model}: no export of {origin.name} with {depth} cells and free skips")
     return cell_edits(network, before, stack(alpha, depth))
 
@@ -61,16 +61,15 @@ def _check_is(network: Network, expected: Edges, otherwise: str) -> None:
         raise InputError(f"{otherwise} (found and expected: {counts})")
 
 
-def transform(architecture: Architecture, method: Method, *, channels: int = 8, cells: int | None = None) -> Comparison:
-    """Apply the released edits of a method to a CIFAR network, as far as natonnx's transitions have them.
+def transform(architecture: Architecture, *, channels: int = 8, cells: int | None = None) -> Comparison:
+    """Apply the edits that NAT released to a CIFAR network, as far as natonnx's transitions have them.
 
     Args:
         architecture: The original.
-        method: Whose edits.
         channels: Width of a network of cells.
         cells: Its depth; the paper's where None.
     """
-    other = CATALOG[name_of(architecture.family, method)]
+    other = CATALOG[name_of(architecture.family, "NAT")]
     assert architecture.genotype is not None
     assert other.genotype is not None
     if "cifar" in architecture.plans:
@@ -81,8 +80,8 @@ def transform(architecture: Architecture, method: Method, *, channels: int = 8, 
     return compare_cells(stack(architecture.genotype, depth), stack(after, depth), channels=channels, size=32)
 
 
-TRANSFORMED: tuple[tuple[str, Method], ...] = tuple(
-    (entry.family, entry.method) for entry in CATALOG.values() if entry.method == "NAT" and "cifar" in entry.variants
+TRANSFORMED: tuple[str, ...] = tuple(
+    entry.family for entry in CATALOG.values() if entry.method == "NAT" and "cifar" in entry.variants
 )
 """The CIFAR networks that NAT transformed."""
 
@@ -94,15 +93,15 @@ def transformations(names: Sequence[str], channels: int) -> Iterator[str]:
         InputError: If one is none of these.
     """
     wanted = {find(name)[0].family for name in names}
-    for family in wanted - {family for family, _ in TRANSFORMED}:
+    for family in wanted - set(TRANSFORMED):
         raise InputError(f"{family}: nothing that NAT made of it for CIFAR was published")
     yield "| network | edits | params | by `apply` | built | MAdds | by `apply` | built | difference of outputs |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for family, method in TRANSFORMED:
+    for family in TRANSFORMED:
         if wanted and family not in wanted:
             continue
-        found = transform(CATALOG[family], method, channels=channels)
-        cells = [f"{name_of(family, method)} | {found.edits}"]
+        found = transform(CATALOG[family], channels=channels)
+        cells = [f"{name_of(family, 'NAT')} | {found.edits}"]
         for i in range(2):
             cells += [f"{found.before[0][i]:,}", f"{found.parsed[i]:,}", f"{found.direct[i]:,}"]
         yield f"| {' | '.join(cells)} | {found.difference:.1e} |"

@@ -26,7 +26,7 @@ SHEET: dict[tuple[str, Variant], tuple[float, float, float, float, float | None]
     ("NAONet", "imagenet"): (11.352, 12.601, 1246.8, 1368.2, 1370.9),
     ("NAT-NAONet", "imagenet"): (8.362, 9.611, 923.1, 1022.2, 1024.8),
 }
-# millions: parameters, MAdds
+# millions: parameters, MAdds; with more digits than the sheet where it prints fewer
 SHEET_WITHOUT_HEAD: dict[tuple[str, Variant], tuple[float, float]] = {
     ("NAONet", "cifar"): (144.553, 21133),
     ("NAT-NAONet", "cifar"): (104.422, 15395),

@@ -12,8 +12,8 @@ from natonnx.architecture import Cost, cost
 from natonnx.cli import main as natonnx
 from natonnx.errors import InputError
 from natonnx.session import run, session
-from tools.paper.catalog import CATALOG, Method
-from tools.paper.cells import stack
+from tools.paper.catalog import CATALOG
+from tools.paper.cells import edit, stack
 from tools.paper.edits import cell_edits, within_transitions
 from tools.paper.rewriting import CELL_READING, Comparison
 from tools.paper.transformation import TRANSFORMED, edits_of, transform, transformations
@@ -29,18 +29,18 @@ def accept(found: Comparison) -> None:
 
 @pytest.mark.parametrize("family", ["DARTS", "ENAS", "NAONet", "R3", "R5"])
 def test_cells(family: str) -> None:
-    accept(transform(CATALOG[family], "NAT", channels=4, cells=5))
+    accept(transform(CATALOG[family], channels=4, cells=5))
 
 
 @pytest.mark.parametrize("family", ["ResNet-20", "MobileNetV2"])
 def test_plain_networks(family: str) -> None:
-    accept(transform(CATALOG[family], "NAT"))
+    accept(transform(CATALOG[family]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "method"), TRANSFORMED)
-def test_full_depth(family: str, method: Method) -> None:
-    accept(transform(CATALOG[family], method, channels=4))
+@pytest.mark.parametrize("family", TRANSFORMED)
+def test_full_depth(family: str) -> None:
+    accept(transform(CATALOG[family], channels=4))
 
 
 def test_released_edits_beyond_the_transitions_stay() -> None:
@@ -119,3 +119,15 @@ def test_another_operation_is_no_edit(tmp_path: Path) -> None:
     network = load(path, CELL_READING).network
     with pytest.raises(InputError, match="cell 0: sep_conv_3x3 cannot become dil_conv_3x3, only a skip or null"):
         cell_edits(network, stack(beta, 3), stack(alpha, 3))
+
+
+def test_a_branch_that_holds_preprocessing_is_no_skip(tmp_path: Path) -> None:
+    """In R3 the separable convolution from node 1 alone reads that input, so that both are one edge."""
+    genotype = CATALOG["R3"].genotype
+    assert genotype is not None
+    path = tmp_path / "beta.onnx"
+    zoo(["export", "R3", "-o", str(path), "--channels", "4", "--cells", "3", "--free-skips"], standalone_mode=False)
+    network = load(path, CELL_READING).network
+    before = stack(genotype, 3)
+    with pytest.raises(InputError, match="cell 0: link 4 is one branch with its input's preprocessing"):
+        cell_edits(network, before, [edit(cell, {(1, 4): "skip_connect"}) for cell in before])
