@@ -38,7 +38,7 @@ def _separable(k: int, s: int) -> tuple[_Conv, ...]:
 
 
 _CONVOLUTIONS: Mapping[str, tuple[Callable[[int, int], tuple[_Conv, ...]], int]] = {
-    **{f"sep_conv_{k}x{k}": (_separable, k) for k in (3, 5)},
+    **{f"sep_conv_{k}x{k}": (_separable, k) for k in (3, 5, 7)},
     **{f"dil_conv_{k}x{k}": (_dilated, k) for k in (3, 5)},
     **{f"conv_{k}x{k}": (_dense, k) for k in (1, 3, 5)},
     **{f"nor_conv_{k}x{k}": (_dense, k) for k in (1, 3)},

@@ -54,6 +54,13 @@ _READING = (
         " edited one by one.",
     ),
     click.option(
+        "--window",
+        type=click.IntRange(0),
+        default=4,
+        show_default=True,
+        help="How many feature maps back a new shortcut may start.",
+    ),
+    click.option(
         "--include",
         multiple=True,
         metavar="PATTERN",
@@ -68,7 +75,7 @@ _READING = (
     ),
     click.option("--free-batch", is_flag=True, help="Make a batch of 1 that is baked into the file free first."),
 )
-_FIELDS = ("input_shapes", "granularity", "include", "exclude", "freeze_outputs_of", "free_batch")
+_FIELDS = ("input_shapes", "granularity", "window", "include", "exclude", "freeze_outputs_of", "free_batch")
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,6 +1,12 @@
 """Recognise, in an ONNX graph, the nodes that the rewriter writes for a parameter-free skip."""
 
+import contextlib
+
+import numpy as np
+
 from natonnx.architecture import Shape, Skip, match_skip
+from natonnx.errors import InputError
+from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import GraphView
 
 __all__ = ["find_skip", "skip_run"]
@@ -63,8 +69,8 @@ def _is_channel_padding(view: GraphView, i: int) -> bool:
         return False
     value: object
     if len(node.input) > 1:
-        pads = view.constant(node.input[1])
-        value = view.constant(node.input[2]) if len(node.input) > 2 and node.input[2] else 0
+        pads = _constant(view, node.input[1])
+        value = _constant(view, node.input[2]) if len(node.input) > 2 and node.input[2] else 0
         amounts = () if pads is None else tuple(int(size) for size in pads)
     else:
         amounts, value = view.ints(i, "pads"), view.attribute(i, "value", 0.0)
@@ -76,3 +82,12 @@ def _is_channel_padding(view: GraphView, i: int) -> bool:
         and all(amount == 0 for position, amount in enumerate(amounts) if position != rank + 1)
         and amounts[rank + 1] > 0
     )
+
+
+def _constant(view: GraphView, tensor: str) -> np.ndarray | None:
+    """A constant's value, computed where nodes make it, as TorchScript has them do for the amounts of a padding."""
+    found = view.constant(tensor)
+    if found is None and tensor in view.constants:
+        with contextlib.suppress(InputError):
+            found = constant_values(view.model, [tensor], view.folder)[tensor]
+    return found

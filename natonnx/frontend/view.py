@@ -26,6 +26,8 @@ class GraphView:
     """Read-only index over the main graph of a model.
 
     Attributes:
+        model: The model.
+        folder: Where its external data is.
         nodes: The graph's nodes, in file order.
         producer: Node position that makes each tensor.
         readers: Node positions that read each tensor, once per reading input; nested graphs count as their node.
@@ -42,11 +44,12 @@ class GraphView:
         folder: Path | None = None,
     ) -> None:
         graph = model.graph
+        self.model = model
         self.nodes = list(graph.node)
         self._functions = {(function.domain, function.name) for function in model.functions}
         self._shapes = shapes
         self._dtypes = dtypes
-        self._folder = folder
+        self.folder = folder
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
         self.outputs = tuple(info.name for info in graph.output)
@@ -159,13 +162,13 @@ class GraphView:
     def constant(self, tensor: str) -> np.ndarray | None:
         """Value of an initializer or of a Constant node's output; None for others."""
         if tensor in self._initializers:
-            return read_tensor(self._initializers[tensor], self._folder)
+            return read_tensor(self._initializers[tensor], self.folder)
         node = self.producer.get(tensor)
         if node is None or self.kind(node) != "Constant":
             return None
         value = onnx.helper.get_attribute_value(self.nodes[node].attribute[0])
         if isinstance(value, onnx.TensorProto):
-            return read_tensor(value, self._folder)
+            return read_tensor(value, self.folder)
         numbers = np.asarray(value) if isinstance(value, (int, float, list)) else None
         if numbers is None or numbers.dtype.kind not in "if":
             return None

@@ -30,14 +30,18 @@ from natonnx.architecture import (
 from natonnx.errors import InputError
 from tests.architecture.examples import chain, residual_network
 from tests.architecture.strategies import property_test
-from tools.genotypes import GENOTYPES, ORIGINS
-from tools.wild.darts import Cell, CellModule, FactorizedReduce, count, make_op
+from tools.paper.cell_network import CellModule
+from tools.paper.cell_ops import FactorizedReduce, make_op
+from tools.paper.cells import Cell
+from tools.paper.count import count
+from tools.paper.genotypes import GENOTYPES, ORIGINS
 
 CELLS = [(name, kind) for name in GENOTYPES for kind in ("normal", "reduce")]
 OPS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 CONVOLUTIONS = [
     "sep_conv_3x3",
     "sep_conv_5x5",
+    "sep_conv_7x7",
     "dil_conv_3x3",
     "dil_conv_5x5",
     "conv_1x1",

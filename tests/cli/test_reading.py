@@ -9,6 +9,7 @@ import onnx
 import pytest
 
 from natonnx.cli import main
+from natonnx.frontend import WINDOW
 from tests.cli import tiny
 from tests.rewrite.helpers import Builder, runtime
 
@@ -42,6 +43,20 @@ def test_include_and_exclude_decide_what_may_change(capsys: pytest.CaptureFixtur
     assert first < everything
     assert rest < everything
     assert not first & rest
+
+
+def test_the_window_decides_how_far_back_a_shortcut_starts(capsys: pytest.CaptureFixture[str]) -> None:
+    found = {window: inspect(capsys, "--window", window) for window in ("0", "4", "6")}
+    shortcuts = {
+        window: {e["name"] for e in payload["edges"] if e["state"] == "N"} for window, payload in found.items()
+    }
+    assert WINDOW == 4  # the option's default
+    assert shortcuts["0"] == set()
+    assert shortcuts["4"] == {e["name"] for e in inspect(capsys)["edges"] if e["state"] == "N"}
+    assert shortcuts["4"] < shortcuts["6"]
+    code, _, err = run(capsys, "inspect", str(RESNET), "--window", "-1")
+    assert code == 2
+    assert "--window" in err
 
 
 def test_a_refusal_names_the_pattern(capsys: pytest.CaptureFixture[str]) -> None:

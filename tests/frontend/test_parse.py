@@ -437,6 +437,20 @@ def test_padding_of_channels_is_a_skip(opset: int, pooled: bool) -> None:
     assert network.edges[name].nodes == ((0, 1) if pooled else (0,))
 
 
+@pytest.mark.parametrize(("pads", "join"), [([0, 0, 0, 0, 0, 3, 0, 0], None), ([0, 0, 1, 1, 0, 0, 1, 1], "opaque")])
+def test_padding_by_amounts_that_nodes_make(pads: list[int], join: str | None) -> None:
+    """TorchScript writes F.pad so: a chain of nodes that depends on no input."""
+    graph = Builder()
+    begins, ends = (graph.constant(name, np.array(half)) for name, half in (("b", pads[:4]), ("e", pads[4:])))
+    both = graph.op("Concat", begins, ends, out="both", axis=0)
+    graph.op("Pad", "x", graph.op("Cast", both, out="pads", to=TensorProto.INT64), out="p")
+    network = graph.network("p")
+    if join is None:
+        assert edges(network) == {"P": ("x", "p", "S")}
+    else:
+        assert joins(network)["p"] == join
+
+
 @pytest.mark.parametrize("pads", [[0, 0, 1, 1, 0, 0, 1, 1], [0, 3, 0, 0, 0, 0, 0, 0]])
 def test_other_padding_is_opaque(pads: list[int]) -> None:
     graph = Builder()

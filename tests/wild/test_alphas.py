@@ -3,9 +3,9 @@ import pytest
 from natonnx.architecture import edits_between, violation
 from natonnx.frontend import parse
 from tests.rewrite.helpers import zoo_network
+from tools.export import export
 from tools.wild.alphas import random_alpha
 from tools.wild.catalog import darts_model
-from tools.wild.export import export
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])

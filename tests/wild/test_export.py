@@ -5,9 +5,9 @@ import torch
 from natonnx.architecture import Cost, cost
 from natonnx.frontend import default_opset, parse
 from natonnx.session import run, session
+from tools.export import Exporter, export
+from tools.paper.count import count
 from tools.wild.catalog import darts_model
-from tools.wild.darts import count
-from tools.wild.export import Exporter, export
 from tools.wild.torch_models import MODELS, Example, torch_model
 
 

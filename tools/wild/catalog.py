@@ -8,12 +8,14 @@ import onnx
 import torch
 
 from natonnx.frontend import ParseOptions
-from tools.genotypes import GENOTYPES
-from tools.wild.darts import Network, stack
-from tools.wild.export import Exporter, export, save
+from tools.export import Exporter, export, save
+from tools.paper.cell_network import CellNetwork
+from tools.paper.cells import stack
+from tools.paper.genotypes import GENOTYPES
+from tools.randomise import randomise
 from tools.wild.light import LIGHT, light_model
 from tools.wild.ocr import OCR, OCR_SHAPES, UnavailableError, ocr_model
-from tools.wild.torch_models import MODELS, Example, randomise, torch_model
+from tools.wild.torch_models import MODELS, Example, torch_model
 
 __all__ = ["OPSETS", "Wild", "catalog"]
 
@@ -100,6 +102,6 @@ def darts_model(cells: int = 4, channels: int = 8, seed: int = 0) -> Example:
     """A network of DARTS cells for images of 3×32×32."""
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(seed)
-        model, inputs = Network(stack(GENOTYPES["DARTS"], cells), channels), (torch.randn(2, 3, 32, 32),)
+        model, inputs = CellNetwork(stack(GENOTYPES["DARTS"], cells), channels), (torch.randn(2, 3, 32, 32),)
         randomise(model, inputs)
     return Example(model, inputs)

@@ -12,6 +12,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from natonnx.files import write_bytes
 from tools.dynamo import export_dynamo
 
 __all__ = ["Exporter", "export", "save"]
@@ -20,7 +21,13 @@ Exporter = Literal["dynamo", "script"]
 
 
 def export(
-    model: nn.Module, inputs: Sequence[Tensor], exporter: Exporter, opset: int, *, keep_norm: bool = False
+    model: nn.Module,
+    inputs: Sequence[Tensor],
+    exporter: Exporter,
+    opset: int,
+    *,
+    keep_norm: bool = False,
+    keep_equal: bool = False,
 ) -> onnx.ModelProto:
     """Export a model in evaluation mode; inputs are named x0, x1 … and the output y.
 
@@ -33,13 +40,16 @@ def export(
         exporter: "dynamo" (needs onnxscript) or "script", the older one by TorchScript.
         opset: The opset to ask for.
         keep_norm: Keep BatchNormalization nodes.
+        keep_equal: With "script", write nodes that compute the same several times, as the model has them. The exporter
+            makes one of them otherwise: two poolings of one map can then only be edited together.
     """
     model.eval()
     names = [f"x{i}" for i in range(len(inputs))]
     with _quiet():
         if exporter == "dynamo":
             return export_dynamo(model, inputs, names, "y", opset, keep_norm=keep_norm)
-        return _script(model, inputs, names, opset, keep_norm=keep_norm)
+        with _without_sharing() if keep_equal else contextlib.nullcontext():
+            return _script(model, inputs, names, opset, keep_norm=keep_norm)
 
 
 @contextlib.contextmanager
@@ -56,6 +66,18 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _without_sharing() -> Iterator[None]:
+    """Switch the exporter's elimination of common subexpressions off; it has no option for that."""
+    name = "_jit_pass_cse"
+    found = getattr(torch._C, name)  # noqa: SLF001
+    setattr(torch._C, name, lambda _graph: False)  # noqa: SLF001
+    try:
+        yield
+    finally:
+        setattr(torch._C, name, found)  # noqa: SLF001
 
 
 def _script(
@@ -79,8 +101,11 @@ def _script(
 
 
 def save(model: onnx.ModelProto, path: Path) -> Path:
-    """Write a model by way of a neighbour, so that an interrupted run leaves no half of a file behind."""
+    """Write a model whole or not at all, in a folder that is made where there is none. Returns the path.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    onnx.save(model, partial)
-    return partial.replace(path)
+    write_bytes(path, model.SerializeToString())
+    return path

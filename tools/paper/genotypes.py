@@ -1,7 +1,8 @@
-"""The genotypes that NAT and NAT++ released: what they started from, and what they made of it.
+"""The genotypes of the paper's tables: what NAT and NAT++ started from and what they made of it, and their rivals.
 
-Cells of architectures of the VGG, ResNet, MobileNetV2, DARTS, ENAS and NAO papers, and random ones. They are facts,
-taken from a sheet that lists them, and no code of the authors is used.
+Cells of architectures of the VGG, ResNet, MobileNetV2, DARTS, ENAS and NAO papers, random ones, and those of
+AmoebaNet-A (as in quark0/darts), PNASNet-5 (chenxi116/PNASNet.pytorch) and SNAS with a mild constraint (SNAS-Series).
+They are facts, and no code of the authors is used.
 """
 
 from collections.abc import Iterator, Mapping
@@ -165,6 +166,74 @@ reduce 3 4 5 6
 2->5  conv_1x1      skip_connect  skip_connect
 0->6  conv_3x3      .             max_pool_3x3
 1->6  max_pool_3x3  .             .
+
+AmoebaNet
+normal 4 5 6
+0->2  avg_pool_3x3
+1->2  max_pool_3x3
+0->3  sep_conv_3x3
+2->3  sep_conv_5x5
+0->4  sep_conv_3x3
+3->4  avg_pool_3x3
+1->5  sep_conv_3x3
+1->5  skip_connect
+0->6  skip_connect
+1->6  avg_pool_3x3
+reduce 3 4 6
+0->2  avg_pool_3x3
+1->2  sep_conv_3x3
+0->3  max_pool_3x3
+2->3  sep_conv_7x7
+0->4  sep_conv_7x7
+1->4  avg_pool_3x3
+0->5  max_pool_3x3
+1->5  max_pool_3x3
+0->6  conv_7x1_1x7
+5->6  sep_conv_3x3
+
+PNASNet
+normal 2 3 4 5 6
+0->2  sep_conv_5x5
+0->2  max_pool_3x3
+1->3  sep_conv_7x7
+1->3  max_pool_3x3
+1->4  sep_conv_5x5
+1->4  sep_conv_3x3
+4->5  sep_conv_3x3
+1->5  max_pool_3x3
+0->6  sep_conv_3x3
+1->6  skip_connect
+reduce 2 3 4 5 6
+0->2  sep_conv_5x5
+0->2  max_pool_3x3
+1->3  sep_conv_7x7
+1->3  max_pool_3x3
+1->4  sep_conv_5x5
+1->4  sep_conv_3x3
+4->5  sep_conv_3x3
+1->5  max_pool_3x3
+0->6  sep_conv_3x3
+1->6  skip_connect
+
+SNAS
+normal 2 3 4 5
+0->2  sep_conv_3x3
+1->2  sep_conv_3x3
+0->3  skip_connect
+1->3  dil_conv_3x3
+0->4  skip_connect
+1->4  skip_connect
+0->5  skip_connect
+1->5  sep_conv_3x3
+reduce 2 3 4 5
+0->2  max_pool_3x3
+1->2  max_pool_3x3
+1->3  max_pool_3x3
+2->3  skip_connect
+1->4  max_pool_3x3
+2->4  skip_connect
+0->5  max_pool_3x3
+2->5  dil_conv_5x5
 
 R1 NAT_R1
 normal 2 3 4 5

@@ -2,9 +2,11 @@ import pytest
 import torch
 
 from natonnx.architecture import Cost, Link
-from tools.genotypes import GENOTYPES
-from tools.wild.darts import Cell, Network, copy_weights, count, edit, stack
-from tools.wild.nat_darts import NAT_DARTS, Comparison, compare, in_normal_cells
+from tools.export import Exporter
+from tools.paper.cell_network import CellNetwork, copy_weights
+from tools.paper.cells import Cell, edit, stack
+from tools.paper.genotypes import GENOTYPES
+from tools.paper.rewriting import NAT_DARTS, Comparison, Exporting, compare_cells, in_normal_cells
 
 SMALL = stack(GENOTYPES["DARTS"], 4)  # normal, reduce, reduce, normal
 BARE = in_normal_cells(SMALL, {(0, 4): "null"}, only=[0])  # node 4 of cell 0 has one edge left
@@ -34,18 +36,18 @@ def accept(found: Comparison) -> None:
 @pytest.mark.parametrize("keep_norm", [False, True], ids=["folded", "bn"])
 @pytest.mark.parametrize("name", CASES)
 def test_rewriting_equals_building(name: str, *, keep_norm: bool) -> None:
-    accept(compare(*CASES[name], keep_norm=keep_norm))
+    accept(compare_cells(*CASES[name], exporting=Exporting(keep_norm=keep_norm)))
 
 
 @pytest.mark.parametrize("name", ["nat-darts", "emptied by one edit"])
 def test_rewriting_equals_building_by_dynamo(name: str) -> None:
     pytest.importorskip("onnxscript")
-    accept(compare(*CASES[name], exporter="dynamo", opset=18))
+    accept(compare_cells(*CASES[name], exporting=Exporting("dynamo", 18)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("exporter", ["script", "dynamo"])
-def test_rewriting_the_papers_network(exporter: str) -> None:
+def test_rewriting_the_papers_network(exporter: Exporter) -> None:
     if exporter == "dynamo":
         pytest.importorskip("onnxscript")
     cells = stack(GENOTYPES["DARTS"], 20)
@@ -54,38 +56,7 @@ def test_rewriting_the_papers_network(exporter: str) -> None:
         (cells, in_normal_cells(cells, NAT_DARTS)),
         (bare, in_normal_cells(bare, {(1, 4): "null"}, only=[4])),
     ):
-        opset = 18
-        accept(
-            compare(before, after, channels=36, size=32, opset=opset, exporter="dynamo")
-            if exporter == "dynamo"
-            else compare(before, after, channels=36, size=32, opset=opset)
-        )
-
-
-@pytest.mark.parametrize(
-    ("name", "channels", "params", "madds"),
-    [
-        ("DARTS", 36, 3.349, 528.4),
-        ("NAT_DARTS", 36, 2.682, 424.2),
-        ("NATv2_DARTS", 36, 2.476, 394.2),
-        ("ENAS", 36, 3.860, 605.7),
-        ("NAT_ENAS", 36, 3.860, 605.7),
-        ("NATv2_ENAS", 36, 3.691, 580.8),
-        ("NAONet", 128, 144.553, 21133),
-        ("NAT_NAONet", 128, 104.422, 15395),
-        ("NATv2_NAONet", 128, 112.787, 16628),
-        ("R2", 36, 2.846, 443.3),
-        ("R3", 36, 5.237, 795.2),
-        ("R4", 36, 8.486, 1248.9),
-        ("NAT_R4", 36, 5.446, 808.9),
-    ],
-)
-def test_counts_are_those_of_the_authors_networks(name: str, channels: int, params: float, madds: float) -> None:
-    """Millions, measured on the authors' code (shared/facts); of genotypes in which every node and input is used."""
-    with torch.device("meta"):
-        network = Network(stack(GENOTYPES[name], 20), channels)
-        found = count(network, (torch.zeros(1, 3, 32, 32),), folded=False)
-    assert (round(found.params / 1e6, 3), round(found.madds / 1e6, 0 if madds > 9999 else 1)) == (params, madds)
+        accept(compare_cells(before, after, channels=36, size=32, exporting=Exporting(exporter, 18)))
 
 
 def test_null_is_not_there() -> None:
@@ -100,11 +71,11 @@ def test_copied_weights_keep_the_function_where_the_lost_member_was_zero() -> No
     """The direct network is an oracle: compare it with the whole one whose member is zeroed by hand."""
     torch.manual_seed(0)
     cells = stack(GENOTYPES["DARTS"], 4)
-    whole = Network(cells, 4).eval()
-    emptied = Network([edit(cells[0], {(1, 4): "null", (0, 4): "null"}), *cells[1:]], 4).eval()
+    whole = CellNetwork(cells, 4).eval()
+    emptied = CellNetwork([edit(cells[0], {(1, 4): "null", (0, 4): "null"}), *cells[1:]], 4).eval()
     copy_weights(whole, emptied)
     image = torch.randn(2, 3, 16, 16)
-    first = whole.cells[0]
+    first = whole.cells["0"]
 
     def zero(_: torch.nn.Module, __: object, output: torch.Tensor) -> torch.Tensor:
         output[:, 8:12] = 0
