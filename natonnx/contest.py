@@ -171,9 +171,9 @@ class Contest:
                     spec, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
                 )
             found.append(self._predict(source, loaded[key]))
-            for split, labels in found[0].labels.items():
-                if not np.array_equal(labels, found[-1].labels.get(split)):
-                    raise InputError(f"{spec}: gives other samples each time; models are compared on the same data")
+            first, last = found[0].labels, found[-1].labels
+            if first.keys() != last.keys() or not all(np.array_equal(first[split], last[split]) for split in first):
+                raise InputError(f"{spec}: gives other samples each time; models are compared on the same data")
         return found
 
     def _predict(self, source: Source, images: data.Dataset) -> Predictions:

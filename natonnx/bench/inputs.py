@@ -115,7 +115,7 @@ def _resolve(
         return batch
     if given is not None:
         return given[axis]
-    if size in named:
+    if size is not None and size in named:
         return named[size]
     return 1 if axis == 0 else None
 
