@@ -38,7 +38,7 @@ class Conditions:
             None.
         input_shapes: Sizes of what the file leaves open, by input name, batch first.
         warm_up: Runs of each fresh session that are not timed.
-        seed: Of the random inputs, of the resampling, and of the division of data into parts.
+        seed: Of the random inputs, of the models' order, of the resampling, and of the division of data into parts.
 
     Raises:
         InputError: If a value is out of its range.
@@ -147,7 +147,7 @@ class Contest:
     def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:
         """A stopwatch for all models, not started yet."""
         openers = [partial(self.open, source) for source in self.sources]
-        return Timings(openers, inputs, warm_up=self.conditions.warm_up)
+        return Timings(openers, inputs, warm_up=self.conditions.warm_up, seed=self.conditions.seed)
 
     def predictions(self, spec: str | None, overrides: Mapping[str, Any]) -> list[Predictions]:
         """Let all models classify the same data, each preprocessed as its file or, where that is silent, the first's.

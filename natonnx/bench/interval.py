@@ -1,9 +1,9 @@
 """How much slower one model is than another, with a confidence interval that survives a busy machine.
 
-Two neighbouring rounds, A B and B A, make one unit: what its position costs a model cancels, and so does what slows
-both. The median of a block's units is robust against bursts. Blocks have fresh sessions, so that their spread shows
-what memory layout does to a session; it is the blocks that are resampled, in runs of neighbours, as what else the
-machine does may outlast one of them.
+Two neighbouring rounds, A B and B A or B A and A B, make one unit: what its position costs a model cancels, and so does
+what slows both. The median of a block's units is robust against bursts. Blocks have fresh sessions, so that their
+spread shows what memory layout does to a session; it is the blocks that are resampled, in runs of neighbours, as what
+else the machine does may outlast one of them.
 """
 
 import math

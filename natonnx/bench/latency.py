@@ -1,8 +1,9 @@
 """Latency of several models in onnxruntime, interleaved, so that what else the machine does hits all of them alike."""
 
+import itertools
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,8 @@ class Timings:
     fresh sessions do.
 
     Attributes:
-        blocks: An array [models, rounds] of milliseconds a block; the number of rounds is even, for the order of the
-            models turns from round to round.
+        blocks: An array [models, rounds] of milliseconds a block. The number of rounds is even, as of two neighbouring
+            rounds the second has the models in reverse order.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Timings:
         inputs: Mapping[str, npt.NDArray[np.generic]],
         *,
         warm_up: int = WARM_UP,
+        seed: int = 0,
     ) -> None:
         """Measure nothing yet.
 
@@ -52,9 +54,11 @@ class Timings:
             open_sessions: For each model, what makes a fresh session of it.
             inputs: The same inputs for all.
             warm_up: Runs of each fresh session that are not timed.
+            seed: Of the models' order.
         """
         self.blocks: list[npt.NDArray[np.float64]] = []
         self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
+        self._generator = np.random.default_rng(seed)
 
     def extend(self, seconds: float) -> None:
         """Measure for some more time, at least `LEAST_BLOCKS` blocks of two rounds.
@@ -76,7 +80,18 @@ class Timings:
         opened = {i: self._open[i]() for i in order}
         sessions = [opened[i] for i in range(len(self._open))]
         _warm(sessions, self._inputs, self._warm_up)
-        self.blocks.append(np.array(_time(sessions, self._inputs, seconds, least=2, multiple=2, again=True)))
+        self.blocks.append(np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order())))
+
+    def _order(self) -> Iterator[Sequence[int]]:
+        """An order of the models by chance, the same backwards, and so on.
+
+        By chance, as in a fixed A B, B A the neighbouring B's share more of a burst than the A's, which are further
+        apart: of equal models the same one would be found slower again and again.
+        """
+        while True:
+            drawn = self._generator.permutation(len(self._open)).tolist()
+            yield drawn
+            yield drawn[::-1]
 
     @property
     def rounds(self) -> int:
@@ -122,21 +137,21 @@ def _time(
     seconds: float,
     *,
     least: int,
-    multiple: int = 1,
-    again: bool = False,
+    order: Iterator[Sequence[int]] | None = None,
 ) -> list[list[float]]:
-    """Milliseconds of each session by round: at least so many rounds, and a multiple of that.
+    """Milliseconds of each session by round, at least so many rounds.
 
-    `again`: each session runs once untimed before it is timed, so that it finds in the caches what it left there itself
-    and not what its neighbour did; else the ratio would depend on who the neighbours are.
+    Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
+    timed: so it finds in the caches what it left there itself, not what its neighbour did.
     """
+    plain = list(range(len(sessions)))
+    orders = order or itertools.cycle([plain, plain[::-1]])
     times: list[list[float]] = [[] for _ in sessions]
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds < least or rounds % multiple or time.perf_counter() < end:
-        order = range(len(sessions)) if rounds % 2 == 0 else reversed(range(len(sessions)))
-        for i in order:
-            if again:
+    while rounds < least or (order and rounds % 2) or time.perf_counter() < end:
+        for i in next(orders):
+            if order:
                 run(sessions[i], inputs)
             begun = time.perf_counter()
             run(sessions[i], inputs)

@@ -40,7 +40,8 @@ def peak_memory(
         command = [sys.executable, "-P", fresh.__file__, str(path.absolute()), str(archive), str(threads), provider]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-        raise InputError(f"{path}: a process that loads and runs it failed: {first_line(RuntimeError(lines[-1]))}")
+        said = done.stderr.rpartition("  File ")[2].split("\n", 2)[-1]  # the exception below a traceback
+        reason = first_line(RuntimeError(said)) if said.strip() else f"exit code {done.returncode}"
+        raise InputError(f"{path}: a process that loads and runs it failed: {reason}")
     *_, last = ["", *done.stdout.split("\n")]
     return int(last) if last else None
