@@ -44,4 +44,7 @@ def peak_bytes() -> int | str:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except Exception as error:  # onnxruntime's own share no base; the caller shows the line
+        sys.exit(next((line for line in str(error).splitlines() if line.strip()), type(error).__name__))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.bench import fresh
-from natonnx.errors import InputError, first_line
+from natonnx.errors import InputError
 
 __all__ = ["peak_memory"]
 
@@ -40,8 +40,7 @@ def peak_memory(
         command = [sys.executable, "-P", fresh.__file__, str(path.absolute()), str(archive), str(threads), provider]
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
     if done.returncode:
-        said = done.stderr.rpartition("  File ")[2].split("\n", 2)[-1]  # the exception below a traceback
-        reason = first_line(RuntimeError(said)) if said.strip() else f"exit code {done.returncode}"
+        *_, reason = [f"exit code {done.returncode}", *filter(None, map(str.strip, done.stderr.splitlines()))]
         raise InputError(f"{path}: a process that loads and runs it failed: {reason}")
     *_, last = ["", *done.stdout.split("\n")]
     return int(last) if last else None
