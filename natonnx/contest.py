@@ -99,6 +99,7 @@ class Contest:
         if not self.sources:
             raise InputError("no models: name at least one")
         self.provider = find_provider(conditions.provider)
+        self._used: dict[Path, str] = {}
 
     def inputs(self) -> dict[str, npt.NDArray[np.generic]]:
         """Random inputs that all models take.
@@ -126,23 +127,20 @@ class Contest:
             InputError: If onnxruntime refuses it.
         """
         network = source.network
-        threads = self.conditions.threads
-        return _at(
-            source, partial(session, network.model, threads, network.folder, provider=self.provider, profile=profile)
-        )
+        threads, provider = self.conditions.threads, self._used.get(source.path, self.provider)
+        return _at(source, partial(session, network.model, threads, network.folder, provider=provider, profile=profile))
 
     def providers(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> list[str]:
-        """The provider that each model really runs on; each is run once.
+        """The provider that each model really runs on; each is run once. From then on no other is tried for it.
 
         Raises:
             InputError: If onnxruntime cannot load or run one.
         """
-        found = []
         for source in self.sources:
             runtime = self.open(source)
             _at(source, partial(run, runtime, inputs))
-            found.append(provider_used(runtime))
-        return found
+            self._used[source.path] = provider_used(runtime)
+        return [self._used[source.path] for source in self.sources]
 
     def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:
         """A stopwatch for all models, not started yet."""

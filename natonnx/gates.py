@@ -117,8 +117,7 @@ def check(
         InputError: If a model, a condition, a limit or the data is bad.
     """
     contest = Contest([baseline, model], conditions or Conditions())
-    gates = [*_cost_gates(contest.sources, thresholds)]
-    answers: list[Predictions] = []
+    gates, answers = list(_cost_gates(contest.sources, thresholds)), list[Predictions]()
     if thresholds.need_data:
         tell("accuracy")
         answers = contest.predictions(dataset, preprocessing or {})

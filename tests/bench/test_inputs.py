@@ -18,8 +18,8 @@ def model(**inputs: Spec) -> onnx.ModelProto:
     return helper.make_model(helper.make_graph([], "g", infos, []))
 
 
-TEXT = {"ids": (TensorProto.INT64, ["n", "length"]), "mask": (TensorProto.BOOL, ["n", "length"])}
-IMAGE = {"x": (TensorProto.FLOAT, ["n", 3, 8, 8])}
+TEXT: dict[str, Spec] = {"ids": (TensorProto.INT64, ["n", "length"]), "mask": (TensorProto.BOOL, ["n", "length"])}
+IMAGE: dict[str, Spec] = {"x": (TensorProto.FLOAT, ["n", 3, 8, 8])}
 
 
 def shapes(inputs: Mapping[str, np.ndarray]) -> dict[str, tuple[int, ...]]:
