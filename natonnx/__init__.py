@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
+    from natonnx.benchmarking import benchmark
+    from natonnx.gates import check
     from natonnx.optimization import optimize
 
-__all__ = ["apply", "inspect", "load", "optimize"]
+__all__ = ["apply", "benchmark", "check", "inspect", "load", "optimize"]
 
-_MODULES = {"apply": "natonnx.api", "inspect": "natonnx.api", "load": "natonnx.api", "optimize": "natonnx.optimization"}
+_MODULES = {
+    "apply": "natonnx.api",
+    "benchmark": "natonnx.benchmarking",
+    "check": "natonnx.gates",
+    "inspect": "natonnx.api",
+    "load": "natonnx.api",
+    "optimize": "natonnx.optimization",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,16 +6,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import onnx
 import torch
 
 from natonnx import data
 from natonnx.api import Source, default_output, load, require, stamp
 from natonnx.architecture import cost, edits_between
-from natonnx.bench import latencies_ms
+from natonnx.bench import accuracy, latencies_ms, predict
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
 from natonnx.preparation import BatchNormMode, DeviceName, prepare
@@ -35,15 +34,10 @@ from natonnx.search import (
     search,
 )
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
-from natonnx.session import run, session
+from natonnx.session import session
 from natonnx.supernet import Supernet, Unfolded, fold
 
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
-
 __all__ = ["BatchNormMode", "Result", "optimize"]
-
-_EVALUATION_BATCH = 250
 
 
 @dataclass(frozen=True)
@@ -223,7 +217,8 @@ class _Report:
         return {"validation": validation, "test": test}
 
     def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
-        return _accuracy(session(model, torch.get_num_threads(), self.source.network.folder), split)
+        runtime = session(model, torch.get_num_threads(), self.source.network.folder)
+        return accuracy(predict(runtime, split.inputs), split.labels)
 
     def _candidate(self, candidate: Candidate) -> dict[str, Any]:
         architecture = self.source.network.architecture
@@ -248,17 +243,6 @@ def _row(
         "accuracy": dict(accuracy),
         "latency_ms": latency,
     }
-
-
-def _accuracy(runtime: "InferenceSession", split: data.Split) -> float:
-    """Accuracy in onnxruntime, as a fraction."""
-    name = runtime.get_inputs()[0].name
-    right = 0
-    for start in range(0, len(split), _EVALUATION_BATCH):
-        chunk = slice(start, start + _EVALUATION_BATCH)
-        scores = next(iter(run(runtime, {name: split.inputs[chunk]}).values()))
-        right += int(np.sum(scores.reshape(len(scores), -1).argmax(1) == split.labels[chunk]))
-    return right / len(split)
 
 
 def _fingerprint(source: Source, images: data.Dataset, settings: Settings, batchnorm: str) -> str:

@@ -1,5 +1,7 @@
-"""Run ONNX models in onnxruntime on the CPU, quietly, with its errors told in one line."""
+"""Run ONNX models in onnxruntime, quietly, with its errors told in one line."""
 
+import contextlib
+import sys
 import weakref
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,16 +18,27 @@ if TYPE_CHECKING:
 
 __all__ = ["run", "session"]
 
+_CPU = "CPUExecutionProvider"
 _UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
 
 
-def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None) -> "InferenceSession":
+def session(
+    model: onnx.ModelProto,
+    threads: int = 1,
+    folder: Path | None = None,
+    *,
+    provider: str = _CPU,
+    profile: Path | None = None,
+) -> "InferenceSession":
     """Load a model into onnxruntime.
 
     Args:
         model: The model. onnxruntime reads its external data from the folder, and what is pending from memory.
         threads: Threads within an operator.
         folder: Where the model's external data is.
+        provider: onnxruntime's name of the provider that it should prefer. Where that cannot be loaded it takes the
+            CPU, and says why on stderr; the session's `get_providers` tell.
+        profile: Beginning of the path of a file that the session's profile is written to.
 
     Raises:
         InputError: If onnxruntime does not accept the model.
@@ -37,6 +50,9 @@ def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
     light = light_copy(model, folder)
     if folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
@@ -46,7 +62,9 @@ def session(model: onnx.ModelProto, threads: int = 1, folder: Path | None = None
     fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)
-        runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        providers = list(dict.fromkeys([provider, _CPU]))
+        with contextlib.redirect_stdout(sys.stderr):  # where it says that a provider cannot be loaded
+            runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base
         raise InputError(f"onnxruntime refuses the model: {first_line(error)}") from None
     weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives

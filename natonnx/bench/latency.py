@@ -1,18 +1,106 @@
 """Latency of several models in onnxruntime, interleaved, so that what else the machine does hits all of them alike."""
 
+import itertools
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 
 from natonnx.session import run, session
 
-__all__ = ["latencies_ms"]
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
 
-_WARM_UP = 3
+__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Timings", "latencies_ms"]
+
+WARM_UP = 3
+"""Runs of each fresh session that are not timed."""
+
+BLOCKS = 20
+"""Blocks that a measurement is divided into."""
+
+LEAST_BLOCKS = 10
+"""Blocks that are measured however long they take: an interval from fewer means little."""
+
+
+class Timings:
+    """Times of one inference of each model, in blocks with onnxruntime sessions of their own.
+
+    A session keeps where its memory happens to lie for life, and with that a speed that differs from the next session's
+    of the very same model, by per cents and steadily. So no number of rounds in one session tells two models apart;
+    fresh sessions do.
+
+    Attributes:
+        blocks: An array [models, rounds] of milliseconds a block. The number of rounds is even, as of two neighbouring
+            rounds the second has the models in reverse order.
+    """
+
+    def __init__(
+        self,
+        open_sessions: Sequence[Callable[[], "InferenceSession"]],
+        inputs: Mapping[str, npt.NDArray[np.generic]],
+        *,
+        warm_up: int = WARM_UP,
+        seed: int = 0,
+    ) -> None:
+        """Measure nothing yet.
+
+        Args:
+            open_sessions: For each model, what makes a fresh session of it.
+            inputs: The same inputs for all.
+            warm_up: Runs of each fresh session that are not timed.
+            seed: Of the models' order.
+        """
+        self.blocks: list[npt.NDArray[np.float64]] = []
+        self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
+        self._generator = np.random.default_rng(seed)
+
+    def extend(self, seconds: float) -> None:
+        """Measure for some more time, at least `LEAST_BLOCKS` blocks of two rounds.
+
+        Args:
+            seconds: Wall-clock time for all models together, loading and warming up included.
+
+        Raises:
+            InputError: If onnxruntime refuses a model or the inputs.
+        """
+        end, least = time.perf_counter() + seconds, len(self.blocks) + LEAST_BLOCKS
+        while len(self.blocks) < least or time.perf_counter() < end:
+            self._measure_block(seconds / BLOCKS)
+
+    def _measure_block(self, seconds: float) -> None:
+        order = list(range(len(self._open)))
+        if len(self.blocks) % 2:
+            order.reverse()
+        opened = {i: self._open[i]() for i in order}
+        sessions = [opened[i] for i in range(len(self._open))]
+        _warm(sessions, self._inputs, self._warm_up)
+        self.blocks.append(np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order())))
+
+    def _order(self) -> Iterator[Sequence[int]]:
+        """An order of the models by chance, the same backwards, and so on.
+
+        By chance, as in a fixed A B, B A the neighbouring B's share more of a burst than the A's, which are further
+        apart: of equal models the same one would be found slower again and again.
+        """
+        while True:
+            drawn = self._generator.permutation(len(self._open)).tolist()
+            yield drawn
+            yield drawn[::-1]
+
+    @property
+    def rounds(self) -> int:
+        """How often each model was timed."""
+        return sum(block.shape[1] for block in self.blocks)
+
+    def series(self, model: int) -> npt.NDArray[np.float64]:
+        """All times of a model by its position [rounds], in milliseconds."""
+        return np.concatenate([block[model] for block in self.blocks])
 
 
 def latencies_ms(
@@ -33,17 +121,40 @@ def latencies_ms(
         folder: Where the models' external data is.
     """
     sessions = [session(model, threads, folder) for model in models]
+    _warm(sessions, inputs, WARM_UP)
+    return [statistics.median(series) for series in _time(sessions, inputs, seconds, least=5)]
+
+
+def _warm(sessions: Sequence["InferenceSession"], inputs: Mapping[str, np.ndarray], count: int) -> None:
     for runtime in sessions:
-        for _ in range(_WARM_UP):
+        for _ in range(count):
             run(runtime, inputs)
+
+
+def _time(
+    sessions: Sequence["InferenceSession"],
+    inputs: Mapping[str, np.ndarray],
+    seconds: float,
+    *,
+    least: int,
+    order: Iterator[Sequence[int]] | None = None,
+) -> list[list[float]]:
+    """Milliseconds of each session by round, at least so many rounds.
+
+    Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
+    timed: so it finds in the caches what it left there itself, not what its neighbour did.
+    """
+    plain = list(range(len(sessions)))
+    orders = order or itertools.cycle([plain, plain[::-1]])
     times: list[list[float]] = [[] for _ in sessions]
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds < 5 or time.perf_counter() < end:
-        order = range(len(sessions)) if rounds % 2 == 0 else reversed(range(len(sessions)))
-        for i in order:
+    while rounds < least or (order and rounds % 2) or time.perf_counter() < end:
+        for i in next(orders):
+            if order:
+                run(sessions[i], inputs)
             begun = time.perf_counter()
             run(sessions[i], inputs)
             times[i].append(1e3 * (time.perf_counter() - begun))
         rounds += 1
-    return [statistics.median(series) for series in times]
+    return times

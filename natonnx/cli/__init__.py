@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import click
 
 from natonnx.cli.apply import apply_command
+from natonnx.cli.bench import bench_command
+from natonnx.cli.check import check_command
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.errors import NatonnxError
@@ -15,8 +17,8 @@ __all__ = ["cli", "main"]
 _INTERNAL, _INTERRUPTED = 3, 130
 
 EPILOG = """
-Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands; 2 bad usage or bad
-input; 3 a verification failed or an internal error; 130 interrupted, state saved.
+Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, or a gate of check is
+not met; 2 bad usage or bad input; 3 a verification failed or an internal error; 130 interrupted, state saved.
 """
 
 
@@ -29,6 +31,8 @@ def cli() -> None:
 cli.add_command(inspect_command)
 cli.add_command(optimize_command)
 cli.add_command(apply_command)
+cli.add_command(bench_command)
+cli.add_command(check_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

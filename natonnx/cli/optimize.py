@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from natonnx.cli.options import (
+    data_options,
     force_option,
     json_option,
     model_argument,
@@ -32,29 +33,10 @@ class _Interrupted(click.ClickException):
     exit_code = 130
 
 
-def _numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
-    try:
-        return None if value is None else tuple(float(number) for number in value.split(","))
-    except ValueError:
-        raise click.BadParameter(
-            f"{value!r}: write numbers with commas, such as 0.49,0.48,0.45", None, parameter
-        ) from None
-
-
 @click.command("optimize")
 @model_argument
 @output_option
-@click.option(
-    "--data",
-    "dataset",
-    metavar="SPEC",
-    help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, or package.module:function."
-    "  [default: the built-in set that the model's metadata names]",
-)
-@click.option("--mean", callback=_numbers, metavar="X[,X...]", help="Subtracted from the images, after --scale.")
-@click.option("--std", callback=_numbers, metavar="X[,X...]", help="Divides the images.")
-@click.option("--scale", type=float, help="Multiplies the images first.  [default: 1/255 for uint8]")
-@click.option("--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear.")
+@data_options(default="the built-in set that the model's metadata names")
 @click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
 @click.option("--learner", type=click.Choice(LEARNERS), default=LEARNERS[0], show_default=True, help="The policy.")
 @click.option(
@@ -97,10 +79,7 @@ def optimize_command(
     model: Path,
     output: Path | None,
     dataset: str | None,
-    mean: tuple[float, ...] | None,
-    std: tuple[float, ...] | None,
-    scale: float | None,
-    layout: str | None,
+    preprocessing: dict[str, Any],
     augment: str | None,
     batchnorm: Any,
     device: Any,
@@ -135,7 +114,7 @@ def optimize_command(
                 model,
                 output,
                 dataset=dataset,
-                preprocessing={"mean": mean, "std": std, "scale": scale, "layout": layout, "augment": augment},
+                preprocessing={**preprocessing, "augment": augment},
                 settings=settings,
                 batchnorm=batchnorm,
                 device=device,

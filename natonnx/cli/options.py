@@ -9,7 +9,16 @@ import click
 
 from natonnx.errors import InputError
 
-__all__ = ["force_option", "json_option", "model_argument", "output_option", "print_json", "reading_options"]
+__all__ = [
+    "data_options",
+    "force_option",
+    "input_shape_option",
+    "json_option",
+    "model_argument",
+    "output_option",
+    "print_json",
+    "reading_options",
+]
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -36,15 +45,17 @@ def _parse_shapes(
     return shapes
 
 
-_READING = (
-    click.option(
-        "--input-shape",
-        "input_shapes",
-        multiple=True,
-        metavar="NAME:N,C,H,W",
-        callback=_parse_shapes,
-        help="Sizes of an input that the file leaves open; may be repeated.",
-    ),
+input_shape_option: _Decorator = click.option(
+    "--input-shape",
+    "input_shapes",
+    multiple=True,
+    metavar="NAME:N,C,H,W",
+    callback=_parse_shapes,
+    help="Sizes of an input that the file leaves open; may be repeated.",
+)
+
+_READING: tuple[_Decorator, ...] = (
+    input_shape_option,
     click.option(
         "--granularity",
         type=click.Choice(["layer", "branch", "auto"]),
@@ -81,7 +92,6 @@ _FIELDS = ("input_shapes", "granularity", "window", "include", "exclude", "freez
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how a model is read; the command gets them as one `natonnx.frontend.ParseOptions`, `reading`."""
 
-    @functools.wraps(command)
     def run(**arguments: Any) -> Any:
         from natonnx.frontend import Granularity, ParseOptions
 
@@ -89,9 +99,58 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         reading = ParseOptions(**{**fields, "granularity": Granularity(fields["granularity"])})
         return command(reading=reading, **arguments)
 
+    made: Callable[..., Any] = functools.wraps(command)(run)
     for option in reversed(_READING):
-        run = option(run)
-    return run
+        made = option(made)
+    return made
+
+
+def _numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    try:
+        return None if value is None else tuple(float(number) for number in value.split(","))
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r}: write numbers with commas, such as 0.49,0.48,0.45", None, parameter
+        ) from None
+
+
+_PREPROCESSING = ("mean", "std", "scale", "layout")
+
+
+def data_options(*, default: str) -> _Decorator:
+    """Options that name data; the command gets `dataset`, and `preprocessing`: fields of `natonnx.data.Preprocessing`.
+
+    Args:
+        default: What happens without --data.
+    """
+    options = (
+        click.option(
+            "--data",
+            "dataset",
+            metavar="SPEC",
+            help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, or package.module:function."
+            f"  [default: {default}]",
+        ),
+        click.option(
+            "--mean", callback=_numbers, metavar="X[,X...]", help="Subtracted from the images, after --scale."
+        ),
+        click.option("--std", callback=_numbers, metavar="X[,X...]", help="Divides the images."),
+        click.option("--scale", type=float, help="Multiplies the images first.  [default: 1/255 for uint8]"),
+        click.option(
+            "--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear."
+        ),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        def run(**arguments: Any) -> Any:
+            return command(preprocessing={name: arguments.pop(name) for name in _PREPROCESSING}, **arguments)
+
+        made: Callable[..., Any] = functools.wraps(command)(run)
+        for option in reversed(options):
+            made = option(made)
+        return made
+
+    return decorate
 
 
 def print_json(payload: object) -> None:

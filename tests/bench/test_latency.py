@@ -1,10 +1,14 @@
 """Latency: one number a model, whatever the order."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from natonnx.bench import latencies_ms
+from natonnx.bench import Timings, latencies_ms
+from natonnx.bench.latency import LEAST_BLOCKS
 from natonnx.errors import InputError
+from natonnx.session import session
 from tests.cli import tiny
 
 INPUTS = {"image": np.zeros((1, 1, 8, 8), np.float32)}
@@ -56,3 +60,61 @@ def test_a_longer_time_means_more_rounds(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_wrong_input_is_refused() -> None:
     with pytest.raises(InputError):
         latencies_ms([tiny.model()], {"image": np.zeros((1, 1, 9, 9), np.float32)}, seconds=0.0)
+
+
+# Blocks of fresh sessions
+
+
+class Clock:
+    """Time that passes in runs and in loading only; what happens is noted."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **costs: float) -> None:
+        self.now, self.costs, self.events = 0.0, costs, list[str]()
+        monkeypatch.setattr("natonnx.bench.latency.run", self.run)
+        monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: self.now)
+
+    def run(self, runtime: str, _inputs: object) -> None:
+        self.now += self.costs[runtime]
+        self.events.append(runtime)
+
+    def opener(self, name: str) -> Any:
+        def opened() -> str:
+            self.now += 0.001
+            self.events.append(f"open {name}")
+            return name
+
+        return opened
+
+
+def test_every_block_has_fresh_sessions_and_the_order_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, a=0.001, b=0.003)
+    timings = Timings([clock.opener("a"), clock.opener("b")], INPUTS, warm_up=1)
+    timings.extend(0.0)
+    assert len(timings.blocks) == LEAST_BLOCKS
+    assert timings.rounds == 2 * LEAST_BLOCKS
+    rounds = {tuple(clock.events[12 * i + 4 : 12 * i + 12]) for i in range(LEAST_BLOCKS)}
+    assert rounds == {tuple("aabbbbaa"), tuple("bbaaaabb")}  # each runs untimed before it is timed
+    assert clock.events[:4] == ["open a", "open b", "a", "b"]
+    assert clock.events[12:16] == ["open b", "open a", "a", "b"]
+    assert timings.series(0) == pytest.approx(np.full(20, 1.0))
+    assert timings.series(1) == pytest.approx(np.full(20, 3.0))
+
+
+def test_a_measurement_can_be_prolonged(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch, a=0.001)
+    timings = Timings([clock.opener("a")], INPUTS)
+    timings.extend(2.0)
+    first = len(timings.blocks)
+    assert 18 <= first <= 20
+    assert clock.now == pytest.approx(2.0, abs=0.2)
+    assert all(block.shape[0] == 1 and block.shape[1] % 2 == 0 for block in timings.blocks)
+    timings.extend(2.0)
+    assert len(timings.blocks) == 2 * first
+    assert clock.now == pytest.approx(4.0, abs=0.4)
+
+
+def test_real_sessions() -> None:
+    timings = Timings([lambda: session(tiny.model())] * 2, INPUTS)
+    timings.extend(0.1)
+    assert timings.series(0).shape == timings.series(1).shape == (timings.rounds,)
+    assert (timings.series(0) > 0).all()

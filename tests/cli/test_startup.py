@@ -43,6 +43,8 @@ def loaded(code: str) -> tuple[list[str], set[str]]:
         (["inspect", "--help"], "--input-shape"),
         (["apply", "--help"], "EDITS"),
         (["optimize", "--help"], "--target-madds"),
+        (["bench", "--help"], "--provider"),
+        (["check", "--help"], "--baseline"),
     ],
     ids=" ".join,
 )
@@ -62,6 +64,12 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
 )
 def test_the_check_can_fail(code: str, expected: set[str]) -> None:
     assert expected <= loaded(code)[1]
+
+
+def test_check_needs_no_torch() -> None:
+    model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
+    arguments = ["check", model, "--baseline", model, "--max-drop", "0"]
+    assert not loaded(RUN.format(arguments=arguments))[1] & {"torch", "dgl"}
 
 
 def test_inspect_needs_no_torch() -> None:

@@ -1,0 +1,128 @@
+"""`benchmark`: what models cost and what they are worth, measured side by side."""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from natonnx.api import Source
+from natonnx.architecture import cost
+from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
+from natonnx.contest import Conditions, Contest, Predictions
+
+__all__ = ["Conditions", "benchmark"]
+
+_MANY = 90  # the percentile that is reported beside the median
+
+
+def benchmark(
+    models: Iterable[Path | str],
+    *,
+    conditions: Conditions | None = None,
+    dataset: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    profiled: bool = False,
+    tell: Callable[[str], None] = lambda _message: None,
+) -> dict[str, Any]:
+    """Measure models in onnxruntime.
+
+    Args:
+        models: ONNX files that take the same inputs. Ratios are to the first.
+        conditions: What they are measured under.
+        dataset: See `natonnx.data.load`; no accuracy where None.
+        preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        profiled: Whether to ask where the time goes.
+        tell: Told in a few words what is being done.
+
+    Returns:
+        The payload of `natonnx bench --json`.
+
+    Raises:
+        InputError: If a model, a condition or the data is bad, or models take different inputs.
+    """
+    conditions = conditions or Conditions()
+    contest = Contest(models, conditions)
+    inputs = contest.inputs()
+    tell("loading")
+    used = contest.providers(inputs)
+    predictions: list[Predictions | None] = [None] * len(contest.sources)
+    if dataset is not None:
+        tell("accuracy")
+        predictions = list(contest.predictions(dataset, preprocessing or {}))
+    tell("memory")
+    memory = [
+        peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
+        for source, provider in zip(contest.sources, used, strict=True)
+    ]
+    profiles: list[list[dict[str, Any]] | None] = [None] * len(contest.sources)
+    if profiled:
+        tell("profile")
+        profiles = [
+            [row._asdict() for row in profile(partial(contest.open, source), inputs)] for source in contest.sources
+        ]
+    tell(f"latency ({conditions.seconds:g} s)")
+    timings = contest.timings(inputs)
+    timings.extend(conditions.seconds)
+    rows = zip(contest.sources, used, memory, predictions, profiles, strict=True)
+    return {
+        "models": [
+            {
+                **_row(source, provider, bytes_used, answers),
+                **_times(timings, position, conditions.seed),
+                "profile": by_operator,
+            }
+            for position, (source, provider, bytes_used, answers, by_operator) in enumerate(rows)
+        ],
+        "conditions": {
+            "provider": contest.provider,
+            "threads": conditions.threads,
+            "seconds": conditions.seconds,
+            "warm_up": conditions.warm_up,
+            "seed": conditions.seed,
+            "inputs": [
+                {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)} for name, array in inputs.items()
+            ],
+            "sessions": len(timings.blocks),
+            "rounds": timings.rounds,
+            "confidence": CONFIDENCE,
+            "onnxruntime": _runtime_version(),
+        },
+        "data": _data(dataset, predictions[0]),
+    }
+
+
+def _row(source: Source, provider: str, memory: int | None, answers: Predictions | None) -> dict[str, Any]:
+    params, madds = cost(source.network.architecture)
+    return {
+        "path": str(source.path),
+        "provider": provider,
+        "params": params,
+        "madds": madds,
+        "size_bytes": source.size_bytes,
+        "peak_memory_bytes": memory,
+        "accuracy": {split: answers.accuracy(split) if answers else None for split in ("validation", "test")},
+    }
+
+
+def _times(timings: Timings, position: int, seed: int) -> dict[str, Any]:
+    series = timings.series(position)
+    ratio = ratio_interval(timings.blocks, position, seed=seed) if position else None
+    return {
+        "latency_ms": {"median": float(np.median(series)), f"p{_MANY}": float(np.percentile(series, _MANY))},
+        "ratio": ratio._asdict() if ratio else None,
+    }
+
+
+def _data(spec: str | None, answers: Predictions | None) -> dict[str, Any] | None:
+    if answers is None:
+        return None
+    sizes = {split: len(answers.labels[split]) if split in answers.labels else None for split in ("validation", "test")}
+    return {"name": spec, "samples": sizes}
+
+
+def _runtime_version() -> str:
+    import onnxruntime
+
+    return str(onnxruntime.__version__)

@@ -1,0 +1,61 @@
+"""`natonnx bench`."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from natonnx.cli.measuring import conditions_options, tell, warn_of_providers
+from natonnx.cli.options import data_options, json_option, print_json
+
+__all__ = ["bench_command"]
+
+
+@click.command("bench")
+@click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
+@conditions_options
+@data_options(default="no accuracy")
+@click.option("--profile", "profiled", is_flag=True, help="Also show where the time goes, by operator type.")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, nothing else there.")
+def bench_command(
+    models: tuple[Path, ...],
+    conditions: Any,
+    dataset: str | None,
+    preprocessing: dict[str, Any],
+    profiled: bool,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    """Measure MODELS side by side in onnxruntime: latency, size, peak memory, cost, accuracy.
+
+    The models run in turn on the same random inputs, so that what else the machine does hits all of them alike, and in
+    many fresh sessions. The ratio is that of the latency to the first model's, with a 99 % bootstrap interval.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv exclude each other; choose one")
+    from natonnx.benchmarking import benchmark
+
+    with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        payload = benchmark(
+            models,
+            conditions=conditions(),
+            dataset=dataset,
+            preprocessing=preprocessing,
+            profiled=profiled,
+            tell=tell,
+        )
+    warn_of_providers(payload)
+    if as_json:
+        print_json(payload)
+        return
+    from rich.console import Console
+
+    from natonnx.report.bench import show_benchmark, to_csv
+
+    if as_csv:
+        click.echo(to_csv(payload), nl=False)
+    else:
+        show_benchmark(Console(), payload)

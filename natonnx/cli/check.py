@@ -1,0 +1,94 @@
+"""`natonnx check`."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from natonnx.cli.measuring import conditions_options, tell
+from natonnx.cli.options import data_options, json_option, model_argument, print_json
+from natonnx.errors import InputError
+from natonnx.files import check_writable, write_bytes
+
+__all__ = ["check_command"]
+
+_FAILED = 1
+
+
+@click.command("check")
+@model_argument
+@click.option("--baseline", required=True, type=click.Path(path_type=Path), help="The model to compare with.")
+@click.option("--max-madds-ratio", type=float, metavar="RATIO", help="Most MAdds, as a multiple of the baseline's.")
+@click.option("--max-params-ratio", type=float, metavar="RATIO", help="Most parameters, likewise.")
+@click.option(
+    "--max-latency-ratio",
+    type=float,
+    metavar="RATIO",
+    help="Most latency, likewise: the upper end of its 99 % interval must not be above.",
+)
+@click.option("--min-accuracy", type=float, metavar="FRACTION", help="Least accuracy, such as 0.88.")
+@click.option("--max-drop", type=float, metavar="POINTS", help="Most accuracy points below the baseline.")
+@click.option(
+    "--min-agreement", type=float, metavar="FRACTION", help="Least share of samples that both models class alike."
+)
+@data_options(default="the built-in set that the baseline's metadata names")
+@conditions_options
+@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
+@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a Markdown summary.")
+@json_option
+def check_command(
+    model: Path,
+    baseline: Path,
+    dataset: str | None,
+    preprocessing: dict[str, Any],
+    conditions: Any,
+    junit: Path | None,
+    markdown: Path | None,
+    as_json: bool,
+    **limits: float | None,
+) -> int:
+    """Check MODEL against a baseline by the limits given: one line a gate, exit code 1 if any is not met.
+
+    Accuracy is that on the test split of the data, the validation split where there is none. A latency ratio whose
+    interval holds the limit is measured longer, up to four times --seconds in all; if it still does, the gate is
+    undecided, which counts as not met. So leave a margin: 1.05, not 1.
+    """
+    from natonnx.gates import Thresholds, check
+    from natonnx.report.gates import junit_xml, lines
+    from natonnx.report.gates import markdown as markdown_text
+
+    thresholds = Thresholds(**limits)
+    _check_reports(model, baseline, [path for path in (junit, markdown) if path is not None])
+    with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        payload = check(
+            model,
+            baseline,
+            thresholds,
+            conditions=conditions(),
+            dataset=dataset,
+            preprocessing=preprocessing,
+            tell=tell,
+        )
+    if junit is not None:
+        write_bytes(junit, junit_xml(payload))
+    if markdown is not None:
+        write_bytes(markdown, markdown_text(payload).encode(errors="replace"))
+    if as_json:
+        print_json(payload)
+    else:
+        click.echo("\n".join(lines(payload)))
+    return 0 if payload["status"] == "passed" else _FAILED
+
+
+def _check_reports(model: Path, baseline: Path, reports: list[Path]) -> None:
+    """Refuse, before measuring, a report that cannot be written or that would replace a model or the other report."""
+    taken = {model.resolve(), baseline.resolve()}
+    for path in reports:
+        if path.resolve() in taken:
+            raise InputError(f"{path}: is a model or the other report; name another file")
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{path}: cannot be written, it is a device or pipe; name a file")
+        check_writable(path)
+        taken.add(path.resolve())

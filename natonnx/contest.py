@@ -1,0 +1,189 @@
+"""Models side by side: read, given the same inputs, opened alike, timed together, scored on the same data."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from math import isfinite
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from natonnx import data
+from natonnx.api import Source, load
+from natonnx.bench import WARM_UP, Timings, check_inputs, find_provider, predict, provider_used, random_inputs
+from natonnx.errors import InputError
+from natonnx.frontend import ParseOptions
+from natonnx.samples import classifier, data_options
+from natonnx.session import run, session
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_Made = TypeVar("_Made")
+
+__all__ = ["Conditions", "Contest", "Predictions"]
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What models are measured under.
+
+    Attributes:
+        seconds: Of measuring latency, for all models together.
+        threads: onnxruntime's threads within an operator.
+        provider: The execution provider to prefer, such as `cpu` or `cuda`.
+        batch: Size of the inputs' first axes where the file leaves them open; that in `input_shapes`, else 1, where
+            None.
+        input_shapes: Sizes of what the file leaves open, by input name, batch first.
+        warm_up: Runs of each fresh session that are not timed.
+        seed: Of the random inputs, of the models' order, of the resampling, and of the division of data into parts.
+
+    Raises:
+        InputError: If a value is out of its range.
+    """
+
+    seconds: float = 10.0
+    threads: int = 1
+    provider: str = "cpu"
+    batch: int | None = None
+    input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    warm_up: int = WARM_UP
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not (isfinite(self.seconds) and self.seconds > 0):
+            raise InputError(f"seconds {self.seconds} must be above 0")
+        if self.threads < 1 or self.warm_up < 0 or self.seed < 0 or (self.batch is not None and self.batch < 1):
+            raise InputError("threads and batch must be at least 1, warm-up and seed at least 0")
+
+
+class Predictions(NamedTuple):
+    """Classes that a model finds, and the right ones: [n] by split, `validation` and, if there is one, `test`."""
+
+    predicted: Mapping[str, npt.NDArray[np.int64]]
+    labels: Mapping[str, npt.NDArray[np.int64]]
+
+    @property
+    def split(self) -> str:
+        """The split that reports and gates go by."""
+        return "test" if "test" in self.labels else "validation"
+
+    def right(self, split: str) -> int:
+        """How many samples of a split are classified rightly."""
+        return int(np.sum(self.predicted[split] == self.labels[split]))
+
+    def accuracy(self, split: str) -> float | None:
+        """Share of them, 0 to 1; None where there is no such split."""
+        return self.right(split) / len(self.labels[split]) if split in self.labels else None
+
+
+class Contest:
+    """Models that are compared; the first is what the others are compared with.
+
+    Attributes:
+        sources: The models.
+        provider: onnxruntime's name of the provider that was asked for.
+    """
+
+    def __init__(self, paths: Iterable[Path | str], conditions: Conditions) -> None:
+        """Read the models.
+
+        Raises:
+            InputError: If one cannot be read, or this build of onnxruntime lacks the provider.
+        """
+        reading = ParseOptions(input_shapes=dict(conditions.input_shapes))
+        self.conditions = conditions
+        self.sources = tuple(load(path, reading) for path in paths)
+        if not self.sources:
+            raise InputError("no models: name at least one")
+        self.provider = find_provider(conditions.provider)
+        self._used: dict[Path, str] = {}
+
+    def inputs(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Random inputs that all models take.
+
+        Raises:
+            InputError: If there are none.
+        """
+        first, *others = self.sources
+        given = self.conditions
+        made = random_inputs(
+            first.network.model,
+            str(first.path),
+            input_shapes=given.input_shapes,
+            batch=given.batch,
+            seed=given.seed,
+        )
+        for source in others:
+            check_inputs(source.network.model, str(source.path), made, str(first.path))
+        return made
+
+    def open(self, source: Source, profile: Path | None = None) -> "InferenceSession":
+        """Load a model into onnxruntime.
+
+        Raises:
+            InputError: If onnxruntime refuses it.
+        """
+        network = source.network
+        threads, provider = self.conditions.threads, self._used.get(source.path, self.provider)
+        return _at(source, partial(session, network.model, threads, network.folder, provider=provider, profile=profile))
+
+    def providers(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> list[str]:
+        """The provider that each model really runs on; each is run once. From then on no other is tried for it.
+
+        Raises:
+            InputError: If onnxruntime cannot load or run one.
+        """
+        for source in self.sources:
+            runtime = self.open(source)
+            _at(source, partial(run, runtime, inputs))
+            self._used[source.path] = provider_used(runtime)
+        return [self._used[source.path] for source in self.sources]
+
+    def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:
+        """A stopwatch for all models, not started yet."""
+        openers = [partial(self.open, source) for source in self.sources]
+        return Timings(openers, inputs, warm_up=self.conditions.warm_up, seed=self.conditions.seed)
+
+    def predictions(self, spec: str | None, overrides: Mapping[str, Any]) -> list[Predictions]:
+        """Let all models classify the same data, each preprocessed as its file or, where that is silent, the first's.
+
+        Args:
+            spec: See `natonnx.data.load`; what the first model's metadata names where None.
+            overrides: Fields of `natonnx.data.Preprocessing` that hold for all models; None is no override.
+
+        Raises:
+            InputError: If a model is no classifier of one float32 input, or the data is bad or does not fit.
+        """
+        loaded: dict[Any, data.Dataset] = {}
+        found: list[Predictions] = []
+        spec, _ = data_options(self.sources[0], spec, overrides)
+        for source in self.sources:
+            shape, classes = classifier(source, use="scored", any_batch=True)
+            _, preprocessing = data_options(source, spec, overrides, self.sources[0])
+            key = (shape, classes, preprocessing)
+            if key not in loaded:
+                loaded[key] = data.load(
+                    spec, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
+                )
+            found.append(self._predict(source, loaded[key]))
+            first, last = found[0].labels, found[-1].labels
+            if first.keys() != last.keys() or not all(np.array_equal(first[split], last[split]) for split in first):
+                raise InputError(f"{spec}: gives other samples each time; models are compared on the same data")
+        return found
+
+    def _predict(self, source: Source, images: data.Dataset) -> Predictions:
+        runtime = self.open(source)
+        splits = {"validation": images.validation, **({"test": images.test} if images.test is not None else {})}
+        predicted = {name: _at(source, partial(predict, runtime, split.inputs)) for name, split in splits.items()}
+        return Predictions(predicted, {name: split.labels for name, split in splits.items()})
+
+
+def _at(source: Source, action: Callable[[], _Made]) -> _Made:
+    """Do something with a model, and name it if that fails."""
+    try:
+        return action()
+    except InputError as error:
+        raise InputError(f"{source.path}: {error}") from None

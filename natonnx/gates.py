@@ -1,0 +1,199 @@
+"""`check`: whether a model stays within limits against a baseline, for continuous integration."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from natonnx.api import Source
+from natonnx.architecture import cost
+from natonnx.bench import CONFIDENCE, ratio_interval
+from natonnx.contest import Conditions, Contest, Predictions
+from natonnx.errors import InputError
+
+__all__ = ["Gate", "Thresholds", "check"]
+
+_PROLONGATIONS = 3
+_Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits; None is none.
+
+    Attributes:
+        max_madds_ratio: Most MAdds, as a multiple of the baseline's.
+        max_params_ratio: Most parameters, likewise.
+        max_latency_ratio: Most latency, likewise.
+        min_accuracy: Least accuracy, 0 to 1.
+        max_drop: Most accuracy points below the baseline on the same data; below 0 where it must be better.
+        min_agreement: Least share of samples that both models give the same class, 0 to 1.
+
+    Raises:
+        InputError: If there is no limit at all, or one is out of its range.
+    """
+
+    max_madds_ratio: float | None = None
+    max_params_ratio: float | None = None
+    max_latency_ratio: float | None = None
+    min_accuracy: float | None = None
+    max_drop: float | None = None
+    min_agreement: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        if not given:
+            options = ", ".join(f"--{field.name.replace('_', '-')}" for field in fields(self))
+            raise InputError(f"no limit to check; give at least one of {options}")
+        for name, value in given.items():
+            option = f"--{name.replace('_', '-')} {value:g}"
+            if name.endswith("ratio") and not (isfinite(value) and value > 0):
+                raise InputError(f"{option}: must be above 0, such as 0.8")
+            if name in ("min_accuracy", "min_agreement") and not 0 <= value <= 1:
+                raise InputError(f"{option}: must be a share from 0 to 1, such as 0.88")
+            if name == "max_drop" and not abs(value) <= 100:
+                raise InputError(f"{option}: must be accuracy points from -100 to 100, such as 0.5")
+
+    @property
+    def need_data(self) -> bool:
+        """Whether a limit is about what the models say of data."""
+        return any(value is not None for value in (self.min_accuracy, self.max_drop, self.min_agreement))
+
+
+class Gate(NamedTuple):
+    """A limit and whether it is met.
+
+    Attributes:
+        name: What it is about, as in the option: `madds_ratio`, …, `drop`, `agreement`.
+        limit: As given.
+        value: What was found.
+        low: Lower end of the value's confidence interval; None where it has none.
+        high: Upper end.
+        state: `met`, `failed`, or `undecided` where the limit lies within the interval.
+        detail: In words, with units.
+    """
+
+    name: str
+    limit: float
+    value: float
+    low: float | None
+    high: float | None
+    state: str
+    detail: str
+
+
+def check(
+    model: Path | str,
+    baseline: Path | str,
+    thresholds: Thresholds,
+    *,
+    conditions: Conditions | None = None,
+    dataset: str | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    tell: _Tell = lambda _message: None,
+) -> dict[str, Any]:
+    """Check a model against a baseline.
+
+    A latency ratio is met if its confidence interval's upper end is within the limit, and failed if the lower end is
+    above. Between, the measurement is prolonged up to three times by as much again; then the gate stays undecided,
+    which counts as failed.
+
+    Args:
+        model: An ONNX file.
+        baseline: An ONNX file that takes the same inputs.
+        thresholds: The limits.
+        conditions: What latency is measured under.
+        dataset: See `natonnx.data.load`; what the baseline's metadata names where None.
+        preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        tell: Told in a few words what is being done.
+
+    Returns:
+        The payload of `natonnx check --json`.
+
+    Raises:
+        InputError: If a model, a condition, a limit or the data is bad.
+    """
+    contest = Contest([baseline, model], conditions or Conditions())
+    gates, answers = list(_cost_gates(contest.sources, thresholds)), list[Predictions]()
+    if thresholds.need_data:
+        tell("accuracy")
+        answers = contest.predictions(dataset, preprocessing or {})
+        gates += _data_gates(answers, thresholds)
+    if thresholds.max_latency_ratio is not None:
+        gates.append(_latency_gate(contest, thresholds.max_latency_ratio, tell))
+    samples = {"split": answers[0].split, "samples": len(answers[0].labels[answers[0].split])} if answers else None
+    return {
+        "status": "passed" if all(gate.state == "met" for gate in gates) else "failed",
+        "model": str(model),
+        "baseline": str(baseline),
+        "gates": [gate._asdict() for gate in gates],
+        "data": samples,
+    }
+
+
+def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator[Gate]:
+    costs = [cost(source.network.architecture)._asdict() for source in sources]
+    for key, noun in (("madds", "MAdds"), ("params", "parameters")):
+        limit = getattr(thresholds, f"max_{key}_ratio")
+        if limit is None:
+            continue
+        for source, counts in zip(sources, costs, strict=True):
+            if counts[key] is None:
+                raise InputError(f"{source.path}: its {noun} are unknown, some size is open; give --input-shape")
+        before, after = (counts[key] for counts in costs)
+        if not before:
+            raise InputError(
+                f"{sources[0].path}: its {noun} are 0, which has no multiples; leave out --max-{key}-ratio"
+            )
+        yield _gate(f"{key}_ratio", limit, after / before, f"{noun} {after:,} against {before:,}")
+
+
+def _data_gates(answers: list[Predictions], thresholds: Thresholds) -> Iterator[Gate]:
+    before, after = answers
+    split = before.split
+    count = len(before.labels[split])
+    where = f"{count:,} {split} samples"
+    right = [one.right(split) for one in answers]
+    if thresholds.min_accuracy is not None:
+        detail = f"{right[1]:,} of {where} right"
+        yield _gate("accuracy", thresholds.min_accuracy, right[1] / count, detail, at_least=True)
+    if thresholds.max_drop is not None:
+        detail = f"{right[1]:,} right against {right[0]:,} of {where}"
+        yield _gate("drop", thresholds.max_drop, 100 * (right[0] - right[1]) / count, detail)
+    if thresholds.min_agreement is not None:
+        same = int(np.sum(before.predicted[split] == after.predicted[split]))
+        detail = f"{same:,} of {where} given the same class"
+        yield _gate("agreement", thresholds.min_agreement, same / count, detail, at_least=True)
+
+
+def _gate(name: str, limit: float, value: float, detail: str, *, at_least: bool = False) -> Gate:
+    met = value >= limit if at_least else value <= limit
+    return Gate(name, limit, value, None, None, "met" if met else "failed", detail)
+
+
+def _latency_gate(contest: Contest, limit: float, tell: _Tell) -> Gate:
+    given = contest.conditions
+    inputs = contest.inputs()
+    for source, used in zip(contest.sources, contest.providers(inputs), strict=True):
+        if used != contest.provider:
+            raise InputError(
+                f"{source.path}: --provider {given.provider} cannot be used here, onnxruntime took {used}; install "
+                "what it needs, or choose another"
+            )
+    timings = contest.timings(inputs)
+    for turn in range(1 + _PROLONGATIONS):
+        tell(f"latency ({given.seconds:g} s)" + (f", still undecided, prolonged {turn} times" if turn else ""))
+        timings.extend(given.seconds)
+        ratio = ratio_interval(timings.blocks, 1, seed=given.seed)
+        state = "met" if ratio.high <= limit else "failed" if ratio.low > limit else "undecided"
+        if state != "undecided":
+            break
+    before, after = (float(np.median(timings.series(position))) for position in range(2))
+    detail = (
+        f"{after:.3f} ms against {before:.3f} ms, {100 * CONFIDENCE:g} % interval {ratio.low:.3f} to {ratio.high:.3f} "
+        f"of {timings.rounds:,} rounds in {len(timings.blocks)} sessions"
+    )
+    return Gate("latency_ratio", limit, ratio.value, ratio.low, ratio.high, state, detail)

@@ -1,0 +1,97 @@
+"""Labelled data that fits a model: what its file says of itself, and what the user says instead."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import onnx
+
+from natonnx import data
+from natonnx.api import Source
+from natonnx.errors import InputError
+
+__all__ = ["classifier", "data_options", "load_data"]
+
+
+def load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
+    """Load data to train a model with.
+
+    Args:
+        source: The model.
+        spec: See `natonnx.data.load`; what the model's metadata names where None.
+        overrides: Fields of `natonnx.data.Preprocessing`; None is no override.
+        seed: See `natonnx.data.load`.
+
+    Raises:
+        InputError: If the model is no classifier that can be trained, or the data is bad.
+    """
+    shape, classes = classifier(source)
+    spec, preprocessing = data_options(source, spec, overrides)
+    return data.load(spec, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=seed)
+
+
+def data_options(
+    source: Source, spec: str | None, overrides: Mapping[str, Any], like: Source | None = None
+) -> tuple[str, data.Preprocessing]:
+    """Choose data and preprocessing for a model.
+
+    Args:
+        source: The model.
+        spec: The user's data; what the metadata names where None.
+        overrides: The user's preprocessing, by field; None is no override.
+        like: A model whose metadata is asked where the model's own says nothing of data.
+
+    Raises:
+        InputError: If nothing names any data, or the metadata is bad.
+    """
+    metadata = _metadata(source)
+    if like is not None and not metadata:
+        metadata = _metadata(like)
+    if spec is not None:
+        metadata.pop("natonnx.data", None)
+    named, preprocessing = data.metadata_options(metadata)
+    spec = spec if spec is not None else named
+    if spec is None:
+        raise InputError(f"{source.path}: names no data of its own; give --data (a built-in name, .npz, folder, ...)")
+    fields = {**asdict(preprocessing), **{key: value for key, value in overrides.items() if value is not None}}
+    return spec, data.Preprocessing(**fields)
+
+
+def _metadata(source: Source) -> dict[str, str]:
+    """What a model's metadata says of its data."""
+    keys = {"natonnx.data", "natonnx.mean", "natonnx.std", "natonnx.scale", "natonnx.layout", "natonnx.augment"}
+    return {prop.key: prop.value for prop in source.network.model.metadata_props if prop.key in keys}
+
+
+def classifier(source: Source, *, use: str = "trained", any_batch: bool = False) -> tuple[tuple[int | None, ...], int]:
+    """Input shape without the batch, and number of classes, of a model that this version can handle.
+
+    Args:
+        source: The model.
+        use: What is to be done with it, for messages.
+        any_batch: Whether its batch size may be fixed.
+
+    Raises:
+        InputError: If the model is no classifier of one float32 input.
+    """
+    network = source.network
+    if len(network.inputs) != 1:
+        raise InputError(f"{source.path}: has {len(network.inputs)} inputs; only one can be {use} so far")
+    if len(network.outputs) != 1:
+        raise InputError(f"{source.path}: has {len(network.outputs)} outputs; only one can be {use} so far")
+    types = {info.name: info.type.tensor_type.elem_type for info in network.model.graph.input}
+    if types[network.inputs[0]] != onnx.TensorProto.FLOAT:
+        raise InputError(f"{source.path}: its input is not float32; only float32 can be {use} so far")
+    shape = network.shapes.get(network.inputs[0], ())
+    if not shape or (isinstance(shape[0], int) and not any_batch):
+        size = shape[0] if shape else "unknown"
+        raise InputError(
+            f"{source.path}: its batch size is fixed ({size}); give --free-batch or export it with a dynamic one"
+        )
+    if any(not isinstance(size, int) for size in shape[1:]):
+        raise InputError(f"{source.path}: its input {network.inputs[0]!r} has open sizes; give --input-shape")
+    output = network.shapes.get(network.outputs[0], ())
+    sizes = [size for size in output[1:] if size != 1]
+    if len(sizes) != 1 or not isinstance(sizes[0], int):
+        raise InputError(f"{source.path}: output {network.outputs[0]!r} of shape {output} is not one score a class")
+    return tuple(size if isinstance(size, int) else None for size in shape[1:]), sizes[0]

@@ -1,0 +1,313 @@
+"""`natonnx check`: gates, exit codes, reports."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import pytest
+
+from natonnx import apply, check
+from natonnx.architecture import Edit, State
+from natonnx.bench import Timings
+from natonnx.cli import main
+from natonnx.errors import InputError
+from natonnx.gates import Thresholds
+from natonnx.report.gates import junit_xml, markdown
+from tests.cli import tiny
+
+CONV = 64 * 9 * 8 * 8
+"""MAdds of one of the tiny model's 3x3 convolutions."""
+
+Array = npt.NDArray[np.float64]
+
+
+@pytest.fixture
+def pair(folder: Path) -> Path:
+    """Also skipped.onnx, the tiny model without its second convolution."""
+    apply(folder / "model.onnx", [Edit("one", State.O, State.S)], folder / "skipped.onnx")
+    return folder
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tuple[object, str, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(["check", *map(str, arguments)])
+    return stopped.value.code, *capsys.readouterr()
+
+
+def against(folder: Path, *options: str) -> list[str]:
+    return [str(folder / "skipped.onnx"), "--baseline", str(folder / "model.onnx"), *options]
+
+
+def with_data(folder: Path, *options: str) -> list[str]:
+    return against(folder, "--data", str(folder / "data.npz"), *options)
+
+
+@pytest.mark.parametrize(
+    ("limits", "states"),
+    [
+        (["--max-madds-ratio", "0.6", "--max-params-ratio", "0.6"], ["met", "met"]),
+        (["--max-madds-ratio", "0.5", "--max-params-ratio", "0.6"], ["failed", "met"]),
+        (["--max-params-ratio", "0.5"], ["failed"]),
+    ],
+    ids=["met", "one failed", "failed"],
+)
+def test_costs(pair: Path, capsys: pytest.CaptureFixture[str], limits: list[str], states: list[str]) -> None:
+    code, stdout, stderr = run(capsys, *against(pair, *limits))
+    assert [line.split()[0] for line in stdout.splitlines()] == states
+    assert stderr == ""
+    assert code == (1 if "failed" in states else 0)
+    assert f"{78360 - CONV:,} against 78,360" in stdout or "madds" not in limits[0]
+
+
+def test_a_limit_that_is_reached_exactly_is_met(pair: Path) -> None:
+    payload = check(
+        pair / "skipped.onnx", pair / "model.onnx", Thresholds(max_madds_ratio=(78360 - CONV) / 78360, max_drop=None)
+    )
+    assert payload["status"] == "passed"
+
+
+def test_gates_on_data(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against what onnxruntime itself says of both models."""
+    from natonnx.bench import predict
+    from natonnx.session import session
+
+    data = tiny.arrays()
+    before, after = (
+        predict(session(onnx.load(pair / name)), data["x_test"]) for name in ("model.onnx", "skipped.onnx")
+    )
+    right = [int(np.sum(found == data["y_test"])) for found in (before, after)]
+    same = int(np.sum(before == after))
+    assert right[1] < right[0]
+    limits = ("--min-accuracy", str(right[1] / 60), "--max-drop", "0", "--min-agreement", str(same / 60))
+    code, stdout, _ = run(capsys, *with_data(pair, *limits, "--json"))
+    payload = json.loads(stdout)
+    gates = {gate["name"]: gate for gate in payload["gates"]}
+    assert {name: gate["state"] for name, gate in gates.items()} == {
+        "accuracy": "met",
+        "drop": "failed",
+        "agreement": "met",
+    }
+    assert gates["accuracy"]["value"] == right[1] / 60
+    assert gates["drop"]["value"] == 100 * (right[0] - right[1]) / 60
+    assert gates["agreement"]["value"] == same / 60
+    assert payload["data"] == {"split": "test", "samples": 60}
+    assert payload["status"] == "failed"
+    assert code == 1
+
+
+def test_the_contract(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--max-latency-ratio", "100", "--seconds", "0.1", "--max-madds-ratio", "1", "--json")
+    code, stdout, stderr = run(capsys, *against(pair, *options))
+    assert (code, stderr) == (0, "")
+    payload = json.loads(stdout)
+    assert payload.keys() == {"status", "model", "baseline", "gates", "data"}
+    assert (payload["model"], payload["baseline"]) == (str(pair / "skipped.onnx"), str(pair / "model.onnx"))
+    assert payload["data"] is None
+    madds, latency = payload["gates"]
+    assert list(madds) == list(latency) == ["name", "limit", "value", "low", "high", "state", "detail"]
+    assert (madds["name"], madds["low"], madds["high"]) == ("madds_ratio", None, None)
+    assert latency["name"] == "latency_ratio"
+    assert latency["low"] <= latency["value"] <= latency["high"] <= 100
+
+
+def test_a_model_against_itself_agrees_in_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    limits = ("--min-agreement", "1", "--max-drop", "0", "--max-params-ratio", "1")
+    path = str(folder / "model.onnx")
+    code, stdout, _ = run(capsys, path, "--baseline", path, "--data", str(folder / "data.npz"), *limits)
+    assert code == 0
+    assert stdout.count("met ") == 3
+
+
+# Latency: by made-up times, as a real ratio is not known
+
+
+def blocks(ratios: Sequence[float]) -> list[Array]:
+    return [np.array([[1.0, 1.0], [ratio, ratio]]) for ratio in ratios]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "spread", "limit", "state", "turns"),
+    [
+        (0.8, 0.01, 0.9, "met", 1),
+        (1.0, 0.01, 0.9, "failed", 1),
+        (0.9, 0.01, 0.9, "undecided", 4),
+    ],
+)
+def test_latency_goes_by_the_interval(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    ratio: float,
+    spread: float,
+    limit: float,
+    state: str,
+    turns: int,
+) -> None:
+    asked: list[float] = []
+
+    def extend(self: Timings, seconds: float) -> None:
+        asked.append(seconds)
+        noise = np.random.default_rng(0).normal(size=10)
+        self.blocks += blocks((ratio * np.exp(spread * np.concatenate([noise, -noise]))).tolist())
+
+    monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
+    said: list[str] = []
+    path = folder / "model.onnx"
+    payload = check(path, path, Thresholds(max_latency_ratio=limit), tell=said.append)
+    (gate,) = payload["gates"]
+    assert gate["state"] == state
+    assert payload["status"] == ("passed" if state == "met" else "failed")
+    assert gate["low"] < ratio < gate["high"]
+    assert asked == [10.0] * turns
+    assert len(said) == turns
+    assert ("prolonged 3 times" in said[-1]) == (turns == 4)
+
+
+def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = iter([[0.8, 1.2] * 10, [0.99, 1.01] * 100])
+
+    def extend(self: Timings, _seconds: float) -> None:
+        self.blocks += blocks(next(found))
+
+    monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
+    path = folder / "model.onnx"
+    payload = check(path, path, Thresholds(max_latency_ratio=1.1))
+    assert payload["status"] == "passed"
+    assert "in 220 sessions" in payload["gates"][0]["detail"]
+
+
+def test_no_other_provider_is_measured_instead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("natonnx.contest.find_provider", lambda _name: "CUDAExecutionProvider")
+    monkeypatch.setattr("natonnx.contest.provider_used", lambda _runtime: "CPUExecutionProvider")
+    path = folder / "model.onnx"
+    with pytest.raises(InputError, match="cannot be used here, onnxruntime took CPUExecutionProvider"):
+        check(path, path, Thresholds(max_latency_ratio=1.1))
+
+
+# Reports
+
+
+def test_reports(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    junit, summary = pair / "check.xml", pair / "check.md"
+    limits = ("--max-madds-ratio", "0.6", "--max-params-ratio", "0.5")
+    summary.write_text("of the last run", encoding="utf-8")
+    code, stdout, _ = run(capsys, *against(pair, *limits, "--junit", str(junit), "--markdown", str(summary)))
+    assert code == 1
+    assert len(stdout.splitlines()) == 2
+    suites = ET.parse(junit).getroot()  # noqa: S314 - our own
+    (suite,) = suites
+    assert suites.tag == "testsuites"
+    assert suite.attrib == suites.attrib
+    assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")
+    madds, params = suite.findall("testcase")
+    assert (madds.get("name"), params.get("name")) == ("madds_ratio", "params_ratio")
+    assert madds.find("failure") is None
+    failure = params.find("failure")
+    assert failure is not None
+    assert failure.get("type") == "failed"
+    assert "at most 0.500" in str(failure.get("message"))
+    text = summary.read_text(encoding="utf-8")
+    assert text.startswith("## natonnx check: failed\n")
+    assert "| parameters ratio | 0.542 | at most 0.500 | **failed** |" in text
+    assert {path.name for path in pair.iterdir()} == {
+        "model.onnx",
+        "data.npz",
+        "skipped.onnx",
+        "check.xml",
+        "check.md",
+    }
+
+
+def payload_of(model: str, **gate: Any) -> dict[str, Any]:
+    whole = {
+        "name": "drop",
+        "limit": 0.1,
+        "value": 0.1,
+        "low": None,
+        "high": None,
+        "state": "met",
+        "detail": "d",
+        **gate,
+    }
+    return {"status": "passed", "model": model, "baseline": "b", "gates": [whole], "data": None}
+
+
+@pytest.mark.parametrize("name", ["a<&>\"'.onnx", "bell\a.onnx", "lone\udcff.onnx", "β 模型.onnx", "a|b`c.onnx"])
+def test_any_file_name_can_be_reported(name: str) -> None:
+    suites = ET.fromstring(junit_xml(payload_of(name)))  # noqa: S314 - our own
+    found = suites.find(".//property[@name='model']")
+    assert found is not None
+    assert found.get("value") == name.replace("\a", "?").replace("\udcff", "?")
+    row = markdown(payload_of(name)).splitlines()[2]
+    assert "`" not in row.split("` against `")[0].removeprefix("`")
+
+
+def test_numbers_are_told_apart_from_their_limit() -> None:
+    text = markdown(payload_of("m", name="madds_ratio", value=0.50001, limit=0.5, state="failed"))
+    assert "| 0.50001 | at most 0.50000 |" in text
+    assert "| +0.100 | at most +0.100 |" in markdown(payload_of("m"))
+
+
+# Bad usage
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ([], "no limit to check; give at least one of --max-madds-ratio"),
+        (["--max-madds-ratio", "0"], "--max-madds-ratio 0: must be above 0"),
+        (["--max-latency-ratio", "nan"], "--max-latency-ratio nan: must be above 0"),
+        (["--min-accuracy", "88"], "--min-accuracy 88: must be a share"),
+        (["--min-agreement", "-1"], "--min-agreement -1: must be a share"),
+        (["--max-drop", "nan"], "--max-drop nan: must be accuracy points"),
+        (["--min-accuracy", "0.9"], "give --data"),
+        (["--max-madds-ratio", "1", "--junit", "model.onnx"], "model.onnx: is a model or the other report"),
+        (["--max-madds-ratio", "1", "--junit", "r", "--markdown", "./r"], "r: is a model or the other report"),
+        (["--max-madds-ratio", "1", "--junit", "nowhere/r.xml"], "create it first"),
+        (["--max-madds-ratio", "1", "--markdown", "/dev/null"], "device or pipe"),
+        (["--max-madds-ratio", "x"], "--max-madds-ratio"),
+        (["--max-madds-ratio", "1", "--baseline", "nothing.onnx"], "no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, options: list[str], says: str
+) -> None:
+    monkeypatch.chdir(folder)
+    before = tiny.snapshot(folder)
+    code, stdout, stderr = run(capsys, "model.onnx", "--baseline", "model.onnx", *options)
+    assert says in stderr
+    assert len(stderr.splitlines()) == 1
+    assert (code, stdout) == (2, "")
+    assert tiny.snapshot(folder) == before
+
+
+def test_a_baseline_is_needed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, stderr = run(capsys, folder / "model.onnx", "--max-madds-ratio", "1")
+    assert code == 2
+    assert "--baseline" in stderr
+
+
+def test_unknown_and_zero_costs_have_no_ratio(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = tiny.model()
+    made.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    onnx.save(made, folder / "open.onnx")
+    arguments = (folder / "open.onnx", "--baseline", folder / "open.onnx", "--max-madds-ratio", "1")
+    code, _, stderr = run(capsys, *arguments)
+    assert code == 2
+    assert "MAdds are unknown" in stderr
+    assert run(capsys, *arguments, "--input-shape", "image:1,1,8,8")[0] == 0
+    info = onnx.helper.make_tensor_value_info
+    node = onnx.helper.make_node("Relu", ["x"], ["y"])
+    shapes = [info(name, onnx.TensorProto.FLOAT, [1, 2]) for name in "xy"]
+    graph = onnx.helper.make_graph([node], "g", shapes[:1], shapes[1:])
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), folder / "0"
+    )
+    code, _, stderr = run(capsys, folder / "0", "--baseline", folder / "0", "--max-params-ratio", "1")
+    assert code == 2
+    assert "parameters are 0" in stderr
