@@ -10,11 +10,13 @@ import click
 
 from natonnx.cli.options import (
     force_option,
+    html_option,
     json_option,
     model_argument,
     output_option,
     print_json,
     reading_options,
+    write_report,
 )
 from natonnx.policy import LEARNERS
 
@@ -93,6 +95,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @reading_options
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
 @force_option
+@html_option
 @json_option
 def optimize_command(
     model: Path,
@@ -109,6 +112,7 @@ def optimize_command(
     reading: "ParseOptions",
     resume: bool,
     force: bool,
+    html: Path | None,
     as_json: bool,
     **search: Any,
 ) -> int:
@@ -128,6 +132,11 @@ def optimize_command(
     from natonnx.report.progress import ConsoleProgress
     from natonnx.search import Settings
 
+    if html is not None:
+        from natonnx.api import default_output
+        from natonnx.report.html import check_report
+
+        check_report(html, model, output or default_output(model))
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
@@ -150,6 +159,8 @@ def optimize_command(
         raise _Interrupted(
             "interrupted; run the same command with --resume to go on from the last finished step"
         ) from None
+    if html is not None:
+        write_report(html, result.inspection, result.payload)
     if as_json:
         print_json(result.payload)
     else:

@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,24 @@ import click
 
 from natonnx.errors import InputError
 
-__all__ = ["force_option", "json_option", "model_argument", "output_option", "print_json", "reading_options"]
+__all__ = [
+    "Arguments",
+    "force_option",
+    "html_option",
+    "json_option",
+    "model_argument",
+    "output_option",
+    "print_json",
+    "reading_options",
+    "write_report",
+]
+
+
+class Arguments(tuple[str, ...]):
+    """The command line as it was typed, without the name of the program: the object of click's context."""
+
+    __slots__ = ()
+
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -19,6 +37,9 @@ output_option: _Decorator = click.option(
 )
 force_option: _Decorator = click.option("--force", is_flag=True, help="Overwrite a file that natonnx did not write.")
 json_option: _Decorator = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else there.")
+html_option: _Decorator = click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: one page, no network."
+)
 
 
 def _parse_shapes(
@@ -92,6 +113,21 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(_READING):
         run = option(run)
     return run
+
+
+def write_report(path: Path, inspection: Mapping[str, Any], optimization: Mapping[str, Any] | None = None) -> None:
+    """Write the HTML report of the command that runs.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    from natonnx.files import write_bytes
+    from natonnx.report.environment import environment
+    from natonnx.report.html import html_report
+
+    arguments = click.get_current_context().find_object(Arguments)
+    page = html_report(inspection, environment(arguments or sys.argv[1:]), optimization)
+    write_bytes(path, page.encode(errors="backslashreplace"))  # a path may hold bytes that are no text
 
 
 def print_json(payload: object) -> None:

@@ -30,7 +30,7 @@ REPORT = {
     "seconds",
     "history",
 }
-EXTRAS = {"finetuned_input", "candidates", "without_gradient"}
+EXTRAS = {"finetuned_input", "candidates", "scored", "idle_edges", "without_gradient"}
 ROW = {"path", "params", "madds", "size_bytes", "accuracy", "latency_ms"}
 
 
