@@ -66,8 +66,8 @@ def line_chart(
     known = [value for value in values if value is not None]
     if not known:
         return ""
-    width, height = 340, 190
-    x = Scale.over([float(epoch) for epoch in epochs], _LEFT, width - _RIGHT)
+    width, height = 272, 180
+    x = Scale.over([float(epoch) for epoch in epochs], _LEFT, width - _RIGHT, 4)
     x = x._replace(ticks=tuple(tick for tick in x.ticks if tick.is_integer()) or (float(epochs[0]),))
     y = Scale.over(known + [value for value in limit if value is not None], height - _BOTTOM, _TOP, 4)
     parts = [_axes(x, y, ("epoch", ""), (lambda value: f"{value:g}", form))]

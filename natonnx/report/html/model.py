@@ -55,8 +55,8 @@ def _refusals(inspection: Payload) -> str:
     tally = ", ".join(f"{number} {change}" for change, number in Counter(change for _, change, _ in refused).items())
     return (
         f"<p>Transitions that are not legal, and why: {tally}.</p>"
-        + _filter("refusals", ["O → S", "O → N", "S → N", "N → S"])
-        + f'<div id="refusals">{table(("edge", "refused", "reason", "from → to"), rows, "Refusals")}</div>'
+        + _filter("refusal-rows", ["O → S", "O → N", "S → N", "N → S"])
+        + f'<div id="refusal-rows">{table(("edge", "refused", "reason", "from → to"), rows, "Refusals")}</div>'
     )
 
 
@@ -83,7 +83,7 @@ def _edges(inspection: Payload) -> str:
         return ""
     columns = ("edge", "state", "operation", "parameters", "MAdds", "may become", "from → to")
     body = table(columns, rows, "All edges", numeric=columns[3:5])
-    return f'<details id="edges"><summary>{len(rows):,} edges</summary>{_filter("edges")}{body}</details>'
+    return f'<details id="edge-rows"><summary>{len(rows):,} edges</summary>{_filter("edge-rows")}{body}</details>'
 
 
 def _filter(target: str, choices: list[str] | None = None) -> str:

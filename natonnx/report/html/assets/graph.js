@@ -54,7 +54,7 @@ class Graph {
     if (kind === "O") wire.style.strokeWidth = 1.6 + 3.2 * Math.sqrt((edge.madds || 0) / this.most);
     group.append(wire, make("path", { class: "touch", d: path }));
     if (edge.label) {
-      const width = 12 + 6.4 * edge.label.length;
+      const width = labelWidth(edge);
       group.append(make("rect", { class: "tag", x: edge.x - width / 2, y: edge.y - 9, width, height: 18, rx: 4 }));
       group.append(make("text", { x: edge.x, y: edge.y + 4 }, edge.label));
     }

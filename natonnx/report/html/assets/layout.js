@@ -1,12 +1,17 @@
 "use strict";
 // Where feature maps and edges lie: dagre's layered layout of every edge that carries something, before or after.
 
-const BOX = { width: 158, height: 38 };
+const BOX = { width: 176, height: 38 };
 
 /** Names of a model may be long; their end tells more than their start. */
 function tail(text, most) {
   const letters = Array.from(text);
   return letters.length > most ? "…" + letters.slice(1 - most).join("") : text;
+}
+
+/** Pixels that the label of an edge takes; bold where it changed. */
+function labelWidth(edge) {
+  return 14 + (edge.changed ? 7.4 : 6.6) * edge.label.length;
 }
 
 /** Everything that can be drawn: feature maps and edges, each with what changed about it. */
@@ -40,7 +45,7 @@ function layOut({ maps, carrying, links }) {
   const id = new Map(maps.map((map, i) => [map, String(i)]));
   maps.forEach((map) => graph.setNode(id.get(map), { ...BOX }));
   [...carrying, ...links].forEach((edge, i) => {
-    const label = edge.label ? { width: 14 + 6.4 * edge.label.length, height: 18, labelpos: "c" } : { width: 0, height: 0 };
+    const label = edge.label ? { width: labelWidth(edge) + 4, height: 18, labelpos: "c" } : { width: 0, height: 0 };
     graph.setEdge(id.get(edge.from), id.get(edge.into), { ...label, weight: edge.state === "O" ? 2 : 1 }, String(i));
   });
   dagre.layout(graph);
