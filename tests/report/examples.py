@@ -10,7 +10,7 @@ __all__ = ["ENVIRONMENT", "HOSTILE", "found", "inspected", "stack"]
 
 HOSTILE = "</script><script>alert(1)</script><!--\"'&\u2028"
 """A name that tries to end whatever element or attribute it stands in."""
-ENVIRONMENT = {
+ENVIRONMENT: dict[str, Any] = {
     "command": "natonnx optimize 'a b.onnx' --html r.html",
     "versions": {"natonnx": "0.1.0", "onnx": "1.2.3", "dgl": None},
 }

@@ -89,7 +89,7 @@ def test_a_search() -> None:
     assert versions["onnx"] == "1.2.3"
     assert versions["dgl"] == "—"
     assert versions["seed"] == "3"
-    charts = [attributes for tag, attributes in page.elements if attributes.get("class") == "chart"]
+    charts = [attributes for _, attributes in page.elements if attributes.get("class") == "chart"]
     assert len(charts) == 5
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in charts)
 

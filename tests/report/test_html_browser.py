@@ -187,7 +187,6 @@ def test_a_thousand_edges(dark: bool, tmp_path: Path) -> None:
     assert len(re.findall(r'class="item edge', seen.document)) == 1002
     with Image.open(picture) as image:
         assert image.size == (1200, 1200)
-        corner = image.convert("L").getpixel((2, 2))
-        assert isinstance(corner, int)
+        corner = image.convert("L").tobytes()[0]
         assert corner < 60 if dark else corner > 200
         assert len(image.convert("RGB").getcolors(1 << 20) or ()) > 50

@@ -46,8 +46,8 @@ def search_sections(payload: Payload, inspection: Payload) -> dict[str, str]:
     sections = {
         "Before and after": _before_and_after(payload),
         "What changed": _edits(payload, inspection),
-        "Constraints and checks": _constraints(payload) + _checks(payload),
-        "Candidates considered": candidates_section(payload),
+        "Checks": _constraints(payload) + _checks(payload),
+        "Candidates": candidates_section(payload),
         "Learning curves": _curves(payload["history"]),
     }
     return {title: content for title, content in sections.items() if content}
