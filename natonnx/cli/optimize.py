@@ -18,6 +18,7 @@ from natonnx.cli.options import (
     reading_options,
     write_report,
 )
+from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
 
 if TYPE_CHECKING:
@@ -96,6 +97,12 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
 @force_option
 @html_option
+@click.option(
+    "--sync-navigation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write which nodes of the input and of the output belong together, for Model Explorer.",
+)
 @json_option
 def optimize_command(
     model: Path,
@@ -113,6 +120,7 @@ def optimize_command(
     resume: bool,
     force: bool,
     html: Path | None,
+    sync_navigation: Path | None,
     as_json: bool,
     **search: Any,
 ) -> int:
@@ -137,6 +145,12 @@ def optimize_command(
         from natonnx.report.html import check_report
 
         check_report(html, model, output or default_output(model))
+    if sync_navigation is not None:
+        from natonnx.files import check_writable
+
+        check_writable(sync_navigation)
+        if sync_navigation.exists() and sync_navigation.stat().st_size:
+            raise InputError(f"{sync_navigation}: exists; choose another --sync-navigation, or remove it")
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
@@ -159,6 +173,8 @@ def optimize_command(
         raise _Interrupted(
             "interrupted; run the same command with --resume to go on from the last finished step"
         ) from None
+    if sync_navigation is not None and result.output is not None:
+        _write_mapping(sync_navigation, model, result.output)
     if html is not None:
         write_report(html, result.inspection, result.payload)
     if as_json:
@@ -166,3 +182,15 @@ def optimize_command(
     else:
         show_optimization(Console(), result.payload)
     return 0 if result.output else _UNCHANGED
+
+
+def _write_mapping(path: Path, before: Path, after: Path) -> None:
+    import json
+
+    import onnx
+
+    from natonnx.files import write_bytes
+    from natonnx.report.sync_navigation import sync_navigation
+
+    models = (onnx.load(model, load_external_data=False) for model in (before, after))
+    write_bytes(path, json.dumps(sync_navigation(*models), indent=1).encode())

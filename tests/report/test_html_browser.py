@@ -136,7 +136,7 @@ setTimeout(() => {
   const before = $("view").getAttribute("viewBox");
   press("+"); note($("view").getAttribute("viewBox") !== before);
   note(document.querySelectorAll("#spare .item").length);
-  $("candidates").click(); note(document.querySelectorAll("#spare .item").length);
+  $("show-spare").click(); note(document.querySelectorAll("#spare .item").length);
   $("find").value = "head"; $("find").dispatchEvent(new Event("change")); note(at());
   document.querySelector("[data-edge=stem]").click(); note(at()); note($("inspector").textContent);
   const form = document.querySelector(".filter"), search = form.querySelector("input");

@@ -38,7 +38,7 @@ class Graph {
   /** What the arrow keys walk along: maps and drawn edges, by source and target. */
   connect() {
     for (const map of this.data.maps) map.out = [], map.in = [];
-    const drawn = [...this.data.carrying, ...($("candidates").checked ? this.spare : [])];
+    const drawn = [...this.data.carrying, ...($("show-spare").checked ? this.spare : [])];
     for (const edge of drawn) edge.from.out.push(edge), edge.into.in.push(edge);
   }
 
@@ -123,7 +123,7 @@ class Graph {
   /** Bring an item into view and focus it. */
   go(item) {
     if (!item) return;
-    if (!item.element) $("candidates").click();
+    if (!item.element) $("show-spare").click();
     const x = item.x ?? (item.from.x + item.into.x) / 2, y = item.y ?? (item.from.y + item.into.y) / 2;
     this.scale = Math.max(this.scale, 0.8);
     this.look(x - this.view.clientWidth / 2 / this.scale, y - this.view.clientHeight / 2 / this.scale);

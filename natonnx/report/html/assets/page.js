@@ -31,7 +31,7 @@ $("changes").hidden = !graph.changes.length;
 document.querySelectorAll(".if-changes").forEach((item) => (item.hidden = !graph.changes.length));
 document.querySelectorAll(".if-changes").forEach((item) => (item.style.display = graph.changes.length ? "" : "none"));
 graph.tally();
-const candidates = $("candidates");
+const candidates = $("show-spare");
 candidates.nextElementSibling.textContent = `show ${graph.spare.length.toLocaleString("en")} shortcuts that could exist (N)`;
 candidates.closest("label").style.display = graph.spare.length ? "" : "none";
 candidates.addEventListener("change", () => graph.toggleSpare(candidates.checked));
