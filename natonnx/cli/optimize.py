@@ -18,7 +18,6 @@ from natonnx.cli.options import (
     reading_options,
     write_report,
 )
-from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
 
 if TYPE_CHECKING:
@@ -140,17 +139,7 @@ def optimize_command(
     from natonnx.report.progress import ConsoleProgress
     from natonnx.search import Settings
 
-    if html is not None:
-        from natonnx.api import default_output
-        from natonnx.report.html import check_report
-
-        check_report(html, model, output or default_output(model))
-    if sync_navigation is not None:
-        from natonnx.files import check_writable
-
-        check_writable(sync_navigation)
-        if sync_navigation.exists() and sync_navigation.stat().st_size:
-            raise InputError(f"{sync_navigation}: exists; choose another --sync-navigation, or remove it")
+    _check_reports(model, output, html, sync_navigation)
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
@@ -182,6 +171,20 @@ def optimize_command(
     else:
         show_optimization(Console(), result.payload)
     return 0 if result.output else _UNCHANGED
+
+
+def _check_reports(model: Path, output: Path | None, html: Path | None, mapping: Path | None) -> None:
+    if html is None and mapping is None:
+        return
+    from natonnx.api import default_output
+    from natonnx.report.html import check_report
+    from natonnx.report.sync_navigation import check_sync_navigation
+
+    models = (model, output or default_output(model))
+    if html is not None:
+        check_report(html, *models)
+    if mapping is not None:
+        check_sync_navigation(mapping, *models, *([] if html is None else [html]))
 
 
 def _write_mapping(path: Path, before: Path, after: Path) -> None:

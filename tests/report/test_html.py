@@ -244,9 +244,9 @@ def test_a_report_replaces_reports_only(tmp_path: Path) -> None:
     path.write_text(html_report(inspected({"one": HOSTILE}), ENVIRONMENT), encoding="utf-8")
     check_report(path)
     path.write_text("mine", encoding="utf-8")
-    with pytest.raises(InputError, match="is no report of natonnx"):
+    with pytest.raises(InputError, match="natonnx did not write it"):
         check_report(path)
-    with pytest.raises(InputError, match="would replace the model"):
+    with pytest.raises(InputError, match="is also the model"):
         check_report(tmp_path / "a" / ".." / "model.onnx", tmp_path / "model.onnx")
     with pytest.raises(InputError, match="is a folder"):
         check_report(tmp_path)

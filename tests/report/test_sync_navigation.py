@@ -1,12 +1,15 @@
 """The mapping file for Model Explorer."""
 
+import json
 from pathlib import Path
 
 import onnx
+import pytest
 
 from natonnx import apply
 from natonnx.architecture import Edit, State
-from natonnx.report.sync_navigation import sync_navigation
+from natonnx.errors import InputError
+from natonnx.report.sync_navigation import check_sync_navigation, sync_navigation
 from tests.cli import tiny
 
 
@@ -35,3 +38,14 @@ def test_a_renamed_node_is_found_by_its_tensor_and_a_nameless_one_left_out() -> 
     mapping = sync_navigation(before, after)["mapping"]
     assert mapping["stem"] == "other"
     assert "" not in mapping
+
+
+def test_only_its_own_kind_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "mapping.json"
+    path.write_text(json.dumps(sync_navigation(tiny.model(), tiny.model()), indent=1), encoding="utf-8")
+    check_sync_navigation(path)
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(InputError, match="natonnx did not write it"):
+        check_sync_navigation(path)
+    with pytest.raises(InputError, match="another output"):
+        check_sync_navigation(tmp_path / "r.html", tmp_path / "r.html")

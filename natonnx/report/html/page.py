@@ -11,18 +11,15 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from natonnx.errors import InputError
-from natonnx.files import check_writable
 from natonnx.report.html.model import facts, model_sections
 from natonnx.report.html.sections import search_sections, verdict
 from natonnx.report.html.text import UNKNOWN, table
 from natonnx.report.payload import finite
+from natonnx.report.place import check_place
 
 __all__ = ["check_report", "html_report"]
 
 _GENERATOR = '<meta name="generator" content="natonnx">'
-_HEAD_BYTES = 1024
-"""Where the generator is looked for, from the start of a file."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src "
 """What a browser may load: nothing; what it may run: the scripts of that hash, and no others."""
 _SCRIPTS = ("dagre.min.js", "layout.js", "graph.js", "page.js")
@@ -73,24 +70,12 @@ def check_report(path: Path, *others: Path) -> None:
 
     Args:
         path: Where the report should go.
-        others: Paths that are about to be written too.
+        others: Paths that are read or written beside it.
 
     Raises:
         InputError: If it cannot be written, is one of the others, or holds something that is no report of natonnx.
     """
-    if any(path.resolve() == other.resolve() for other in others):
-        raise InputError(f"{path}: the report would replace the model that is written there; choose another --html")
-    check_writable(path)
-    if path.exists():
-        if not path.is_file():
-            raise InputError(f"{path}: is a device or pipe, which writing would replace; choose another --html")
-        try:
-            with path.open("rb") as file:
-                head = file.read(_HEAD_BYTES)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror}); choose another --html") from None
-        if head and _GENERATOR.encode() not in head:
-            raise InputError(f"{path}: exists and is no report of natonnx; choose another --html, or remove it")
+    check_place(path, others, _GENERATOR, "--html")
 
 
 def _made(environment: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> str:
