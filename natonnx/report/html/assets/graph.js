@@ -51,7 +51,7 @@ class Graph {
     const group = make("g", { class: `item edge${edge.changed ? " changed" : ""}` });
     if (edge.changed) group.append(make("path", { class: "halo", d: path }));
     const wire = make("path", { class: `wire ${kind}`, d: path, "marker-end": "url(#head)" });
-    if (kind === "O") wire.style.strokeWidth = 1.6 + 3.2 * Math.sqrt((edge.madds || 0) / this.most);
+    if (kind === "O") wire.style.setProperty("--width", 1.6 + 3.2 * Math.sqrt((edge.madds || 0) / this.most));
     group.append(wire, make("path", { class: "touch", d: path }));
     if (edge.label) {
       const width = labelWidth(edge);
