@@ -69,10 +69,12 @@ function curve(points) {
   return rest.length === 1 ? `${path}L${rest[0].x},${rest[0].y}` : path;
 }
 
-/** A null edge is drawn over the finished layout: from side to side, bulging out. */
+/** A null edge is drawn over the finished layout: between sides that face each other, or, stacked, bulging out. */
 function arc({ from, into }) {
   const side = into.x >= from.x ? 1 : -1;
-  const x1 = from.x + (side * from.width) / 2, x2 = into.x + (side * into.width) / 2;
+  const apart = Math.abs(into.x - from.x) > from.width;
+  const x1 = from.x + (side * from.width) / 2, x2 = into.x + ((apart ? -side : side) * into.width) / 2;
+  if (apart) return `M${x1},${from.y}C${(x1 + x2) / 2},${from.y} ${(x1 + x2) / 2},${into.y} ${x2},${into.y}`;
   const bulge = side * Math.min(160, 30 + Math.abs(into.y - from.y) / 4);
   return `M${x1},${from.y}C${x1 + bulge},${from.y} ${x2 + bulge},${into.y} ${x2},${into.y}`;
 }
