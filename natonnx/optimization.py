@@ -18,6 +18,7 @@ from natonnx.bench import accuracy, latencies_ms, predict
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
 from natonnx.preparation import BatchNormMode, DeviceName, prepare
+from natonnx.report.payload import idle_edges, inspection
 from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.write import check_output, own_files, write_model
@@ -28,6 +29,7 @@ from natonnx.search import (
     Problem,
     Progress,
     Score,
+    Scored,
     Settings,
     SilentProgress,
     decide,
@@ -47,10 +49,12 @@ class Result:
     Attributes:
         output: Where the improved model is; None where β stands.
         payload: The contract of `natonnx optimize --json`.
+        inspection: The contract of `natonnx inspect --json`, of the input model.
     """
 
     output: Path | None
     payload: Mapping[str, Any]
+    inspection: Mapping[str, Any]
 
 
 def optimize(
@@ -115,7 +119,8 @@ def optimize(
     report = _Report(source, images, problem, unfolded, settings, outcome)
     result = report.finish(output)
     checkpoint.unlink(missing_ok=True)
-    return Result(result, report.payload(result, time.monotonic() - begun))
+    payload = report.payload(result, time.monotonic() - begun)
+    return Result(result, payload, inspection(source.network, str(source.path)))
 
 
 class _Report:
@@ -140,7 +145,10 @@ class _Report:
         self.given = self._accuracies(self.before, given.accuracy)
         # The file that would be written is what must not be worse, so that is what is measured.
         self.outcome = Outcome(
-            self._remeasure(outcome.beta), tuple(map(self._remeasure, outcome.candidates)), outcome.history
+            self._remeasure(outcome.beta),
+            tuple(map(self._remeasure, outcome.candidates)),
+            outcome.history,
+            outcome.scored,
         )
         self.decision: Decision = decide(given, self.outcome, settings, source.network.architecture)
 
@@ -200,6 +208,7 @@ class _Report:
                 else None
             ),
             "edits": edits_to_data(edits_between(network.architecture, alpha)),
+            "idle_edges": idle_edges(network.architecture, alpha),
             "constraints": [asdict(limit) for limit in self.decision.constraints],
             "checks": [check._asdict() for check in self.checks],
             "without_gradient": list(self.problem.without_gradient),
@@ -209,6 +218,7 @@ class _Report:
             "history": [dict(row) for row in self.outcome.history],
             "finetuned_input": {"accuracy": self._accuracies(self._build(beta), beta.validation.accuracy)},
             "candidates": [self._candidate(candidate) for candidate in self.outcome.candidates],
+            "scored": [self._candidate(scored) for scored in self.outcome.scored],
         }
 
     def _accuracies(self, model: onnx.ModelProto, validation: float) -> dict[str, float | None]:
@@ -220,7 +230,7 @@ class _Report:
         runtime = session(model, torch.get_num_threads(), self.source.network.folder)
         return accuracy(predict(runtime, split.inputs), split.labels)
 
-    def _candidate(self, candidate: Candidate) -> dict[str, Any]:
+    def _candidate(self, candidate: Candidate | Scored) -> dict[str, Any]:
         architecture = self.source.network.architecture
         alpha = architecture.with_states(candidate.architecture.states)
         params, madds = cost(alpha)

@@ -10,6 +10,7 @@ from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
+from natonnx.cli.options import Arguments
 from natonnx.errors import NatonnxError
 
 __all__ = ["cli", "main"]
@@ -38,7 +39,8 @@ cli.add_command(check_command)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: errors in one line on stderr, by the documented exit codes."""
     try:
-        code = cli.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+        given = sys.argv[1:] if arguments is None else list(arguments)
+        code = cli.main(args=given, obj=Arguments(given), standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from natonnx.cli.options import json_option, model_argument, print_json, reading_options
+from natonnx.cli.options import html_option, json_option, model_argument, print_json, reading_options, write_report
 
 if TYPE_CHECKING:
     from natonnx.frontend import ParseOptions
@@ -16,12 +16,19 @@ __all__ = ["inspect_command"]
 @click.command("inspect")
 @model_argument
 @reading_options
+@html_option
 @json_option
-def inspect_command(model: Path, reading: "ParseOptions", as_json: bool) -> None:
+def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
     from natonnx.api import inspect
 
+    if html is not None:
+        from natonnx.report.html import check_report
+
+        check_report(html)
     payload = inspect(model, reading)
+    if html is not None:
+        write_report(html, payload)
     if as_json:
         print_json(payload)
         return

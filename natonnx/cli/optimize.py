@@ -11,11 +11,13 @@ import click
 from natonnx.cli.options import (
     data_options,
     force_option,
+    html_option,
     json_option,
     model_argument,
     output_option,
     print_json,
     reading_options,
+    write_report,
 )
 from natonnx.policy import LEARNERS
 
@@ -74,6 +76,13 @@ class _Interrupted(click.ClickException):
 @reading_options
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
 @force_option
+@html_option
+@click.option(
+    "--sync-navigation",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write which nodes of the input and of the output belong together, for Model Explorer.",
+)
 @json_option
 def optimize_command(
     model: Path,
@@ -87,6 +96,8 @@ def optimize_command(
     reading: "ParseOptions",
     resume: bool,
     force: bool,
+    html: Path | None,
+    sync_navigation: Path | None,
     as_json: bool,
     **search: Any,
 ) -> int:
@@ -106,6 +117,7 @@ def optimize_command(
     from natonnx.report.progress import ConsoleProgress
     from natonnx.search import Settings
 
+    _check_reports(model, output, html, sync_navigation)
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
@@ -128,8 +140,38 @@ def optimize_command(
         raise _Interrupted(
             "interrupted; run the same command with --resume to go on from the last finished step"
         ) from None
+    if sync_navigation is not None and result.output is not None:
+        _write_mapping(sync_navigation, model, result.output)
+    if html is not None:
+        write_report(html, result.inspection, result.payload)
     if as_json:
         print_json(result.payload)
     else:
         show_optimization(Console(), result.payload)
     return 0 if result.output else _UNCHANGED
+
+
+def _check_reports(model: Path, output: Path | None, html: Path | None, mapping: Path | None) -> None:
+    if html is None and mapping is None:
+        return
+    from natonnx.api import default_output
+    from natonnx.report.html import check_report
+    from natonnx.report.sync_navigation import check_sync_navigation
+
+    models = (model, output or default_output(model))
+    if html is not None:
+        check_report(html, *models)
+    if mapping is not None:
+        check_sync_navigation(mapping, *models, *([] if html is None else [html]))
+
+
+def _write_mapping(path: Path, before: Path, after: Path) -> None:
+    import json
+
+    import onnx
+
+    from natonnx.files import write_bytes
+    from natonnx.report.sync_navigation import sync_navigation
+
+    models = (onnx.load(model, load_external_data=False) for model in (before, after))
+    write_bytes(path, json.dumps(sync_navigation(*models), indent=1).encode())

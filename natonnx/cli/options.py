@@ -1,7 +1,8 @@
 """Options that several commands share."""
 
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,25 @@ import click
 from natonnx.errors import InputError
 
 __all__ = [
+    "Arguments",
     "data_options",
     "force_option",
+    "html_option",
     "input_shape_option",
     "json_option",
     "model_argument",
     "output_option",
     "print_json",
     "reading_options",
+    "write_report",
 ]
+
+
+class Arguments(tuple[str, ...]):
+    """The command line as it was typed, without the name of the program: the object of click's context."""
+
+    __slots__ = ()
+
 
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,6 +39,9 @@ output_option: _Decorator = click.option(
 )
 force_option: _Decorator = click.option("--force", is_flag=True, help="Overwrite a file that natonnx did not write.")
 json_option: _Decorator = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else there.")
+html_option: _Decorator = click.option(
+    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: one page, no network."
+)
 
 
 def _parse_shapes(
@@ -151,6 +165,21 @@ def data_options(*, default: str) -> _Decorator:
         return made
 
     return decorate
+
+
+def write_report(path: Path, inspection: Mapping[str, Any], optimization: Mapping[str, Any] | None = None) -> None:
+    """Write the HTML report of the command that runs.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    from natonnx.files import write_bytes
+    from natonnx.report.environment import environment
+    from natonnx.report.html import html_report
+
+    arguments = click.get_current_context().find_object(Arguments)
+    page = html_report(inspection, environment(arguments or sys.argv[1:]), optimization)
+    write_bytes(path, page.encode(errors="backslashreplace"))  # a path may hold bytes that are no text
 
 
 def print_json(payload: object) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import onnx
 
-from natonnx.architecture import Architecture, cost, legal_transitions
+from natonnx.architecture import Architecture, cost, flow, legal_transitions
 from natonnx.frontend import Network, default_opset
 
-__all__ = ["finite", "inspection"]
+__all__ = ["finite", "idle_edges", "inspection"]
 
 
 def inspection(network: Network, path: str) -> dict[str, Any]:
@@ -26,12 +26,18 @@ def inspection(network: Network, path: str) -> dict[str, Any]:
         },
         "cost": {"params": total.params, "madds": total.madds},
         "feature_maps": [
-            {"name": fmap.name, "shape": list(fmap.shape), "join": fmap.join.value}
+            {"name": fmap.name, "shape": list(fmap.shape), "join": fmap.join.value, "inputs": list(fmap.inputs)}
             for fmap in architecture.topology.maps
         ],
         "edges": _edges(architecture),
         "opaque": [{"node": node.node, "op_type": node.op_type, "reason": node.reason} for node in network.opaque],
     }
+
+
+def idle_edges(before: Architecture, after: Architecture) -> list[str]:
+    """Names of edges that keep their state but carry nothing any more, their source or reader being gone."""
+    rows = zip(before.topology.edges, before.states, after.states, flow(before).active, flow(after).active, strict=True)
+    return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]
 
 
 def _edges(architecture: Architecture) -> list[dict[str, Any]]:

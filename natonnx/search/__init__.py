@@ -1,7 +1,7 @@
 """Algorithm 1 of the paper for a given model, and what follows it: selection and fine-tuning."""
 
 from natonnx.search.decide import Constraint, Decision, decide
-from natonnx.search.outcome import Candidate, Outcome
+from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, SilentProgress
 from natonnx.search.run import search
@@ -17,6 +17,7 @@ __all__ = [
     "Problem",
     "Progress",
     "Score",
+    "Scored",
     "Settings",
     "SilentProgress",
     "TensorSplit",

@@ -14,7 +14,7 @@ from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
 from natonnx.search.decide import decide
 from natonnx.search.finetune import finetune
-from natonnx.search.outcome import Candidate, Outcome
+from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, SilentProgress
 from natonnx.search.reinforce import Reinforce
@@ -120,7 +120,8 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
         for text, done in state.finetuned.items()
     )
     alphas.sort(key=lambda candidate: candidate.validation, reverse=True)
-    return Outcome(beta, tuple(alphas), tuple(state.history))
+    scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
+    return Outcome(beta, tuple(alphas), tuple(state.history), scored)
 
 
 def make_teacher(model: Supernet) -> Teacher:

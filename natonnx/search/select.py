@@ -33,7 +33,8 @@ def choose_finalists(
 ) -> dict[str, bool]:
     """Choose finalists.
 
-    Half of the α's that are scored are those that did best in the search, half are drawn from the final policy.
+    Half of the α's that are scored are those that did best in the search, half are drawn from the final policy. What
+    each scored is kept in `state.scored`.
 
     Returns:
         States of the finalists, then of as many reserves, and whether each should start from the supernet's weights
@@ -56,14 +57,18 @@ def choose_finalists(
     progress.start("select", len(pool) + sum(min(rescored, len(band)) for band in bands))
     by_supernet: dict[str, float] = {}
     for alpha in pool:
-        by_supernet[key(alpha)] = score(state.supernet, alpha).likelihood
+        state.scored[key(alpha)] = score(state.supernet, alpha)
+        by_supernet[key(alpha)] = state.scored[key(alpha)].likelihood
         progress.advance()
     original = Supernet(problem.network).to(problem.device)
     ranked: list[list[tuple[float, str, bool]]] = []
     for band in bands:
         best: list[tuple[float, str, bool]] = []
         for text in sorted(band, key=by_supernet.__getitem__, reverse=True)[:rescored]:
-            by_file = score(original, from_key(beta, text)).likelihood
+            found = score(original, from_key(beta, text))
+            by_file = found.likelihood
+            if by_file >= by_supernet[text]:
+                state.scored[text] = found
             best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
             progress.advance()
         ranked.append(sorted(best, reverse=True))

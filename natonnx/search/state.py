@@ -48,6 +48,7 @@ class SearchState:
             before selection.
         finetune_epochs: Passes that each of them gets.
         finetuned: Finished fine-tunings by states.
+        scored: Validation scores of the α's that selection compared, before fine-tuning, by states.
     """
 
     supernet: Supernet
@@ -61,6 +62,7 @@ class SearchState:
     finalists: dict[str, bool] | None = None
     finetune_epochs: int = 0
     finetuned: dict[str, Finetuned] = field(default_factory=dict)
+    scored: dict[str, Score] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Tensors and plain Python values only, so that torch.load(weights_only=True) reads it."""
@@ -79,6 +81,7 @@ class SearchState:
                 key: ({name: torch.from_numpy(array) for name, array in done.weights.items()}, tuple(done.validation))
                 for key, done in self.finetuned.items()
             },
+            "scored": {key: tuple(score) for key, score in self.scored.items()},
         }
 
     def load_dict(self, data: Mapping[str, Any]) -> None:
@@ -98,6 +101,7 @@ class SearchState:
             key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score))
             for key, (weights, score) in data["finetuned"].items()
         }
+        self.scored = {key: Score(*score) for key, score in data["scored"].items()}
 
 
 def signature(architecture: Architecture) -> str:

@@ -45,7 +45,7 @@ def test_the_contract(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     maps = [fmap["name"] for fmap in payload["feature_maps"]]
     assert len(set(maps)) == len(maps)
     for fmap in payload["feature_maps"]:
-        assert fmap.keys() == {"name", "shape", "join"}
+        assert fmap.keys() == {"name", "shape", "join", "inputs"}
         assert fmap["join"] in {"input", "single", "sum", "opaque"}
     names = [edge["name"] for edge in payload["edges"]]
     assert len(set(names)) == len(names)

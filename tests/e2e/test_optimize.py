@@ -30,7 +30,7 @@ REPORT = {
     "seconds",
     "history",
 }
-EXTRAS = {"finetuned_input", "candidates", "without_gradient"}
+EXTRAS = {"finetuned_input", "candidates", "scored", "idle_edges", "without_gradient"}
 ROW = {"path", "params", "madds", "size_bytes", "accuracy", "latency_ms"}
 
 
@@ -196,3 +196,18 @@ def test_the_table(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "loading" not in stdout
     assert "validation accuracy (%)" in stdout
     assert "improved: model.nat.onnx" in stdout
+
+
+def test_the_reports(folder: Path) -> None:
+    """The page has the payload that --json prints, and the mapping knows the nodes of the input."""
+    found = optimize(folder, *CHEAPER, "--html", "report.html", "--sync-navigation", "mapping.json")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    data = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert data["optimization"] == found.report
+    assert data["inspection"] == inspect(folder / "model.onnx") | {"model": data["inspection"]["model"]}
+    assert data["environment"]["command"].endswith("--html report.html --sync-navigation mapping.json")
+    mapping = json.loads((folder / "mapping.json").read_text(encoding="utf-8"))["mapping"]
+    assert mapping.keys() == {node.name for node in onnx.load(folder / "model.onnx").graph.node}
+    assert found.report["scored"]
+    edges = {edge["name"] for edge in data["inspection"]["edges"]}
+    assert set(found.report["idle_edges"]) <= edges

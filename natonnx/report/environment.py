@@ -1,0 +1,41 @@
+"""What a report says of where it was made: the command line and the versions that ran it."""
+
+import platform
+import shlex
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+__all__ = ["environment"]
+
+_PACKAGES = {
+    "natonnx": ("natonnx",),
+    "onnx": ("onnx",),
+    "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
+    "torch": ("torch",),
+    "dgl": ("dgl",),
+}
+
+
+def environment(arguments: Sequence[str]) -> dict[str, Any]:
+    """The command line as it can be typed again, and versions; null for a package that is not installed.
+
+    Imports none of the packages.
+
+    Args:
+        arguments: Those of the `natonnx` command.
+    """
+    versions = {name: _version(names) for name, names in _PACKAGES.items()}
+    return {
+        "command": shlex.join(["natonnx", *arguments]),
+        "versions": {**versions, "python": platform.python_version()},
+    }
+
+
+def _version(names: Sequence[str]) -> str | None:
+    for name in names:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None
