@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from natonnx import data
 from natonnx.api import Source, load
-from natonnx.bench import WARM_UP, Timings, check_inputs, find_provider, predict, provider_used, random_inputs
+from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provider, predict, provider_used, random_inputs
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
 from natonnx.samples import classifier, data_options
@@ -76,7 +76,7 @@ class Predictions(NamedTuple):
 
     def accuracy(self, split: str) -> float | None:
         """Share of them, 0 to 1; None where there is no such split."""
-        return self.right(split) / len(self.labels[split]) if split in self.labels else None
+        return accuracy(self.predicted[split], self.labels[split]) if split in self.labels else None
 
 
 class Contest:

@@ -44,6 +44,6 @@ def apply(names: str, channels: int) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # python tools/reproduce_tables.py works too
-    from tools.zoo import main
+    from tools.command import main
 
     main(cli)

@@ -1,9 +1,8 @@
 """The networks of the NAT paper's tables as ONNX files: `python tools/zoo.py list` and `export NAME`."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -121,17 +120,8 @@ def _load(model: "nn.Module", path: Path) -> None:
         raise InputError(f"{path}: not the weights of this network ({names[:200]})") from None
 
 
-def main(command: Callable[..., Any]) -> None:
-    """Run a command of tools: bad input is one line and exit code 2."""
-    from natonnx.errors import NatonnxError
-
-    try:
-        command(standalone_mode=True)
-    except NatonnxError as error:
-        click.echo(f"error: {' '.join(str(error).split())}", err=True)
-        sys.exit(error.exit_code)
-
-
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # python tools/zoo.py works too
+    from tools.command import main
+
     main(cli)

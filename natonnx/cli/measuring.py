@@ -1,13 +1,12 @@
 """Options of the commands that measure, and what these say while they do."""
 
-import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
 
-from natonnx.cli.options import input_shape_option
+from natonnx.cli.options import add_options, input_shape_option
 
 __all__ = ["conditions_options", "tell", "warn_of_providers"]
 
@@ -59,10 +58,7 @@ def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
         return command(conditions=conditions, **arguments)
 
-    made: Callable[..., Any] = functools.wraps(command)(run)
-    for option in reversed(_OPTIONS):
-        made = option(made)
-    return made
+    return add_options(command, run, _OPTIONS)
 
 
 def tell(message: str) -> None:

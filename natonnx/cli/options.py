@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from natonnx.errors import InputError
 
 __all__ = [
     "Arguments",
+    "add_options",
     "data_options",
     "force_option",
     "html_option",
@@ -103,6 +104,16 @@ _READING: tuple[_Decorator, ...] = (
 _FIELDS = ("input_shapes", "granularity", "window", "include", "exclude", "freeze_outputs_of", "free_batch")
 
 
+def add_options(
+    command: Callable[..., Any], run: Callable[..., Any], options: Sequence[_Decorator]
+) -> Callable[..., Any]:
+    """Give a command options by way of `run`, which gets what they say and calls it with what it makes of that."""
+    made: Callable[..., Any] = functools.wraps(command)(run)
+    for option in reversed(options):
+        made = option(made)
+    return made
+
+
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how a model is read; the command gets them as one `natonnx.frontend.ParseOptions`, `reading`."""
 
@@ -113,10 +124,7 @@ def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
         reading = ParseOptions(**{**fields, "granularity": Granularity(fields["granularity"])})
         return command(reading=reading, **arguments)
 
-    made: Callable[..., Any] = functools.wraps(command)(run)
-    for option in reversed(_READING):
-        made = option(made)
-    return made
+    return add_options(command, run, _READING)
 
 
 def _numbers(_context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -159,10 +167,7 @@ def data_options(*, default: str) -> _Decorator:
         def run(**arguments: Any) -> Any:
             return command(preprocessing={name: arguments.pop(name) for name in _PREPROCESSING}, **arguments)
 
-        made: Callable[..., Any] = functools.wraps(command)(run)
-        for option in reversed(options):
-            made = option(made)
-        return made
+        return add_options(command, run, options)
 
     return decorate
 

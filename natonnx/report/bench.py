@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from natonnx.report.numbers import count
+
 __all__ = ["show_benchmark", "to_csv"]
 
 _SHORT = 8  # operator types shown; the rest is summed up
@@ -23,9 +25,9 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
     for row in models:
         table.add_column(escape(row["path"]), overflow="fold", justify="right")
     lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("parameters", lambda row: _count(row["params"])),
-        ("MAdds", lambda row: _count(row["madds"])),
-        ("size (bytes)", lambda row: _count(row["size_bytes"])),
+        ("parameters", lambda row: count(row["params"])),
+        ("MAdds", lambda row: count(row["madds"])),
+        ("size (bytes)", lambda row: count(row["size_bytes"])),
         ("peak memory (MiB)", lambda row: _number(row["peak_memory_bytes"], "{:.1f}", 2**20)),
         ("latency, median (ms)", lambda row: f"{row['latency_ms']['median']:.3f}"),
         ("latency, p90 (ms)", lambda row: f"{row['latency_ms']['p90']:.3f}"),
@@ -93,10 +95,6 @@ def to_csv(payload: Mapping[str, Any]) -> str:
 
 
 _RATIO_COLUMNS = (("value", ""), ("low", "_low"), ("high", "_high"))
-
-
-def _count(value: int | None) -> str:
-    return "unknown" if value is None else f"{value:,}"
 
 
 def _number(value: float | None, form: str, unit: float) -> str:

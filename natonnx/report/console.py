@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from natonnx.report.numbers import count, points, ratio
+
 __all__ = ["show_inspection", "show_optimization"]
 
 _LIMITS = {
@@ -24,7 +26,7 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
     for label, tensors in (("input", model["inputs"]), ("output", model["outputs"])):
         for tensor in tensors:
             console.print(f"  {label} {escape(tensor['name'])}: {tensor['dtype']} {_shape(tensor['shape'])}")
-    console.print(f"  {total['params']:,} parameters, {_count(total['madds'])} MAdds a sample")
+    console.print(f"  {total['params']:,} parameters, {count(total['madds'])} MAdds a sample")
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("edge", "from → to", "state", "operation", "MAdds", "may become", "may not become"):
         table.add_column(column, overflow="fold", justify="right" if column == "MAdds" else "left")
@@ -34,7 +36,7 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
             escape(f"{edge['source']} → {edge['target']}"),
             edge["state"],
             edge["operation"] or "",
-            _count(edge["madds"]) if edge["operation"] else "",
+            count(edge["madds"]) if edge["operation"] else "",
             " ".join(edge["legal"]),
             escape("; ".join(f"{state}: {reason}" for state, reason in edge["illegal"].items())),
         )
@@ -58,25 +60,25 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
     for column in ("", "before", "after", "change"):
         table.add_column(column, justify="left" if not column else "right")
     rows = (
-        ("parameters", "params", _count),
-        ("MAdds", "madds", _count),
-        ("size (bytes)", "size_bytes", _count),
+        ("parameters", "params", count),
+        ("MAdds", "madds", count),
+        ("size (bytes)", "size_bytes", count),
         ("latency (ms, 1 thread)", "latency_ms", lambda value: "" if value is None else f"{value:.3f}"),
     )
     for label, key, form in rows:
         old, new = before[key], after[key] if after else None
-        table.add_row(label, form(old), form(new) if after else "", _ratio(old, new))
+        table.add_row(label, form(old), form(new) if after else "", ratio(old, new))
     for split in ("validation", "test"):
         if before["accuracy"][split] is None:
             continue
         old, new = before["accuracy"][split], after["accuracy"][split] if after else None
-        table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), _points(old, new))
+        table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), points(old, new))
     console.print(table)
     for edit in payload["edits"]:
         console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
     for limit in payload["constraints"]:
         mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
-        form = _count if limit["name"] == "madds" else "{:+.1f}".format
+        form = count if limit["name"] == "madds" else "{:+.1f}".format
         value = form(limit["value"]) if math.isfinite(limit["value"]) else "no architecture found"
         console.print(f"  {_LIMITS.get(limit['name'], limit['name'])}: {value}, at most {form(limit['limit'])}: {mark}")
     if payload["without_gradient"]:
@@ -91,21 +93,9 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         console.print("[bold]unchanged[/]: no architecture met every constraint; the input model stands")
 
 
-def _count(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.0f}"
-
-
 def _shape(shape: list[Any] | None) -> str:
     return "?" if shape is None else escape("[" + ", ".join("?" if size is None else str(size) for size in shape) + "]")
 
 
 def _percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
-
-
-def _points(old: float | None, new: float | None) -> str:
-    return "" if old is None or new is None else f"{100 * (new - old):+.1f} points"
-
-
-def _ratio(old: float | None, new: float | None) -> str:
-    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %"

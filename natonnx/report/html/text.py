@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from natonnx.report import numbers
+
 __all__ = ["MINUS", "UNKNOWN", "count", "percent", "points", "ratio", "rounded", "shape", "short", "table"]
 
 UNKNOWN = "—"
@@ -37,12 +39,12 @@ def percent(fraction: float | None) -> str:
 
 def points(old: float | None, new: float | None) -> str:
     """The difference of two fractions in percentage points."""
-    return "" if old is None or new is None else f"{100 * (new - old):+.1f} points".replace("-", MINUS)
+    return numbers.points(old, new).replace("-", MINUS)
 
 
 def ratio(old: float | None, new: float | None) -> str:
     """The relative change from old to new."""
-    return "" if not old or new is None else f"{100 * (new / old - 1):+.1f} %".replace("-", MINUS)
+    return numbers.ratio(old, new).replace("-", MINUS)
 
 
 def shape(sizes: Sequence[Any] | None) -> str:
