@@ -31,9 +31,9 @@ from natonnx.search import (
     Score,
     Scored,
     Settings,
-    SilentProgress,
     decide,
     search,
+    silent,
 )
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.session import session
@@ -112,7 +112,7 @@ def optimize(
     outcome = search(
         problem,
         settings,
-        progress=progress or SilentProgress(),
+        progress=progress or silent,
         resume=load_checkpoint(checkpoint, fingerprint) if resume else None,
         save=lambda state: save_checkpoint(checkpoint, fingerprint, state),
     )

@@ -2,20 +2,27 @@
 
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from natonnx.search import Step
 
 __all__ = ["ConsoleProgress"]
 
 
 class ConsoleProgress:
-    """Implements `natonnx.search.Progress`; a context manager."""
+    """A `natonnx.search.Progress`, and a context manager.
+
+    Args:
+        console: Where to write.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._bars = Bars(
+        self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -25,7 +32,7 @@ class ConsoleProgress:
             disable=not console.is_terminal,
         )
         self._task = self._bars.add_task("", total=1, visible=False, note="")
-        self._stage, self._done, self._total, self._begun = "", 0, 0, time.monotonic()
+        self._begun = time.monotonic()
 
     def __enter__(self) -> "ConsoleProgress":
         self._bars.start()
@@ -36,19 +43,15 @@ class ConsoleProgress:
     ) -> None:
         self._bars.stop()
 
-    def start(self, stage: str, total: int) -> None:
-        """A stage begins: a new bar."""
-        self._stage, self._done, self._total = stage, 0, total
-        self._task = self._bars.add_task(stage, total=total, note="")
-
-    def advance(self, note: str = "") -> None:
-        """A step is done."""
-        self._done += 1
-        self._total = max(self._total, self._done)  # a stage may need more steps than it foresaw
-        self._bars.update(self._task, total=self._total, advance=1)
-        if note:
-            self._bars.update(self._task, note=note)
-        if not self._console.is_terminal and (note or self._done == self._total):
+    def __call__(self, step: "Step") -> None:
+        """Show a step; the first of a stage begins a new bar."""
+        if not step.done:
+            self._task = self._bars.add_task(step.stage, total=step.total, note="")
+            return
+        self._bars.update(self._task, total=step.total, completed=step.done)
+        if step.note:
+            self._bars.update(self._task, note=step.note)
+        if not self._console.is_terminal and (step.note or step.done == step.total):
             elapsed = time.monotonic() - self._begun
-            line = f"{self._stage} {self._done}/{self._total}  {note}  ({elapsed:.0f} s)"
+            line = f"{step.stage} {step.done}/{step.total}  {step.note}  ({elapsed:.0f} s)"
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)

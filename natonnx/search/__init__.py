@@ -3,7 +3,7 @@
 from natonnx.search.decide import Constraint, Decision, decide
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
-from natonnx.search.progress import Progress, SilentProgress
+from natonnx.search.progress import Progress, Step, silent
 from natonnx.search.run import search
 from natonnx.search.score import Score, TensorSplit
 from natonnx.search.settings import REWARDS, Settings
@@ -19,8 +19,9 @@ __all__ = [
     "Score",
     "Scored",
     "Settings",
-    "SilentProgress",
+    "Step",
     "TensorSplit",
     "decide",
     "search",
+    "silent",
 ]

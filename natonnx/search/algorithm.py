@@ -18,7 +18,7 @@ from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.clock import Clock
 from natonnx.search.problem import Problem
-from natonnx.search.progress import Progress
+from natonnx.search.progress import Progress, Stage
 from natonnx.search.score import TensorSplit, minibatch_score
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, Visit, key
@@ -58,19 +58,19 @@ class Algorithm1:
         """Run the epochs that are not done yet."""
         if not self.state.history:
             save(self.state.to_dict())
-        progress.start("search", self.settings.epochs)
+        stage = Stage(progress, "search", self.settings.epochs)
         for _ in self.state.history:
-            progress.advance()
+            stage.advance()
         for epoch in range(len(self.state.history), self.settings.epochs):
             if epoch and self.clock.search_share_used() >= 1:
                 break
             self.state.budget.approach(min(1.0, self._done() / _RAMP))
             with self.clock.training_epoch():
                 loss = self.train_weights()
-            row = self.train_policy()
-            self.state.history.append({"epoch": epoch + 1, "loss": loss, **row})
+            row = {"epoch": epoch + 1, "loss": loss, **self.train_policy()}
+            self.state.history.append(row)
             save(self.state.to_dict())
-            progress.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}")
+            stage.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}", row)
 
     def train_weights(self) -> float:
         """One pass over the training split, w alone; returns the mean loss."""

@@ -1,25 +1,53 @@
 """How a search tells its caller where it is."""
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-__all__ = ["Progress", "SilentProgress"]
-
-
-class Progress(Protocol):
-    """What a search reports to; `natonnx.report` has one for the terminal."""
-
-    def start(self, stage: str, total: int) -> None:
-        """A stage of `total` steps begins."""
-
-    def advance(self, note: str = "") -> None:
-        """A step of the stage is done."""
+__all__ = ["Progress", "Stage", "Step", "silent"]
 
 
-class SilentProgress:
+class Step(NamedTuple):
+    """Where a search is.
+
+    Attributes:
+        stage: `search`, one step an epoch; `select`, one an architecture that is scored; `fine-tune`, one a finalist.
+        done: Steps of the stage that are done; 0 as it begins.
+        total: Steps that it has, as far as is known; it may need more than it foresaw.
+        note: What the last step found, in words; empty where that is nothing to tell of.
+        values: The same in numbers: an epoch's row of the history, or a finalist's `accuracy` as a fraction.
+    """
+
+    stage: str
+    done: int
+    total: int
+    note: str = ""
+    values: Mapping[str, Any] = {}
+
+
+Progress = Callable[[Step], object]
+"""What a search reports to; `natonnx.report` has one for the terminal. What it raises ends the search."""
+
+
+def silent(_step: Step) -> None:
     """Reports nothing."""
 
-    def start(self, stage: str, total: int) -> None:
-        """See `Progress.start`."""
 
-    def advance(self, note: str = "") -> None:
-        """See `Progress.advance`."""
+class Stage:
+    """A stage of a search that counts its steps.
+
+    Args:
+        progress: Told of the beginning and of every step.
+        name: See `Step.stage`.
+        total: Steps that it should take.
+    """
+
+    def __init__(self, progress: Progress, name: str, total: int) -> None:
+        self._progress = progress
+        self._step = Step(name, 0, total)
+        progress(self._step)
+
+    def advance(self, note: str = "", values: Mapping[str, Any] | None = None) -> None:
+        """A step is done."""
+        stage, done, total, *_ = self._step
+        self._step = Step(stage, done + 1, max(total, done + 1), note, values or {})
+        self._progress(self._step)

@@ -16,7 +16,7 @@ from natonnx.search.decide import decide
 from natonnx.search.finetune import finetune
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
-from natonnx.search.progress import Progress, SilentProgress
+from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.reinforce import Reinforce
 from natonnx.search.score import evaluate
 from natonnx.search.select import choose_finalists
@@ -47,7 +47,7 @@ def search(
         resume: State of an interrupted search of the same problem and settings.
         save: Called with the state after every epoch and every fine-tuning.
     """
-    progress, save = progress or SilentProgress(), save or (lambda _state: None)
+    progress, save = progress or silent, save or (lambda _state: None)
     clock = Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
     beta = problem.network.architecture
@@ -94,7 +94,7 @@ def _finetune_finalists(
     beta = problem.network.architecture
     before = evaluate(given, beta, problem.validation)
     queue = {key(beta): False, **(state.finalists or {})}
-    progress.start("fine-tune", min(len(queue), settings.finalists + 1))
+    stage = Stage(progress, "fine-tune", min(len(queue), settings.finalists + 1))
     for position, (text, from_supernet) in enumerate(queue.items()):
         if position > settings.finalists:
             outcome = _outcome(problem, state)
@@ -110,7 +110,8 @@ def _finetune_finalists(
                 teacher=make_teacher(given),
             )
             save(state.to_dict())
-        progress.advance(f"validation {100 * state.finetuned[text].validation.accuracy:.1f} %")
+        accuracy = state.finetuned[text].validation.accuracy
+        stage.advance(f"validation {100 * accuracy:.1f} %", {"accuracy": accuracy})
     return _outcome(problem, state)
 
 

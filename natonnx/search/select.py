@@ -9,7 +9,7 @@ from natonnx.architecture import Architecture
 from natonnx.policy.base import draw, greedy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.problem import Problem
-from natonnx.search.progress import Progress
+from natonnx.search.progress import Progress, Stage
 from natonnx.search.score import Score, evaluate, reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, from_key, key, signature
@@ -54,12 +54,12 @@ def choose_finalists(
     shares = {key(alpha): state.budget.share(alpha) for alpha in pool}
     bands = _bands(shares, settings.finalists if settings.target_madds is None else 1)
     rescored = _RESCORED * settings.finalists // max(1, len(bands))
-    progress.start("select", len(pool) + sum(min(rescored, len(band)) for band in bands))
+    stage = Stage(progress, "select", len(pool) + sum(min(rescored, len(band)) for band in bands))
     by_supernet: dict[str, float] = {}
     for alpha in pool:
         state.scored[key(alpha)] = score(state.supernet, alpha)
         by_supernet[key(alpha)] = state.scored[key(alpha)].likelihood
-        progress.advance()
+        stage.advance()
     original = Supernet(problem.network).to(problem.device)
     ranked: list[list[tuple[float, str, bool]]] = []
     for band in bands:
@@ -70,7 +70,7 @@ def choose_finalists(
             if by_file >= by_supernet[text]:
                 state.scored[text] = found
             best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
-            progress.advance()
+            stage.advance()
         ranked.append(sorted(best, reverse=True))
     in_turn = [entry for row in zip_longest(*ranked) for entry in row if entry is not None]
     return {text: from_supernet for _, text, from_supernet in in_turn[: 2 * settings.finalists]}

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from natonnx.optimization import Result, optimize
-from natonnx.search import Settings
+from natonnx.search import Settings, Step
 from tests.cli import tiny
 from tests.e2e.conftest import CHEAPER, Run
 
@@ -113,16 +113,11 @@ class Interrupting:
 
     def __init__(self, stage: str = "", step: int = 0) -> None:
         self.when = (stage, step)
-        self.now = ("", 0)
 
-    def start(self, stage: str, total: int) -> None:
-        assert total > 0
-        self.now = (stage, 0)
-
-    def advance(self, note: str = "") -> None:
-        assert "\n" not in note
-        self.now = (self.now[0], self.now[1] + 1)
-        if self.now == self.when:
+    def __call__(self, step: Step) -> None:
+        assert step.total > 0
+        assert "\n" not in step.note
+        if (step.stage, step.done) == self.when:
             raise KeyboardInterrupt
 
 

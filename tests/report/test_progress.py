@@ -1,26 +1,22 @@
 """Progress on stderr."""
 
 import io
-from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
 from natonnx.report.progress import ConsoleProgress
-
-if TYPE_CHECKING:
-    from natonnx.search import Progress
+from natonnx.search.progress import Stage
 
 
 def run(console: Console, steps: int = 2, total: int = 2, note: str = "validation 90.0 %") -> None:
     with ConsoleProgress(console) as progress:
-        reporting: Progress = progress
-        reporting.start("select", 3)
+        stage = Stage(progress, "select", 3)
         for _ in range(3):
-            reporting.advance()
-        reporting.start("fine-tune", total)
+            stage.advance()
+        stage = Stage(progress, "fine-tune", total)
         for _ in range(steps):
-            reporting.advance(note)
+            stage.advance(note)
 
 
 def lines(stream: io.StringIO) -> list[str]:
@@ -65,7 +61,7 @@ def test_the_bar_is_put_away_on_an_error() -> None:
 
     def fails() -> None:
         with progress:
-            progress.start("search", 1)
+            Stage(progress, "search", 1)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

@@ -12,7 +12,7 @@ import torch
 from natonnx.architecture import violation
 from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
-from natonnx.search import Outcome, Problem, Settings, decide, search
+from natonnx.search import Outcome, Problem, Settings, Step, decide, search
 from natonnx.search.budget import Budget
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.clock import Clock
@@ -30,15 +30,15 @@ class Recorder:
     """Counts what a search reports."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, list[int]] = {}
+        self.stages: dict[str, tuple[int, int]] = {}
+        self.values: dict[str, Mapping[str, Any]] = {}
 
-    def start(self, stage: str, total: int) -> None:
-        self.stages[stage] = [total, 0]
-        self.last = stage
-
-    def advance(self, note: str = "") -> None:
-        assert isinstance(note, str)
-        self.stages[self.last][1] += 1
+    def __call__(self, step: Step) -> None:
+        total, done = self.stages.get(step.stage, (step.total, -1))
+        assert step.done == done + 1
+        assert step.total >= step.done
+        self.stages[step.stage] = (total, step.done)
+        self.values[step.stage] = step.values
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +114,13 @@ def test_an_interrupted_search_resumes_to_the_same_result(
 
 def test_progress_is_told_of_every_step(problem: Problem) -> None:
     recorder = Recorder()
-    search(problem, with_(epochs=1), progress=recorder)
+    found = search(problem, with_(epochs=1), progress=recorder)
     assert list(recorder.stages) == ["search", "select", "fine-tune"]
     for stage, (total, done) in recorder.stages.items():
         assert done >= total > 0, stage
+    assert recorder.values["search"] == found.history[-1]
+    accuracies = [candidate.validation.accuracy for candidate in (found.beta, *found.candidates)]
+    assert recorder.values["fine-tune"]["accuracy"] in accuracies
 
 
 def test_a_time_budget_cuts_epochs_but_not_the_result(problem: Problem) -> None:
