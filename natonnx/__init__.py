@@ -1,32 +1,71 @@
 """natonnx optimizes the architecture of ONNX models by the Neural Architecture Transformer (NAT).
 
-The functions load lazily: importing the package imports neither onnx nor torch.
+The names load lazily: importing the package imports neither onnx nor torch.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
+    from natonnx.architecture import Edit, State
     from natonnx.benchmarking import benchmark
-    from natonnx.gates import check
+    from natonnx.contest import Conditions
+    from natonnx.errors import InputError, NatonnxError, VerificationError
+    from natonnx.frontend import Granularity, ParseOptions
+    from natonnx.gates import Thresholds, check
     from natonnx.optimization import optimize
+    from natonnx.result import Result
+    from natonnx.search import RunnableModel, Settings, Step
 
-__all__ = ["apply", "benchmark", "check", "inspect", "load", "optimize"]
+__all__ = [
+    "Conditions",
+    "Edit",
+    "Granularity",
+    "InputError",
+    "NatonnxError",
+    "ParseOptions",
+    "Result",
+    "RunnableModel",
+    "Settings",
+    "State",
+    "Step",
+    "Thresholds",
+    "VerificationError",
+    "apply",
+    "benchmark",
+    "check",
+    "inspect",
+    "load",
+    "optimize",
+]
 
 _MODULES = {
-    "apply": "natonnx.api",
-    "benchmark": "natonnx.benchmarking",
-    "check": "natonnx.gates",
-    "inspect": "natonnx.api",
-    "load": "natonnx.api",
-    "optimize": "natonnx.optimization",
+    "Conditions": "contest",
+    "Edit": "architecture",
+    "Granularity": "frontend",
+    "InputError": "errors",
+    "NatonnxError": "errors",
+    "ParseOptions": "frontend",
+    "Result": "result",
+    "RunnableModel": "search",
+    "Settings": "search",
+    "State": "architecture",
+    "Step": "search",
+    "Thresholds": "gates",
+    "VerificationError": "errors",
+    "apply": "api",
+    "benchmark": "benchmarking",
+    "check": "gates",
+    "inspect": "api",
+    "load": "api",
+    "optimize": "optimization",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public function when it is first asked for (PEP 562)."""
+    """Import a public name when it is first asked for (PEP 562)."""
     if name not in _MODULES:
         raise AttributeError(f"module 'natonnx' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_MODULES[name]), name)
+    return getattr(import_module(f"natonnx.{_MODULES[name]}"), name)

@@ -64,6 +64,11 @@ def inspect(path: Path | str, reading: ParseOptions | None = None) -> dict[str, 
 
     Raises:
         InputError: See `load`.
+
+    Example:
+        >>> found = inspect("model.onnx")
+        >>> {edge["name"]: edge["legal"] for edge in found["edges"] if edge["state"] == "O"}
+        {'stem': ['S'], 'one': ['S', 'N'], 'two': ['S', 'N'], 'head': []}
     """
     source = load(path, reading)
     return inspection(source.network, str(source.path))
@@ -92,6 +97,12 @@ def apply(
     Raises:
         InputError: If the model, an edit or the output path is bad.
         VerificationError: If the result failed a check; nothing is written then.
+
+    Example:
+        >>> from natonnx import Edit, State
+        >>> path, checks = apply("model.onnx", [Edit("one", State.O, State.S)], "edited.onnx")
+        >>> all(check.passed for check in checks)
+        True
     """
     source = load(path, reading)
     output = Path(output) if output is not None else default_output(source.path)

@@ -11,6 +11,7 @@ from natonnx.api import Source
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
 from natonnx.contest import Conditions, Contest, Predictions
+from natonnx.data import Data, data_name, hold
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -19,9 +20,9 @@ _MANY = 90  # the percentile that is reported beside the median
 
 def benchmark(
     models: Iterable[Path | str],
+    data: Data | None = None,
     *,
     conditions: Conditions | None = None,
-    dataset: str | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     profiled: bool = False,
     tell: Callable[[str], None] = lambda _message: None,
@@ -30,8 +31,8 @@ def benchmark(
 
     Args:
         models: ONNX files that take the same inputs. Ratios are to the first.
+        data: See `natonnx.data.Data`; no accuracy where None.
         conditions: What they are measured under.
-        dataset: See `natonnx.data.load`; no accuracy where None.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
         profiled: Whether to ask where the time goes.
         tell: Told in a few words what is being done.
@@ -41,6 +42,12 @@ def benchmark(
 
     Raises:
         InputError: If a model, a condition or the data is bad, or models take different inputs.
+
+    Example:
+        >>> payload = benchmark(["model.onnx", "model.onnx"], conditions=Conditions(seconds=0.1))
+        >>> ratio = payload["models"][1]["ratio"]
+        >>> ratio["low"] < ratio["value"] < ratio["high"]
+        True
     """
     conditions = conditions or Conditions()
     contest = Contest(models, conditions)
@@ -48,9 +55,10 @@ def benchmark(
     tell("loading")
     used = contest.providers(inputs)
     predictions: list[Predictions | None] = [None] * len(contest.sources)
-    if dataset is not None:
+    if data is not None:
+        data = hold(data)
         tell("accuracy")
-        predictions = list(contest.predictions(dataset, preprocessing or {}))
+        predictions = list(contest.predictions(data, preprocessing or {}))
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
@@ -89,7 +97,7 @@ def benchmark(
             "confidence": CONFIDENCE,
             "onnxruntime": _runtime_version(),
         },
-        "data": _data(dataset, predictions[0]),
+        "data": _data(data, predictions[0]),
     }
 
 
@@ -115,11 +123,11 @@ def _times(timings: Timings, position: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _data(spec: str | None, answers: Predictions | None) -> dict[str, Any] | None:
-    if answers is None:
+def _data(data: Data | None, answers: Predictions | None) -> dict[str, Any] | None:
+    if data is None or answers is None:
         return None
     sizes = {split: len(answers.labels[split]) if split in answers.labels else None for split in ("validation", "test")}
-    return {"name": spec, "samples": sizes}
+    return {"name": data_name(data), "samples": sizes}
 
 
 def _runtime_version() -> str:

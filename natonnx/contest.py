@@ -147,11 +147,11 @@ class Contest:
         openers = [partial(self.open, source) for source in self.sources]
         return Timings(openers, inputs, warm_up=self.conditions.warm_up, seed=self.conditions.seed)
 
-    def predictions(self, spec: str | None, overrides: Mapping[str, Any]) -> list[Predictions]:
+    def predictions(self, given: data.Data | None, overrides: Mapping[str, Any]) -> list[Predictions]:
         """Let all models classify the same data, each preprocessed as its file or, where that is silent, the first's.
 
         Args:
-            spec: See `natonnx.data.load`; what the first model's metadata names where None.
+            given: See `natonnx.data.load`; what the first model's metadata names where None.
             overrides: Fields of `natonnx.data.Preprocessing` that hold for all models; None is no override.
 
         Raises:
@@ -159,19 +159,21 @@ class Contest:
         """
         loaded: dict[Any, data.Dataset] = {}
         found: list[Predictions] = []
-        spec, _ = data_options(self.sources[0], spec, overrides)
+        chosen, _ = data_options(self.sources[0], given, overrides)
         for source in self.sources:
             shape, classes = classifier(source, use="scored", any_batch=True)
-            _, preprocessing = data_options(source, spec, overrides, self.sources[0])
+            _, preprocessing = data_options(source, chosen, overrides, self.sources[0])
             key = (shape, classes, preprocessing)
             if key not in loaded:
                 loaded[key] = data.load(
-                    spec, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
+                    chosen, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
                 )
             found.append(self._predict(source, loaded[key]))
             first, last = found[0].labels, found[-1].labels
             if first.keys() != last.keys() or not all(np.array_equal(first[split], last[split]) for split in first):
-                raise InputError(f"{spec}: gives other samples each time; models are compared on the same data")
+                raise InputError(
+                    f"{loaded[key].name}: gives other samples each time; models are compared on the same data"
+                )
         return found
 
     def _predict(self, source: Source, images: data.Dataset) -> Predictions:

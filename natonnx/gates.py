@@ -12,6 +12,7 @@ from natonnx.api import Source
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, ratio_interval
 from natonnx.contest import Conditions, Contest, Predictions
+from natonnx.data import Data
 from natonnx.errors import InputError
 
 __all__ = ["Gate", "Thresholds", "check"]
@@ -89,9 +90,9 @@ def check(
     model: Path | str,
     baseline: Path | str,
     thresholds: Thresholds,
+    data: Data | None = None,
     *,
     conditions: Conditions | None = None,
-    dataset: str | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     tell: _Tell = lambda _message: None,
 ) -> dict[str, Any]:
@@ -105,8 +106,8 @@ def check(
         model: An ONNX file.
         baseline: An ONNX file that takes the same inputs.
         thresholds: The limits.
+        data: See `natonnx.data.Data`; what the baseline's metadata names where None.
         conditions: What latency is measured under.
-        dataset: See `natonnx.data.load`; what the baseline's metadata names where None.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
         tell: Told in a few words what is being done.
 
@@ -115,12 +116,17 @@ def check(
 
     Raises:
         InputError: If a model, a condition, a limit or the data is bad.
+
+    Example:
+        >>> payload = check("model.onnx", "model.onnx", Thresholds(max_madds_ratio=1, min_agreement=0.99), "data.npz")
+        >>> payload["status"]
+        'passed'
     """
     contest = Contest([baseline, model], conditions or Conditions())
     gates, answers = list(_cost_gates(contest.sources, thresholds)), list[Predictions]()
     if thresholds.need_data:
         tell("accuracy")
-        answers = contest.predictions(dataset, preprocessing or {})
+        answers = contest.predictions(data, preprocessing or {})
         gates += _data_gates(answers, thresholds)
     if thresholds.max_latency_ratio is not None:
         gates.append(_latency_gate(contest, thresholds.max_latency_ratio, tell))

@@ -1,6 +1,7 @@
 """From a model to what a search needs: its data, and a network that can be trained."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from natonnx import data
 from natonnx.api import Source
 from natonnx.errors import InputError
 from natonnx.samples import load_data
-from natonnx.search import Problem, TensorSplit
+from natonnx.search import Problem, RewardFunction, TensorSplit
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare"]
@@ -35,20 +36,22 @@ class Prepared(NamedTuple):
 
 def prepare(
     source: Source,
-    dataset: str | None = None,
+    given: data.Data | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     *,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     seed: int = 0,
+    reward: RewardFunction | None = None,
 ) -> Prepared:
-    """Load the data, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
+    """Load the data that is given, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
 
     Raises:
         InputError: If the model is no classifier that can be trained, or the data is bad.
     """
-    images = load_data(source, dataset, preprocessing or {}, seed)
-    return Prepared(images, *_make_problem(source, images, batchnorm, _choose_device(device)))
+    images = load_data(source, given, preprocessing or {}, seed)
+    problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
+    return Prepared(images, replace(problem, reward=reward), unfolded)
 
 
 def _make_problem(

@@ -12,13 +12,15 @@ from natonnx.errors import InputError
 
 __all__ = ["classifier", "data_options", "load_data"]
 
+_VALUES = ("natonnx.mean", "natonnx.std", "natonnx.scale")
 
-def load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
+
+def load_data(source: Source, given: data.Data | None, overrides: Mapping[str, Any], seed: int) -> data.Dataset:
     """Load data to train a model with.
 
     Args:
         source: The model.
-        spec: See `natonnx.data.load`; what the model's metadata names where None.
+        given: See `natonnx.data.load`; what the model's metadata names where None.
         overrides: Fields of `natonnx.data.Preprocessing`; None is no override.
         seed: See `natonnx.data.load`.
 
@@ -26,18 +28,19 @@ def load_data(source: Source, spec: str | None, overrides: Mapping[str, Any], se
         InputError: If the model is no classifier that can be trained, or the data is bad.
     """
     shape, classes = classifier(source)
-    spec, preprocessing = data_options(source, spec, overrides)
-    return data.load(spec, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=seed)
+    chosen, preprocessing = data_options(source, given, overrides)
+    return data.load(chosen, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=seed)
 
 
 def data_options(
-    source: Source, spec: str | None, overrides: Mapping[str, Any], like: Source | None = None
-) -> tuple[str, data.Preprocessing]:
+    source: Source, given: data.Data | None, overrides: Mapping[str, Any], like: Source | None = None
+) -> tuple[str | data.Dataset | data.Held, data.Preprocessing]:
     """Choose data and preprocessing for a model.
 
     Args:
         source: The model.
-        spec: The user's data; what the metadata names where None.
+        given: The user's data; what the metadata names where None. What a model's metadata says of mean, std and scale
+            is for raw data: data from torch has had its own transforms.
         overrides: The user's preprocessing, by field; None is no override.
         like: A model whose metadata is asked where the model's own says nothing of data.
 
@@ -47,19 +50,22 @@ def data_options(
     metadata = _metadata(source)
     if like is not None and not metadata:
         metadata = _metadata(like)
-    if spec is not None:
+    held = None if given is None else data.hold(given)
+    if held is not None:
         metadata.pop("natonnx.data", None)
+    if isinstance(held, data.Held) and held.is_prepared:
+        metadata = {key: value for key, value in metadata.items() if key not in _VALUES}
     named, preprocessing = data.metadata_options(metadata)
-    spec = spec if spec is not None else named
-    if spec is None:
+    chosen = held if held is not None else named
+    if chosen is None:
         raise InputError(f"{source.path}: names no data of its own; give --data (a built-in name, .npz, folder, ...)")
     fields = {**asdict(preprocessing), **{key: value for key, value in overrides.items() if value is not None}}
-    return spec, data.Preprocessing(**fields)
+    return chosen, data.Preprocessing(**fields)
 
 
 def _metadata(source: Source) -> dict[str, str]:
     """What a model's metadata says of its data."""
-    keys = {"natonnx.data", "natonnx.mean", "natonnx.std", "natonnx.scale", "natonnx.layout", "natonnx.augment"}
+    keys = {"natonnx.data", *_VALUES, "natonnx.layout", "natonnx.augment"}
     return {prop.key: prop.value for prop in source.network.model.metadata_props if prop.key in keys}
 
 

@@ -42,7 +42,7 @@ def bench_command(
         payload = benchmark(
             models,
             conditions=conditions(),
-            dataset=dataset,
+            data=dataset,
             preprocessing=preprocessing,
             profiled=profiled,
             tell=tell,

@@ -67,7 +67,7 @@ def check_command(
             baseline,
             thresholds,
             conditions=conditions(),
-            dataset=dataset,
+            data=dataset,
             preprocessing=preprocessing,
             tell=tell,
         )

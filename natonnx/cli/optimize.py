@@ -112,11 +112,13 @@ def optimize_command(
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from rich.console import Console
 
+    from natonnx.api import default_output
     from natonnx.optimization import optimize
     from natonnx.report.console import show_optimization
     from natonnx.report.progress import ConsoleProgress
     from natonnx.search import Settings
 
+    output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation)
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
@@ -124,8 +126,8 @@ def optimize_command(
         with ConsoleProgress(stderr) as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
                 model,
+                dataset,
                 output,
-                dataset=dataset,
                 preprocessing={**preprocessing, "augment": augment},
                 settings=settings,
                 batchnorm=batchnorm,
@@ -143,22 +145,21 @@ def optimize_command(
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)
     if html is not None:
-        write_report(html, result.inspection, result.payload)
+        write_report(html, result.inspection, result.report)
     if as_json:
-        print_json(result.payload)
+        print_json(result.report)
     else:
-        show_optimization(Console(), result.payload)
+        show_optimization(Console(), result.report)
     return 0 if result.output else _UNCHANGED
 
 
-def _check_reports(model: Path, output: Path | None, html: Path | None, mapping: Path | None) -> None:
+def _check_reports(model: Path, output: Path, html: Path | None, mapping: Path | None) -> None:
     if html is None and mapping is None:
         return
-    from natonnx.api import default_output
     from natonnx.report.html import check_report
     from natonnx.report.sync_navigation import check_sync_navigation
 
-    models = (model, output or default_output(model))
+    models = (model, output)
     if html is not None:
         check_report(html, *models)
     if mapping is not None:

@@ -1,4 +1,4 @@
-"""From a spec to a data set that fits the model."""
+"""From what stands for data to a data set that fits the model."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from natonnx.data.dataset import Dataset, Preprocessing, Split
 from natonnx.data.folder import read_folder
 from natonnx.data.function import call_function, is_function
 from natonnx.data.layout import Shape, fit
+from natonnx.data.memory import Data, Held, data_name, hold
 from natonnx.data.npz import read_npz
 from natonnx.data.preprocess import preprocess
 from natonnx.data.ready import check_ready
@@ -19,7 +20,7 @@ PLAIN = Preprocessing()
 
 
 def load(
-    spec: str,
+    data: Data,
     *,
     input_shape: Shape,
     classes: int,
@@ -33,10 +34,10 @@ def load(
     ``package.module:function``, which is imported and called (the current directory is importable).
 
     Args:
-        spec: Where the data is.
+        data: A spec, or data in memory: see `natonnx.data.Data`.
         input_shape: The model's input shape without the batch axis; None where it is dynamic.
         classes: Size of the model's output axis. Arrays may use fewer labels; a folder or a built-in set must agree.
-        preprocessing: How raw values become inputs. A `Dataset` from a function is taken as it is.
+        preprocessing: How raw values become inputs. A `Dataset` is taken as it is.
         seed: Of the division into parts, where the source does not fix it.
         limit: The most samples of each part, in the classes' shares; None is all of them. Not for a finished `Dataset`.
 
@@ -48,7 +49,11 @@ def load(
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit {limit} must be at least 1 sample")
-    raw = _read(spec, input_shape, classes, preprocessing)
+    held = hold(data)
+    spec = data_name(held)
+    raw = _read(held, input_shape, classes, preprocessing) if isinstance(held, str) else held
+    if isinstance(raw, Held):
+        raw = raw.arrays
     if isinstance(raw, Dataset):
         return check_ready(raw, shape=input_shape, classes=classes, where=spec)
     parts = partition(raw, classes=classes, seed=seed, limit=limit, where=spec)

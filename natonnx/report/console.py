@@ -1,6 +1,5 @@
 """Tables for people."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,15 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from natonnx.report.numbers import count, points, ratio
+from natonnx.report.limits import limit_texts
+from natonnx.report.numbers import count, gain, points, ratio
 
 __all__ = ["show_inspection", "show_optimization"]
-
-_LIMITS = {
-    "madds": "MAdds",
-    "validation_drop_points": "validation points lost",
-    "points_behind_finetuned_beta": "validation points behind the fine-tuned input",
-}
 
 
 def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
@@ -73,14 +67,16 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
             continue
         old, new = before["accuracy"][split], after["accuracy"][split] if after else None
         table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), points(old, new))
+    if "reward" in before:
+        old, new = before["reward"], after["reward"] if after else None
+        table.add_row("reward", f"{old:.4g}", "" if new is None else f"{new:.4g}", gain(old, new))
     console.print(table)
     for edit in payload["edits"]:
         console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
     for limit in payload["constraints"]:
         mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
-        form = count if limit["name"] == "madds" else "{:+.1f}".format
-        value = form(limit["value"]) if math.isfinite(limit["value"]) else "no architecture found"
-        console.print(f"  {_LIMITS.get(limit['name'], limit['name'])}: {value}, at most {form(limit['limit'])}: {mark}")
+        name, value, most = limit_texts(limit)
+        console.print(f"  {name}: {value or 'no architecture found'}, at most {most}: {mark}")
     if payload["without_gradient"]:
         kinds = ", ".join(payload["without_gradient"])
         console.print(f"  run by onnxruntime, so that what only leads there was not trained: {escape(kinds)}")

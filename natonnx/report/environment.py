@@ -17,17 +17,17 @@ _PACKAGES = {
 }
 
 
-def environment(arguments: Sequence[str]) -> dict[str, Any]:
+def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     """The command line as it can be typed again, and versions; null for a package that is not installed.
 
     Imports none of the packages.
 
     Args:
-        arguments: Those of the `natonnx` command.
+        arguments: Those of the `natonnx` command; None where there was no such command.
     """
     versions = {name: _version(names) for name, names in _PACKAGES.items()}
     return {
-        "command": shlex.join(["natonnx", *arguments]),
+        "command": None if arguments is None else shlex.join(["natonnx", *arguments]),
         "versions": {**versions, "python": platform.python_version()},
     }
 

@@ -1,11 +1,16 @@
 """Numbers in plain text, for terminals. A change is "" where one side of it was not measured."""
 
-__all__ = ["count", "points", "ratio"]
+__all__ = ["count", "gain", "points", "ratio"]
 
 
 def count(value: float | None) -> str:
     """A whole number with thousands separators."""
     return "unknown" if value is None else f"{value:,.0f}"
+
+
+def gain(old: float | None, new: float | None) -> str:
+    """The difference of two numbers in their own unit."""
+    return "" if old is None or new is None else f"{new - old:+.4g}"
 
 
 def points(old: float | None, new: float | None) -> str:

@@ -4,6 +4,7 @@ from natonnx.search.decide import Constraint, Decision, decide
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Step, silent
+from natonnx.search.reward import RewardFunction, RunnableModel
 from natonnx.search.run import search
 from natonnx.search.score import Score, TensorSplit
 from natonnx.search.settings import REWARDS, Settings
@@ -16,6 +17,8 @@ __all__ = [
     "Outcome",
     "Problem",
     "Progress",
+    "RewardFunction",
+    "RunnableModel",
     "Score",
     "Scored",
     "Settings",

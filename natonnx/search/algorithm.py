@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
@@ -19,7 +20,8 @@ from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.clock import Clock
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.score import TensorSplit, minibatch_score
+from natonnx.search.reward import RewardFunction, in_supernet, judge
+from natonnx.search.score import CALIBRATION, TensorSplit, minibatch_score, reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, Visit, key
 from natonnx.search.train import Teacher, train_epoch
@@ -53,6 +55,9 @@ class Algorithm1:
         self.teacher, self.clock = teacher, clock
         self.beta = problem.network.architecture
         self.neighbours = RandomPolicy(most=_NEIGHBOUR_EDITS)
+        self._judged: dict[str, float] = {}
+        order = np.random.default_rng(settings.seed).permutation(len(problem.train.labels))[:CALIBRATION]
+        self._calibration = problem.train.inputs[torch.from_numpy(order).to(problem.device)]
 
     def run(self, progress: Progress, save: Callable[[Mapping[str, Any]], None]) -> None:
         """Run the epochs that are not done yet."""
@@ -103,6 +108,7 @@ class Algorithm1:
         budget, policy = self.state.budget, self.state.policy
         budget.calibrate(policy, self.beta, self.state.generator)
         seen: list[tuple[float, float, float]] = []
+        self._judged.clear()
         for batch in self.problem.validation.batches(self.settings.reward_batch, self.state.generator):
             given = self._random() < _GIVEN_POLICY or not policy.learns
             beta = self.beta if given else self._neighbour()
@@ -152,8 +158,19 @@ class Algorithm1:
         return found[0] if found else self.beta
 
     def _reward(self, architecture: Architecture, batch: TensorSplit) -> float:
+        if self.problem.reward is not None:
+            return self._own_reward(self.problem.reward, architecture)
         score = minibatch_score(self.state.supernet, architecture, batch)
         return score.accuracy if self.settings.reward == "accuracy" else score.likelihood
+
+    def _own_reward(self, reward: RewardFunction, architecture: Architecture) -> float:
+        """What the user's own function says, in evaluation mode: once a pass, as the weights stand still in one."""
+        text = key(architecture)
+        if text not in self._judged:
+            reestimate(self.state.supernet, architecture, self._calibration)
+            model = in_supernet(self.state.supernet, architecture, self.problem.device)
+            self._judged[text] = judge(reward, model)
+        return self._judged[text]
 
     def _random(self) -> float:
         return float(torch.rand((), generator=self.state.generator))

@@ -11,6 +11,13 @@ from natonnx.search.settings import Settings
 __all__ = ["Constraint", "Decision", "decide"]
 
 
+_NAMES = (
+    ("validation_drop_points", "points_behind_finetuned_beta"),
+    ("reward_lost", "reward_behind_finetuned_beta"),
+)
+"""Constraints on what may be lost: of accuracy, and of the user's own reward."""
+
+
 @dataclass(frozen=True)
 class Constraint:
     """One limit, what was measured against it, and whether it holds."""
@@ -38,11 +45,11 @@ class Decision:
 def decide(given: Score, outcome: Outcome, settings: Settings, reference: Architecture) -> Decision:
     """Decide.
 
-    An α must cost no more than the target (than β where there is none) and lose at most `max_drop` accuracy points to
-    the given β on the validation split. Without a cost target it must also lose at most that to β after the same
-    fine-tuning, else the gain would be fine-tuning's and not the architecture's; at equal cost it must be better.
-    Of those that qualify, accuracies within one standard error of the best are a tie, which the cheapest wins (the
-    one-standard-error rule of Breiman et al., 1984).
+    An α must cost no more than the target (than β where there is none). On the validation split it must lose at most
+    `max_drop` accuracy points, or as much of the user's own reward, to the given β. Without a cost target it must also
+    lose at most that to β after the same fine-tuning, else the gain would be fine-tuning's and not the architecture's;
+    at equal cost it must be better. Of those that qualify, accuracies within one standard error of the best are a tie,
+    which the cheapest wins (the one-standard-error rule of Breiman et al., 1984).
 
     Args:
         given: Validation score of β as it is in the file.
@@ -53,9 +60,9 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
     judged = [(candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
     if good:
-        best = max((candidate.validation for candidate, _ in good), key=lambda score: score.accuracy)
-        least = best.accuracy - best.standard_error
-        tied = [pair for pair in good if pair[0].validation.accuracy >= least]
+        best = max((candidate.validation for candidate, _ in good), key=lambda score: score.value)
+        least = best.value - best.standard_error
+        tied = [pair for pair in good if pair[0].validation.value >= least]
         return Decision(*min(tied, key=lambda pair: _rank(pair[0], reference)))
     if not judged:
         most = _most_madds(settings, reference)
@@ -67,7 +74,7 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
 
 def _rank(candidate: Candidate, reference: Architecture) -> tuple[int, int, float, float]:
     params, madds = cost(reference.with_states(candidate.architecture.states))
-    return madds or 0, params, -candidate.validation.accuracy, -candidate.validation.likelihood
+    return madds or 0, params, -candidate.validation.value, -candidate.validation.fine
 
 
 def _judge(
@@ -76,16 +83,17 @@ def _judge(
     full = cost(reference)
     found = cost(reference.with_states(candidate.architecture.states))
     madds, most = float(found.madds or 0), _most_madds(settings, reference)
-    drop = _points(given.accuracy - candidate.validation.accuracy)
+    lost, behind_beta = _NAMES[given.reward is not None]
+    drop = _lost(given, candidate.validation)
     limits = [
         Constraint("madds", most, madds, madds <= most),
-        Constraint("validation_drop_points", settings.max_drop, drop, drop <= settings.max_drop),
+        Constraint(lost, settings.max_drop, drop, drop <= settings.max_drop),
     ]
     if settings.target_madds is None:
-        behind = _points(outcome.beta.validation.accuracy - candidate.validation.accuracy)
+        behind = _lost(outcome.beta.validation, candidate.validation)
         cheaper = found.params < full.params or madds < (full.madds or 0)
         met = behind < 0 or (cheaper and behind <= settings.max_drop)
-        limits.append(Constraint("points_behind_finetuned_beta", settings.max_drop, behind, met))
+        limits.append(Constraint(behind_beta, settings.max_drop, behind, met))
     return tuple(limits)
 
 
@@ -93,5 +101,7 @@ def _most_madds(settings: Settings, reference: Architecture) -> float:
     return float(cost(reference).madds or 0) * (settings.target_madds or 1.0)
 
 
-def _points(fraction: float) -> float:
-    return round(100 * fraction, 6)
+def _lost(before: Score, after: Score) -> float:
+    """In accuracy points, or in the unit of the user's own reward."""
+    lost = before.value - after.value
+    return round(100 * lost, 6) if before.reward is None else lost

@@ -57,7 +57,7 @@ def finetune(
             learning_rate=lambda part, epoch=epoch: _cosine(settings.finetune_learning_rate, (epoch + part) / epochs),  # type: ignore[misc]
         )
     reestimate(supernet, architecture, problem.train.inputs)
-    return Finetuned(supernet.weights(), evaluate(supernet, architecture, problem.validation))
+    return Finetuned(supernet.weights(), evaluate(supernet, architecture, problem.validation, problem.reward))
 
 
 def _cosine(start: float, done: float) -> float:

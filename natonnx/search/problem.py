@@ -7,6 +7,7 @@ import torch
 from natonnx.architecture import Architecture
 from natonnx.data.dataset import Augment
 from natonnx.frontend import Network
+from natonnx.search.reward import RewardFunction
 from natonnx.search.score import TensorSplit
 
 __all__ = ["Problem"]
@@ -24,6 +25,7 @@ class Problem:
         device: Where the supernet runs.
         reference: The cost-bearing architecture: β of the file's own network.
         without_gradient: Operators that onnxruntime runs, so that no gradient flows through them.
+        reward: What judges architectures in place of the accuracy; None for the accuracy.
     """
 
     network: Network
@@ -33,3 +35,4 @@ class Problem:
     device: torch.device
     reference: Architecture
     without_gradient: tuple[str, ...] = ()
+    reward: RewardFunction | None = None

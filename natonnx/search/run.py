@@ -18,7 +18,7 @@ from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.reinforce import Reinforce
-from natonnx.search.score import evaluate
+from natonnx.search.score import Score, evaluate
 from natonnx.search.select import choose_finalists
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, from_key, key
@@ -52,7 +52,7 @@ def search(
     given = Supernet(problem.network).to(problem.device).eval()
     beta = problem.network.architecture
     if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
-        score = evaluate(given, beta, problem.validation)
+        score = evaluate(given, beta, problem.validation, problem.reward)
         return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = start(problem, settings)
     if resume is not None:
@@ -92,7 +92,7 @@ def _finetune_finalists(
 ) -> Outcome:
     """Fine-tune β and the finalists, then, as long as none is good enough, the reserves one by one."""
     beta = problem.network.architecture
-    before = evaluate(given, beta, problem.validation)
+    before = evaluate(given, beta, problem.validation, problem.reward)
     queue = {key(beta): False, **(state.finalists or {})}
     stage = Stage(progress, "fine-tune", min(len(queue), settings.finalists + 1))
     for position, (text, from_supernet) in enumerate(queue.items()):
@@ -110,9 +110,16 @@ def _finetune_finalists(
                 teacher=make_teacher(given),
             )
             save(state.to_dict())
-        accuracy = state.finetuned[text].validation.accuracy
-        stage.advance(f"validation {100 * accuracy:.1f} %", {"accuracy": accuracy})
+        stage.advance(*_told(state.finetuned[text].validation))
     return _outcome(problem, state)
+
+
+def _told(score: Score) -> tuple[str, dict[str, float]]:
+    """What fine-tuning came to, in words and numbers."""
+    note, values = f"validation {100 * score.accuracy:.1f} %", {"accuracy": score.accuracy}
+    if score.reward is None:
+        return note, values
+    return f"{note}  reward {score.reward:.4g}", {**values, "reward": score.reward}
 
 
 def _outcome(problem: Problem, state: SearchState) -> Outcome:
@@ -120,7 +127,7 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
         Candidate(from_key(problem.network.architecture, text), done.weights, done.validation)
         for text, done in state.finetuned.items()
     )
-    alphas.sort(key=lambda candidate: candidate.validation, reverse=True)
+    alphas.sort(key=lambda found: (found.validation.value, found.validation.fine), reverse=True)
     scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
     return Outcome(beta, tuple(alphas), tuple(state.history), scored)
 

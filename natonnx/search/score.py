@@ -8,23 +8,47 @@ from torch import Tensor
 from torch.nn import functional
 
 from natonnx.architecture import Architecture
+from natonnx.search.reward import RewardFunction, in_supernet, judge
 from natonnx.supernet import Supernet
 
-__all__ = ["Score", "TensorSplit", "evaluate", "minibatch_score", "reestimate"]
+__all__ = ["CALIBRATION", "Score", "TensorSplit", "evaluate", "minibatch_score", "reestimate"]
+
+CALIBRATION = 500
+"""Training samples from which an architecture's statistics are re-estimated before it is compared."""
 
 _EVALUATION_BATCH = 250
 
 
 class Score(NamedTuple):
-    """Accuracy as a fraction, mean log-likelihood of the labels in nats, and the number of samples."""
+    """How good an architecture is.
+
+    Attributes:
+        accuracy: As a fraction.
+        likelihood: Mean log-likelihood of the labels, in nats.
+        samples: How many there were; 0 where that is not known.
+        reward: What the user's own function says; None where there is none.
+    """
 
     accuracy: float
     likelihood: float
     samples: int = 0
+    reward: float | None = None
+
+    @property
+    def value(self) -> float:
+        """What decides: the user's own reward, else the accuracy."""
+        return self.accuracy if self.reward is None else self.reward
+
+    @property
+    def fine(self) -> float:
+        """What ranks those that are to be trained further: the user's own reward, else the likelihood."""
+        return self.likelihood if self.reward is None else self.reward
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, binomial; 0 where the number of samples is not known."""
+        """Of the value: the accuracy's is binomial; 0 where it is not known."""
+        if self.reward is not None:
+            return 0.0
         return (self.accuracy * (1 - self.accuracy) / self.samples) ** 0.5 if self.samples else 0.0
 
 
@@ -52,8 +76,10 @@ def minibatch_score(supernet: Supernet, architecture: Architecture, batch: Tenso
         return _score(supernet(batch.inputs, architecture), batch.labels)
 
 
-def evaluate(supernet: Supernet, architecture: Architecture, split: TensorSplit) -> Score:
-    """Score a whole split in evaluation mode."""
+def evaluate(
+    supernet: Supernet, architecture: Architecture, split: TensorSplit, reward: RewardFunction | None = None
+) -> Score:
+    """Score a whole split in evaluation mode, and let the user's own function judge."""
     supernet.eval()
     with torch.inference_mode():
         parts = [
@@ -65,6 +91,7 @@ def evaluate(supernet: Supernet, architecture: Architecture, split: TensorSplit)
         sum(score.accuracy * size for score, size in parts) / count,
         sum(score.likelihood * size for score, size in parts) / count,
         count,
+        None if reward is None else judge(reward, in_supernet(supernet, architecture, split.inputs.device)),
     )
 
 

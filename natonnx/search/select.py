@@ -10,15 +10,13 @@ from natonnx.policy.base import draw, greedy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.score import Score, evaluate, reestimate
+from natonnx.search.score import CALIBRATION, Score, evaluate, reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, from_key, key, signature
 from natonnx.supernet import Supernet
 
 __all__ = ["choose_finalists"]
 
-_CALIBRATION = 500
-"""Training samples from which statistics are re-estimated."""
 _FRESH = 64
 """α's drawn from the final policy."""
 _RESCORED = 2
@@ -44,12 +42,12 @@ def choose_finalists(
     state.budget.approach(1.0)
     state.budget.calibrate(state.policy, beta, state.generator)
     pool = _distinct(_pool(state, beta), beta, settings.evaluated)
-    order = torch.randperm(len(problem.train.labels), generator=state.generator)[:_CALIBRATION]
+    order = torch.randperm(len(problem.train.labels), generator=state.generator)[:CALIBRATION]
     calibration = problem.train.inputs[order.to(problem.device)]
 
     def score(supernet: Supernet, alpha: Architecture) -> Score:
         reestimate(supernet, alpha, calibration)
-        return evaluate(supernet, alpha, problem.validation)
+        return evaluate(supernet, alpha, problem.validation, problem.reward)
 
     shares = {key(alpha): state.budget.share(alpha) for alpha in pool}
     bands = _bands(shares, settings.finalists if settings.target_madds is None else 1)
@@ -58,7 +56,7 @@ def choose_finalists(
     by_supernet: dict[str, float] = {}
     for alpha in pool:
         state.scored[key(alpha)] = score(state.supernet, alpha)
-        by_supernet[key(alpha)] = state.scored[key(alpha)].likelihood
+        by_supernet[key(alpha)] = state.scored[key(alpha)].fine
         stage.advance()
     original = Supernet(problem.network).to(problem.device)
     ranked: list[list[tuple[float, str, bool]]] = []
@@ -66,7 +64,7 @@ def choose_finalists(
         best: list[tuple[float, str, bool]] = []
         for text in sorted(band, key=by_supernet.__getitem__, reverse=True)[:rescored]:
             found = score(original, from_key(beta, text))
-            by_file = found.likelihood
+            by_file = found.fine
             if by_file >= by_supernet[text]:
                 state.scored[text] = found
             best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))

@@ -23,7 +23,8 @@ class Settings:
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         finetune_epochs: Passes over the training split for each finalist, and for β.
         target_madds: Most MAdds of α, as a fraction of β's; None for no target.
-        max_drop: Most accuracy points (percent) that α may lose to β on the validation split.
+        max_drop: Most accuracy points (percent) that α may lose to β on the validation split; where the reward is the
+            user's own function, the most of that.
         seed: Of everything random.
         time_budget: Seconds that the search should take at most; it does fewer epochs then.
         reward: What R measures: accuracy as a fraction, or the mean log-likelihood in nats.

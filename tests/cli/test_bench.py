@@ -95,7 +95,7 @@ def test_what_was_not_measured_is_null(folder: Path, capsys: pytest.CaptureFixtu
 
 
 def test_accuracy_is_onnxruntimes(folder: Path) -> None:
-    payload = benchmark([folder / "model.onnx"], conditions=Conditions(seconds=0.05), dataset=str(folder / "data.npz"))
+    payload = benchmark([folder / "model.onnx"], conditions=Conditions(seconds=0.05), data=str(folder / "data.npz"))
     found = payload["models"][0]["accuracy"]
     assert found["test"] > 0.95
     assert found["test"] * 60 == pytest.approx(round(found["test"] * 60))
@@ -108,7 +108,7 @@ def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: P
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
     payload = benchmark(
-        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), dataset="fashion-mnist-small"
+        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data="fashion-mnist-small"
     )
     first, second = (row["accuracy"] for row in payload["models"])
     assert first == second

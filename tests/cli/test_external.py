@@ -68,10 +68,12 @@ def test_an_edit_gives_a_model_with_data_of_its_own(folder: Path) -> None:
 
 def test_optimize_reads_trains_and_writes_external_data(folder: Path) -> None:
     settings = Settings(epochs=1, finetune_epochs=1, target_madds=0.7, max_drop=60.0, seed=5)
-    found = optimize(folder / "model.onnx", dataset=str(folder / "data.npz"), settings=settings, threads=1)
-    assert found.payload["input"]["size_bytes"] == data_bytes(folder)
+    found = optimize(
+        folder / "model.onnx", folder / "data.npz", folder / "model.nat.onnx", settings=settings, threads=1
+    )
+    assert found.report["input"]["size_bytes"] == data_bytes(folder)
     assert found.output is not None
-    row: dict[str, Any] = found.payload["output"]
+    row: dict[str, Any] = found.report["output"]
     files = [found.output, folder / "model.nat.onnx.data"]
     assert row["size_bytes"] == sum(path.stat().st_size for path in files)
     after = onnx.load(found.output, load_external_data=False)

@@ -12,7 +12,8 @@ from pathlib import Path
 import onnx
 import pytest
 
-from natonnx.optimization import Result, optimize
+from natonnx.optimization import optimize
+from natonnx.result import Result
 from natonnx.search import Settings, Step
 from tests.cli import tiny
 from tests.e2e.conftest import CHEAPER, Run
@@ -124,14 +125,22 @@ class Interrupting:
 def search(folder: Path, progress: Interrupting, *, resume: bool = False, seed: int = 1) -> Result:
     settings = Settings(epochs=3, finetune_epochs=1, target_madds=0.7, max_drop=20, seed=seed, evaluated=8, finalists=2)
     data = str(folder / "data.npz")
-    return optimize(folder / "model.onnx", dataset=data, settings=settings, threads=1, progress=progress, resume=resume)
+    return optimize(
+        folder / "model.onnx",
+        data,
+        folder / "model.nat.onnx",
+        settings=settings,
+        threads=1,
+        progress=progress,
+        resume=resume,
+    )
 
 
 def result(folder: Path, *, resume: bool = False) -> str:
     """What a search that is not interrupted ends with, as text in which NaN equals NaN."""
     found = search(folder, Interrupting(), resume=resume)
     assert found.output is not None
-    payload = [found.payload[key] for key in ("edits", "history", "candidates", "constraints")]
+    payload = [found.report[key] for key in ("edits", "history", "candidates", "constraints")]
     return repr((found.output.read_bytes(), payload))
 
 
@@ -139,7 +148,7 @@ def result(folder: Path, *, resume: bool = False) -> str:
 def quick() -> Iterator[None]:
     """No time is spent on measuring latencies in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("natonnx.optimization.latencies_ms", lambda models, _, **__: [1.0] * len(models))
+        patch.setattr("natonnx.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
         yield
 
 

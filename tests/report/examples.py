@@ -31,7 +31,12 @@ def found(edge: str = "one", **changed: Any) -> dict[str, Any]:
     edits = [{"edge": edge, "from": "O", "to": "N"}]
 
     def row(validation: float, madds: int = 78360, params: int = 1275, **more: Any) -> dict[str, Any]:
-        return {"params": params, "madds": madds, "accuracy": {"validation": validation, "test": None}, **more}
+        return {
+            "params": params,
+            "madds": madds,
+            "accuracy": {"validation": validation, "test": None},
+            **more,
+        }
 
     file = {"path": "model.onnx", "size_bytes": 9000, "latency_ms": 2.0}
     return {

@@ -123,3 +123,13 @@ def test_inspection_of_unknown_shapes() -> None:
     assert "output scores: float [batch, ?]" in text
     assert "unknown MAdds a sample" in text
     assert "(Odd[red])" in text
+
+
+def test_the_users_own_reward_has_a_row_and_its_own_unit() -> None:
+    limit = {"name": "reward_lost", "limit": 0.0, "value": -0.00125, "met": True}
+    text = shown(report(input=row(reward=12.5), output=row(reward=12.50125), constraints=[limit]))
+    assert ["reward", "12.5", "12.5", "+0.00125"] in [line.split() for line in text.splitlines()]
+    assert "reward lost: -0.00125, at most +0: met" in text
+    text = shown(report(input=row(reward=12.5), output=None))
+    assert ["reward", "12.5"] in [line.split() for line in text.splitlines()]
+    assert "reward" not in shown(report())

@@ -83,8 +83,10 @@ def _made(environment: Mapping[str, Any], optimization: Mapping[str, Any] | None
     if optimization is not None:
         rows += [(key, escape(str(optimization[key]))) for key in ("learner", "seed")]
         rows.append(("seconds", f"{optimization['seconds']:.0f}"))
-    command = f'<pre tabindex="0" aria-label="Command line"><code>{escape(environment["command"])}</code></pre>'
-    return command + table(("", "version or setting"), rows, "Versions and settings")
+    command, shown = environment["command"], ""
+    if command is not None:
+        shown = f'<pre tabindex="0" aria-label="Command line"><code>{escape(command)}</code></pre>'
+    return shown + table(("", "version or setting"), rows, "Versions and settings")
 
 
 def _section(title: str, content: str) -> str:

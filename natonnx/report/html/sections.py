@@ -6,15 +6,11 @@ from typing import Any
 
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, count, percent, points, ratio, rounded, table
+from natonnx.report.html.text import MINUS, UNKNOWN, count, gain, percent, points, ratio, rounded, table
+from natonnx.report.limits import limit_texts
 
 __all__ = ["search_sections", "verdict"]
 
-_LIMITS = {
-    "madds": "MAdds",
-    "validation_drop_points": "validation points lost to the input",
-    "points_behind_finetuned_beta": "validation points behind the fine-tuned input",
-}
 _WHAT = {"O": "operation", "S": "skip", "N": "null"}
 Payload = Mapping[str, Any]
 
@@ -69,6 +65,9 @@ def _before_and_after(payload: Payload) -> str:
         if old is not None:
             alike = percent(beta["accuracy"][split])
             rows.append((f"{split} accuracy, %", percent(old), percent(new), points(old, new), alike))
+    if "reward" in before:
+        old, new = before["reward"], after["reward"] if after else None
+        rows.append(("reward", rounded(old), rounded(new), gain(old, new), rounded(beta["reward"])))
     columns = ("", "before", "after", "change", "before, fine-tuned alike")
     note = (
         "<p>The last column is the input model itself after the same fine-tuning: what the architecture did not do.</p>"
@@ -95,11 +94,9 @@ def _edits(payload: Payload, inspection: Payload) -> str:
 def _constraints(payload: Payload) -> str:
     rows = []
     for limit in payload["constraints"]:
-        form = count if limit["name"] == "madds" else lambda value: rounded(value, 1)
         mark = '<span class="yes">✓ met</span>' if limit["met"] else '<span class="no">✗ not met</span>'
-        rows.append(
-            (escape(_LIMITS.get(limit["name"], limit["name"])), form(limit["value"]), form(limit["limit"]), mark)
-        )
+        name, *numbers = limit_texts(limit)
+        rows.append((name, *(UNKNOWN if text is None else text.replace("-", MINUS) for text in numbers), mark))
     columns = ("constraint", "value", "at most", "")
     return table(columns, rows, "Constraints", numeric=columns[1:3]) if rows else ""
 

@@ -42,6 +42,11 @@ def points(old: float | None, new: float | None) -> str:
     return numbers.points(old, new).replace("-", MINUS)
 
 
+def gain(old: float | None, new: float | None) -> str:
+    """The difference of two numbers in their own unit."""
+    return numbers.gain(old, new).replace("-", MINUS)
+
+
 def ratio(old: float | None, new: float | None) -> str:
     """The relative change from old to new."""
     return numbers.ratio(old, new).replace("-", MINUS)

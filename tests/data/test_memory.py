@@ -1,0 +1,144 @@
+"""Data that a program has in its hands: arrays, and torch's data sets and loaders."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
+from torch.utils.data import Dataset as TorchDataset
+
+from natonnx.data import Data, Dataset, Held, Preprocessing, data_name, hold, load
+from natonnx.data.dataset import Split
+from natonnx.errors import InputError
+from tests.data.conftest import images, labels
+
+SHAPE = (1, 4, 4)
+X, Y = images(50, 1, 4, 4), labels(50)
+TENSORS = TensorDataset(torch.from_numpy(X), torch.from_numpy(Y))
+
+
+class Pillow(TorchDataset[Any]):
+    """Yields Pillow images and plain integers, as torchvision's data sets do without a transform."""
+
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        return Image.fromarray(X[position, 0]), int(Y[position])
+
+    def __len__(self) -> int:
+        return len(Y)
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Iterator[Any]:
+        yield from zip(X, Y.tolist(), strict=True)
+
+
+class Odd(TorchDataset[Any]):
+    def __init__(self, items: list[Any]) -> None:
+        self.items = items
+
+    def __getitem__(self, position: int) -> Any:
+        return self.items[position]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def read(data: Data, **preprocessing: Any) -> Dataset:
+    return load(data, input_shape=SHAPE, classes=3, preprocessing=Preprocessing(**preprocessing), seed=1)
+
+
+def same(one: Dataset, other: Dataset) -> bool:
+    pairs = [(getattr(one, name), getattr(other, name)) for name in ("train", "validation", "test")]
+    return all(np.array_equal(a.inputs, b.inputs) and np.array_equal(a.labels, b.labels) for a, b in pairs)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        (X, Y),
+        [X, Y.tolist()],
+        (torch.from_numpy(X), torch.from_numpy(Y)),
+        {"images": X, "labels": Y},
+        TENSORS,
+        Pillow(),
+        Stream(),
+        DataLoader(TENSORS, batch_size=7),
+        DataLoader(Stream(), batch_size=50),
+    ],
+    ids=lambda data: type(data).__name__,
+)
+def test_all_forms_of_the_same_samples_are_the_same_data(data: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=X, labels=Y, allow_pickle=False)
+    assert same(read(data), read(str(tmp_path / "data.npz")))
+    assert same(read(data), read(tmp_path / "data.npz"))
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_named_parts(loader: bool) -> None:
+    parts: dict[str, Any] = {
+        "train": Subset(TENSORS, range(30)),
+        "val": Subset(TENSORS, range(30, 40)),
+        "test": Subset(TENSORS, range(40, 50)),
+    }
+    if loader:
+        parts = {name: DataLoader(part, batch_size=4) for name, part in parts.items()}
+    found = read(parts)
+    assert found.test is not None
+    for part, rows in ((found.train, slice(30)), (found.validation, slice(30, 40)), (found.test, slice(40, 50))):
+        assert np.array_equal(part.labels, Y[rows])
+        assert np.allclose(part.inputs, X[rows] / 255, atol=1e-7)
+    arrays = dict.fromkeys(("train", "validation"), (X[:30], Y[:30]))
+    assert read(arrays).test is None
+
+
+def test_names_and_what_torch_prepared() -> None:
+    assert hold("a.npz") == "a.npz"
+    assert data_name(Path("a.npz")) == "a.npz"
+    assert data_name((X, Y)) == "arrays"
+    assert data_name(DataLoader(TENSORS)) == "TensorDataset"
+    held = [hold(data) for data in ((X, Y), TENSORS, {"train": TENSORS})]
+    assert [one.is_prepared for one in held if isinstance(one, Held)] == [False, True, True]
+    assert hold(held[0]) is held[0]
+
+
+def test_a_random_loader_is_read_once() -> None:
+    loader = DataLoader(TENSORS, batch_size=10, shuffle=True)
+    held = hold(loader)
+    assert same(read(held), read(held))
+    assert not same(read(loader), read(loader))
+
+
+def test_a_finished_set_is_taken_as_it_is() -> None:
+    split = Split(X.astype(np.float32), Y)
+    assert read(Dataset("mine", split, split, None, 3)).train is split
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (7, "data is int: give a pair of arrays|int is int|give a pair of arrays"),
+        ((X,), "give a pair of arrays"),
+        ({}, "the keys of nothing"),
+        ({"x": X, "y": Y}, "the keys 'x', 'y'"),
+        ({"val": (X, Y)}, "the first at least"),
+        ({"train": X}, r"data\['train'\] is ndarray"),
+        ({"train": (X, Y), "val": TENSORS}, "mixes arrays with torch"),
+        (Odd([{"image": 1}]), "yields dict, not a pair"),
+        (Odd([(X[0], 1, 2)]), "yields tuple, not a pair"),
+        (Odd([]), "yields no samples"),
+        (Odd([(X[0], 0), (X[0, 0], 1)]), "samples differ in shape, from"),
+        (DataLoader(TENSORS, batch_size=None), "give the loader a batch size|yields single samples"),
+        ((X, np.eye(50)), "one integer class index a sample"),
+        ((X, Y[:-1]), "50 samples but"),
+        ((np.array([None] * 50), Y), "not of numbers"),
+        (DataLoader(Odd([]), batch_size=2), "yields no samples"),
+    ],
+)
+def test_bad_data_is_one_line(data: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        read(data)
+    assert "\n" not in str(caught.value)

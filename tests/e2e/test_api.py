@@ -1,0 +1,183 @@
+"""`natonnx.optimize` as a Python program uses it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+import natonnx
+from natonnx import InputError, Result, RunnableModel, Settings, Step
+from natonnx.session import run, session
+from tests.cli import tiny
+
+SETTINGS = Settings(epochs=2, finetune_epochs=1, target_madds=0.7, max_drop=20, evaluated=6, finalists=2)
+IMPOSSIBLE = Settings(epochs=1, finetune_epochs=0, target_madds=0.01, evaluated=2, finalists=1)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.fill(tmp_path_factory.mktemp("api"))
+
+
+@pytest.fixture(scope="module")
+def steps() -> list[Step]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def result(folder: Path, steps: list[Step]) -> Result:
+    before = tiny.snapshot(folder)
+    found = natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=SETTINGS, threads=1, progress=steps.append)
+    assert tiny.snapshot(folder) == before  # nothing is written unless it is asked for
+    return found
+
+
+def test_a_better_model_that_is_written_when_it_is_asked_for(result: Result, tmp_path: Path) -> None:
+    assert result.improved
+    assert result.model is not None
+    assert result.output is None
+    onnx.checker.check_model(result.model, full_check=True)
+    assert result.report["status"] == "improved"
+    assert result.report["output"]["path"] is None
+    assert result.report["output"]["madds"] <= 0.7 * result.report["input"]["madds"]
+    path = result.save(tmp_path / "better.onnx")
+    assert path == tmp_path / "better.onnx"
+    assert path.stat().st_size == result.report["output"]["size_bytes"]
+    assert onnx.load(path) == result.model
+    assert [entry.name for entry in tmp_path.iterdir()] == ["better.onnx"]
+
+
+def test_edits_are_what_apply_replays(result: Result, folder: Path, tmp_path: Path) -> None:
+    """The same architecture; with the input's weights, so only its form is the same."""
+    assert result.edits
+    path, _ = natonnx.apply(folder / "model.onnx", result.edits, tmp_path / "replayed.onnx")
+    assert natonnx.inspect(path)["cost"] == {key: result.report["output"][key] for key in ("params", "madds")}
+    assert result.model is not None
+    kinds = [[node.op_type for node in model.graph.node] for model in (onnx.load(path), result.model)]
+    assert kinds[0] == kinds[1]
+
+
+def test_the_report_tells_the_file_s_own_accuracy(result: Result) -> None:
+    assert result.model is not None
+    arrays = tiny.arrays()
+    scores = run(session(result.model), {tiny.INPUT: arrays["x_test"]})["scores"]
+    share = float((scores.argmax(1) == arrays["y_test"]).mean())
+    assert result.report["output"]["accuracy"]["test"] == pytest.approx(share)
+
+
+def test_html_needs_no_command(result: Result) -> None:
+    page = result.html()
+    assert page.startswith("<!DOCTYPE html>")
+    assert "Command line" not in page
+    assert 'id="before-and-after"' in page
+
+
+def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["search", "select", "fine-tune"]
+    epochs = [step.values for step in steps if step.stage == "search" and step.done]
+    assert epochs == list(result.report["history"])
+
+
+def test_repr_is_short(result: Result) -> None:
+    assert len(repr(result)) < 1000
+    assert "edits=" in repr(result)
+
+
+def test_save_keeps_to_the_rules_of_every_output(result: Result, folder: Path, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs.onnx"
+    theirs.write_bytes(b"theirs")
+    for place, message in ((theirs, "give --force"), (folder / "model.onnx", "never changed"), (tmp_path, "folder")):
+        with pytest.raises(InputError, match=message):
+            result.save(place)
+    with pytest.raises(InputError, match="never changed"):
+        result.save(folder / "model.onnx", force=True)
+    assert theirs.read_bytes() == b"theirs"
+    assert onnx.load(result.save(theirs, force=True)) == result.model
+    assert result.save(theirs) == theirs  # natonnx wrote it
+
+
+def test_where_the_input_stands_there_is_nothing_to_save(folder: Path, tmp_path: Path) -> None:
+    found = natonnx.optimize(folder / "model.onnx", tiny.arrays(), tmp_path / "out.onnx", settings=IMPOSSIBLE)
+    assert not found.improved
+    assert (found.edits, found.model, found.output, found.report["output"]) == ((), None, None, None)
+    with pytest.raises(InputError, match=r"nothing to save, no better architecture was found"):
+        found.save(tmp_path / "out.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_resume_needs_the_output_that_its_state_lies_beside(folder: Path) -> None:
+    with pytest.raises(InputError, match="give the same output"):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), resume=True)
+
+
+def as_torch(*, loader: bool) -> dict[str, Any]:
+    arrays = tiny.arrays()
+    sets: dict[str, Any] = {
+        part: TensorDataset(torch.from_numpy(arrays[f"x_{part}"]), torch.from_numpy(arrays[f"y_{part}"]))
+        for part in ("train", "test")
+    }
+    return {part: DataLoader(data, batch_size=32) for part, data in sets.items()} if loader else sets
+
+
+@pytest.mark.parametrize("loader", [False, True])
+def test_torch_data_gives_what_arrays_give(result: Result, folder: Path, loader: bool) -> None:
+    found = natonnx.optimize(folder / "model.onnx", as_torch(loader=loader), settings=SETTINGS, threads=1)
+    assert found.edits == result.edits
+    assert found.report["history"] == result.report["history"]
+    assert found.model == result.model
+
+
+def test_a_model_s_preprocessing_is_not_for_what_torch_prepared(tmp_path: Path) -> None:
+    """Arrays are raw, so that what the metadata says is done to them; a torch data set has transforms of its own."""
+    onnx.save(tiny.model(natonnx_mean="3", natonnx_std="0.5"), tmp_path / "model.onnx")
+    raw = {name: array * 0.5 + 3 if name[0] == "x" else array for name, array in tiny.arrays().items()}
+    limits = natonnx.Thresholds(min_accuracy=0.9)
+    for data in (raw, as_torch(loader=True)):
+        assert natonnx.check(tmp_path / "model.onnx", tmp_path / "model.onnx", limits, data)["status"] == "passed"
+    assert natonnx.check(tmp_path / "model.onnx", tmp_path / "model.onnx", limits, tiny.arrays())["status"] == "failed"
+    twice = natonnx.check(
+        tmp_path / "model.onnx", tmp_path / "model.onnx", limits, as_torch(loader=False), preprocessing={"mean": (3.0,)}
+    )
+    assert twice["status"] == "failed"  # unless it is said
+
+
+def test_benchmark_takes_data_in_memory(folder: Path) -> None:
+    conditions = natonnx.Conditions(seconds=0.05)
+    loader = DataLoader(as_torch(loader=False)["test"], batch_size=16, shuffle=True)
+    payload = natonnx.benchmark([folder / "model.onnx"] * 2, loader, conditions=conditions)
+    accuracies = [row["accuracy"]["test"] for row in payload["models"]]
+    assert accuracies[0] == accuracies[1] > 0.8  # read once: both models see the same samples
+    assert payload["data"]["name"] == "TensorDataset"
+
+
+def test_a_reward_of_one_s_own(folder: Path) -> None:
+    """Each class of the test's own samples is worth something else."""
+    arrays, worth = tiny.arrays(), np.array([3.0, 1.0, 0.0])
+    labels = arrays["y_train"]
+
+    def reward(model: RunnableModel) -> float:
+        right = model(arrays["x_train"]).argmax(1) == labels
+        return float((right * worth[labels]).mean())
+
+    found = natonnx.optimize(folder / "model.onnx", arrays, reward=reward, settings=SETTINGS, threads=1)
+    assert found.model is not None
+    names = {limit["name"]: limit for limit in found.report["constraints"]}
+    assert set(names) == {"madds", "reward_lost"}
+    runtime = session(found.model)
+    scores = run(runtime, {tiny.INPUT: arrays["x_train"]})["scores"]
+    assert found.report["output"]["reward"] == pytest.approx(((scores.argmax(1) == labels) * worth[labels]).mean())
+    lost = found.report["input"]["reward"] - found.report["output"]["reward"]
+    assert names["reward_lost"]["value"] == pytest.approx(lost)
+    assert "reward lost" in found.html()
+
+
+def test_what_a_reward_raises_reaches_the_caller(folder: Path) -> None:
+    def broken(_model: RunnableModel) -> float:
+        raise ZeroDivisionError("mine")
+
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), reward=broken, settings=IMPOSSIBLE)
