@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from natonnx.architecture import Architecture
 from natonnx.errors import InputError
 from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
@@ -104,7 +103,7 @@ def test_batches_of_the_search_do_not_matter_to_it(problem: Problem) -> None:
     given = with_reward(problem, right)
     state = start(given, settings())
     algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(None))
-    beta: Architecture = problem.network.architecture
+    beta = problem.network.architecture
     batches = list(problem.validation.batches(30))
     assert len({algorithm._reward(beta, batch) for batch in batches}) == 1
 
