@@ -1,7 +1,7 @@
 """What `natonnx bench` says of equal models, and of one that has 10 % more convolution work than the other.
 
 `python -m tools.bench_bench`: each run measures a model against itself and against a copy with more work, made afresh.
-The copy computes the same, and besides runs further convolutions like the model's own, of the same inputs.
+The copy computes the same, with further convolutions between those of the model.
 """
 
 import tempfile
@@ -10,44 +10,59 @@ from pathlib import Path
 import click
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
+from natonnx.architecture import cost
 from natonnx.bench import ratio_interval
 from natonnx.contest import Conditions, Contest
-from natonnx.frontend import parse
+from natonnx.frontend import Network, parse
 
 
 def with_more_work(model: onnx.ModelProto, share: float) -> tuple[onnx.ModelProto, float]:
-    """Add convolutions like a model's own, with weights of their own, so that onnxruntime cannot merge the two.
+    """Put convolutions behind a model's own whose kernels pass every channel on as it is: the same outputs, more work.
 
     Args:
-        model: Not changed.
+        model: Not changed. Its convolutions of images are followed by such ones of 3×3, then of 1×1.
         share: Of the model's MAdds, to be reached as nearly as may be without going beyond.
 
     Returns:
-        A copy whose further outputs are the convolutions' results, and the share reached.
+        A copy, and the share reached.
     """
     network = parse(model)
-    costs = {edge.name: edge.operation.madds or 0 for edge in network.architecture.topology.edges if edge.operation}
-    total, left = sum(costs.values()), share * sum(costs.values())
+    total = cost(network.architecture).madds or 0
+    left = share * total
+    more: dict[str, int] = {}
+    for size in (3, 1):
+        for name, madds in _passing_on(network, size).items():
+            if name not in more and madds <= left:
+                more[name], left = size, left - madds
     made = onnx.ModelProto()
     made.CopyFrom(model)
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
     del made.graph.node[:]
     for node in model.graph.node:
         made.graph.node.append(node)
-        if node.op_type == "Conv" and 0 < costs.get(node.name, 0) <= left:
-            left -= costs[node.name]
-            weight = numpy_helper.to_array(weights[node.input[1]]) * np.float32(0.5)
-            made.graph.initializer.append(numpy_helper.from_array(weight, f"more.{node.input[1]}"))
-            copy = made.graph.node.add()
-            copy.CopyFrom(node)
-            copy.name, copy.input[1], copy.output[0] = (
-                f"more.{name}" for name in (node.name, node.input[1], node.output[0])
-            )
-            shape = network.shapes[node.output[0]]
-            made.graph.output.append(helper.make_tensor_value_info(copy.output[0], TensorProto.FLOAT, shape))
+        if node.output[0] not in more:
+            continue
+        name, size = node.output[0], more[node.output[0]]
+        channels = int(network.shapes[name][1] or 0)
+        kernel = np.zeros((channels, channels, size, size), np.float32)
+        kernel[range(channels), range(channels), size // 2, size // 2] = 1
+        made.graph.node[-1].output[0] = f"{name}.before"
+        made.graph.initializer.append(numpy_helper.from_array(kernel, f"{name}.more"))
+        inputs = [f"{name}.before", f"{name}.more"]
+        made.graph.node.append(helper.make_node("Conv", inputs, [name], f"{name}.more", pads=[size // 2] * 4))
     return made, share - left / total
+
+
+def _passing_on(network: Network, size: int) -> dict[str, int]:
+    """MAdds of a convolution of that size behind each of a model's convolutions, by output."""
+    found = {}
+    for node in network.model.graph.node:
+        shape = network.shapes.get(node.output[0], ())
+        if node.op_type == "Conv" and len(shape) == 4:
+            channels, height, width = (int(length or 0) for length in shape[1:])
+            found[node.output[0]] = channels**2 * size**2 * height * width
+    return found
 
 
 @click.command()
