@@ -1,11 +1,16 @@
 """Numbers in plain text, for terminals. A change is "" where one side of it was not measured."""
 
-__all__ = ["count", "points", "ratio"]
+__all__ = ["count", "percent", "points", "ratio"]
 
 
 def count(value: float | None) -> str:
     """A whole number with thousands separators."""
     return "unknown" if value is None else f"{value:,.0f}"
+
+
+def percent(value: float | None) -> str:
+    """A fraction in per cent, without the sign."""
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def points(old: float | None, new: float | None) -> str:
