@@ -15,8 +15,8 @@ EVIL = "\"; touch pwned; #' $$(touch pwned) `touch pwned`"
 
 
 def job(repository: str, given: dict[str, str], **more: str) -> dict[str, Any]:
-    source = {"NATONNX_REPOSITORY": repository, "NATONNX_REF": "v1"}
-    return {"extends": ".natonnx", "variables": variables(given, **source, **more)}
+    source = {"NATONNX_REPOSITORY": repository, "NATONNX_REF": "v1", **more}
+    return {"extends": ".natonnx", "variables": variables(given, **source)}
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +93,7 @@ def test_bad_data(repository: str, tmp_path: Path) -> None:
 )
 def test_no_scripts_no_job(repository: str, tmp_path: Path, name: str, value: str) -> None:
     done = run(tiny.fill(tmp_path), job(repository, IMPROVED, **{name: value}))
-    assert done.code not in (0, 1)
+    assert done.code != 0
     assert {path.name for path in tmp_path.iterdir()} == {"model.onnx", "data.npz"}
 
 
