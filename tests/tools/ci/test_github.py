@@ -153,9 +153,9 @@ def test_bad_settings(on_github: GitHub, given: dict[str, str], says: str) -> No
 
 def test_a_natonnx_that_cannot_start_is_not_unchanged(on_github: GitHub, tmp_path: Path) -> None:
     """Python ends with 1 too where a package is broken, and so does natonnx where nothing was found."""
-    (tmp_path / "click.py").write_text("raise ImportError('100 % broken')", encoding="utf-8")
+    (tmp_path / "click.py").write_text("raise ImportError('100%25 broken')", encoding="utf-8")
     job = on_github(model="model.onnx", environment={"PYTHONPATH": f"{tmp_path}:{tiny.ROOT}"})
-    refused(job, "ImportError: 100 % broken", 1)
+    refused(job, "ImportError: 100%25 broken", 1)
 
 
 @pytest.mark.parametrize(("command", "code"), [("true", 3), ("false", 1), ("nothing", 127)])
