@@ -69,6 +69,12 @@ class Result:
 
         return html_report(self.inspection, environment(), self.report)
 
+    def markdown(self) -> str:
+        """What was found in a few tables: what `natonnx optimize --markdown` writes."""
+        from natonnx.report.markdown import optimization
+
+        return optimization(self.report)
+
 
 def check_place(source: Source, path: Path, *, force: bool) -> None:
     """Refuse a path where a model that was edited from this one may not be written.

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,6 +84,9 @@ class _Interrupted(click.ClickException):
     metavar="FILE",
     help="Also write which nodes of the input and of the output belong together, for Model Explorer.",
 )
+@click.option(
+    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a summary in Markdown, for CI."
+)
 @json_option
 def optimize_command(
     model: Path,
@@ -98,6 +102,7 @@ def optimize_command(
     force: bool,
     html: Path | None,
     sync_navigation: Path | None,
+    markdown: Path | None,
     as_json: bool,
     **search: Any,
 ) -> int:
@@ -119,7 +124,7 @@ def optimize_command(
     from natonnx.search import Settings
 
     output = output or default_output(model)
-    _check_reports(model, output, html, sync_navigation)
+    _check_reports(model, output, html, sync_navigation, markdown)
     stderr = Console(stderr=True)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
@@ -146,6 +151,8 @@ def optimize_command(
         _write_mapping(sync_navigation, model, result.output)
     if html is not None:
         write_report(html, result.inspection, result.report)
+    if markdown is not None:
+        _write_summary(markdown, result.report)
     if as_json:
         print_json(result.report)
     else:
@@ -153,17 +160,18 @@ def optimize_command(
     return 0 if result.output else _UNCHANGED
 
 
-def _check_reports(model: Path, output: Path, html: Path | None, mapping: Path | None) -> None:
-    if html is None and mapping is None:
+def _check_reports(model: Path, output: Path, html: Path | None, mapping: Path | None, markdown: Path | None) -> None:
+    if html is None and mapping is None and markdown is None:
         return
     from natonnx.report.html import check_report
+    from natonnx.report.markdown import check_summary
     from natonnx.report.sync_navigation import check_sync_navigation
 
-    models = (model, output)
-    if html is not None:
-        check_report(html, *models)
-    if mapping is not None:
-        check_sync_navigation(mapping, *models, *([] if html is None else [html]))
+    others: tuple[Path, ...] = (model, output)
+    for path, check in ((html, check_report), (mapping, check_sync_navigation), (markdown, check_summary)):
+        if path is not None:
+            check(path, *others)
+            others = (*others, path)
 
 
 def _write_mapping(path: Path, before: Path, after: Path) -> None:
@@ -176,3 +184,10 @@ def _write_mapping(path: Path, before: Path, after: Path) -> None:
 
     models = (onnx.load(model, load_external_data=False) for model in (before, after))
     write_bytes(path, json.dumps(sync_navigation(*models), indent=1).encode())
+
+
+def _write_summary(path: Path, payload: Mapping[str, Any]) -> None:
+    from natonnx.files import write_bytes
+    from natonnx.report.markdown import optimization
+
+    write_bytes(path, optimization(payload).encode(errors="replace"))  # a path may hold bytes that are no text

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from natonnx.report.limits import limit_texts
-from natonnx.report.numbers import count, gain, points, ratio
+from natonnx.report.comparison import limits, notes, rows
+from natonnx.report.numbers import count
 
 __all__ = ["show_inspection", "show_optimization"]
 
@@ -49,41 +49,20 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
 
 def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
     """Render the payload of `natonnx optimize`."""
-    before, after = payload["input"], payload["output"]
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("", "before", "after", "change"):
         table.add_column(column, justify="left" if not column else "right")
-    rows = (
-        ("parameters", "params", count),
-        ("MAdds", "madds", count),
-        ("size (bytes)", "size_bytes", count),
-        ("latency (ms, 1 thread)", "latency_ms", lambda value: "" if value is None else f"{value:.3f}"),
-    )
-    for label, key, form in rows:
-        old, new = before[key], after[key] if after else None
-        table.add_row(label, form(old), form(new) if after else "", ratio(old, new))
-    for split in ("validation", "test"):
-        if before["accuracy"][split] is None:
-            continue
-        old, new = before["accuracy"][split], after["accuracy"][split] if after else None
-        table.add_row(f"{split} accuracy (%)", _percent(old), _percent(new), points(old, new))
-    if "reward" in before:
-        old, new = before["reward"], after["reward"] if after else None
-        table.add_row("reward", f"{old:.4g}", "" if new is None else f"{new:.4g}", gain(old, new))
+    for row in rows(payload):
+        table.add_row(*row)
     console.print(table)
     for edit in payload["edits"]:
         console.print(f"  {edit['from']} → {edit['to']}  {escape(edit['edge'])}")
-    for limit in payload["constraints"]:
-        mark = "[green]met[/]" if limit["met"] else "[red]not met[/]"
-        name, value, most = limit_texts(limit)
-        console.print(f"  {name}: {value or 'no architecture found'}, at most {most}: {mark}")
-    if payload["without_gradient"]:
-        kinds = ", ".join(payload["without_gradient"])
-        console.print(f"  run by onnxruntime, so that what only leads there was not trained: {escape(kinds)}")
-    split = "validation" if payload["finetuned_input"]["accuracy"]["test"] is None else "test"
-    beta = payload["finetuned_input"]["accuracy"][split]
-    console.print(f"  the input itself, fine-tuned by the same budget: {split} accuracy {_percent(beta)} %")
-    if after:
+    for limit in limits(payload):
+        mark = "[green]met[/]" if limit.met else "[red]not met[/]"
+        console.print(f"  {limit.label}: {limit.value}, at most {limit.most}: {mark}")
+    for note in notes(payload):
+        console.print(f"  {escape(note)}")
+    if after := payload["output"]:
         console.print(f"[bold green]improved[/]: {escape(after['path'])} ({payload['seconds']:.0f} s)")
     else:
         console.print("[bold]unchanged[/]: no architecture met every constraint; the input model stands")
@@ -91,7 +70,3 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
 
 def _shape(shape: list[Any] | None) -> str:
     return "?" if shape is None else escape("[" + ", ".join("?" if size is None else str(size) for size in shape) + "]")
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"

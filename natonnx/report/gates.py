@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from natonnx.report.markdown import code, table
+
 __all__ = ["junit_xml", "lines", "markdown"]
 
 _NAMES = {
@@ -13,6 +15,7 @@ _NAMES = {
     "latency_ratio": "latency ratio",
     "drop": "accuracy points lost",
 }
+_COLUMNS = ("gate", "value", "limit", "state", "detail")
 _SHARES = ("accuracy", "agreement")
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -24,20 +27,9 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
 
 def markdown(payload: Mapping[str, Any]) -> str:
     """A heading and a table, one row a gate."""
-    rows = [
-        f"## natonnx check: {payload['status']}",
-        "",
-        f"{_cell(payload['model'])} against {_cell(payload['baseline'])}",
-        "",
-        "| gate | value | limit | state | detail |",
-        "|---|---|---|---|---|",
-    ]
-    for gate in payload["gates"]:
-        name = _NAMES.get(gate["name"], gate["name"])
-        limit = f"{_bound(gate)} {_number(gate, gate['limit'])}"
-        state = gate["state"] if gate["state"] == "met" else f"**{gate['state']}**"
-        rows.append(f"| {name} | {_number(gate, gate['value'])} | {limit} | {state} | {gate['detail']} |")
-    return "\n".join(rows) + "\n"
+    heading = f"## natonnx check: {payload['status']}"
+    models = f"{code(payload['model'])} against {code(payload['baseline'])}"
+    return "\n\n".join((heading, models, table(_COLUMNS, map(_row, payload["gates"])))) + "\n"
 
 
 def junit_xml(payload: Mapping[str, Any]) -> bytes:
@@ -61,6 +53,12 @@ def junit_xml(payload: Mapping[str, Any]) -> bytes:
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True)) + b"\n"
 
 
+def _row(gate: Mapping[str, Any]) -> tuple[str, ...]:
+    state = gate["state"] if gate["state"] == "met" else f"**{gate['state']}**"
+    limit = f"{_bound(gate)} {_number(gate, gate['limit'])}"
+    return _NAMES.get(gate["name"], gate["name"]), _number(gate, gate["value"]), limit, state, gate["detail"]
+
+
 def _sentence(gate: Mapping[str, Any]) -> str:
     name = _NAMES.get(gate["name"], gate["name"])
     return f"{name} {_number(gate, gate['value'])}, {_bound(gate)} {_number(gate, gate['limit'])}"
@@ -78,11 +76,6 @@ def _number(gate: Mapping[str, Any], value: float) -> str:
         if gate["value"] == gate["limit"] or f"{gate['value']:.{digits}f}" != f"{gate['limit']:.{digits}f}":
             break
     return text
-
-
-def _cell(text: str) -> str:
-    """A path in Markdown."""
-    return "`" + text.replace("`", "'").replace("|", "\\|").replace("\n", " ") + "`"
 
 
 def _legal(text: str) -> str:

@@ -1,6 +1,6 @@
 """Numbers in plain text, for terminals. A change is "" where one side of it was not measured."""
 
-__all__ = ["count", "gain", "points", "ratio"]
+__all__ = ["count", "gain", "percent", "points", "ratio"]
 
 
 def count(value: float | None) -> str:
@@ -11,6 +11,11 @@ def count(value: float | None) -> str:
 def gain(old: float | None, new: float | None) -> str:
     """The difference of two numbers in their own unit."""
     return "" if old is None or new is None else f"{new - old:+.4g}"
+
+
+def percent(value: float | None) -> str:
+    """A fraction in per cent, without the sign."""
+    return "" if value is None else f"{100 * value:.1f}"
 
 
 def points(old: float | None, new: float | None) -> str:

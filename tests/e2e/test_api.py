@@ -76,6 +76,13 @@ def test_html_needs_no_command(result: Result) -> None:
     assert 'id="before-and-after"' in page
 
 
+def test_markdown_names_no_file_that_was_not_written(result: Result) -> None:
+    text = result.markdown()
+    assert text.startswith("## natonnx optimize: improved\n")
+    assert "became" not in text
+    assert "None" not in text
+
+
 def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
     assert list(dict.fromkeys(step.stage for step in steps)) == ["search", "select", "fine-tune"]
     epochs = [step.values for step in steps if step.stage == "search" and step.done]

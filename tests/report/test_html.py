@@ -113,7 +113,7 @@ def test_no_architecture_was_better() -> None:
     limit = {"name": "validation_drop_points", "limit": 0.0, "value": float("nan"), "met": False}
     page = Page(html_report(inspected(), ENVIRONMENT, found(output=None, edits=[], idle_edges=[], constraints=[limit])))
     assert "Unchanged." in page.text()
-    assert page.tables["Constraints"][1] == ["validation points lost", "—", "+0.0", "✗ not met"]
+    assert page.tables["Constraints"][1] == ["validation points lost", "no architecture found", "+0.0", "✗ not met"]
     assert "Edges that changed" not in page.tables
     assert "chosen" not in [row[0] for row in page.tables["Candidates considered"]]
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from natonnx.report.comparison import limits
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, UNKNOWN, count, gain, percent, points, ratio, rounded, table
-from natonnx.report.limits import limit_texts
+from natonnx.report.html.text import MINUS, count, gain, percent, points, ratio, rounded, table
 
 __all__ = ["search_sections", "verdict"]
 
@@ -93,10 +93,9 @@ def _edits(payload: Payload, inspection: Payload) -> str:
 
 def _constraints(payload: Payload) -> str:
     rows = []
-    for limit in payload["constraints"]:
-        mark = '<span class="yes">✓ met</span>' if limit["met"] else '<span class="no">✗ not met</span>'
-        name, *numbers = limit_texts(limit)
-        rows.append((name, *(UNKNOWN if text is None else text.replace("-", MINUS) for text in numbers), mark))
+    for limit in limits(payload):
+        mark = '<span class="yes">✓ met</span>' if limit.met else '<span class="no">✗ not met</span>'
+        rows.append((limit.label, *(text.replace("-", MINUS) for text in (limit.value, limit.most)), mark))
     columns = ("constraint", "value", "at most", "")
     return table(columns, rows, "Constraints", numeric=columns[1:3]) if rows else ""
 

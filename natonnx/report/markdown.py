@@ -1,0 +1,66 @@
+"""Markdown for the summary of a CI job: what `natonnx optimize` found."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from natonnx.report.comparison import limits, notes, rows
+from natonnx.report.place import check_place
+
+__all__ = ["TITLE", "check_summary", "code", "optimization", "table"]
+
+TITLE = "## natonnx optimize"
+"""What the text begins with."""
+
+
+def optimization(payload: Mapping[str, Any]) -> str:
+    """A heading, before and after, the constraints, and the edits folded away."""
+    after = payload["output"]
+    files = code(payload["input"]["path"]) + (f" became {code(after['path'])}" if after and after["path"] else "")
+    parts = [
+        f"{TITLE}: {payload['status']}",
+        f"{files}, {payload['seconds']:.0f} s, learner {payload['learner']}, seed {payload['seed']}",
+    ]
+    if not after:
+        parts.append("No architecture met every constraint; the input model stands, nothing was written.")
+    parts += [
+        table(("", "before", "after", "change"), rows(payload), numbers=True),
+        table(
+            ("constraint", "value", "limit", "state"),
+            (
+                (limit.label, limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
+                for limit in limits(payload)
+            ),
+        ),
+        "\n".join(f"- {escape(note)}" for note in notes(payload)),
+    ]
+    if payload["edits"]:
+        edits = ((code(edit["edge"]), f"{edit['from']} → {edit['to']}") for edit in payload["edits"])
+        parts += [
+            f"<details><summary>Edits: {len(payload['edits'])}</summary>",
+            table(("edge", "edit"), edits),
+            "</details>",
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def check_summary(path: Path, *others: Path) -> None:
+    """Refuse, before long work starts, a path where the summary may not be written.
+
+    Raises:
+        InputError: If it cannot be written, is one of the others, or is a file that is no such summary.
+    """
+    check_place(path, others, TITLE, "--markdown")
+
+
+def table(columns: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: bool = False) -> str:
+    """A table; with numbers, all columns but the first are aligned to the right."""
+    align = ["---", *(("--:" if numbers else "---") for _ in columns[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, align, *lines))
+
+
+def code(text: str) -> str:
+    """A path or a name, whatever its characters, as code in the cell of a table."""
+    return "`" + re.sub("[\r\n]+", " ", text.replace("`", "'").replace("|", "\\|")) + "`"

@@ -1,0 +1,114 @@
+"""The summary of `natonnx optimize` in Markdown."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from markdown_it import MarkdownIt
+
+from natonnx.cli import main
+from natonnx.errors import InputError
+from natonnx.report.markdown import check_summary, optimization, table
+from tests.report.examples import HOSTILE
+from tests.report.test_console import report, row
+
+
+def payload(**changed: Any) -> dict[str, Any]:
+    return report(**{"learner": "gcn-directed", "seed": 3, **changed})
+
+
+def test_improved() -> None:
+    lines = optimization(payload()).splitlines()
+    assert lines[0] == "## natonnx optimize: improved"
+    assert lines[2] == "`model.onnx` became `out[1].onnx`, 12 s, learner gcn-directed, seed 3"
+    start = lines.index("|  | before | after | change |")
+    assert lines[start + 1] == "| --- | --: | --: | --: |"
+    assert lines[start + 2 : start + 8] == [
+        "| parameters | 2,000 | 1,000 | -50.0 % |",
+        "| MAdds | 1,000,000 | 600,000 | -40.0 % |",
+        "| size (bytes) | 9,000 | 9,000 | +0.0 % |",
+        "| latency (ms, 1 thread) | 2.000 | 1.500 | -25.0 % |",
+        "| validation accuracy (%) | 90.0 | 91.0 | +1.0 points |",
+        "| test accuracy (%) | 88.0 | 87.0 | -1.0 points |",
+    ]
+    assert "| MAdds | 600,000 | at most 700,000 | met |" in lines
+    assert "- the input itself, fine-tuned by the same budget: test accuracy 88.5 %" in lines
+    assert "<details><summary>Edits: 1</summary>" in lines
+    assert "| `block[0].conv` | O → S |" in lines
+
+
+def test_unchanged() -> None:
+    limit = {"name": "validation_drop_points", "limit": 0.0, "value": float("inf"), "met": False}
+    text = optimization(payload(status="unchanged", output=None, edits=[], constraints=[limit]))
+    assert text.startswith("## natonnx optimize: unchanged\n\n`model.onnx`, 12 s")
+    assert "the input model stands, nothing was written" in text
+    assert "| parameters | 2,000 |  |  |" in text
+    assert "| validation points lost | no architecture found | at most +0.0 | **not met** |" in text
+    assert "<details>" not in text
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    unmeasured = {"validation": 0.9, "test": None}
+    before = row(madds=None, latency_ms=None, accuracy=unmeasured)
+    text = optimization(payload(input=before, output=before, finetuned_input={"accuracy": unmeasured}))
+    assert "| MAdds | unknown | unknown |  |" in text
+    assert "test accuracy" not in text
+    assert "None" not in text
+
+
+@pytest.mark.parametrize("name", ["a|b`c\nd\r\n", "a\\|b", HOSTILE, "*a* _b_ <b>", " ", "`"])
+def test_a_name_is_one_cell_for_a_parser_that_is_not_ours(name: str) -> None:
+    text = optimization(payload(edits=[{"edge": name, "from": "O", "to": "N"}]))
+    cells = [token for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
+    (position,) = [place for place, cell in enumerate(cells) if cell.content == "O → N"]
+    (part,) = cells[position - 1].children or []
+    assert part.type == "code_inline"
+    assert part.content.strip() == re.sub("[\r\n]+", " ", name.replace("`", "'")).strip()
+
+
+def test_notes_are_text() -> None:
+    text = optimization(payload(without_gradient=["<b>"]))
+    assert "- run by onnxruntime, so that what only leads there was not trained: &lt;b&gt;" in text
+
+
+def test_tables_are_rectangular() -> None:
+    lines = table(("a", "b"), [("1", "2"), ("3", "4")], numbers=True).splitlines()
+    assert lines == ["| a | b |", "| --- | --: |", "| 1 | 2 |", "| 3 | 4 |"]
+
+
+def test_only_a_summary_is_overwritten(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine.md", tmp_path / "other.md"
+    mine.write_text(optimization(payload()), encoding="utf-8")
+    other.write_text("# Read me\n", encoding="utf-8")
+    check_summary(mine)
+    with pytest.raises(InputError, match="natonnx did not write it; choose another --markdown"):
+        check_summary(other)
+    with pytest.raises(InputError, match="is also the model, or another output"):
+        check_summary(mine, tmp_path / "model.onnx", tmp_path / "." / "mine.md")
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--markdown", "model.onnx"], "model.onnx: is also the model"),
+        (["--markdown", "model.nat.onnx"], "is also the model"),
+        (["--markdown", "r", "--html", "r"], "r: is also the model, or another output"),
+        (["--markdown", "r", "--sync-navigation", "./r"], "r: is also the model, or another output"),
+        (["--markdown", "nowhere/r.md"], "create it first"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_places(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["optimize", "model.onnx", *options])
+    assert stopped.value.code == 2
+    assert says in capsys.readouterr().err
+    assert not any(tmp_path.iterdir())
