@@ -62,10 +62,16 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for (PEP 562)."""
-    if name not in _MODULES:
-        raise AttributeError(f"module 'natonnx' has no attribute {name!r}")
-    from importlib import import_module
+if not TYPE_CHECKING:  # a type checker takes the names above, and knows of no others
 
-    return getattr(import_module(f"natonnx.{_MODULES[name]}"), name)
+    def __getattr__(name: str) -> Any:
+        """Import a public name when it is first asked for (PEP 562)."""
+        if name not in _MODULES:
+            raise AttributeError(f"module 'natonnx' has no attribute {name!r}")
+        from importlib import import_module
+
+        return getattr(import_module(f"natonnx.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -25,7 +25,7 @@ class Source:
     """A model file as it was read.
 
     Attributes:
-        path: Where it is.
+        path: Where it is, as it was named.
         network: Its NAT DAG.
         sha256: Of the file's bytes.
         size_bytes: Of the file and its data files.
@@ -37,6 +37,11 @@ class Source:
     sha256: str
     size_bytes: int
     is_freed: bool = False
+
+    @property
+    def file(self) -> Path:
+        """The same place, wherever the program goes meanwhile."""
+        return (self.network.folder or Path()) / self.path.name
 
 
 def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
@@ -108,10 +113,10 @@ def apply(
     output = Path(output) if output is not None else default_output(source.path)
     edits = tuple(edits)
     network = source.network
-    copied = copied_files(network.model, source.path.parent, output).values()
+    copied = copied_files(network.model, source.file.parent, output).values()
     rewritten = bool(edits) or source.is_freed
     targets = own_files(network.model, output) if rewritten else copied
-    check_output(output, source.path, network.model, targets, force=force)
+    check_output(output, source.file, network.model, targets, force=force)
     alpha = apply_edits(network.architecture, edits)
     model = build(network, alpha)
     if rewritten:
@@ -130,7 +135,7 @@ def apply(
     if rewritten:
         write_model(model, network.folder, output)
     else:
-        copy_model(source.path, network.model, output)
+        copy_model(source.file, network.model, output)
     return output, checks
 
 

@@ -11,7 +11,7 @@ from natonnx.api import Source
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
 from natonnx.contest import Conditions, Contest, Predictions
-from natonnx.data import Data, data_name, hold
+from natonnx.data import Data, Dataset, Held, data_name, hold
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -55,10 +55,10 @@ def benchmark(
     tell("loading")
     used = contest.providers(inputs)
     predictions: list[Predictions | None] = [None] * len(contest.sources)
-    if data is not None:
-        data = hold(data)
+    held = None if data is None else hold(data)
+    if held is not None:
         tell("accuracy")
-        predictions = list(contest.predictions(data, preprocessing or {}))
+        predictions = list(contest.predictions(held, preprocessing or {}))
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
@@ -97,7 +97,7 @@ def benchmark(
             "confidence": CONFIDENCE,
             "onnxruntime": _runtime_version(),
         },
-        "data": _data(data, predictions[0]),
+        "data": _data(held, predictions[0]),
     }
 
 
@@ -123,11 +123,11 @@ def _times(timings: Timings, position: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _data(data: Data | None, answers: Predictions | None) -> dict[str, Any] | None:
-    if data is None or answers is None:
+def _data(held: str | Dataset | Held | None, answers: Predictions | None) -> dict[str, Any] | None:
+    if held is None or answers is None:
         return None
     sizes = {split: len(answers.labels[split]) if split in answers.labels else None for split in ("validation", "test")}
-    return {"name": data_name(data), "samples": sizes}
+    return {"name": data_name(held), "samples": sizes}
 
 
 def _runtime_version() -> str:

@@ -13,19 +13,26 @@ from natonnx.api import Source, require, stamp
 from natonnx.architecture import Cost, Edit, cost, edits_between
 from natonnx.bench import accuracy, latencies_ms, predict
 from natonnx.preparation import Prepared
-from natonnx.report.payload import idle_edges
+from natonnx.report.payload import finite, idle_edges
 from natonnx.rewrite import Check, build, verify
 from natonnx.rewrite.edits import edits_to_data
-from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings, decide
+from natonnx.search import Candidate, Decision, Outcome, RewardFunction, Score, Scored, Settings, decide
 from natonnx.search.reward import in_onnxruntime, judge
 from natonnx.session import session
 from natonnx.supernet import Supernet, fold
 
-__all__ = ["Conclusion"]
+__all__ = ["Conclusion", "judge_file"]
 
 
 class Conclusion:
     """Decides, builds, verifies and measures. The test split is used here only, for the report.
+
+    Args:
+        source: The input model.
+        prepared: Its data and problem.
+        settings: Of the search.
+        outcome: What the search found.
+        given: What the user's own reward says of the input model's file; None where there is none.
 
     Attributes:
         decision: The winner, or that there is none.
@@ -36,11 +43,13 @@ class Conclusion:
         VerificationError: If the winner failed a check.
     """
 
-    def __init__(self, source: Source, prepared: Prepared, settings: Settings, outcome: Outcome) -> None:
+    def __init__(
+        self, source: Source, prepared: Prepared, settings: Settings, outcome: Outcome, given: float | None = None
+    ) -> None:
         self.source, self.settings = source, settings
         self._images, self._problem, self._unfolded = prepared
-        given = self._measure(source.network.model, Score(math.nan, math.nan))
-        self._given = given
+        measured = self._accuracy(source.network.model, self._images.validation)
+        self._given = Score(measured, math.nan, reward=given)
         # The file that would be written is what must not be worse, so that is what is measured.
         self.outcome = Outcome(
             self._remeasure(outcome.beta),
@@ -48,7 +57,7 @@ class Conclusion:
             outcome.history,
             outcome.scored,
         )
-        self.decision: Decision = decide(given, self.outcome, settings, source.network.architecture)
+        self.decision: Decision = decide(self._given, self.outcome, settings, source.network.architecture)
         winner, beta = self.decision.winner, source.network.architecture
         self._alpha = beta if winner is None else beta.with_states(winner.architecture.states)
         self.edits: tuple[Edit, ...] = edits_between(beta, self._alpha)
@@ -76,19 +85,15 @@ class Conclusion:
         return build(network, network.architecture.with_states(candidate.architecture.states), weights)
 
     def _remeasure(self, candidate: Candidate) -> Candidate:
-        return replace(candidate, validation=self._measure(self._build(candidate), candidate.validation))
-
-    def _measure(self, model: onnx.ModelProto, score: Score) -> Score:
         """Replace what the supernet says of an architecture by what its file does in onnxruntime."""
-        reward = self._problem.reward
-        said = None if reward is None else judge(reward, in_onnxruntime(self._session(model)))
-        return score._replace(accuracy=self._accuracy(model, self._images.validation), reward=said)
+        model, reward = self._build(candidate), self._problem.reward
+        said = None if reward is None else judge_file(reward, model, self.source.network.folder)
+        measured = self._accuracy(model, self._images.validation)
+        return replace(candidate, validation=candidate.validation._replace(accuracy=measured, reward=said))
 
     def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
-        return accuracy(predict(self._session(model), split.inputs), split.labels)
-
-    def _session(self, model: onnx.ModelProto) -> Any:
-        return session(model, torch.get_num_threads(), self.source.network.folder)
+        runtime = session(model, torch.get_num_threads(), self.source.network.folder)
+        return accuracy(predict(runtime, split.inputs), split.labels)
 
     def report(self, output: Path | None, size: int | None, seconds: float) -> dict[str, Any]:
         """The contract of `natonnx optimize --json`.
@@ -107,7 +112,7 @@ class Conclusion:
         if winner is not None and self.model is not None:
             row = _row(output, cost(self._alpha), size, latencies[1])
             after = {**row, **self._quality(self.model, winner.validation)}
-        return {
+        report = {
             "status": "unchanged" if self.model is None else "improved",
             "input": {**given, **self._quality(network.model, self._given)},
             "output": after,
@@ -124,6 +129,8 @@ class Conclusion:
             "candidates": [self._candidate(candidate) for candidate in self.outcome.candidates],
             "scored": [self._candidate(scored) for scored in self.outcome.scored],
         }
+        made: dict[str, Any] = finite(report)
+        return made
 
     def _quality(self, model: onnx.ModelProto, validation: Score) -> dict[str, Any]:
         """Accuracies by split, as fractions, the test split's measured here; and the user's own reward."""
@@ -141,6 +148,15 @@ class Conclusion:
             **_reward(candidate.validation),
             "edits": edits_to_data(edits_between(architecture, alpha)),
         }
+
+
+def judge_file(reward: RewardFunction, model: onnx.ModelProto, folder: Path | None) -> float:
+    """What the user's own reward says of a model in onnxruntime.
+
+    Raises:
+        InputError: If that is no finite number, or it runs the model on what that does not take.
+    """
+    return judge(reward, in_onnxruntime(session(model, torch.get_num_threads(), folder)))
 
 
 def _reward(score: Score) -> dict[str, float]:

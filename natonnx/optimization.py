@@ -11,7 +11,7 @@ import torch
 
 from natonnx.api import Source, load
 from natonnx.architecture import cost
-from natonnx.conclusion import Conclusion
+from natonnx.conclusion import Conclusion, judge_file
 from natonnx.data import Data, Dataset
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
@@ -19,9 +19,9 @@ from natonnx.preparation import BatchNormMode, DeviceName, prepare
 from natonnx.report.payload import inspection
 from natonnx.result import Result, check_place, written_size
 from natonnx.rewrite.write import write_model
-from natonnx.search import Progress, RewardFunction, Settings, search, silent
+from natonnx.search import REWARDS, Progress, RewardFunction, Settings, search, silent
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
-from natonnx.search.reward import reward_name
+from natonnx.search.reward import reward_identity
 
 __all__ = ["optimize"]
 
@@ -50,8 +50,9 @@ def optimize(
         output: Where to write the better model, and, as long as the search goes on, its state (OUTPUT.resume). Where
             None nothing is written; see `Result.save`.
         reward: Judges architectures in place of the accuracy. It is called hundreds of times with a model to run
-            (`natonnx.search.RunnableModel`), and should give about the same number for the same one. On the scale of an
-            accuracy, 0 to 1, the settings' defaults suit it. Training goes by the labels all the same.
+            (`natonnx.RunnableModel`), and should give about the same number for the same one. `Settings.max_drop` is in
+            its unit. Training goes by the labels all the same. A time budget counts what it takes while the policy
+            learns, not in selection. For `resume` it is the same if name, code and plain constants are.
         settings: Settings of the search.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the model's metadata.
         batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
@@ -80,6 +81,7 @@ def optimize(
     """
     begun = time.monotonic()
     settings = settings or Settings()
+    _check_arguments(settings, reward, threads)
     if threads is not None:
         torch.set_num_threads(threads)
     source = load(model, reading)
@@ -93,6 +95,7 @@ def optimize(
     prepared = prepare(
         source, data, preprocessing, batchnorm=batchnorm, device=device, seed=settings.seed, reward=reward
     )
+    given = None if reward is None else judge_file(reward, source.network.model, source.network.folder)
 
     checkpoint = None if output is None else output.with_name(f"{output.name}.resume")
     fingerprint = _fingerprint(source, prepared.images, settings, batchnorm, reward)
@@ -103,7 +106,7 @@ def optimize(
         resume=load_checkpoint(checkpoint, fingerprint) if resume and checkpoint else None,
         save=lambda state: None if checkpoint is None else save_checkpoint(checkpoint, fingerprint, state),
     )
-    found = Conclusion(source, prepared, settings, outcome)
+    found = Conclusion(source, prepared, settings, outcome, given)
     written, size = None, None
     if found.model is not None:
         size = written_size(found.model)
@@ -117,6 +120,17 @@ def optimize(
     return Result(found.edits, written, found.model, report, described, source)
 
 
+def _check_arguments(settings: Settings, reward: object, threads: int | None) -> None:
+    if reward is not None and not callable(reward):
+        raise InputError(
+            f"reward {reward!r} is no function of a model; {' and '.join(REWARDS)} are for Settings(reward=...)"
+        )
+    if reward is None and settings.max_drop > 100:
+        raise InputError(f"max drop {settings.max_drop} must be accuracy points from 0 to 100")
+    if threads is not None and threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
+
+
 def _fingerprint(
     source: Source, images: Dataset, settings: Settings, batchnorm: str, reward: RewardFunction | None
 ) -> str:
@@ -124,7 +138,7 @@ def _fingerprint(
     fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
     parts = [source.sha256, source.network.options, images.name, images.augment, batchnorm, fields]
     if reward is not None:
-        parts.append(reward_name(reward))
+        parts.append(reward_identity(reward))
     digest = hashlib.sha256(" ".join(map(str, parts)).encode())
     if Path(settings.policy).is_file():
         digest.update(Path(settings.policy).read_bytes())

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
@@ -49,6 +49,9 @@ def prepare(
     Raises:
         InputError: If the model is no classifier that can be trained, or the data is bad.
     """
+    for name, value, kinds in (("batchnorm", batchnorm, BatchNormMode), ("device", device, DeviceName)):
+        if value not in get_args(kinds):
+            raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
     images = load_data(source, given, preprocessing or {}, seed)
     problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
     return Prepared(images, replace(problem, reward=reward), unfolded)

@@ -16,7 +16,7 @@ from natonnx.tensors import has_external
 __all__ = ["Result", "check_place", "written_size"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Result:
     """What a search found: a better model, or that the input stands.
 
@@ -83,7 +83,7 @@ def check_place(source: Source, path: Path, *, force: bool) -> None:
         InputError: See `natonnx.rewrite.write.check_output`.
     """
     model = source.network.model
-    check_output(path, source.path, model, own_files(model, path), force=force)
+    check_output(path, source.file, model, own_files(model, path), force=force)
 
 
 def written_size(model: onnx.ModelProto) -> int | None:

@@ -59,7 +59,12 @@ def data_options(
     chosen = held if held is not None else named
     if chosen is None:
         raise InputError(f"{source.path}: names no data of its own; give --data (a built-in name, .npz, folder, ...)")
-    fields = {**asdict(preprocessing), **{key: value for key, value in overrides.items() if value is not None}}
+    fields = asdict(preprocessing)
+    for key, value in overrides.items():
+        if key not in fields:
+            raise InputError(f"unknown preprocessing {key!r}: choose of {', '.join(fields)}")
+        if value is not None:
+            fields[key] = (value,) if key in ("mean", "std") and isinstance(value, int | float) else value
     return chosen, data.Preprocessing(**fields)
 
 

@@ -155,3 +155,50 @@ def test_equal_accuracies_are_equal_however_they_were_measured(network: Network)
     outcome = Outcome(Candidate(network.architecture, {}, validation), (Candidate(alpha, {}, validation),), ())
     given = Score(46 / 48, float("nan"))
     assert decide(given, outcome, Settings(target_madds=0.7), network.architecture).winner is not None
+
+
+Judged = tuple[tuple[Edit, ...], float, float]
+
+
+def judge_by_reward(
+    beta: Architecture,
+    tried: Sequence[Judged],
+    *,
+    given: float,
+    finetuned: float,
+    max_drop: float,
+    target: float | None,
+) -> tuple[Decision, tuple[Candidate, ...]]:
+    """Edits, accuracy and reward of each α."""
+    candidates = tuple(
+        Candidate(apply_edits(beta, edits), {}, Score(accuracy, -0.3, 100, reward)) for edits, accuracy, reward in tried
+    )
+    outcome = Outcome(Candidate(beta, {}, Score(0.9, -0.3, 100, finetuned)), candidates, ())
+    settings = Settings(target_madds=target, max_drop=max_drop)
+    return decide(Score(0.9, float("nan"), reward=given), outcome, settings, beta), candidates
+
+
+@pytest.mark.parametrize(
+    ("tried", "options", "wins"),
+    [
+        ([(CHEAP, 0.1, 5.0)], {}, 0),  # the accuracy has no say
+        ([(CHEAP, 0.99, 4.0)], {}, None),
+        ([(CHEAP, 0.99, 4.0)], {"max_drop": 1.0}, 0),  # in the reward's own unit, to the last digit
+        ([(CHEAP, 0.99, 3.9)], {"max_drop": 1.0}, None),
+        ([(CHEAP, 0.9, 0.85)], {"given": 0.9, "finetuned": 0.9, "max_drop": 0.05}, 0),
+        ([(CHEAP, 0.9, -1200.0)], {"given": -700.0, "finetuned": -700.0, "max_drop": 500.0}, 0),
+        ([(CHEAP, 0.9, 5.0)], {"finetuned": 5.1}, None),  # fine-tuning's gain, not the architecture's
+        ([(CHEAPER, 0.95, 5.0), (CHEAP, 0.8, 5.001)], {}, 1),  # no tie: the reward's error is not known
+        ([(CHEAPER, 0.95, 5.0), (CHEAP, 0.8, 5.0)], {}, 0),
+        ([(CHEAP, 0.95, 5.0), (AS_CHEAP, 0.8, 6.0)], {"target": 1.0}, 1),
+    ],
+)
+def test_the_users_own_reward_decides(
+    beta: Architecture, tried: list[Judged], options: dict[str, float], wins: int | None
+) -> None:
+    given = {"given": 5.0, "finetuned": 5.0, "max_drop": 0.0, "target": None, **options}
+    decision, candidates = judge_by_reward(beta, tried, **given)  # type: ignore[arg-type]
+    assert decision.winner is (None if wins is None else candidates[wins])
+    names = [limit.name for limit in decision.constraints]
+    assert names[:2] == ["madds", "reward_lost"]
+    assert names[2:] == ([] if given["target"] else ["reward_behind_finetuned_beta"])

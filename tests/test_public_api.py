@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ def _module(name: str, module: Any) -> Iterator[str]:
 def _class(name: str, cls: type[Any]) -> Iterator[str]:
     bases = ", ".join(base.__name__ for base in cls.__bases__ if base is not object)
     yield f"class {name}({bases})"
+    if issubclass(cls, Enum):
+        yield from (f"  {member.name} = {member.value!r}" for member in cls)
+    if dataclasses.is_dataclass(cls):
+        yield f"  frozen = {cls.__dataclass_params__.frozen}"  # type: ignore[attr-defined]
     fields = [field.name for field in dataclasses.fields(cls)] if dataclasses.is_dataclass(cls) else []
     fields += getattr(cls, "_fields", ())
     for field in fields:
@@ -52,6 +57,8 @@ def _default(cls: type[Any], field: str) -> str:
     for declared in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
         if declared.name == field and declared.default is not dataclasses.MISSING:
             return f" = {declared.default!r}"
+        if declared.name == field and declared.default_factory is not dataclasses.MISSING:
+            return f" = {declared.default_factory!r}()"
     return ""
 
 

@@ -4,13 +4,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from natonnx.data.arrays import KEYS, Array, Arrays
 from natonnx.data.dataset import Dataset
-from natonnx.errors import InputError
+from natonnx.errors import InputError, first_line
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -18,15 +18,10 @@ if TYPE_CHECKING:
 
     Samples: TypeAlias = tuple[Any, Any] | TorchDataset[Any] | DataLoader[Any]
     """Inputs and class indices: two arrays, or what yields pairs of them."""
+else:
+    Samples = Any  # torch is not imported for a name
 
 __all__ = ["Data", "Held", "data_name", "hold"]
-
-Data: TypeAlias = Union[str, "os.PathLike[str]", Dataset, Mapping[str, Any], "Samples", "Held"]
-"""What stands for labelled data.
-
-A spec as in `natonnx.data.load`; a finished `Dataset`; arrays under the names of a ``.npz``; `Samples`, which are
-divided 60/20/20; or `Samples` under the names ``train``, ``val`` and ``test``.
-"""
 
 _SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
 
@@ -38,13 +33,21 @@ class Held:
     Attributes:
         name: What they came as, for reports and messages.
         arrays: By the names of a ``.npz``.
-        is_prepared: Whether they come from torch, whose data sets have transforms of their own: what a model's metadata
-            says of preprocessing is not for them.
+        is_prepared: Whether they are floating-point numbers from torch, where transforms make such: what a model's
+            metadata says of preprocessing is not for them.
     """
 
     name: str
     arrays: Arrays
     is_prepared: bool
+
+
+Data: TypeAlias = str | os.PathLike[str] | Dataset | Mapping[str, Any] | Samples | Held
+"""What stands for labelled data.
+
+A spec as in `natonnx.data.load`; a finished `Dataset`; arrays under the names of a ``.npz``; `Samples`, which are
+divided 60/20/20; or `Samples` under the names ``train``, ``val`` and ``test``.
+"""
 
 
 def hold(data: Data) -> str | Dataset | Held:
@@ -68,38 +71,57 @@ def hold(data: Data) -> str | Dataset | Held:
         return data
     if isinstance(data, os.PathLike):
         return os.fspath(data)
-    if not isinstance(data, Mapping):
-        return Held(_name(data), _named("images", "labels", *_samples(data, _name(data))), _is_torch(data))
-    if any(key in KEYS for key in data):
-        return Held("arrays", {key: _array(data[key]) for key in KEYS if key in data}, is_prepared=False)
-    if "train" not in data or not data.keys() <= _SPLITS.keys():
-        raise InputError(
-            f"data has the keys {', '.join(map(repr, data)) or 'of nothing'}: name arrays x_train, y_train, x_test, "
-            "y_test, or images, labels; or name data sets train, val, test, the first at least"
-        )
+    if isinstance(data, Mapping):
+        return _from_mapping(data)
+    inputs, labels = _samples(data, "data")
+    return Held(_name(data), {"images": inputs, "labels": labels}, _is_prepared(data, inputs))
+
+
+def _from_mapping(data: Mapping[str, Any]) -> Held:
+    if data.keys() & set(KEYS):
+        _refuse_others(data, KEYS)
+        return Held("arrays", {key: _array(data[key], key) for key in KEYS if key in data}, is_prepared=False)
+    _refuse_others(data, _SPLITS)
+    if "train" not in data or {"val", "validation"} <= data.keys():
+        raise InputError(f"data has {_keys(data)}: name its parts train, val and test, the first at least, each once")
     arrays: dict[str, Array] = {}
+    prepared = set()
     for key, samples in data.items():
-        part = _SPLITS[key]
-        arrays |= _named(f"x_{part}", f"y_{part}", *_samples(samples, f"data[{key!r}]"))
-    from_torch = {_is_torch(samples) for samples in data.values()}
-    if len(from_torch) > 1:
-        raise InputError("data mixes arrays with torch's data sets, which are preprocessed differently: give one kind")
-    return Held(_name(data["train"]), arrays, from_torch.pop())
+        inputs, labels = _samples(samples, f"data[{key!r}]")
+        arrays |= {f"x_{_SPLITS[key]}": inputs, f"y_{_SPLITS[key]}": labels}
+        prepared.add(_is_prepared(samples, inputs))
+    if len(prepared) > 1:
+        raise InputError(
+            "data mixes raw arrays with floating-point numbers from torch, which are preprocessed differently: give one"
+            " kind"
+        )
+    return Held(_name(data["train"]), arrays, prepared.pop())
 
 
-def data_name(data: Data) -> str:
+def _refuse_others(data: Mapping[str, Any], known: Iterable[str]) -> None:
+    if not data.keys() <= set(known):
+        raise InputError(
+            f"data has {_keys(data)}: name arrays x_train, y_train, x_val, y_val, x_test, y_test, or images, labels; "
+            "or name data sets train, val, test"
+        )
+
+
+def _keys(data: Mapping[str, Any]) -> str:
+    return f"the keys {', '.join(map(repr, data))}" if data else "no keys"
+
+
+def data_name(data: str | Dataset | Held) -> str:
     """What data is called in reports: its spec, or what it came as."""
-    held = hold(data)
-    return held if isinstance(held, str) else held.name
-
-
-def _named(x: str, y: str, inputs: Array, labels: Array) -> dict[str, Array]:
-    return {x: inputs, y: labels}
+    return data if isinstance(data, str) else data.name
 
 
 def _name(samples: Any) -> str:
     inner = samples.dataset if _is_loader(samples) else samples
     return type(inner).__name__ if _is_torch(samples) else "arrays"
+
+
+def _is_prepared(samples: Any, inputs: Array) -> bool:
+    return _is_torch(samples) and inputs.dtype.kind == "f"
 
 
 def _torch(name: str) -> type[Any] | tuple[()]:
@@ -124,37 +146,45 @@ def _samples(samples: Any, where: str) -> tuple[Array, Array]:
                 f"{where} is {type(samples).__name__}: give a pair of arrays (inputs, labels), a torch Dataset or a "
                 "DataLoader"
             )
-        return _array(samples[0]), _array(samples[1])
+        return _array(samples[0], f"{where}[0]"), _array(samples[1], f"{where}[1]")
     inputs, labels = [], []
-    for item in _items(samples):
+    for item in _items(samples, where):
         if not isinstance(item, tuple | list) or len(item) != 2:
             raise InputError(f"{where}: yields {type(item).__name__}, not a pair of an input and its label")
-        inputs.append(_array(item[0]))
-        labels.append(_array(item[1]))
+        inputs.append(_array(item[0], f"{where}: an input"))
+        labels.append(_array(item[1], f"{where}: a label"))
     if not inputs:
         raise InputError(f"{where}: yields no samples: give at least a few a class")
-    join = np.concatenate if _is_loader(samples) else np.stack
     if _is_loader(samples) and min(inputs[0].ndim, labels[0].ndim) == 0:
         raise InputError(f"{where}: yields single samples: give the loader a batch size")
+    join = np.concatenate if _is_loader(samples) else np.stack
+    return _joined(join, inputs, f"{where}: inputs"), _joined(join, labels, f"{where}: labels")
+
+
+def _joined(join: Any, arrays: list[Array], what: str) -> Array:
     try:
-        return join(inputs), join(labels)
+        return np.asarray(join(arrays))
     except ValueError:
-        shapes = sorted({array.shape for array in inputs})
-        raise InputError(
-            f"{where}: samples differ in shape, from {shapes[0]} to {shapes[-1]}: make them of one size"
-        ) from None
+        shapes = sorted({array.shape for array in arrays})
+        raise InputError(f"{what} differ in shape, from {shapes[0]} to {shapes[-1]}: make them of one size") from None
 
 
-def _items(samples: Any) -> Iterator[Any]:
+def _items(samples: Any, where: str) -> Iterator[Any]:
     if _is_loader(samples) or isinstance(samples, _torch("IterableDataset")):
         batches: Iterable[Any] = samples
         yield from batches
-    else:
-        yield from (samples[position] for position in range(len(samples)))
+        return
+    if not hasattr(samples, "__len__"):
+        raise InputError(f"{where}: {type(samples).__name__} has no length: give it a __len__")
+    yield from (samples[position] for position in range(len(samples)))
 
 
-def _array(value: Any) -> Array:
+def _array(value: Any, what: str) -> Array:
     """An array of numbers, from what numpy, torch (on any device) or Pillow made."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu()
-    return np.asarray(value)
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float() if "bfloat16" in str(value.dtype) else value  # which numpy lacks
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None

@@ -65,8 +65,9 @@ def check_output(output: Path, source: Path, model: onnx.ModelProto, targets: It
             continue
         if not target.is_file():
             raise InputError(f"{target}: is a folder, device or pipe, which writing would replace; name another file")
-        if any(target.samefile(path) for path in inputs):
-            which = "the input model" if target.samefile(source) else "the input model's data"
+        own = [path for path in inputs if path.exists() and target.samefile(path)]
+        if own:
+            which = "the input model" if source in own else "the input model's data"
             raise InputError(f"{target}: is {which}, which is never changed; choose another output with -o")
         same = _same_bytes(target, source if target == output else copies.get(target))
         if not (force or same or target.stat().st_size == 0 or target in ours):
@@ -142,7 +143,7 @@ def _written_before(output: Path) -> tuple[Path, ...]:
 
 
 def _same_bytes(path: Path, other: Path | None) -> bool:
-    if other is None or path.is_symlink() or not path.is_file():
+    if other is None or not other.is_file() or path.is_symlink() or not path.is_file():
         return False
     return filecmp.cmp(path, other, shallow=False)
 

@@ -64,8 +64,8 @@ class Algorithm1:
         if not self.state.history:
             save(self.state.to_dict())
         stage = Stage(progress, "search", self.settings.epochs)
-        for _ in self.state.history:
-            stage.advance()
+        for row in self.state.history:
+            stage.advance(values=dict(row))
         for epoch in range(len(self.state.history), self.settings.epochs):
             if epoch and self.clock.search_share_used() >= 1:
                 break
@@ -75,7 +75,7 @@ class Algorithm1:
             row = {"epoch": epoch + 1, "loss": loss, **self.train_policy()}
             self.state.history.append(row)
             save(self.state.to_dict())
-            stage.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}", row)
+            stage.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}", dict(row))
 
     def train_weights(self) -> float:
         """One pass over the training split, w alone; returns the mean loss."""
@@ -110,6 +110,8 @@ class Algorithm1:
         seen: list[tuple[float, float, float]] = []
         self._judged.clear()
         for batch in self.problem.validation.batches(self.settings.reward_batch, self.state.generator):
+            if seen and self.problem.reward is not None and self.clock.search_share_used() >= 1:
+                break  # the user's own function may take its time
             given = self._random() < _GIVEN_POLICY or not policy.learns
             beta = self.beta if given else self._neighbour()
             drawn = draw(

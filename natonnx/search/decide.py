@@ -104,4 +104,4 @@ def _most_madds(settings: Settings, reference: Architecture) -> float:
 def _lost(before: Score, after: Score) -> float:
     """In accuracy points, or in the unit of the user's own reward."""
     lost = before.value - after.value
-    return round(100 * lost, 6) if before.reward is None else lost
+    return round(100 * lost, 6) if before.reward is None else float(f"{lost:.9g}")

@@ -8,12 +8,12 @@ from torch import Tensor
 
 from natonnx.policy.base import Policy
 
-__all__ = ["Reinforce", "leave_one_out"]
+__all__ = ["POINT", "Reinforce", "leave_one_out"]
 
 _CLIP = 5.0
 _MEMORY = 0.9
-_LEAST_SCALE = 0.01
-"""Differences smaller than this, one point of accuracy, are not blown up to full steps."""
+POINT = 0.01
+"""One point of accuracy."""
 
 
 class Reinforce:
@@ -26,10 +26,11 @@ class Reinforce:
     Args:
         policy: The learner.
         learning_rate: Of Adam.
+        least_scale: Differences of rewards that are smaller than this are not blown up to full steps.
     """
 
-    def __init__(self, policy: Policy, learning_rate: float) -> None:
-        self.policy = policy
+    def __init__(self, policy: Policy, learning_rate: float, least_scale: float = POINT) -> None:
+        self.policy, self._least_scale = policy, least_scale
         self.optimizer = torch.optim.Adam(policy.parameters(), learning_rate, betas=(0.9, 0.99))
         self.mean: float | None = None
         self.square: float | None = None
@@ -54,14 +55,14 @@ class Reinforce:
         """Over the other α's of the same β; over the running mean where there are no others."""
         if rewards.shape[-1] > 1:
             found: Tensor = leave_one_out(rewards)
-            found /= found.square().mean(-1, keepdim=True).sqrt().clamp(min=_LEAST_SCALE)
+            found /= found.square().mean(-1, keepdim=True).sqrt().clamp(min=self._least_scale)
             return found
         baseline = float(rewards.mean()) if self.mean is None else self.mean
         gap: Tensor = rewards - baseline
         square = float(gap.square().mean())
         self.mean = _MEMORY * baseline + (1 - _MEMORY) * float(rewards.mean())
         self.square = square if self.square is None else _MEMORY * self.square + (1 - _MEMORY) * square
-        gap /= max(self.square**0.5, _LEAST_SCALE)
+        gap /= max(self.square**0.5, self._least_scale)
         return gap
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """A reward of the user's own: a function that judges a model by running it."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture
+from natonnx.data.layout import matches, text
 from natonnx.errors import InputError
 from natonnx.session import run
 from natonnx.supernet import Supernet
@@ -16,7 +17,15 @@ from natonnx.supernet import Supernet
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["RewardFunction", "RunnableModel", "in_onnxruntime", "in_supernet", "judge", "reward_name"]
+__all__ = [
+    "RewardFunction",
+    "RunnableModel",
+    "in_onnxruntime",
+    "in_supernet",
+    "judge",
+    "reward_identity",
+    "reward_name",
+]
 
 _Batch = TypeVar("_Batch", np.ndarray, Tensor)
 _BATCH = 250
@@ -27,6 +36,7 @@ class RunnableModel:
 
     Args:
         forward: From a batch of inputs to the model's first output, on the CPU.
+        shape: Of a sample; None or a name for a size that is open.
 
     Example:
         >>> import numpy as np
@@ -42,8 +52,9 @@ class RunnableModel:
         ['madds', 'reward_lost']
     """
 
-    def __init__(self, forward: Callable[[Tensor], Tensor]) -> None:
+    def __init__(self, forward: Callable[[Tensor], Tensor], shape: Sequence[Any]) -> None:
         self._forward = forward
+        self._shape = [size if isinstance(size, int) else None for size in shape]
 
     def __call__(self, inputs: _Batch) -> _Batch:
         """Run the model.
@@ -53,8 +64,15 @@ class RunnableModel:
 
         Returns:
             What the model's first output holds for each of them [n, ...], of the same kind.
+
+        Raises:
+            InputError: If they are none, or not of the model's size.
         """
-        given = inputs if isinstance(inputs, Tensor) else torch.from_numpy(np.ascontiguousarray(inputs))
+        given = inputs if isinstance(inputs, Tensor) else torch.from_numpy(np.array(inputs, np.float32))
+        if not given.numel() or not matches(given.shape[1:], self._shape):
+            raise InputError(
+                f"the reward ran the model on inputs of {text(given.shape)}: it takes any number of {text(self._shape)}"
+            )
         with torch.inference_mode():
             found = torch.cat([self._forward(part) for part in torch.split(given.detach().cpu().float(), _BATCH)])
         if isinstance(inputs, Tensor):
@@ -62,7 +80,7 @@ class RunnableModel:
         return found.numpy()
 
 
-RewardFunction = Callable[[RunnableModel], float]
+RewardFunction = Callable[[RunnableModel], SupportsFloat]
 """Says how good a model is: the more the better, a finite number. It should run the model on held-out data."""
 
 
@@ -74,17 +92,17 @@ def in_supernet(supernet: Supernet, architecture: Architecture, device: torch.de
         supernet.eval()
         return supernet.run({name: inputs.to(device)}, architecture)[output].cpu()
 
-    return RunnableModel(forward)
+    return RunnableModel(forward, supernet.network.shapes[name][1:])
 
 
 def in_onnxruntime(runtime: "InferenceSession") -> RunnableModel:
     """A model file."""
-    name = runtime.get_inputs()[0].name
+    info = runtime.get_inputs()[0]
 
     def forward(inputs: Tensor) -> Tensor:
-        return torch.from_numpy(next(iter(run(runtime, {name: inputs.numpy()}).values())))
+        return torch.from_numpy(next(iter(run(runtime, {info.name: inputs.numpy()}).values())))
 
-    return RunnableModel(forward)
+    return RunnableModel(forward, info.shape[1:])
 
 
 def judge(reward: RewardFunction, model: RunnableModel) -> float:
@@ -96,7 +114,7 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
     said: Any = reward(model)
     try:
         value = float(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         value = math.nan
     if not math.isfinite(value):
         raise InputError(f"{reward_name(reward)}: returned {said!r}; a reward must be a finite number")
@@ -104,6 +122,13 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
 
 
 def reward_name(reward: RewardFunction) -> str:
-    """The name of a function, for messages, and to tell whether a search goes on with the same one."""
+    """The name of a function, for messages."""
     kind = reward if hasattr(reward, "__qualname__") else type(reward)
     return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def reward_identity(reward: RewardFunction) -> str:
+    """A text that differs where a function's name, code or plain constants do, though not for what it refers to."""
+    code = getattr(reward, "__code__", None)
+    constants = [one for one in code.co_consts if isinstance(one, int | float | str | bytes)] if code else []
+    return f"{reward_name(reward)} {code.co_code.hex() if code else ''} {constants}"

@@ -17,7 +17,7 @@ from natonnx.search.finetune import finetune
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
-from natonnx.search.reinforce import Reinforce
+from natonnx.search.reinforce import POINT, Reinforce
 from natonnx.search.score import Score, evaluate
 from natonnx.search.select import choose_finalists
 from natonnx.search.settings import Settings
@@ -26,6 +26,9 @@ from natonnx.search.train import Teacher, make_optimizer
 from natonnx.supernet import Supernet
 
 __all__ = ["make_teacher", "search", "start"]
+
+_ANY = 1e-30
+"""The user's own reward has a unit that we do not know: any difference counts."""
 
 Save = Callable[[Mapping[str, Any]], None]
 
@@ -71,11 +74,12 @@ def start(problem: Problem, settings: Settings) -> SearchState:
     supernet = Supernet(problem.network).to(problem.device)
     policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
     load_policy(policy, settings.learner, settings.policy)
+    least = POINT if problem.reward is None else _ANY
     return SearchState(
         supernet=supernet,
         optimizer=make_optimizer(supernet, settings.learning_rate),
         policy=policy,
-        reinforce=Reinforce(policy, settings.policy_learning_rate) if policy.learns else None,
+        reinforce=Reinforce(policy, settings.policy_learning_rate, least) if policy.learns else None,
         budget=Budget(problem.reference, settings.target_madds),
         generator=torch.Generator().manual_seed(settings.seed),
     )

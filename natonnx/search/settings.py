@@ -65,14 +65,17 @@ class Settings:
     def __post_init__(self) -> None:
         checks = (
             (self.learner in LEARNERS, f"unknown learner {self.learner!r}: choose one of {', '.join(LEARNERS)}"),
-            (self.reward in REWARDS, f"unknown reward {self.reward!r}: choose one of {', '.join(REWARDS)}"),
+            (
+                self.reward in REWARDS,
+                f"unknown reward {self.reward!r}: choose {' or '.join(REWARDS)}; functions go to optimize(reward=...)",
+            ),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
             (
                 self.target_madds is None or 0 < self.target_madds <= 1,
                 f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
             ),
-            (0 <= self.max_drop <= 100, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
+            (0 <= self.max_drop < math.inf, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
             (self.time_budget is None or 0 < self.time_budget < math.inf, "the time budget must be positive seconds"),
             (self.alphas >= 2, "at least two α's a β: their rewards are each other's baseline"),
             (self.edits > 0, "the first α's must change some edges on average"),

@@ -76,7 +76,9 @@ def train_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(step / steps)
         images = random_shift_flip(inputs, augment, generator)
-        loss = _loss(supernet(images, sample()), labels, teacher(images) if distillation else None, distillation)
+        target = teacher(images) if distillation else None
+        with torch.enable_grad():  # whatever the program that calls has set
+            loss = _loss(supernet(images, sample()), labels, target, distillation)
         if loss.requires_grad:  # an architecture may have no weights left
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

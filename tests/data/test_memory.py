@@ -47,6 +47,14 @@ class Odd(TorchDataset[Any]):
         return len(self.items)
 
 
+class NoLength(TorchDataset[Any]):
+    def __getitem__(self, position: int) -> tuple[Any, int]:
+        return X[position], int(Y[position])
+
+
+FLOATS = TensorDataset(torch.from_numpy(X).float(), torch.from_numpy(Y))
+
+
 def read(data: Data, **preprocessing: Any) -> Dataset:
     return load(data, input_shape=SHAPE, classes=3, preprocessing=Preprocessing(**preprocessing), seed=1)
 
@@ -96,13 +104,23 @@ def test_named_parts(loader: bool) -> None:
 
 
 def test_names_and_what_torch_prepared() -> None:
+    """Floating-point numbers from torch went through transforms; pixels did not."""
     assert hold("a.npz") == "a.npz"
-    assert data_name(Path("a.npz")) == "a.npz"
-    assert data_name((X, Y)) == "arrays"
-    assert data_name(DataLoader(TENSORS)) == "TensorDataset"
-    held = [hold(data) for data in ((X, Y), TENSORS, {"train": TENSORS})]
-    assert [one.is_prepared for one in held if isinstance(one, Held)] == [False, True, True]
-    assert hold(held[0]) is held[0]
+    assert hold(Path("a.npz")) == "a.npz"
+    cases: list[tuple[Data, str, bool]] = [
+        ((X, Y), "arrays", False),
+        ((X.astype(np.float32), Y), "arrays", False),
+        (TENSORS, "TensorDataset", False),
+        (Pillow(), "Pillow", False),
+        (FLOATS, "TensorDataset", True),
+        ({"train": DataLoader(FLOATS)}, "TensorDataset", True),
+        ({"train": TENSORS, "val": (X, Y)}, "TensorDataset", False),
+    ]
+    for data, name, is_prepared in cases:
+        held = hold(data)
+        assert isinstance(held, Held)
+        assert (data_name(held), held.is_prepared) == (name, is_prepared)
+        assert hold(held) is held
 
 
 def test_a_random_loader_is_read_once() -> None:
@@ -120,17 +138,25 @@ def test_a_finished_set_is_taken_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (7, "data is int: give a pair of arrays|int is int|give a pair of arrays"),
+        (7, "data is int: give a pair of arrays"),
         ((X,), "give a pair of arrays"),
-        ({}, "the keys of nothing"),
+        (iter([]), "data is list_iterator: give a pair"),
+        ({}, "data has no keys"),
         ({"x": X, "y": Y}, "the keys 'x', 'y'"),
         ({"val": (X, Y)}, "the first at least"),
         ({"train": X}, r"data\['train'\] is ndarray"),
-        ({"train": (X, Y), "val": TENSORS}, "mixes arrays with torch"),
+        ({"train": (X, Y), "x_test": X, "y_test": Y}, "the keys 'train', 'x_test', 'y_test': name arrays"),
+        ({"x_train": X, "y_train": Y, "x_validation": X, "y_validation": Y}, "'x_validation', 'y_validation': name"),
+        ({"train": (X, Y), "val": (X, Y), "validation": (X, Y)}, "each once"),
+        ({"train": (X, Y), "val": FLOATS}, "mixes raw arrays with floating-point numbers from torch"),
+        (([[1, 2], [3]], [0, 1]), r"data\[0\] cannot be read as an array of numbers"),
+        ((torch.eye(3).to_sparse(), Y), r"data\[0\] cannot be read as an array of numbers"),
+        (Odd([(X[0], [0]), (X[0], [0, 1])]), r"labels differ in shape, from \(1,\) to \(2,\)"),
+        (NoLength(), "NoLength has no length: give it a __len__"),
         (Odd([{"image": 1}]), "yields dict, not a pair"),
         (Odd([(X[0], 1, 2)]), "yields tuple, not a pair"),
         (Odd([]), "yields no samples"),
-        (Odd([(X[0], 0), (X[0, 0], 1)]), "samples differ in shape, from"),
+        (Odd([(X[0], 0), (X[0, 0], 1)]), r"inputs differ in shape, from \(1, 4, 4\) to \(4, 4\)"),
         (DataLoader(TENSORS, batch_size=None), "give the loader a batch size|yields single samples"),
         ((X, np.eye(50)), "one integer class index a sample"),
         ((X, Y[:-1]), "50 samples but"),
@@ -142,3 +168,9 @@ def test_bad_data_is_one_line(data: Any, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
         read(data)
     assert "\n" not in str(caught.value)
+
+
+def test_bfloat16_which_numpy_lacks() -> None:
+    held = hold((torch.ones(3, 2, dtype=torch.bfloat16), [0, 1, 2]))
+    assert isinstance(held, Held)
+    assert held.arrays["images"].dtype == np.float32

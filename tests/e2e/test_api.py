@@ -1,5 +1,6 @@
 """`natonnx.optimize` as a Python program uses it."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import natonnx
 from natonnx import InputError, Result, RunnableModel, Settings, Step
+from natonnx.report.payload import finite
 from natonnx.session import run, session
 from tests.cli import tiny
 
@@ -86,7 +88,7 @@ def test_markdown_names_no_file_that_was_not_written(result: Result) -> None:
 def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
     assert list(dict.fromkeys(step.stage for step in steps)) == ["search", "select", "fine-tune"]
     epochs = [step.values for step in steps if step.stage == "search" and step.done]
-    assert epochs == list(result.report["history"])
+    assert [finite(values) for values in epochs] == result.report["history"]
 
 
 def test_repr_is_short(result: Result) -> None:
@@ -105,6 +107,21 @@ def test_save_keeps_to_the_rules_of_every_output(result: Result, folder: Path, t
     assert theirs.read_bytes() == b"theirs"
     assert onnx.load(result.save(theirs, force=True)) == result.model
     assert result.save(theirs) == theirs  # natonnx wrote it
+
+
+def test_the_input_is_safe_wherever_the_program_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny.fill(tmp_path) / "model.onnx"
+    monkeypatch.chdir(tmp_path)
+    found = natonnx.optimize("model.onnx", tiny.arrays(), settings=SETTINGS, threads=1)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "model.onnx").write_bytes(b"another")
+    monkeypatch.chdir(tmp_path / "sub")
+    with pytest.raises(InputError, match="never changed"):
+        found.save(model, force=True)
+    assert model.read_bytes() == tiny.model_bytes()
+    model.rename(tmp_path / "moved.onnx")
+    for _ in range(2):
+        assert found.save(tmp_path / "out.onnx").exists()
 
 
 def test_where_the_input_stands_there_is_nothing_to_save(folder: Path, tmp_path: Path) -> None:
@@ -139,7 +156,7 @@ def test_torch_data_gives_what_arrays_give(result: Result, folder: Path, loader:
 
 
 def test_a_model_s_preprocessing_is_not_for_what_torch_prepared(tmp_path: Path) -> None:
-    """Arrays are raw, so that what the metadata says is done to them; a torch data set has transforms of its own."""
+    """Raw data gets what the metadata says; floating-point numbers from torch had transforms of their own."""
     onnx.save(tiny.model(natonnx_mean="3", natonnx_std="0.5"), tmp_path / "model.onnx")
     raw = {name: array * 0.5 + 3 if name[0] == "x" else array for name, array in tiny.arrays().items()}
     limits = natonnx.Thresholds(min_accuracy=0.9)
@@ -180,6 +197,71 @@ def test_a_reward_of_one_s_own(folder: Path) -> None:
     lost = found.report["input"]["reward"] - found.report["output"]["reward"]
     assert names["reward_lost"]["value"] == pytest.approx(lost)
     assert "reward lost" in found.html()
+
+
+def test_a_search_resumes_with_the_same_reward_only(tmp_path: Path) -> None:
+    tiny.fill(tmp_path)
+    arrays = tiny.arrays()
+
+    def accuracy(model: RunnableModel) -> float:
+        return float((model(arrays["x_train"]).argmax(1) == arrays["y_train"]).mean())
+
+    def other(model: RunnableModel) -> float:
+        return -1000 * accuracy(model)
+
+    def run_it(reward: Any, *, resume: bool, stop: bool) -> Result:
+        def progress(step: Step) -> None:
+            if stop and (step.stage, step.done) == ("search", 2):
+                raise KeyboardInterrupt
+
+        return natonnx.optimize(
+            tmp_path / "model.onnx",
+            arrays,
+            tmp_path / "out.onnx",
+            reward=reward,
+            settings=SETTINGS,
+            threads=1,
+            resume=resume,
+            progress=progress,
+        )
+
+    with pytest.raises(KeyboardInterrupt):
+        run_it(accuracy, resume=False, stop=True)
+    for reward in (other, None):
+        with pytest.raises(InputError, match="another model, data set or settings"):
+            run_it(reward, resume=True, stop=False)
+    resumed = run_it(accuracy, resume=True, stop=False)
+    assert resumed.edits == run_it(accuracy, resume=False, stop=False).edits
+
+
+def test_a_reward_that_the_file_cannot_serve_ends_it_before_the_search(folder: Path) -> None:
+    def wrong(model: RunnableModel) -> float:
+        return float(model(np.zeros((2, 1, 6, 6))).mean())
+
+    seen: list[Step] = []
+    with pytest.raises(InputError, match="it takes any number of 1×8×8"):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), reward=wrong, settings=SETTINGS, progress=seen.append)
+    assert not seen
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"reward": "likelihood"}, r"reward 'likelihood' is no function .* for Settings\(reward=...\)"),
+        ({"settings": Settings(max_drop=500)}, "from 0 to 100"),
+        ({"threads": 0}, "threads 0 must be at least 1"),
+        ({"batchnorm": "unfolded"}, "unknown batchnorm 'unfolded': choose one of auto, keep, unfold"),
+        ({"device": "gpu"}, "unknown device 'gpu': choose one of auto, cpu, cuda"),
+        ({"preprocessing": {"means": (0.5,)}}, "unknown preprocessing 'means': choose of mean, std"),
+    ],
+)
+def test_bad_arguments_are_one_line(folder: Path, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), **options)
+
+
+def test_the_report_is_json_and_the_caller_s_own(result: Result) -> None:
+    assert json.loads(json.dumps(result.report, allow_nan=False)) == result.report
 
 
 def test_what_a_reward_raises_reaches_the_caller(folder: Path) -> None:

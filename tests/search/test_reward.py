@@ -11,9 +11,9 @@ from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.clock import Clock
-from natonnx.search.reward import in_onnxruntime, in_supernet, judge, reward_name
+from natonnx.search.reward import in_onnxruntime, in_supernet, judge, reward_identity, reward_name
 from natonnx.search.run import make_teacher, start
-from natonnx.search.score import evaluate
+from natonnx.search.score import evaluate, reestimate
 from natonnx.session import session
 from natonnx.supernet import Supernet
 from tests.search.conftest import tiny_model, tiny_split
@@ -108,13 +108,81 @@ def test_batches_of_the_search_do_not_matter_to_it(problem: Problem) -> None:
     assert len({algorithm._reward(beta, batch) for batch in batches}) == 1
 
 
-@pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3)])
+@pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3), 10**400])
 def test_what_is_no_finite_number_is_refused(said: Any) -> None:
     def broken(_model: RunnableModel) -> Any:
         return said
 
     with pytest.raises(InputError, match=r"broken: returned .*; a reward must be a finite number"):
         judge(broken, in_onnxruntime(session(tiny_model())))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 8, 8), (2, 1, 6, 6), (0, 1, 8, 8)])
+def test_inputs_that_the_model_does_not_take_are_one_line(problem: Problem, shape: tuple[int, ...]) -> None:
+    """In the supernet as in onnxruntime, though the supernet could run other sizes."""
+    network = problem.network
+    supernet = Supernet(network)
+    for model in (in_supernet(supernet, network.architecture, CPU), in_onnxruntime(session(tiny_model()))):
+        with pytest.raises(InputError, match=r"the reward ran the model on inputs of .*: it takes any number of 1×8×8"):
+            model(np.zeros(shape))
+
+
+def test_statistics_are_those_of_the_architecture(problem: Problem) -> None:
+    """What the function runs is normalised as the architecture will be once it is finished."""
+    given = with_reward(problem, right)
+    state = start(given, settings())
+    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(None))
+    supernet, beta = state.supernet, problem.network.architecture
+    algorithm._own_reward(right, beta)
+    fresh = Supernet(problem.network)
+    reestimate(fresh, beta, algorithm._calibration)
+    inputs = problem.validation.inputs
+    expected = in_supernet(fresh, beta, CPU)(inputs)
+    assert torch.equal(in_supernet(supernet, beta, CPU)(inputs), expected)
+    assert not torch.equal(in_supernet(Supernet(problem.network), beta, CPU)(inputs), expected)
+
+
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
+def test_the_unit_does_not_matter_to_the_policy(problem: Problem, scale: float) -> None:
+    def scaled(model: RunnableModel) -> float:
+        return scale * right(model)
+
+    whole, other = (search(with_reward(problem, reward), settings(target_madds=0.8)) for reward in (right, scaled))
+    assert [c.architecture for c in other.candidates] == [c.architecture for c in whole.candidates]
+
+
+def test_a_time_budget_ends_a_slow_reward(problem: Problem) -> None:
+    calls: list[int] = []
+
+    def slow(model: RunnableModel) -> float:
+        calls.append(1)
+        return right(model)
+
+    given = with_reward(problem, slow)
+    state = start(given, settings())
+    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(1e-6))
+    algorithm.train_policy()
+    assert len(calls) <= 1 + settings().alphas  # one batch; there would be three
+
+
+def test_identity_tells_functions_of_one_name_apart() -> None:
+    def made(worth: float) -> RewardFunction:
+        if worth > 1:
+
+            def reward(model: RunnableModel) -> float:
+                return 2.5 * right(model)
+
+        else:
+
+            def reward(model: RunnableModel) -> float:
+                return 1.5 * right(model)
+
+        return reward
+
+    assert reward_name(made(1)) == reward_name(made(2))
+    assert reward_identity(made(1)) != reward_identity(made(2))
+    assert reward_identity(made(1)) == reward_identity(made(1))
+    assert reward_identity(Callable()) == reward_identity(Callable())
 
 
 @pytest.mark.parametrize("said", [1, True, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
