@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from natonnx.gates import check
     from natonnx.optimization import optimize
 
+__version__ = "0.1.0"
+
 __all__ = ["apply", "benchmark", "check", "inspect", "load", "optimize"]
 
 _MODULES = {

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from natonnx import __version__
+
 __all__ = ["environment"]
 
 _PACKAGES = {
-    "natonnx": ("natonnx",),
     "onnx": ("onnx",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "torch": ("torch",),
@@ -28,7 +29,7 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     versions = {name: _version(names) for name, names in _PACKAGES.items()}
     return {
         "command": shlex.join(["natonnx", *arguments]),
-        "versions": {**versions, "python": platform.python_version()},
+        "versions": {"natonnx": __version__, **versions, "python": platform.python_version()},
     }
 
 
