@@ -26,7 +26,7 @@ class Check:
     """How one command is checked.
 
     Attributes:
-        command: As on the page, in one line without comments.
+        command: As on the page, in one line without comments; of a block of Python `python: ` and its first line.
         seconds: About how long the quick form takes, on two cores.
         says: What is compared.
         compare: Compares it.
@@ -57,8 +57,7 @@ class Check:
 
     def line(self, *, full: bool) -> str:
         """What runs: the command with its blank filled in, and in quick mode with its budget."""
-        blank, value = self.fill
-        made = self.command.replace(blank, value) if blank else self.command
+        made = "python block.py" if self.command.startswith("python: ") else self._filled(self.command)
         if full:
             return made
         before, redirection, target = made.removeprefix(self.without).partition(" > ")
@@ -79,11 +78,17 @@ class Check:
             before = place.run(command)
             if before.code:
                 return Outcome(ran=before, problems=(f"{command}: exit code {before.code}: {_end(before)}",))
+        if shown[0].code:
+            (place.folder / "block.py").write_text(self._filled(shown[0].code), encoding="utf-8")
         ran = place.run(self.line(full=full), full=full)
         if ran.code not in self.codes:
             return Outcome(ran=ran, problems=(f"exit code {ran.code}: {_end(ran)}",))
         page = next((each for each in shown if tables(each.below)), shown[0])
         return Outcome(ran=ran, problems=tuple(self.compare(page, ran)))
+
+    def _filled(self, text: str) -> str:
+        blank, value = self.fill
+        return text.replace(blank, value) if blank else text
 
     def _lacks(self, place: Place) -> str:
         for need in self.needs:
@@ -105,6 +110,8 @@ def unmatched(shown: Iterable[Shown], checks: Iterable[Check]) -> list[str]:
     ]
     there = {each.command for each in pages}
     problems += [f"no page has {command!r} any more; take its check away" for command in known if command not in there]
+    codes = {each.command: {other.code for other in pages if other.command == each.command} for each in pages}
+    problems += [f"two blocks of Python begin with {name[8:]!r}" for name, blocks in codes.items() if len(blocks) > 1]
     return problems + [f"two checks for {command!r}" for command in dict.fromkeys(known) if known.count(command) > 1]
 
 

@@ -28,9 +28,10 @@ class Shown:
     Attributes:
         page: Path of the page, relative to the repository.
         line: Of the page, from 1.
-        command: In one line, without comments.
+        command: In one line, without comments; of a block of Python `python: ` and its first line.
         fenced: Whether it stands in a block, not in the text.
-        language: Of the block; in a block of Python the whole block is the command.
+        language: Of the block.
+        code: A block of Python as a whole.
         below: What follows it, up to the next chapter; for `$` that begins with the output.
     """
 
@@ -40,6 +41,7 @@ class Shown:
     fenced: bool
     language: str = ""
     below: str = ""
+    code: str = ""
 
     @property
     def complete(self) -> bool:
@@ -99,7 +101,7 @@ def _commands(page: str, text: str) -> Iterator[Shown]:
     for fence in _FENCE.finditer(text):
         start, body, language = fence.start(3), fence[3], fence[2]
         if language == "python":
-            found.append((start, fence.end(), body, True, language))
+            found.append((start, fence.end(), f"python: {body.strip().splitlines()[0]}", True, language))
             continue
         found += [
             (start + begin, start + end, normal(command), True, language)
@@ -113,7 +115,8 @@ def _commands(page: str, text: str) -> Iterator[Shown]:
     found.sort()
     for begin, end, command, fenced, language in found:
         below = re.split(r"^## ", text[end:], maxsplit=1, flags=re.MULTILINE)[0]
-        yield Shown(page, text.count("\n", 0, begin) + 1, command, fenced, language, below.lstrip("\n"))
+        code = text[begin:end].rsplit("```", 1)[0] if language == "python" else ""
+        yield Shown(page, text.count("\n", 0, begin) + 1, command, fenced, language, below.lstrip("\n"), code)
 
 
 def _block(body: str, where: str, language: str) -> Iterator[tuple[int, int, str]]:

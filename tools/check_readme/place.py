@@ -116,13 +116,13 @@ class Place:
         (self.folder / "my").mkdir()
         (self.folder / "my" / "package.py").write_text(_FUNCTION, encoding="utf-8")
         (self.folder / "none.json").write_text("[]", encoding="utf-8")
-        onnx.save(_model(8, 1, [28, 28]), self.folder / "model.onnx")
+        onnx.save(_model(8, 1, [28, 28]), self.folder / "small.onnx")
         for name, width in {"open": 8, "a": 8, "b": 4}.items():
             onnx.save(_model(width, 3, ["height", "width"]), self.folder / f"{name}.onnx")
 
 
 def _model(width: int, channels: int, sizes: Sequence[int | str]) -> onnx.ModelProto:
-    """A residual network, stem → (branch → branch) + shortcut → head, of images x [N, channels, *sizes], with random weights."""
+    """Stem → (branch → branch) + shortcut → head, of images x [N, channels, *sizes], with random weights."""
     chance = np.random.default_rng(0)
     shapes = {
         "stem": (width, channels, 3, 3),
