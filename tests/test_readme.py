@@ -12,8 +12,10 @@ from tools.check_readme.sample import consistent
 
 SHOWN = read(ROOT)
 FAST, FAST_TOOL, SLOW = 10, 4, 180
-"""Seconds up to which a check of natonnx, and of a tool, is a fast test, and up to which it is a slow one; the others run by
-`python -m tools.check_readme` alone."""
+"""Seconds up to which a check of natonnx, and of a tool, is a fast test, and up to which it is a slow one.
+
+The others run by `python -m tools.check_readme` alone.
+"""
 
 
 def marked(check: Check) -> object:
