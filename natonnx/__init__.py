@@ -5,13 +5,13 @@ The functions load lazily: importing the package imports neither onnx nor torch.
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
     from natonnx.benchmarking import benchmark
     from natonnx.gates import check
     from natonnx.optimization import optimize
-
-__version__ = "0.1.0"
 
 __all__ = ["apply", "benchmark", "check", "inspect", "load", "optimize"]
 

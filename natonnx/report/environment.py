@@ -26,10 +26,10 @@ def environment(arguments: Sequence[str]) -> dict[str, Any]:
     Args:
         arguments: Those of the `natonnx` command.
     """
-    versions = {name: _version(names) for name, names in _PACKAGES.items()}
+    versions = {"natonnx": __version__} | {name: _version(names) for name, names in _PACKAGES.items()}
     return {
         "command": shlex.join(["natonnx", *arguments]),
-        "versions": {"natonnx": __version__, **versions, "python": platform.python_version()},
+        "versions": {**versions, "python": platform.python_version()},
     }
 
 
