@@ -322,7 +322,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "python -m tools.bench_pretrained models/resnet20-fashion.onnx models/vgg-fashion.onnx"
         " models/mobilenetv2-fashion.onnx --seeds 3 --rounds 12 --epochs 2",
-        150,
+        300,
         "columns and rows; the rest by form",
         rows(["model", "θ from"], header=True, measured={"first reward": _NUMBER, "last reward": _NUMBER}),
         budget="--seeds 1 --rounds 4 --epochs 1",
