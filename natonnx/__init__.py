@@ -5,6 +5,8 @@ The names load lazily: importing the package imports neither onnx nor torch.
 
 from typing import TYPE_CHECKING, Any
 
+__version__ = "0.1.0"
+
 if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
     from natonnx.architecture import Edit, State

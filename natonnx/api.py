@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from natonnx import __version__
 from natonnx.architecture import Edit, apply_edits
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
@@ -146,7 +146,7 @@ def default_output(path: Path) -> Path:
 
 def stamp(model: onnx.ModelProto, source: Source, edits: Iterable[Edit]) -> None:
     """Write into a model what was done to it."""
-    add_provenance(model, version=version("natonnx"), source_sha256=source.sha256, edits=edits)
+    add_provenance(model, version=__version__, source_sha256=source.sha256, edits=edits)
 
 
 def require(checks: Sequence[Check]) -> None:

@@ -2,12 +2,15 @@
 
 import importlib
 import pkgutil
+import subprocess
+import sys
 from importlib.metadata import entry_points, metadata
 
 import pytest
 
 import natonnx
 from natonnx import errors
+from tests.cli import tiny
 
 MODULES = sorted(module.name for module in pkgutil.walk_packages(natonnx.__path__, "natonnx."))
 
@@ -23,6 +26,13 @@ def test_public_functions() -> None:
     assert natonnx.inspect is api.inspect
     assert natonnx.load is api.load
     assert natonnx.optimize is optimization.optimize
+
+
+def test_the_version_is_known_where_natonnx_is_not_installed() -> None:
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import natonnx; print(natonnx.__version__, natonnx.__file__)"
+    python = [sys.executable, "-I", "-S", "-c", code, str(tiny.ROOT)]  # -S: no site-packages, so no metadata
+    done = subprocess.run(python, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == f"{natonnx.__version__} {tiny.ROOT}/natonnx/__init__.py\n"
 
 
 def test_unknown_attribute() -> None:

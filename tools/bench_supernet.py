@@ -20,7 +20,7 @@ from tools.train_zoo import export, resnet20
 
 @click.command()
 @click.option("--batch", default=64, show_default=True)
-@click.option("--rounds", default=15, show_default=True)
+@click.option("--rounds", default=15, show_default=True, type=click.IntRange(2))
 @click.option("--threads", default=1, show_default=True)
 def main(batch: int, rounds: int, threads: int) -> None:
     """Print the supernet's step time as a share of native torch's, for ResNet-20 at 28×28 with BN kept."""

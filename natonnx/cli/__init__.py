@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import click
 
+from natonnx import __version__
 from natonnx.cli.apply import apply_command
 from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
@@ -24,7 +25,7 @@ not met; 2 bad usage or bad input; 3 a verification failed or an internal error;
 
 
 @click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="natonnx", message="natonnx %(version)s")
+@click.version_option(__version__, message="natonnx %(version)s")
 def cli() -> None:
     """Optimize the architecture of ONNX models by the Neural Architecture Transformer (NAT)."""
 

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from natonnx import __version__
+
 __all__ = ["environment"]
 
 _PACKAGES = {
-    "natonnx": ("natonnx",),
     "onnx": ("onnx",),
     "onnxruntime": ("onnxruntime", "onnxruntime-gpu"),
     "torch": ("torch",),
@@ -25,7 +26,7 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     Args:
         arguments: Those of the `natonnx` command; None where there was no such command.
     """
-    versions = {name: _version(names) for name, names in _PACKAGES.items()}
+    versions = {"natonnx": __version__} | {name: _version(names) for name, names in _PACKAGES.items()}
     return {
         "command": None if arguments is None else shlex.join(["natonnx", *arguments]),
         "versions": {**versions, "python": platform.python_version()},

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from natonnx import __version__
 from natonnx.cli import main
 from natonnx.errors import InputError, NatonnxError, VerificationError
 
@@ -67,10 +68,8 @@ def test_interrupting_optimize_says_how_to_go_on(
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
-    from importlib.metadata import version
-
     assert run("--version") == 0
-    assert capsys.readouterr().out == f"natonnx {version('natonnx')}\n"
+    assert capsys.readouterr().out == f"natonnx {__version__}\n"
 
 
 def test_without_arguments_the_help_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,1 @@
+"""Run every command that the README and its companions show, and compare what comes out with what they say."""
