@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
     from natonnx.benchmarking import benchmark
+    from natonnx.comparison import diff
     from natonnx.gates import check
     from natonnx.optimization import optimize
 
-__all__ = ["apply", "benchmark", "check", "inspect", "load", "optimize"]
+__all__ = ["apply", "benchmark", "check", "diff", "inspect", "load", "optimize"]
 
 _MODULES = {
     "apply": "natonnx.api",
     "benchmark": "natonnx.benchmarking",
     "check": "natonnx.gates",
+    "diff": "natonnx.comparison",
     "inspect": "natonnx.api",
     "load": "natonnx.api",
     "optimize": "natonnx.optimization",
