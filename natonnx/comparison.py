@@ -42,9 +42,9 @@ def diff(
     and fixed sizes; `graph` if some output is not made by the same operators, in the same versions, with the same
     attributes and the same whole numbers as constants; else `weights` if other constants that lead to an output are not
     bit-identical. Where it is empty, the two are proved to compute the same, by digests of all that leads to each
-    output. Names within, the order of nodes, nodes and constants that no output depends on, metadata, IR version and the
-    layout of external data do not count; names within control flow and functions do. A graph that is written in another
-    way counts as different even if its outputs are equal.
+    output. Names within, the order of nodes, nodes and constants that no output depends on, metadata, IR version and
+    the layout of external data do not count; names within control flow and functions do. A graph that is written in
+    another way counts as different even if its outputs are equal.
 
     Args:
         before: An ONNX file.

@@ -11,18 +11,19 @@ Edges are matched in turn by:
 What is left was removed or added. It is null now, or was, where the maps on both sides exist in both models.
 
 Exporters give models that have nothing to do with each other the same names of tensors ("relu_3"). So only the names of
-edges count, and nothing is said to be null, where less than half of the smaller model's operations are found in the
-other by their name, kind, kernel and names of weights.
+edges count, and nothing is said to be null, where less than half of the smaller model's nodes with weights are found in
+the other by their name, operator and names of weights.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from natonnx.architecture import Edge, Join, Operation, Shape, State, Weight
+from natonnx.architecture import Edge, Join, Shape, State
 from natonnx.differences.digest import opsets
 from natonnx.differences.operators import attributes, kind, values
 from natonnx.frontend import Network
+from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE, NORMALISATIONS
 from natonnx.report.payload import edge_row
 
@@ -89,6 +90,7 @@ class _Side:
         topology = network.architecture.topology
         self.network = network
         self.rename = rename
+        self.view = GraphView(network.model, network.shapes, network.dtypes, network.folder)
         self.opsets = opsets(network.model)
         self.states = dict(zip(topology.edge_index, network.architecture.states, strict=True))
         self.edges = {edge.name: edge for edge in topology.edges if self.states[edge.name] is not State.N}
@@ -103,13 +105,18 @@ class _Side:
         """A tensor's name as the other model has it."""
         return self.rename.get(tensor, tensor)
 
-    def operations(self, *, weighty: bool) -> set[tuple[str, Operation]]:
-        """What its O edges carry, by name, apart from numbers of channels."""
-        carried = [(n, e.operation) for n, e in self.edges.items() if self.states[n] is State.O and e.operation]
+    @cached_property
+    def tensors(self) -> set[str]:
+        """All that nodes make, by the other model's names."""
+        return {self.told(name) for node in self.view.nodes for name in node.output}
+
+    @cached_property
+    def signatures(self) -> set[tuple[str, str, tuple[str, ...]]]:
+        """Name, operator and names of weights of all nodes that depend on the model's input."""
+        view = self.view
         return {
-            (n, Operation(o.kind, o.kernel, weights=tuple(Weight(w.name, 0) for w in o.weights)))
-            for n, o in carried
-            if o.weights or not weighty
+            (view.name(i), view.kind(i), tuple(t for t in view.reads(i) if t in view.constants and view.is_float(t)))
+            for i in set(range(len(view.nodes))) - set(self.network.constant_nodes)
         }
 
     def row(self, name: str) -> dict[str, Any]:
@@ -127,14 +134,11 @@ class _Side:
         found = self.network.edges[name].nodes
         return [i for i in found if kind(self.network.model.graph.node[i]) in _SHAPING]
 
-    def outputs(self, name: str) -> frozenset[str]:
-        """What those nodes make, by the other model's names."""
-        return frozenset(self.told(self.network.model.graph.node[i].output[0]) for i in self.nodes(name))
-
     @cached_property
     def holder(self) -> dict[str, str]:
-        """The edge that makes each of these tensors."""
-        return {tensor: name for name in self.edges for tensor in self.outputs(name)}
+        """The edge that each node of an edge is on, by the node's name."""
+        edges = self.network.edges
+        return {self.view.name(i): name for name in self.edges for i in edges[name].nodes}
 
     def shape(self, fmap: str) -> Shape:
         """The shape of a feature map, at its join."""
@@ -148,13 +152,17 @@ class _Side:
 
 
 def _are_related(old: _Side, new: _Side) -> bool:
-    """Whether at least half of the smaller model's operations are found in the other; those without weights count only
-    where one has no others."""
-    operations = [side.operations(weighty=True) for side in (old, new)]
-    if not all(operations):
-        operations = [side.operations(weighty=False) for side in (old, new)]
-    least = min(map(len, operations))
-    return 2 * len(operations[0] & operations[1]) >= least > 0
+    """Whether at least half of the smaller model's nodes with weights are found in the other.
+
+    All nodes count where one of the models has none with weights.
+    """
+    nodes = [side.signatures for side in (old, new)]
+    if not all(any(weights for *_, weights in own) for own in nodes):
+        kept = nodes
+    else:
+        kept = [{one for one in own if one[2]} for own in nodes]
+    least = min(map(len, kept))
+    return 2 * len(kept[0] & kept[1]) >= least > 0
 
 
 def _twins(one: _Side, other: _Side, fmap: str) -> set[str]:
@@ -218,7 +226,7 @@ class _Matching:
     def _within(self, one: _Side, other: _Side, left: Mapping[str, None]) -> list[tuple[str, str]]:
         found = []
         for name in left:
-            holders = {other.holder.get(tensor) for tensor in one.outputs(name)}
+            holders = {other.holder.get(one.view.name(i)) for i in one.nodes(name)}
             holder = holders.pop() if len(holders) == 1 else None
             if holder is not None:
                 found.append((name, holder))
@@ -298,7 +306,13 @@ def _added(old: _Side, new: _Side, name: str, related: bool) -> dict[str, Any]:
 def _missing(one: _Side, other: _Side, edge: Edge, word: str = "gone") -> list[str]:
     """Which ends of an edge the other model lacks."""
     ends = (("source", edge.source), ("target", edge.target))
-    return [f"its {end} {name} is {word}" for end, name in ends if not _twins(one, other, name)]
+    missing = [(end, name) for end, name in ends if not _twins(one, other, name)]
+    return [f"its {end} {name} is {_fate(one, other, name, word)}" for end, name in missing]
+
+
+def _fate(one: _Side, other: _Side, fmap: str, word: str) -> str:
+    """What to say of a feature map that the other model lacks: its tensor may still be there, within an edge."""
+    return "a feature map in one model only" if other.tensors.intersection(one.names[fmap]) else word
 
 
 def _details(old: _Side, new: _Side, match: _Match) -> Iterator[str]:
@@ -307,9 +321,8 @@ def _details(old: _Side, new: _Side, match: _Match) -> Iterator[str]:
     for end in ("source", "target") if match.by != "nodes" else ():
         was, now = getattr(before, end), getattr(after, end)
         if now not in _twins(old, new, was):
-            shapes = f" of {_text(old.shape(was))}", f" of {_text(new.shape(now))}"
-            told = shapes if was == now else ("", "")
-            yield f"{end} {was}{told[0]} → {now}{told[1]}"
+            sizes = f": shape {_text(old.shape(was))} → {_text(new.shape(now))}"
+            yield f"{end} {was}" + (sizes if was == now else f" → {now}")
     one, other = before.operation, after.operation
     if match.by == "nodes" or one is None or other is None:
         return

@@ -11,6 +11,9 @@ from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 
 __all__ = ["attributes", "compare_nodes", "count_operators", "kind", "schema", "values"]
 
+_WEIGHTED = frozenset({"Conv", "ConvTranspose"})
+_WINDOWS = _WEIGHTED | {"MaxPool", "AveragePool", "LpPool"}
+_AT_REST = {"strides": 1, "dilations": 1, "pads": 0}
 _UNDEFINED = AttributeProto.UNDEFINED
 
 
@@ -34,13 +37,22 @@ def schema(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.defs.OpSchem
 
 
 def attributes(node: onnx.NodeProto, opsets: Mapping[str, int]) -> dict[str, AttributeProto]:
-    """A node's attributes by name, those included that it leaves at the operator's default."""
+    """A node's attributes by name, in a form that does not depend on which defaults the file spells out.
+
+    Those that it leaves out are added, where the operator has one default; of windows, whose defaults depend on the
+    rank, those that are at theirs are left out, and so is the kernel of a convolution, which is that of its weight.
+    """
     known = schema(node, opsets)
     found = {}
     for name, attribute in known.attributes.items() if known is not None else ():
         if attribute.default_value.type != _UNDEFINED:
             found[name] = attribute.default_value
-    return {**found, **{attribute.name: attribute for attribute in node.attribute}}
+    found.update((attribute.name, attribute) for attribute in node.attribute)
+    if kind(node) in _WINDOWS:
+        plain = {name for name, value in _AT_REST.items() if name in found and set(found[name].ints) <= {value}}
+        plain |= {"kernel_shape"} if kind(node) in _WEIGHTED else set()
+        found = {name: attribute for name, attribute in found.items() if name not in plain}
+    return found
 
 
 def values(found: Mapping[str, AttributeProto]) -> dict[str, Any]:
