@@ -89,7 +89,9 @@ def diff(
         "metadata": compare_metadata(*models),
         "provenance": noted,
         "operators": count_operators(*models),
-        "nodes": compare_nodes(nodes, _nodes(other, _node_names(nodes, renamed)), *map(opsets, models)),
+        "nodes": compare_nodes(
+            nodes, _nodes(other, _node_names(nodes, rename if renamed else {})), *map(opsets, models)
+        ),
         "edges": edges,
         "weights": compare_weights(_held(one, found[0]), _held(other, found[1]), renamed),
         "outputs": compare_outputs(one, other, reading.input_shapes, seed),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import onnx
@@ -77,10 +78,12 @@ def _entries(model: onnx.ModelProto) -> list[dict[str, Any]]:
 def _replay(source: Source, steps: Sequence[Sequence[Edit]]) -> onnx.ModelProto:
     """The model that runs of edits make, one upon the other."""
     network = source.network
+    options = replace(network.options, include=(), exclude=(), freeze_outputs_of=())  # they may name what is gone
     model = network.model
-    for step in steps:
+    for position, step in enumerate(steps):
+        if position:
+            network = parse_with(model, options, network.folder)
         model = build(network, apply_edits(network.architecture, step))
-        network = parse_with(model, network.options, network.folder)
     return model
 
 

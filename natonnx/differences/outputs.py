@@ -166,10 +166,10 @@ def _difference(pairs: Sequence[tuple[Any, Any]], varies: bool) -> dict[str, Any
 
     The relative difference is the largest one, relative to the largest magnitude of the first model's output in a run.
     """
-    row: dict[str, Any] = {"bit_equal": False, "max_abs": None, "max_rel": None, "same_argmax": None, "reason": None}
-    row["bit_equal"] = all(_is_same(*pair) for pair in pairs)
-    if varies and not row["bit_equal"]:
+    row: dict[str, Any] = {"bit_equal": None, "max_abs": None, "max_rel": None, "same_argmax": None, "reason": None}
+    if varies:  # of two fresh sessions, both may start at the same random numbers
         return {**row, "reason": "varies from run to run by itself"}
+    row["bit_equal"] = all(_is_same(*pair) for pair in pairs)
     old, new = pairs[0]
     if any(not isinstance(value, np.ndarray) or value.dtype.kind not in "biuf" for value in (old, new)):
         return {**row, "reason": None if row["bit_equal"] else "no tensor of numbers"}

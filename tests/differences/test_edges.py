@@ -194,13 +194,15 @@ def check(network: Network, alpha: Architecture) -> None:
             in_other_words = row["change"] == "regrouped" or "kind Conv → AveragePool" in row["details"]
             assert said == (before, after) or in_other_words
         elif still[i]:
-            assert row is None or row["change"] in ("changed", "regrouped") or "in one model only" in str(row["details"])
+            assert (
+                row is None or row["change"] in ("changed", "regrouped") or "in one model only" in str(row["details"])
+            )
         elif was[i]:
             assert said in ((before, "N"), (before, None))
             assert row is not None
             assert bool(row["details"]) == (row["to"] is None) or not found["related"]
         else:
-            assert said is None or said[1] is None or row["change"] == "changed"  # type: ignore[index]
+            assert said is None or said[1] is None or row["change"] == "changed"
     assert not rows, rows
 
 

@@ -109,7 +109,7 @@ def test_distance(old: list[float], new: list[float], largest: float, relative: 
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint64, np.bool_, np.float16, np.complex64])
 def test_distance_of_other_types(dtype: type[np.generic]) -> None:
     old, new = np.array([1, 0, 1]).astype(dtype), np.array([1, 1, 1]).astype(dtype)
-    assert distance(old, new) == (1.0, pytest.approx(0.5**0.5))
+    assert distance(old, new) == pytest.approx((1.0, 0.5**0.5))
 
 
 def test_large_whole_numbers_are_compared_exactly() -> None:
