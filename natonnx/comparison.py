@@ -77,9 +77,8 @@ def diff(
     rename: dict[str, str] = {}
     if _agree(found[0].shape, found[1].shape, outputs):
         rename = align(*models, outputs, (found[0].shape, found[1].shape))
-    renamed = {new: old for new, old in rename.items() if new != old}
     nodes = _nodes(one, {})
-    edges = compare_edges(one.network, other.network, rename if renamed else {})
+    edges = compare_edges(one.network, other.network, rename)
     noted = _provenance(one, other, edges["changes"], found)
     return {
         "before": _describe(one, interfaces[0]),
@@ -89,11 +88,9 @@ def diff(
         "metadata": compare_metadata(*models),
         "provenance": noted,
         "operators": count_operators(*models),
-        "nodes": compare_nodes(
-            nodes, _nodes(other, _node_names(nodes, rename if renamed else {})), *map(opsets, models)
-        ),
+        "nodes": compare_nodes(nodes, _nodes(other, _node_names(nodes, rename)), *map(opsets, models)),
         "edges": edges,
-        "weights": compare_weights(_held(one, found[0]), _held(other, found[1]), renamed),
+        "weights": compare_weights(_held(one, found[0]), _held(other, found[1]), rename),
         "outputs": compare_outputs(one, other, reading.input_shapes, seed),
         "data": answers,
     }

@@ -2,7 +2,7 @@
 
 Edges are matched in turn by:
 
-1. *structure*, where both graphs are the same node for node and only the names differ;
+1. *structure*, where both graphs are the same node for node, whatever the names;
 2. their *name*;
 3. their *ends*: the feature maps that they join. Two maps are the same if they share a tensor's name, be it that of
    the join or of the activation behind it, which a map may gain or lose with its readers;
@@ -189,7 +189,8 @@ class _Matching:
         if by_structure:
             places = {self.new.place(edge): name for name, edge in self.new.edges.items()}
             for name, edge in self.old.edges.items():
-                yield from self._take(name, places.get(self.old.place(edge)), "structure")
+                place = places.get(self.old.place(edge))
+                yield from self._take(name, place, "name" if place == name else "structure")
         for name in self.old.edges:
             yield from self._take(name, name, "name")
         if not by_maps:

@@ -1,7 +1,7 @@
 """Run two models in onnxruntime on the same random inputs, and compare what they give."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,6 @@ from natonnx.errors import InputError
 from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.trial import relative_difference
 from natonnx.session import run, session
-
-if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
 
 __all__ = ["compare_outputs"]
 
@@ -55,8 +52,18 @@ def compare_outputs(
         return {"reason": " ".join(str(error).split()), **nothing}
 
 
+class _RefusedError(InputError):
+    """A model that onnxruntime does not load, whatever the inputs."""
+
+
+class _Results(NamedTuple):
+    """A model's outputs by run, and the names of those that differ between two runs of the same inputs."""
+
+    runs: Sequence[_Arrays]
+    varying: set[str]
+
+
 def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, Any]:
-    runtimes = _open(before), _open(after)
     inputs = _pairs(*([info.name for info in true_inputs(source.network.model)] for source in (before, after)))
     _require_all(before, after, inputs)
     obstacle: InputError | None = None
@@ -64,36 +71,35 @@ def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]],
         for batch in (_BATCH, None) if not shapes else (None,):
             try:
                 fed = [_inputs(before, after, inputs, shapes, batch, seed + i, first=first) for i in range(_RUNS)]
-                given = [(_run(before, runtimes[0], one), _run(after, runtimes[1], other)) for one, other in fed]
+                results = _run(before, [one for one, _ in fed]), _run(after, [other for _, other in fed])
+            except _RefusedError:
+                raise
             except InputError as error:
                 obstacle = error if obstacle is None or (first and batch is None) else obstacle
                 continue
-            again = run(runtimes[0], fed[-1][0])
-            varying = {name for name, value in again.items() if not _is_same(value, given[-1][0][name])}
             sizes = [next((len(value) for value in one.values() if value.ndim), 1) for one, _ in fed]
             return {
                 "reason": None,
                 "runs": _RUNS,
                 "samples": sum(sizes),
                 "inputs_matched_by": _how(inputs),
-                "outputs": list(_rows(given, varying)),
+                "outputs": list(_rows(*results)),
             }
     assert obstacle is not None
     raise obstacle
 
 
-def _open(source: Source) -> "InferenceSession":
+def _run(source: Source, inputs: Sequence[_Arrays]) -> _Results:
+    """Run a model on all inputs, and once more on the last; only one model is loaded at a time."""
     try:
-        return session(source.network.model, folder=source.network.folder)
+        runtime = session(source.network.model, folder=source.network.folder)
+    except InputError as error:
+        raise _RefusedError(f"{source.path}: {error}") from None
+    try:
+        *runs, again = [run(runtime, one) for one in (*inputs, inputs[-1])]
     except InputError as error:
         raise InputError(f"{source.path}: {error}") from None
-
-
-def _run(source: Source, runtime: "InferenceSession", inputs: _Arrays) -> dict[str, np.ndarray]:
-    try:
-        return run(runtime, inputs)
-    except InputError as error:
-        raise InputError(f"{source.path}: {error}") from None
+    return _Results(runs, {name for name, value in again.items() if not _is_same(value, runs[-1][name])})
 
 
 def _pairs(old: Sequence[str], new: Sequence[str]) -> list[_Pair]:
@@ -143,17 +149,14 @@ def _inputs(
     return (made, told) if first else (told, made)
 
 
-def _rows(given: Sequence[tuple[_Arrays, _Arrays]], varying: set[str]) -> Iterator[dict[str, Any]]:
-    names = [list(outputs) for outputs in given[0]]
+def _rows(before: _Results, after: _Results) -> Iterator[dict[str, Any]]:
+    names = [list(results.runs[0]) for results in (before, after)]
     pairs = _pairs(*names)
     for pair in pairs:
-        values = [(old[pair.before], new[pair.after]) for old, new in given]
-        yield {
-            "before": pair.before,
-            "after": pair.after,
-            "matched_by": pair.by,
-            **_difference(values, pair.before in varying),
-        }
+        values = [(old[pair.before], new[pair.after]) for old, new in zip(before.runs, after.runs, strict=True)]
+        varies = pair.before in before.varying or pair.after in after.varying
+        names_here = {"before": pair.before, "after": pair.after, "matched_by": pair.by}
+        yield {**names_here, **_difference(values, varies=varies)}
     rest = {name: "before" for name in names[0] if name not in {pair.before for pair in pairs}}
     rest |= {name: "after" for name in names[1] if name not in {pair.after for pair in pairs}}
     for name, side in rest.items():
@@ -161,7 +164,7 @@ def _rows(given: Sequence[tuple[_Arrays, _Arrays]], varying: set[str]) -> Iterat
         yield {**row, side: name, "reason": "the other model has no such output"}
 
 
-def _difference(pairs: Sequence[tuple[Any, Any]], varies: bool) -> dict[str, Any]:
+def _difference(pairs: Sequence[tuple[Any, Any]], *, varies: bool) -> dict[str, Any]:
     """How two outputs differ over all runs.
 
     The relative difference is the largest one, relative to the largest magnitude of the first model's output in a run.

@@ -225,6 +225,17 @@ def test_other_names_and_weights(tmp_path: Path) -> None:
     assert not found["weights"]["removed"]
 
 
+def test_other_names_of_nodes_only(tmp_path: Path) -> None:
+    after = copy(zoo_model("vgg"))
+    for i, node in enumerate(after.graph.node):
+        node.name = f"n{i}"
+    found = pair(tmp_path, zoo_model("vgg"), after)
+    assert found["differs_in"] == found["edges"]["changes"] == []
+    assert found["edges"]["matched"]["structure"] == found["edges"]["before"]
+    assert found["weights"]["renamed"] == []
+    assert found["nodes"]["same"] == len(after.graph.node)
+
+
 def test_an_edited_model_under_other_names_is_not_matched(edited: Path, tmp_path: Path) -> None:
     """What cannot be matched is said to be gone and new, and counted by operator; weights are told by their content."""
     found = pair(tmp_path, zoo_model("resnet20"), renamed(onnx.load(edited)))
@@ -245,6 +256,19 @@ def test_another_opset(tmp_path: Path) -> None:
     assert found["differs_in"] == ["graph"]  # its ReduceMean is another one
     assert found["edges"]["changes"] == []
     assert found["outputs"]["outputs"][0]["bit_equal"]
+
+
+def test_a_later_version_of_an_operator(tmp_path: Path) -> None:
+    """Nothing in the file says so but the number of the opset."""
+    graph = Builder(opset=17)
+    graph.op("Reshape", graph.conv("x", "a"), graph.constant("target", np.array([0, -1])), out="y")
+    before = graph.model("y")
+    after = copy(before)
+    after.opset_import[0].version = 19
+    found = pair(tmp_path, before, after)
+    assert found["differs_in"] == ["graph"]
+    assert found["edges"]["changes"] == found["nodes"]["changed"] == []
+    assert [row["what"] for row in found["fields"]] == ["opset ai.onnx"]
 
 
 def test_unrelated_models(capsys: pytest.CaptureFixture[str]) -> None:
@@ -414,6 +438,19 @@ def test_outputs_that_vary_or_are_no_numbers(tmp_path: Path) -> None:
     assert rows["said"]["reason"] == "no tensor of numbers"
     assert rows["shape"]["bit_equal"]
     assert [rows[name]["bit_equal"] for name in ("noise", "large", "said")] == [None, False, False]
+
+
+@pytest.mark.parametrize("random", [0, 1])
+def test_an_output_that_varies_in_one_model_only(random: int, tmp_path: Path) -> None:
+    value = helper.make_tensor_value_info
+    models = []
+    for i in range(2):
+        node = helper.make_node("RandomNormalLike" if i == random else "Identity", ["x"], ["y"])
+        graph = helper.make_graph([node], "g", [value("x", 1, ["n", 2])], [value("y", 1, ["n", 2])])
+        models.append(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
+    (row,) = pair(tmp_path, *models)["outputs"]["outputs"]
+    assert row["reason"] == "varies from run to run by itself"
+    assert row["bit_equal"] is row["max_abs"] is None
 
 
 def test_provenance_of_another_file(edited: Path) -> None:

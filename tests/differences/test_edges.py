@@ -250,3 +250,38 @@ def test_nothing_false_is_said_of_branches(granularity: Granularity, seed: int) 
             assert index is not None
             assert row["from"] == network.architecture.states[index]
             assert row["to"] == (alpha.states[index] if still[index] else "N")
+
+
+def test_a_skip_into_a_concat_is_no_transition_of_nat() -> None:
+    """A concat has no edges that are null: what joins it is new."""
+
+    def made(*members: str) -> onnx.ModelProto:
+        graph = Builder()
+        graph.op("Relu", graph.conv("x", "a"), out="r")
+        graph.op("Concat", graph.conv("r", "b"), graph.conv("r", "c"), *members, out="s", axis=1)
+        graph.channels["s"] = 8 + 4 * len(members)
+        graph.conv("s", "d", name="D")
+        return graph.model("d")
+
+    found = told(compared(made(), made("r")))
+    assert found == {"r->s": ("added", None, "S"), "D": ("changed", "O", "O")}
+
+
+def test_a_map_that_gains_or_loses_its_activation_is_the_same_one() -> None:
+    """r is read by a sum too, or by its Relu alone: then the Relu belongs to the map, which gets its name."""
+
+    def made(*, shortcut: bool) -> onnx.ModelProto:
+        graph = Builder()
+        graph.op("Relu", graph.conv("x", "a"), out="r")
+        graph.conv(graph.op("Relu", graph.op("Add", graph.conv("r", "b"), "r", out="s"), out="p"), "c")
+        graph.op("Add", *(("c", "s") if shortcut else ("c", "r")), out="t")
+        return graph.model("t")
+
+    before, after = made(shortcut=True), made(shortcut=False)
+    names = [set(parse(model).architecture.topology.map_index) for model in (before, after)]
+    assert names[0] - names[1] == {"s"}
+    assert names[1] - names[0] == {"p"}
+    assert told(compared(before, after)) == {
+        "s->t": ("transition", "S", "N"),
+        "r->t": ("transition", "N", "S"),
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -116,6 +117,29 @@ def test_large_whole_numbers_are_compared_exactly() -> None:
     assert distance(np.array([2**62]), np.array([2**62 + 1]))[0] == 1.0
     found = distance(np.array([2**64 - 1], np.uint64), np.array([2**64 - 2], np.uint64))
     assert found[0] == 1.0
+
+
+def test_large_data_is_read_in_parts(tmp_path: Path) -> None:
+    """Two tensors of 128 MiB in data files that are all holes, but for one number."""
+    count, found = 1 << 25, []
+    for name in ("before", "after"):
+        with (tmp_path / f"{name}.data").open("wb") as file:
+            file.truncate(4 * count)
+            if name == "after":
+                file.seek(4 * (count - 1))
+                file.write(np.float32(3).tobytes())
+        made = model()
+        reference = TensorProto(name="w", dims=[count], data_type=TensorProto.FLOAT)
+        reference.data_location = TensorProto.EXTERNAL
+        reference.external_data.add(key="location", value=f"{name}.data")
+        made.graph.initializer.append(reference)
+        found.append(made)
+    tracemalloc.start()
+    rows = compare_weights(held(found[0], tmp_path), held(found[1], tmp_path), {})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 128 << 20
+    assert [(row["name"], row["max_abs"], row["relative_l2"]) for row in rows["changed"]] == [("w", 3.0, 3.0)]
 
 
 def test_texts_have_no_distance() -> None:
