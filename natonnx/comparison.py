@@ -10,7 +10,7 @@ import onnx
 from natonnx.api import Source, load
 from natonnx.architecture import cost
 from natonnx.contest import Conditions, Contest
-from natonnx.differences.alignment import align
+from natonnx.differences.alignment import align, align_parts, share_names
 from natonnx.differences.digest import Digests, constants, digests, opsets
 from natonnx.differences.edges import compare_edges
 from natonnx.differences.history import origin
@@ -77,8 +77,11 @@ def diff(
     rename: dict[str, str] = {}
     if _agree(found[0].shape, found[1].shape, outputs):
         rename = align(*models, outputs, (found[0].shape, found[1].shape))
+    related = bool(rename) or share_names(one.network, other.network)
+    if not related:
+        rename = align_parts(*models, (found[0].shape, found[1].shape))
     nodes = _nodes(one, {})
-    edges = compare_edges(one.network, other.network, rename)
+    edges = compare_edges(one.network, other.network, rename, related=related)
     noted = _provenance(one, other, edges["changes"], found)
     return {
         "before": _describe(one, interfaces[0]),
@@ -169,11 +172,16 @@ def _nodes(source: Source, names: Mapping[str, str]) -> dict[str, onnx.NodeProto
 
     Args:
         source: The model.
-        names: Other names than their own, by their first output.
+        names: Other names than their own, by their first output; own names that are among them get a mark.
     """
     view = GraphView(source.network.model, {}, {})
-    made = {i: next(filter(None, node.output), "") for i, node in enumerate(view.nodes)}
-    return {names.get(made[i], view.name(i)): node for i, node in enumerate(view.nodes) if made[i]}
+    given = frozenset(names.values())
+    found = {}
+    for i, node in enumerate(view.nodes):
+        first, own = next(filter(None, node.output), ""), view.name(i)
+        if first:
+            found[names.get(first) or (f"{own}#2" if own in given else own)] = node
+    return found
 
 
 def _node_names(nodes: Mapping[str, onnx.NodeProto], rename: Mapping[str, str]) -> dict[str, str]:

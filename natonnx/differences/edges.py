@@ -2,7 +2,7 @@
 
 Edges are matched in turn by:
 
-1. *structure*, where both graphs are the same node for node, whatever the names;
+1. *structure*, where both graphs are the same node for node, or are up to there, whatever the names;
 2. their *name*;
 3. their *ends*: the feature maps that they join. Two maps are the same if they share a tensor's name, be it that of
    the join or of the activation behind it, which a map may gain or lose with its readers;
@@ -10,9 +10,8 @@ Edges are matched in turn by:
 
 What is left was removed or added. It is null now, or was, where the maps on both sides exist in both models.
 
-Exporters give models that have nothing to do with each other the same names of tensors ("relu_3"). So only the names of
-edges count, and nothing is said to be null, where less than half of the smaller model's nodes with weights are found in
-the other by their name, operator and names of weights.
+Exporters give models that have nothing to do with each other the same names of tensors ("relu_3"). So where the models
+do not name things alike, only the first two count, and nothing is said to be null.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -42,20 +41,20 @@ class _Match(NamedTuple):
     by: str
 
 
-def compare_edges(before: Network, after: Network, rename: Mapping[str, str]) -> dict[str, Any]:
+def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *, related: bool) -> dict[str, Any]:
     """Compare the O and S edges of two models.
 
     Args:
         before: One model.
         after: The other.
-        rename: Names of the other's tensors in the one, where both graphs are the same.
+        rename: Names of the other's tensors in the one, where the graphs say which is which.
+        related: Whether the names of tensors can be gone by.
 
     Returns:
         Totals, how many edges are the same, and a row for each other one.
     """
     old, new = _Side(before, {}), _Side(after, rename)
-    related = bool(rename) or _are_related(old, new)
-    matches = list(_Matching(old, new).run(by_structure=bool(rename), by_maps=related))
+    matches = list(_Matching(old, new).run(by_maps=related))
     rows = [_compare(old, new, match) for match in matches]
     used = {match.before for match in matches}, {match.after for match in matches}
     added = [_added(old, new, name, related) for name in new.edges if name not in used[1]]
@@ -90,6 +89,7 @@ class _Side:
         topology = network.architecture.topology
         self.network = network
         self.rename = rename
+        self.given = frozenset(rename.values())
         self.view = GraphView(network.model, network.shapes, network.dtypes, network.folder)
         self.opsets = opsets(network.model)
         self.states = dict(zip(topology.edge_index, network.architecture.states, strict=True))
@@ -102,32 +102,22 @@ class _Side:
         self.owner = {tensor: name for name, tensors in self.names.items() for tensor in tensors}
 
     def told(self, tensor: str) -> str:
-        """A tensor's name as the other model has it."""
-        return self.rename.get(tensor, tensor)
+        """A tensor's name as the other model has it; one that means another tensor there is changed."""
+        return self.rename.get(tensor) or (f"\0{tensor}" if tensor in self.given else tensor)
 
     @cached_property
     def tensors(self) -> set[str]:
         """All that nodes make, by the other model's names."""
         return {self.told(name) for node in self.view.nodes for name in node.output}
 
-    @cached_property
-    def signatures(self) -> set[tuple[str, str, tuple[str, ...]]]:
-        """Name, operator and names of weights of all nodes that depend on the model's input."""
-        view = self.view
-        return {
-            (view.name(i), view.kind(i), tuple(t for t in view.reads(i) if t in view.constants and view.is_float(t)))
-            for i in set(range(len(view.nodes))) - set(self.network.constant_nodes)
-        }
-
     def row(self, name: str) -> dict[str, Any]:
         """An edge in a report."""
         return edge_row(self.edges[name], self.states[name])
 
     def place(self, edge: Edge) -> tuple[str, ...]:
-        """What says which edge of the other model it is where the graphs are the same."""
+        """What an edge reads, makes, and what it is joined to: its state and tensors by this model's names."""
         maps, tensor = self.network.maps, self.network.edges[edge.name].tensor
-        ends = maps[edge.source].value_tensor, tensor, maps[edge.target].join_tensor
-        return (self.states[edge.name].value, *map(self.told, ends))
+        return self.states[edge.name].value, maps[edge.source].value_tensor, tensor, maps[edge.target].join_tensor
 
     def nodes(self, name: str) -> list[int]:
         """Positions of the compute operators and normalisations of an edge."""
@@ -151,20 +141,6 @@ class _Side:
         return topology.maps[topology.map_index[fmap]].join
 
 
-def _are_related(old: _Side, new: _Side) -> bool:
-    """Whether at least half of the smaller model's nodes with weights are found in the other.
-
-    All nodes count where one of the models has none with weights.
-    """
-    nodes = [side.signatures for side in (old, new)]
-    if not all(any(weights for *_, weights in own) for own in nodes):
-        kept = nodes
-    else:
-        kept = [{one for one in own if one[2]} for own in nodes]
-    least = min(map(len, kept))
-    return 2 * len(kept[0] & kept[1]) >= least > 0
-
-
 def _twins(one: _Side, other: _Side, fmap: str) -> set[str]:
     """The feature maps of the other model that share a tensor's name with a map, and its shape but for one axis."""
     found = {other.owner[tensor] for tensor in one.names[fmap] if tensor in other.owner}
@@ -185,9 +161,14 @@ class _Matching:
         self.new = new
         self.left = dict.fromkeys(old.edges), dict.fromkeys(new.edges)
 
-    def run(self, *, by_structure: bool, by_maps: bool) -> Iterator[_Match]:
-        if by_structure:
-            places = {self.new.place(edge): name for name, edge in self.new.edges.items()}
+    def run(self, *, by_maps: bool) -> Iterator[_Match]:
+        rename = self.new.rename
+        if rename:
+            places: dict[tuple[str, ...], str] = {}
+            for name, edge in self.new.edges.items():
+                state, *tensors = self.new.place(edge)
+                if all(tensor in rename for tensor in tensors):
+                    places[state, *(rename[tensor] for tensor in tensors)] = name
             for name, edge in self.old.edges.items():
                 place = places.get(self.old.place(edge))
                 yield from self._take(name, place, "name" if place == name else "structure")

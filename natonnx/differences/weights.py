@@ -39,7 +39,8 @@ def compare_weights(before: Held, after: Held, rename: Mapping[str, str]) -> dic
     Raises:
         InputError: If external data cannot be read.
     """
-    pairs = {name: rename.get(name, name) for name in after.tensors}
+    given = frozenset(rename.values())
+    pairs = {name: rename.get(name) or ("" if name in given else name) for name in after.tensors}
     pairs = {new: old for new, old in pairs.items() if old in before.tensors}
     changed = [_change(old, new, before, after) for new, old in pairs.items()]
     kept = [row for row in changed if row is not None]

@@ -82,11 +82,9 @@ def _provenance(noted: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _edges_title(edges: Mapping[str, Any]) -> str:
-    if not edges["related"]:
-        unlike = "hardly an operation is in both, compared by name only"
-        return f"edges: {edges['before']:,} → {edges['after']:,}, {edges['same']:,} the same ({unlike})"
     by = ", ".join(f"{number:,} {_WORDS[how]}" for how, number in edges["matched"].items() if number)
-    return f"edges: {edges['before']:,} → {edges['after']:,}, {edges['same']:,} the same (matched {by or 'none'})"
+    by = f"matched {by or 'none'}" + ("" if edges["related"] else "; few names are in both")
+    return f"edges: {edges['before']:,} → {edges['after']:,}, {edges['same']:,} the same ({by})"
 
 
 def _edge(row: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from natonnx.architecture import Architecture, Edit, State, apply_edits, flow
+from natonnx.differences.alignment import share_names
 from natonnx.differences.edges import compare_edges
 from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 O, S, N = State.O, State.S, State.N  # noqa: E741 - the paper's letters
 
 
+def between(before: Network, after: Network) -> dict[str, Any]:
+    """By names, as far as the models share them."""
+    return compare_edges(before, after, {}, related=share_names(before, after))
+
+
 def compared(before: onnx.ModelProto, after: onnx.ModelProto) -> dict[str, dict[str, Any]]:
     """What is said of each edge that is not the same."""
-    return {row["edge"]: row for row in compare_edges(parse(before), parse(after), {})["changes"]}
+    return {row["edge"]: row for row in between(parse(before), parse(after))["changes"]}
 
 
 def edited(network: Network, *edits: Edit) -> dict[str, dict[str, Any]]:
@@ -148,7 +154,7 @@ def test_an_operation_that_two_others_replace_is_not_null() -> None:
 
 
 def test_models_that_share_names_only_are_not_said_to_be_made_of_each_other() -> None:
-    found = compare_edges(zoo_network("resnet20"), zoo_network("vgg"), {})
+    found = between(zoo_network("resnet20"), zoo_network("vgg"))
     assert not found["related"]
     assert {row["change"] for row in found["changes"]} == {"removed", "added", "changed"}
     assert [row["edge"] for row in found["changes"] if row["change"] == "changed"] == ["classifier"]
@@ -159,7 +165,7 @@ def test_models_that_share_names_only_are_not_said_to_be_made_of_each_other() ->
 @pytest.mark.parametrize("granularity", list(Granularity))
 def test_nothing_changes_between_a_model_and_itself(name: str, granularity: Granularity) -> None:
     network = parse(zoo_model(name), granularity=granularity)
-    found = compare_edges(network, network, {})
+    found = between(network, network)
     assert found["changes"] == []
     assert found["same"] == found["before"] == found["after"] == len(edges(network))
 
@@ -171,7 +177,7 @@ def check(network: Network, alpha: Architecture) -> None:
     is gone. And what was a skip is none where an activation is read by it alone, or another one follows.
     """
     after_all = parse(build(network, alpha))
-    found = compare_edges(network, after_all, {})
+    found = between(network, after_all)
     maps = after_all.architecture.topology.map_index
     rows = {row["edge"]: row for row in found["changes"]}
     twice = {edge.name.partition("#")[0] for edge in network.architecture.topology.edges if "#" in edge.name}
@@ -244,7 +250,7 @@ def test_nothing_false_is_said_of_branches(granularity: Granularity, seed: int) 
     alpha = random_alpha(network.architecture, seed, rate=0.3)
     after = parse(build(network, alpha), granularity=granularity)
     still = flow(alpha).active
-    for row in compare_edges(network, after, {})["changes"]:
+    for row in between(network, after)["changes"]:
         index = network.architecture.topology.edge_index.get(row["edge"])
         if row["change"] == "transition":
             assert index is not None
