@@ -77,9 +77,10 @@ def diff(
     rename: dict[str, str] = {}
     if _agree(found[0].shape, found[1].shape, outputs):
         rename = align(*models, outputs, (found[0].shape, found[1].shape))
-    related = bool(rename) or share_names(one.network, other.network)
+    parts = align_parts(*models, (found[0].shape, found[1].shape))
+    related = bool(rename) or share_names(one.network, other.network, parts)
     if not related:
-        rename = align_parts(*models, (found[0].shape, found[1].shape))
+        rename = parts
     nodes = _nodes(one, {})
     edges = compare_edges(one.network, other.network, rename, related=related)
     noted = _provenance(one, other, edges["changes"], found)

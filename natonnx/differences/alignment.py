@@ -98,12 +98,21 @@ def _makers(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, int]]:
     return {name: (node, i) for node in model.graph.node for i, name in enumerate(node.output) if name}
 
 
-def share_names(before: Network, after: Network) -> bool:
+def share_names(before: Network, after: Network, parts: Mapping[str, str]) -> bool:
     """Whether two models name the same things alike.
 
     That is so if at least half of the smaller model's nodes with weights are found in the other by their name, operator
-    and names of weights; half of all nodes where one of the models has none with weights.
+    and names of weights (half of all nodes where one of the models has none with weights), unless most of what the
+    graphs have in common has other names: exporters count, so that a name may mean the next layer.
+
+    Args:
+        before: One model.
+        after: The other.
+        parts: See `align_parts`.
     """
+    inner = [old == new for new, old in parts.items() if old not in (*before.inputs, *before.outputs)]
+    if 2 * sum(inner) < len(inner):
+        return False
     nodes = [_signatures(network) for network in (before, after)]
     if all(any(weights for *_, weights in own) for own in nodes):
         nodes = [{one for one in own if one[2]} for own in nodes]

@@ -61,7 +61,7 @@ def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *,
     rebuilt = {row["after"]["target"] for row in added if row["change"] == "added"}
     rows += [_removed(old, new, name, rebuilt if related else None) for name in old.edges if name not in used[0]]
     rows += added
-    order = {name: i for i, name in enumerate((*old.edges, *new.edges))}
+    order = {name: i for i, name in enumerate(dict.fromkeys((*old.edges, *old.states, *new.edges)))}
     changes = sorted((row for row in rows if row is not None), key=lambda row: order[row["edge"]])
     by = [match.by for match in matches]
     return {
@@ -279,9 +279,9 @@ def _added(old: _Side, new: _Side, name: str, related: bool) -> dict[str, Any]:
     if not related:
         return _change(name, "added", None, None, state, None, new.row(name), [])
     sources, targets = (_twins(new, old, end) for end in (edge.source, edge.target))
-    was_null = any(null.source in sources and null.target in targets for null in old.nulls)
-    if state is State.S and was_null:
-        return _change(name, "transition", "ends", State.N, state, None, new.row(name), [])
+    null = next((null.name for null in old.nulls if null.source in sources and null.target in targets), None)
+    if state is State.S and null is not None:
+        return _change(null, "transition", "ends", State.N, state, None, new.row(name), [])
     return _change(name, "added", None, None, state, None, new.row(name), _missing(new, old, edge, "new"))
 
 
@@ -303,8 +303,11 @@ def _details(old: _Side, new: _Side, match: _Match) -> Iterator[str]:
     for end in ("source", "target") if match.by != "nodes" else ():
         was, now = getattr(before, end), getattr(after, end)
         if now not in _twins(old, new, was):
-            sizes = f": shape {_text(old.shape(was))} → {_text(new.shape(now))}"
-            yield f"{end} {was}" + (sizes if was == now else f" → {now}")
+            sizes = _text(old.shape(was)), _text(new.shape(now))
+            if was != now:
+                yield f"{end} {was} → {now}"
+            elif sizes[0] != sizes[1]:
+                yield f"{end} {was}: shape {sizes[0]} → {sizes[1]}"
     one, other = before.operation, after.operation
     if match.by == "nodes" or one is None or other is None:
         return

@@ -50,7 +50,7 @@ def test_a_tensor_that_has_a_twin_is_not_paired_by_itself() -> None:
 def test_models_without_anything_in_common() -> None:
     before, after = zoo_model("resnet20"), zoo_model("vgg")
     assert parts(before, after) == {}
-    assert not share_names(zoo_network("resnet20"), zoo_network("vgg"))
+    assert not share_names(zoo_network("resnet20"), zoo_network("vgg"), {})
 
 
 def test_names_that_mean_other_things_are_not_gone_by(tmp_path: Path) -> None:
@@ -62,7 +62,9 @@ def test_names_that_mean_other_things_are_not_gone_by(tmp_path: Path) -> None:
         node.name = swap.get(node.name.lower(), node.name.lower() + "0").upper()
     for tensor in after.graph.initializer:
         tensor.name = swap.get(tensor.name, tensor.name)
-    assert not share_names(parse(before), parse(after))
+    networks = parse(before), parse(after)
+    assert share_names(*networks, {})
+    assert not share_names(*networks, parts(before, after))
     paths = tmp_path / "before.onnx", tmp_path / "after.onnx"
     for path, model in zip(paths, (before, after), strict=True):
         path.write_bytes(model.SerializeToString())
@@ -74,3 +76,38 @@ def test_names_that_mean_other_things_are_not_gone_by(tmp_path: Path) -> None:
     assert {row["op_type"] for row in found["operators"]} == {"Flatten", "GlobalAveragePool", "ReduceMean"}
     assert len(found["nodes"]["added"]) == 1
     assert len(found["nodes"]["removed"]) == 2
+
+
+def test_one_of_two_alike_is_not_said_to_be_the_only_one() -> None:
+    def made(*, both: bool) -> onnx.ModelProto:
+        graph = Builder()
+        graph.conv("x", "a")
+        graph.op("Relu", graph.conv("a", "c"), out="p")
+        if both:
+            graph.op("Neg", graph.conv("a", "d"), out="q")
+            return graph.model("p", "q")
+        return graph.model("p")
+
+    two, one = made(both=True), renamed(made(both=False))
+    assert parts(two, one) == {"x": "x", "new_a": "a", "new_a.w": "a.w", "new_c": "c", "new_c.w": "c.w", "p": "p"}
+    two.graph.node[2].op_type = "Abs"  # now nothing tells which of c and d is the one
+    assert parts(two, one) == {"x": "x", "new_a": "a", "new_a.w": "a.w"}
+    assert parts(one, two) == {"x": "x", "a": "new_a", "a.w": "new_a.w"}
+
+
+def test_dead_code_may_have_any_name(tmp_path: Path) -> None:
+    """What no output depends on in the other model is called like something in the first one."""
+    before = trunk("pool")
+    after = renamed(before)
+    after.graph.node.add(op_type="Neg", name="A", input=["new_a"], output=["a"])
+    after.graph.initializer.add(name="a.w", data_type=1, dims=[1], float_data=[5.0])
+    paths = tmp_path / "before.onnx", tmp_path / "after.onnx"
+    for path, model in zip(paths, (before, after), strict=True):
+        path.write_bytes(model.SerializeToString())
+    found = natonnx.diff(*paths)
+    assert found["differs_in"] == []
+    assert [row["change"] for row in found["edges"]["changes"]] == []
+    assert found["weights"]["added"] == [{"name": "a.w", "dtype": "float", "shape": [1]}]
+    assert found["weights"]["changed"] == []
+    assert found["nodes"]["added"] == ["A#2"]
+    assert found["nodes"]["same"] == len(before.graph.node)
