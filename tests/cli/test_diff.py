@@ -456,6 +456,18 @@ def test_an_output_that_varies_in_one_model_only(random: int, tmp_path: Path) ->
     assert row["bit_equal"] is row["max_abs"] is None
 
 
+def test_an_output_that_the_other_model_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    after = two_inputs("a", "b")
+    del after.graph.output[1], after.graph.node[1]
+    found = pair(tmp_path, two_inputs("a", "b"), after)
+    rows = {row["before"]: row for row in found["outputs"]["outputs"]}
+    assert rows["d"]["bit_equal"]
+    assert (rows["p"]["after"], rows["p"]["reason"]) == (None, "the other model has no such output")
+    assert found["differs_in"] == ["interface", "graph"]
+    _, stdout, _ = run(capsys, tmp_path / "before.onnx", tmp_path / "after.onnx")
+    assert "p: the other model has no such output" in stdout
+
+
 def test_provenance_of_another_file(edited: Path) -> None:
     found = natonnx.diff(VGG, edited)["provenance"]
     assert (found["of"], found["is_source"], found["replayed"], found["edits"]) == ("after", False, None, [])
