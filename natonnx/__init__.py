@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from natonnx.api import apply, inspect, load
     from natonnx.architecture import Edit, State
     from natonnx.benchmarking import benchmark
+    from natonnx.comparison import diff
     from natonnx.contest import Conditions
     from natonnx.errors import InputError, NatonnxError, VerificationError
     from natonnx.frontend import Granularity, ParseOptions
@@ -36,6 +37,7 @@ __all__ = [
     "apply",
     "benchmark",
     "check",
+    "diff",
     "inspect",
     "load",
     "optimize",
@@ -58,6 +60,7 @@ _MODULES = {
     "apply": "api",
     "benchmark": "benchmarking",
     "check": "gates",
+    "diff": "comparison",
     "inspect": "api",
     "load": "api",
     "optimize": "optimization",

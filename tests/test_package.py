@@ -16,13 +16,14 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(natonnx.__path_
 
 
 def test_public_functions() -> None:
-    from natonnx import api, benchmarking, gates, optimization
+    from natonnx import api, benchmarking, comparison, gates, optimization
 
     for name in natonnx.__all__:
         assert callable(getattr(natonnx, name))
     assert natonnx.apply is api.apply
     assert natonnx.benchmark is benchmarking.benchmark
     assert natonnx.check is gates.check
+    assert natonnx.diff is comparison.diff
     assert natonnx.inspect is api.inspect
     assert natonnx.load is api.load
     assert natonnx.optimize is optimization.optimize

@@ -9,6 +9,7 @@ from natonnx import __version__
 from natonnx.cli.apply import apply_command
 from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
+from natonnx.cli.diff import diff_command
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
@@ -19,8 +20,9 @@ __all__ = ["cli", "main"]
 _INTERNAL, _INTERRUPTED = 3, 130
 
 EPILOG = """
-Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, or a gate of check is
-not met; 2 bad usage or bad input; 3 a verification failed or an internal error; 130 interrupted, state saved.
+Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check is not
+met, or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 130
+interrupted, state saved.
 """
 
 
@@ -35,6 +37,7 @@ cli.add_command(optimize_command)
 cli.add_command(apply_command)
 cli.add_command(bench_command)
 cli.add_command(check_command)
+cli.add_command(diff_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import onnx
 
-from natonnx.architecture import Architecture, cost, flow, legal_transitions
+from natonnx.architecture import Architecture, Edge, State, cost, flow, legal_transitions
 from natonnx.frontend import Network, default_opset
 
-__all__ = ["finite", "idle_edges", "inspection"]
+__all__ = ["edge_row", "finite", "idle_edges", "inspection", "tensor_row"]
 
 
 def inspection(network: Network, path: str) -> dict[str, Any]:
@@ -21,8 +21,8 @@ def inspection(network: Network, path: str) -> dict[str, Any]:
             "path": path,
             "opset": default_opset(network.model) or 0,
             "ir_version": network.model.ir_version,
-            "inputs": [_tensor(info) for info in network.model.graph.input if info.name in network.inputs],
-            "outputs": [_tensor(info) for info in network.model.graph.output],
+            "inputs": [tensor_row(info) for info in network.model.graph.input if info.name in network.inputs],
+            "outputs": [tensor_row(info) for info in network.model.graph.output],
         },
         "cost": {"params": total.params, "madds": total.madds},
         "feature_maps": [
@@ -40,17 +40,24 @@ def idle_edges(before: Architecture, after: Architecture) -> list[str]:
     return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]
 
 
+def edge_row(edge: Edge, state: State) -> dict[str, Any]:
+    """An edge and what it carries in a state."""
+    return {
+        "name": edge.name,
+        "source": edge.source,
+        "target": edge.target,
+        "state": state.value,
+        "operation": edge.operation.kind if edge.operation else None,
+        "params": edge.operation.params if edge.operation else 0,
+        "madds": edge.operation.madds if edge.operation else 0,
+    }
+
+
 def _edges(architecture: Architecture) -> list[dict[str, Any]]:
     rows = zip(architecture.topology.edges, architecture.states, legal_transitions(architecture), strict=True)
     return [
         {
-            "name": edge.name,
-            "source": edge.source,
-            "target": edge.target,
-            "state": state.value,
-            "operation": edge.operation.kind if edge.operation else None,
-            "params": edge.operation.params if edge.operation else 0,
-            "madds": edge.operation.madds if edge.operation else 0,
+            **edge_row(edge, state),
             "legal": [wanted.value for wanted, reason in verdict.items() if reason is None],
             "illegal": {wanted.value: reason for wanted, reason in verdict.items() if reason is not None},
         }
@@ -58,7 +65,8 @@ def _edges(architecture: Architecture) -> list[dict[str, Any]]:
     ]
 
 
-def _tensor(info: onnx.ValueInfoProto) -> dict[str, Any]:
+def tensor_row(info: onnx.ValueInfoProto) -> dict[str, Any]:
+    """An input or output as the file declares it: name, element type and shape, None for what is open."""
     tensor = info.type.tensor_type
     known = tensor.elem_type in onnx.TensorProto.DataType.values()
     shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]

@@ -45,6 +45,7 @@ def loaded(code: str) -> tuple[list[str], set[str]]:
         (["optimize", "--help"], "--target-madds"),
         (["bench", "--help"], "--provider"),
         (["check", "--help"], "--baseline"),
+        (["diff", "--help"], "--exit-code"),
     ],
     ids=" ".join,
 )
@@ -70,6 +71,11 @@ def test_check_needs_no_torch() -> None:
     model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
     arguments = ["check", model, "--baseline", model, "--max-drop", "0"]
     assert not loaded(RUN.format(arguments=arguments))[1] & {"torch", "dgl"}
+
+
+def test_diff_needs_no_torch() -> None:
+    model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
+    assert not loaded(RUN.format(arguments=["diff", model, model]))[1] & {"torch", "dgl"}
 
 
 def test_inspect_needs_no_torch() -> None:

@@ -11,6 +11,7 @@ from tools.check_readme.compare import (
     rows,
     same_tables,
     says,
+    shows,
     unchanged,
     writes,
 )
@@ -52,6 +53,10 @@ _MEASURED_RUN = {
     "β fine-tuned, test %": r"\d\d\.\d",
     "seconds": _WHOLE,
 }
+
+_EDITED = """printf '%s' '[{"edge": "relu_14->relu_16", "from": "S", "to": "N"},
+{"edge": "stage3_block2.first.conv", "from": "O", "to": "S"}]' |
+natonnx apply models/resnet20-fashion.onnx - -o edited.onnx --force"""
 
 CHECKS: tuple[Check, ...] = (
     # README.md
@@ -166,6 +171,13 @@ CHECKS: tuple[Check, ...] = (
         says(r"the copy has 9\.7 % more MAdds$", r"^contains 1 against itself: \d+ of \d+; more work found: "),
         budget="--runs 1 --seconds 0.5",
         minutes=4,
+    ),
+    Check(
+        "natonnx diff models/resnet20-fashion.onnx edited.onnx",
+        4,
+        "every line, but for how much the outputs differ",
+        shows(r"(?<=max \|Δ\| ).*"),
+        first=(_EDITED,),
     ),
     Check("python: >>> import natonnx", 0, "", never="tests/e2e/test_doctest.py runs it"),
     Check(

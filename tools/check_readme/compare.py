@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import unified_diff
 from xml.etree import ElementTree as ET
 
 from tools.check_readme.page import Shown, tables
@@ -17,6 +18,7 @@ __all__ = [
     "rows",
     "same_tables",
     "says",
+    "shows",
     "unchanged",
     "writes",
 ]
@@ -40,6 +42,17 @@ def says(*patterns: str) -> Compare:
     def compare(_shown: Shown, ran: Ran) -> list[str]:
         text = ran.stdout + ran.stderr
         return [f"prints nothing like {each!r}" for each in patterns if not re.search(each, text, re.MULTILINE)]
+
+    return compare
+
+
+def shows(measured: str) -> Compare:
+    """It prints the block below it, line for line, but for what matches the pattern."""
+
+    def compare(shown: Shown, ran: Ran) -> list[str]:
+        texts = (shown.below.partition("```")[0], ran.stdout)
+        page, real = ([re.sub(measured, "#", line.rstrip()) for line in text.strip().splitlines()] for text in texts)
+        return [] if page == real else [*unified_diff(page, real, "the page", "printed", lineterm="")]
 
     return compare
 

@@ -1,0 +1,63 @@
+"""`natonnx diff`."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from natonnx.cli.measuring import tell
+from natonnx.cli.options import data_options, json_option, print_json, reading_options
+
+if TYPE_CHECKING:
+    from natonnx.frontend import ParseOptions
+
+__all__ = ["diff_command"]
+
+_DIFFERENT = 1
+
+
+@click.command("diff")
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+@reading_options
+@data_options(default="no accuracy")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    default=0,
+    show_default=True,
+    help="Of the random inputs, and of the division of --data.",
+)
+@click.option("--exit-code", "strict", is_flag=True, help="Exit with 1 unless both models compute the same, as proved.")
+@json_option
+def diff_command(
+    before: Path,
+    after: Path,
+    reading: "ParseOptions",
+    dataset: str | None,
+    preprocessing: dict[str, Any],
+    seed: int,
+    strict: bool,
+    as_json: bool,
+) -> int:
+    """Show what changed from model BEFORE to model AFTER: interface, cost, edges, weights, outputs on the same inputs.
+
+    The two compute the same if every output is made by the same operators, in the same versions and with the same
+    attributes, from bit-identical constants, and inputs and outputs have the same names, types and sizes. Names within,
+    metadata, IR version, unused nodes and where the weights lie do not count. With --exit-code anything else is 1.
+    """
+    from natonnx.comparison import diff
+
+    with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        payload = diff(before, after, reading=reading, seed=seed, data=dataset, preprocessing=preprocessing, tell=tell)
+    if as_json:
+        print_json(payload)
+    else:
+        from rich.console import Console
+
+        from natonnx.report.diff import show_diff
+
+        show_diff(Console(), payload)
+    return _DIFFERENT if strict and payload["differs_in"] else 0

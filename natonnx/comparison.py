@@ -1,0 +1,214 @@
+"""`diff`: what changed between two models, as NAT sees them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from natonnx.api import Source, load
+from natonnx.architecture import cost
+from natonnx.contest import Conditions, Contest
+from natonnx.data import Data, Dataset, Held, data_name, hold
+from natonnx.differences.alignment import align, align_parts, share_names
+from natonnx.differences.digest import Digests, constants, digests, opsets
+from natonnx.differences.edges import compare_edges
+from natonnx.differences.history import origin
+from natonnx.differences.interface import compare_metadata, describe, fields, labels, same_interface
+from natonnx.differences.operators import compare_nodes, count_operators
+from natonnx.differences.outputs import compare_outputs
+from natonnx.differences.weights import Constants, compare_weights
+from natonnx.errors import InputError
+from natonnx.frontend import ParseOptions, read
+from natonnx.frontend.load import true_inputs
+from natonnx.frontend.view import GraphView
+
+__all__ = ["diff"]
+
+
+def diff(
+    before: Path | str,
+    after: Path | str,
+    *,
+    reading: ParseOptions | None = None,
+    seed: int = 0,
+    data: Data | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = lambda _message: None,
+) -> dict[str, Any]:
+    """Compare two models.
+
+    What counts as different is `differs_in`: `interface` if they do not take and give tensors of the same names, types
+    and fixed sizes; `graph` if some output is not made by the same operators, in the same versions, with the same
+    attributes and the same whole numbers as constants; else `weights` if other constants that lead to an output are not
+    bit-identical. Where it is empty, the two are proved to compute the same, by digests of all that leads to each
+    output. Names within, the order of nodes, nodes and constants that no output depends on, metadata, IR version and
+    the layout of external data do not count; names within control flow and functions do. A graph that is written in
+    another way counts as different even if its outputs are equal.
+
+    Args:
+        before: An ONNX file.
+        after: Another one.
+        reading: How to parse both. `input_shapes` may name inputs of either; patterns of node names are those of the
+            first model's, and change nothing here.
+        seed: Of the random inputs, and of the division of data into parts.
+        data: See `natonnx.data.Data`; no accuracy where None.
+        preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        tell: Told in a few words what is being done.
+
+    Returns:
+        The payload of `natonnx diff --json`.
+
+    Raises:
+        InputError: If a model cannot be read, an option fits neither, or the data is bad.
+    """
+    reading = reading or ParseOptions()
+    tell("reading")
+    one, other = _load(Path(before), Path(after), reading)
+    answers = None
+    if data is not None:
+        tell("accuracy")
+        answers = _answers(one, other, hold(data), preprocessing or {}, seed)
+    tell("comparing")
+    models = one.network.model, other.network.model
+    interfaces = [describe(model) for model in models]
+    found = _digest(one, models[1]), _digest(other, models[0])
+    outputs = _paired(*([info.name for info in model.graph.output] for model in models))
+    rename: dict[str, str] = {}
+    if _agree(found[0].shape, found[1].shape, outputs):
+        rename = align(*models, outputs, (found[0].shape, found[1].shape))
+    parts = align_parts(*models, (found[0].shape, found[1].shape))
+    related = bool(rename) or share_names(one.network, other.network, parts)
+    if not related:
+        rename = parts
+    nodes = _nodes(one, {})
+    edges = compare_edges(one.network, other.network, rename, related=related)
+    noted = _provenance(one, other, edges["changes"], found)
+    return {
+        "before": _describe(one, interfaces[0]),
+        "after": _describe(other, interfaces[1]),
+        "differs_in": _differs_in(interfaces, found, outputs),
+        "fields": fields(*interfaces),
+        "metadata": compare_metadata(*models),
+        "provenance": noted,
+        "operators": count_operators(*models),
+        "nodes": compare_nodes(nodes, _nodes(other, _node_names(nodes, rename)), *map(opsets, models)),
+        "edges": edges,
+        "weights": compare_weights(_held(one, found[0]), _held(other, found[1]), rename),
+        "outputs": compare_outputs(one, other, reading.input_shapes, seed),
+        "data": answers,
+    }
+
+
+def _load(before: Path, after: Path, reading: ParseOptions) -> tuple[Source, Source]:
+    """Read both models, each by the input sizes that are its own.
+
+    Raises:
+        InputError: See `natonnx.load`; also if an input size is for neither.
+    """
+    if not reading.input_shapes:
+        shapes: list[dict[str, Any]] = [{}, {}]
+    else:
+        names = [{info.name for info in true_inputs(read(path))} for path in (before, after)]
+        for name in reading.input_shapes:
+            if name not in names[0] | names[1]:
+                known = ", ".join(sorted(names[0] | names[1]))
+                raise InputError(f"--input-shape: no input {name!r} in either model; their inputs are {known}")
+        shapes = [{name: s for name, s in reading.input_shapes.items() if name in own} for own in names]
+    plain = replace(reading, include=(), exclude=(), freeze_outputs_of=())
+    return load(before, replace(reading, input_shapes=shapes[0])), load(after, replace(plain, input_shapes=shapes[1]))
+
+
+def _digest(source: Source, other: onnx.ModelProto) -> Digests:
+    network = source.network
+    names = [info.name for info in true_inputs(other)]
+    return digests(network.model, network.folder, labels(network.inputs, names))
+
+
+def _paired(old: list[str], new: list[str]) -> list[tuple[str, str]]:
+    """Outputs that belong together: of the same name, or position; nothing where the numbers differ."""
+    told = [{label: name for name, label in labels(own, rest).items()} for own, rest in ((old, new), (new, old))]
+    return [(name, told[1][label]) for label, name in told[0].items()] if len(old) == len(new) else []
+
+
+def _agree(old: Mapping[str, bytes], new: Mapping[str, bytes], pairs: list[tuple[str, str]]) -> bool:
+    return bool(pairs) and all(old.get(one, one) == new.get(other, other) for one, other in pairs)
+
+
+def _differs_in(
+    interfaces: list[dict[str, Any]], found: tuple[Digests, Digests], outputs: list[tuple[str, str]]
+) -> list[str]:
+    parts = [] if same_interface(*interfaces) else ["interface"]
+    if not _agree(found[0].graph, found[1].graph, outputs):
+        return [*parts, "graph"]
+    return parts if _agree(found[0].content, found[1].content, outputs) else [*parts, "weights"]
+
+
+def _describe(source: Source, interface: Mapping[str, Any]) -> dict[str, Any]:
+    params, madds = cost(source.network.architecture)
+    sizes = {"size_bytes": source.size_bytes, "params": params, "madds": madds}
+    return {"path": str(source.path), "sha256": source.sha256, **sizes, **interface}
+
+
+def _provenance(
+    one: Source, other: Source, changes: list[dict[str, Any]], found: tuple[Digests, Digests]
+) -> dict[str, Any] | None:
+    """What natonnx noted in the second model, or in the first one where it was made from the second."""
+    noted = origin(one, other, changes, found[1].graph)
+    if noted is None or not noted["is_source"]:
+        back = origin(other, one, list(map(_reversed, changes)), found[0].graph)
+        if back is not None and (noted is None or back["is_source"]):
+            return {"of": "before", **back}
+    return noted and {"of": "after", **noted}
+
+
+def _reversed(change: Mapping[str, Any]) -> dict[str, Any]:
+    """A change of an edge as it looks from the other side."""
+    what = {"added": "removed", "removed": "added"}.get(change["change"], change["change"])
+    return {**change, "change": what, "from": change["to"], "to": change["from"]}
+
+
+def _nodes(source: Source, names: Mapping[str, str]) -> dict[str, onnx.NodeProto]:
+    """Nodes by name.
+
+    Args:
+        source: The model.
+        names: Other names than their own, by their first output; own names that are among them get a mark.
+    """
+    view = GraphView(source.network.model, {}, {})
+    given = frozenset(names.values())
+    found = {}
+    for i, node in enumerate(view.nodes):
+        first, own = next(filter(None, node.output), ""), view.name(i)
+        if first:
+            found[names.get(first) or (f"{own}#2" if own in given else own)] = node
+    return found
+
+
+def _node_names(nodes: Mapping[str, onnx.NodeProto], rename: Mapping[str, str]) -> dict[str, str]:
+    """Names of one model's nodes by what the first outputs are called in another model of the same graph."""
+    makers = {output: name for name, node in nodes.items() for output in node.output}
+    return {new: makers[old] for new, old in rename.items() if old in makers}
+
+
+def _held(source: Source, found: Digests) -> Constants:
+    return Constants(constants(source.network.model), found.constants, source.network.folder)
+
+
+def _answers(
+    one: Source, other: Source, held: str | Dataset | Held, preprocessing: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    """Both models' accuracy on data, and how often they agree."""
+    shapes = {**one.network.options.input_shapes, **other.network.options.input_shapes}
+    contest = Contest([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
+    before, after = contest.predictions(held, preprocessing)
+    split = before.split
+    same = before.predicted[split] == after.predicted[split]
+    return {
+        "name": data_name(held),
+        "split": split,
+        "samples": len(same),
+        "accuracy": [before.accuracy(split), after.accuracy(split)],
+        "agreement": float(same.mean()),
+    }

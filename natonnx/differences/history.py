@@ -1,0 +1,107 @@
+"""What a model that natonnx made says of where it comes from, checked against the other model."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx
+
+from natonnx.api import Source
+from natonnx.architecture import Edit, apply_edits
+from natonnx.differences.digest import graph_digests
+from natonnx.errors import InputError
+from natonnx.frontend import parse_with
+from natonnx.rewrite import build, parse_edits
+from natonnx.rewrite.edits import edits_to_data
+from natonnx.rewrite.provenance import KEY
+
+__all__ = ["origin"]
+
+
+def origin(
+    before: Source, after: Source, changes: Sequence[dict[str, Any]], graph: Mapping[str, bytes]
+) -> dict[str, Any] | None:
+    """Say whether one model is noted to have been made from another, and replay the edits that are noted.
+
+    Args:
+        before: The one that may be the source.
+        after: The one that may have been made of it.
+        changes: What was seen to differ between their edges; see `compare_edges`. Where replaying the edits gives the
+            second model's graph, each gets as `noted` what its edit says.
+        graph: Digests of the second one's tensors, weights apart.
+
+    Returns:
+        None where natonnx notes nothing in the second one.
+    """
+    entries = _entries(after.network.model)
+    if not entries:
+        return None
+    start = next((i for i, entry in enumerate(entries) if entry.get("source_sha256") == before.sha256), None)
+    found: dict[str, Any] = {
+        "runs": len(entries),
+        "version": entries[-1].get("version"),
+        "source_sha256": entries[0 if start is None else start].get("source_sha256"),
+        "is_source": start is not None,
+        "edits": [],
+        "replayed": None,
+        "detail": "it was made from another file",
+    }
+    if start is None:
+        return found
+    try:
+        steps = [parse_edits(json.dumps(entry.get("edits", [])), "its provenance") for entry in entries[start:]]
+        found["edits"] = _seen([edit for step in steps for edit in step], changes)
+        model = _replay(before, steps)
+        own = graph_digests(model, before.network.folder, {name: name for name in before.network.inputs})
+        found["replayed"] = all(own.get(name) == graph.get(name) for name in after.network.outputs)
+        for edit, row in _rows(found["edits"], changes) if found["replayed"] else ():
+            row["noted"] = f"{edit['from']} → {edit['to']}"
+        found["detail"] = "replayed, its edits give " + ("its graph" if found["replayed"] else "another graph")
+    except InputError as error:
+        found["detail"] = f"its edits cannot be replayed by these reading options: {error}"
+    return found
+
+
+def _entries(model: onnx.ModelProto) -> list[dict[str, Any]]:
+    """What is noted in a model, oldest run first; without what is not natonnx's."""
+    for prop in model.metadata_props:
+        if prop.key == KEY:
+            try:
+                history = json.loads(prop.value)
+            except (ValueError, RecursionError):
+                return []
+            return [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
+    return []
+
+
+def _replay(source: Source, steps: Sequence[Sequence[Edit]]) -> onnx.ModelProto:
+    """The model that runs of edits make, one upon the other."""
+    network = source.network
+    options = replace(network.options, include=(), exclude=(), freeze_outputs_of=())  # they may name what is gone
+    model = network.model
+    for position, step in enumerate(steps):
+        if position:
+            network = parse_with(model, options, network.folder)
+        model = build(network, apply_edits(network.architecture, step))
+    return model
+
+
+def _seen(edits: Iterable[Edit], changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    rows = {row["edge"]: row for row in changes}
+    return [{**data, "seen": _agrees(rows.get(data["edge"]), data)} for data in edits_to_data(edits)]
+
+
+def _rows(
+    edits: Iterable[Mapping[str, Any]], changes: Iterable[dict[str, Any]]
+) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+    """The edits that agree with a change, with its row."""
+    rows = {row["edge"]: row for row in changes}
+    yield from ((edit, rows[edit["edge"]]) for edit in edits if edit["seen"])
+
+
+def _agrees(row: Mapping[str, Any] | None, edit: Mapping[str, str]) -> bool:
+    """Whether a change that was seen is what an edit says; an edge may be gone together with its feature maps."""
+    if row is None or row["from"] not in (edit["from"], None):
+        return False
+    return row["to"] == edit["to"] or (edit["to"] == "N" and row["change"] == "removed")

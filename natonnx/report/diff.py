@@ -1,0 +1,173 @@
+"""What `natonnx diff` found, for people: long lists are cut, --json has all of them."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from natonnx.report.numbers import count, points, ratio
+
+__all__ = ["show_diff"]
+
+_MOST = 12
+"""Lines shown of a list."""
+
+_WORDS = {"name": "by name", "structure": "by structure", "ends": "by the maps they join", "nodes": "by their nodes"}
+
+
+def show_diff(console: Console, payload: Mapping[str, Any]) -> None:
+    """Render the payload of `natonnx diff`."""
+    before, after = payload["before"], payload["after"]
+    console.print(f"[bold]{escape(before['path'])}[/] → [bold]{escape(after['path'])}[/]", soft_wrap=True)
+    console.print(_verdict(payload["differs_in"]), soft_wrap=True)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("", "before", "after", "change"):
+        table.add_column(column, justify="left" if not column else "right")
+    rows = (("parameters", "params"), ("MAdds", "madds"), ("size (bytes)", "size_bytes"), ("nodes", "nodes"))
+    for label, key in rows:
+        table.add_row(label, count(before[key]), count(after[key]), ratio(before[key], after[key]))
+    if payload["data"] is not None:
+        old, new = payload["data"]["accuracy"]
+        table.add_row(f"{payload['data']['split']} accuracy (%)", _percent(old), _percent(new), points(old, new))
+    console.print(table)
+    for title, lines in (
+        ("file", list(_file(payload))),
+        (_edges_title(payload["edges"]), [_edge(row) for row in payload["edges"]["changes"]]),
+        ("operators", list(_operators(payload))),
+        (_weights_title(payload["weights"]), list(_weights(payload["weights"]))),
+        (_outputs_title(payload), list(_outputs(payload))),
+    ):
+        _show(console, title, lines)
+
+
+def _verdict(differs_in: Sequence[str]) -> str:
+    if not differs_in:
+        return "[bold green]the same[/]: every output is made by the same operators from bit-identical constants"
+    if differs_in == ["weights"]:
+        return "[bold]different[/] in the weights; the graph is the same"
+    return f"[bold]different[/] in the {' and the '.join(differs_in)}"
+
+
+def _show(console: Console, title: str, lines: Sequence[str]) -> None:
+    if not lines and ":" not in title:
+        return
+    console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    for line in lines[:_MOST]:
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    if len(lines) > _MOST:
+        console.print(f"  ... and {len(lines) - _MOST:,} more")
+
+
+def _file(payload: Mapping[str, Any]) -> Iterator[str]:
+    for row in payload["fields"]:
+        yield f"{row['what']}: {_value(row['before'])} → {_value(row['after'])}"
+    noted = payload["provenance"]
+    if noted is not None:
+        yield from _provenance(noted)
+    for what, found in payload["metadata"].items():
+        for key in found:
+            yield f"metadata {what}: {key}"
+
+
+def _provenance(noted: Mapping[str, Any]) -> Iterator[str]:
+    made, source = ("AFTER", "BEFORE") if noted["of"] == "after" else ("BEFORE", "AFTER")
+    if not noted["is_source"]:
+        yield f"natonnx {noted['version']} made {made} from another file (sha256 {str(noted['source_sha256'])[:12]}…)"
+        return
+    seen = sum(edit["seen"] for edit in noted["edits"])
+    yield f"natonnx {noted['version']} made {made} from {source} (its sha256 agrees); {noted['detail']}"
+    yield f"of its {len(noted['edits'])} edits, {seen} are seen below"
+
+
+def _edges_title(edges: Mapping[str, Any]) -> str:
+    by = ", ".join(f"{number:,} {_WORDS[how]}" for how, number in edges["matched"].items() if number)
+    by = f"matched {by or 'none'}" + ("" if edges["related"] else "; few names are in both")
+    return f"edges: {edges['before']:,} → {edges['after']:,}, {edges['same']:,} the same ({by})"
+
+
+def _edge(row: Mapping[str, Any]) -> str:
+    head = f"{row['from']} → {row['to']}" if row["change"] == "transition" else row["change"]
+    if row["noted"]:
+        head = row["noted"]
+    ends = row["before"] or row["after"]
+    details = "; ".join(row["details"])
+    if row["change"] in ("replaced", "regrouped"):
+        details = "; ".join(filter(None, (f"now {row['after']['name']}", details)))
+    kind = f" {ends['operation']}" if ends["operation"] else ""
+    return f"{head:<9}  {row['edge']}{kind}" + (f": {details}" if details else "")
+
+
+def _operators(payload: Mapping[str, Any]) -> Iterator[str]:
+    if payload["operators"]:
+        yield ", ".join(f"{row['op_type']} {row['before']} → {row['after']}" for row in payload["operators"])
+    shown = {row["edge"] for row in payload["edges"]["changes"]}
+    for row in payload["nodes"]["changed"]:
+        if row["name"] not in shown:
+            changes = (f"{key} {_value(old)} → {_value(new)}" for key, (old, new) in row["changes"].items())
+            yield f"{row['name']}: {', '.join(changes)}"
+
+
+def _weights_title(weights: Mapping[str, Any]) -> str:
+    old, new = weights["before"], weights["after"]
+    parts = [f"{weights['same']:,} bit-identical"]
+    parts += [f"{len(weights[key]):,} {key}" for key in ("changed", "removed", "added") if weights[key]]
+    if weights["renamed"]:
+        parts.append(f"{len(weights['renamed']):,} under another name")
+    return f"constants: {old['tensors']:,} → {new['tensors']:,} tensors; {', '.join(parts)}"
+
+
+def _weights(weights: Mapping[str, Any]) -> Iterator[str]:
+    for row in weights["changed"]:
+        (old, new), (was, now) = row["shape"], row["dtype"]
+        told = [f"shape {old} → {new}"] if old != new else []
+        told += [f"{was} → {now}"] if was != now else []
+        if row["max_abs"] is not None:
+            told.append(f"max |Δ| {row['max_abs']:.3g}, relative L2 {row['relative_l2']:.3g}")
+        yield f"{row['name']}: {', '.join(told) or 'changed'}"
+    for key in ("removed", "added"):
+        for row in weights[key]:
+            yield f"{key} {row['name']} {row['dtype']} {row['shape']}"
+
+
+def _outputs_title(payload: Mapping[str, Any]) -> str:
+    found = payload["outputs"]
+    if found["reason"]:
+        return f"outputs: not compared, {found['reason']}"
+    by = " matched by position" if found["inputs_matched_by"] == "position" else ""
+    return f"outputs: {found['samples']:,} random samples in onnxruntime, inputs{by} the same"
+
+
+def _outputs(payload: Mapping[str, Any]) -> Iterator[str]:
+    for row in payload["outputs"]["outputs"]:
+        name = row["before"] or row["after"]
+        if row["matched_by"] == "position":
+            name = f"{row['before']} and {row['after']} (by position)"
+        if row["bit_equal"]:
+            yield f"{name}: equal bit for bit"
+            continue
+        told = []
+        if row["max_abs"] is not None:
+            told.append(f"max |Δ| {row['max_abs']:.3g}, relative {row['max_rel']:.3g}")
+        if row["same_argmax"] is not None:
+            told.append(f"same argmax {_percent(row['same_argmax'])} %")
+        yield f"{name}: {', '.join(told + ([row['reason']] if row['reason'] else []))}"
+    data = payload["data"]
+    if data is not None:
+        yield f"{data['name']}: the same class for {_percent(data['agreement'])} % of {data['samples']:,} samples"
+
+
+def _value(value: Any) -> str:
+    """A field's value in one line."""
+    if value is None:
+        return "none"
+    if isinstance(value, Mapping):
+        return f"{value['dtype']} {_value(value['shape'])}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join("?" if one is None else str(one) for one in value) + "]"
+    return str(value) or "none"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
