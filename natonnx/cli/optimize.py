@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx.cli.completion import names_or_files
+from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
     data_options,
     force_option,
@@ -19,6 +21,7 @@ from natonnx.cli.options import (
     reading_options,
     write_report,
 )
+from natonnx.cli.terminal import page, stderr_console
 from natonnx.policy import LEARNERS
 
 if TYPE_CHECKING:
@@ -29,13 +32,8 @@ __all__ = ["optimize_command"]
 _UNCHANGED = 1
 
 
-class _Interrupted(click.ClickException):
-    """The user pressed ^C; what was finished is saved."""
-
-    exit_code = 130
-
-
 @click.command("optimize")
+@log_options
 @model_argument
 @output_option
 @data_options(default="the built-in set that the model's metadata names")
@@ -44,6 +42,7 @@ class _Interrupted(click.ClickException):
 @click.option(
     "--policy",
     metavar="pretrained|scratch|FILE",
+    shell_complete=names_or_files("pretrained", "scratch"),
     help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
 )
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
@@ -110,18 +109,16 @@ def optimize_command(
     # cores slows the search several times.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from rich.console import Console
-
     from natonnx.optimization import optimize
     from natonnx.report.console import show_optimization
     from natonnx.report.progress import ConsoleProgress
-    from natonnx.search import Settings
+    from natonnx.search import Settings, silent
 
     _check_reports(model, output, html, sync_navigation)
-    stderr = Console(stderr=True)
+    shown = ConsoleProgress(stderr_console()) if shows_progress() else contextlib.nullcontext(silent)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
-        with ConsoleProgress(stderr) as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
                 model,
                 output,
@@ -136,10 +133,9 @@ def optimize_command(
                 resume=resume,
                 progress=progress,
             )
-    except KeyboardInterrupt:
-        raise _Interrupted(
-            "interrupted; run the same command with --resume to go on from the last finished step"
-        ) from None
+    except KeyboardInterrupt as error:
+        error.add_note("run the same command with --resume to go on from the last finished step")
+        raise
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)
     if html is not None:
@@ -147,7 +143,8 @@ def optimize_command(
     if as_json:
         print_json(result.payload)
     else:
-        show_optimization(Console(), result.payload)
+        with page() as console:
+            show_optimization(console, result.payload)
     return 0 if result.output else _UNCHANGED
 
 
