@@ -1,8 +1,10 @@
 """natonnx optimizes the architecture of ONNX models by the Neural Architecture Transformer (NAT).
 
-The functions load lazily: importing the package imports neither onnx nor torch.
+The functions load lazily: importing the package imports neither onnx nor torch. What they do is logged to
+loggers named after the modules (`natonnx.search.run`, ...); the package configures no logging.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +23,9 @@ _MODULES = {
     "load": "natonnx.api",
     "optimize": "natonnx.optimization",
 }
+
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 
 def __getattr__(name: str) -> Any:

@@ -1,5 +1,6 @@
 """`benchmark`: what models cost and what they are worth, measured side by side."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_inter
 from natonnx.contest import Conditions, Contest, Predictions
 
 __all__ = ["Conditions", "benchmark"]
+
+_log = logging.getLogger(__name__)
 
 _MANY = 90  # the percentile that is reported beside the median
 
@@ -47,6 +50,9 @@ def benchmark(
     inputs = contest.inputs()
     tell("loading")
     used = contest.providers(inputs)
+    for source, provider in zip(contest.sources, used, strict=True):
+        if provider != contest.provider:
+            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, contest.provider, provider)
     predictions: list[Predictions | None] = [None] * len(contest.sources)
     if dataset is not None:
         tell("accuracy")

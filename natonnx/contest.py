@@ -1,5 +1,6 @@
 """Models side by side: read, given the same inputs, opened alike, timed together, scored on the same data."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+_log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 
 __all__ = ["Conditions", "Contest", "Predictions"]
@@ -140,6 +142,8 @@ class Contest:
             runtime = self.open(source)
             _at(source, partial(run, runtime, inputs))
             self._used[source.path] = provider_used(runtime)
+            threads = self.conditions.threads
+            _log.info("%s: onnxruntime on %s, threads: %d", source.path, self._used[source.path], threads)
         return [self._used[source.path] for source in self.sources]
 
     def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:

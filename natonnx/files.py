@@ -1,5 +1,6 @@
 """Write files whole or not at all."""
 
+import logging
 import os
 import tempfile
 from contextlib import suppress
@@ -10,6 +11,8 @@ from typing import BinaryIO, Self
 from natonnx.errors import InputError
 
 __all__ = ["Batch", "check_writable", "write_bytes"]
+
+_log = logging.getLogger(__name__)
 
 
 def check_writable(path: Path) -> None:
@@ -72,6 +75,7 @@ class Batch:
         for path, temporary, _ in self._files:
             self._path = path
             os.replace(temporary, path)  # noqa: PTH105
+            _log.info("wrote %s", path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -1,6 +1,7 @@
 """`optimize`: from a model and data to a better model, or the honest answer that none was found."""
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Mapping
@@ -40,6 +41,8 @@ from natonnx.session import session
 from natonnx.supernet import Supernet, Unfolded, fold
 
 __all__ = ["BatchNormMode", "Result", "optimize"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,7 @@ class _Report:
         """Write the winner, if there is one."""
         winner = self.decision.winner
         if winner is None:
+            _log.info("unchanged: the input model stands")
             return None
         network = self.source.network
         alpha = network.architecture.with_states(winner.architecture.states)

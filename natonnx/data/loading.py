@@ -1,5 +1,6 @@
 """From a spec to a data set that fits the model."""
 
+import logging
 from pathlib import Path
 
 from natonnx.data.arrays import Arrays, Part, partition
@@ -14,6 +15,8 @@ from natonnx.data.shipped import BUILTIN, read_builtin
 from natonnx.errors import InputError
 
 __all__ = ["load"]
+
+_log = logging.getLogger(__name__)
 
 PLAIN = Preprocessing()
 
@@ -50,14 +53,14 @@ def load(
         raise InputError(f"limit {limit} must be at least 1 sample")
     raw = _read(spec, input_shape, classes, preprocessing)
     if isinstance(raw, Dataset):
-        return check_ready(raw, shape=input_shape, classes=classes, where=spec)
+        return _told(check_ready(raw, shape=input_shape, classes=classes, where=spec))
     parts = partition(raw, classes=classes, seed=seed, limit=limit, where=spec)
 
     def split(part: Part) -> Split:
         images = fit(part.images, input_shape, preprocessing.layout, spec)
         return Split(preprocess(images, preprocessing, spec), part.labels)
 
-    return Dataset(
+    made = Dataset(
         name=spec,
         train=split(parts["train"]),
         validation=split(parts["validation"]),
@@ -65,6 +68,15 @@ def load(
         classes=classes,
         augment=preprocessing.augment,
     )
+    return _told(made)
+
+
+def _told(made: Dataset) -> Dataset:
+    splits = (("training", made.train), ("validation", made.validation), ("test", made.test))
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits if split is not None)
+    shape = list(made.train.inputs.shape[1:])
+    _log.info("data %s: %s samples of %s, %d classes, augment %s", made.name, sizes, shape, made.classes, made.augment)
+    return made
 
 
 def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -> Arrays | Dataset:

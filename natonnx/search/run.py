@@ -1,5 +1,6 @@
 """A whole search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,6 +28,8 @@ from natonnx.supernet import Supernet
 
 __all__ = ["make_teacher", "search", "start"]
 
+_log = logging.getLogger(__name__)
+
 Save = Callable[[Mapping[str, Any]], None]
 
 
@@ -53,11 +56,14 @@ def search(
     beta = problem.network.architecture
     if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
         score = evaluate(given, beta, problem.validation)
+        _log.info("no edge of the model may change: nothing is searched")
         return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = start(problem, settings)
     if resume is not None:
         state.load_dict(resume)
+        _log.info("resumed behind %d epochs and %d fine-tunings", len(state.history), len(state.finetuned))
 
+    _log.debug("settings: %s", settings)
     if state.finalists is None:
         Algorithm1(problem, settings, state, make_teacher(given), clock).run(progress, save)
         state.finalists = choose_finalists(state, problem, settings, progress)
@@ -111,6 +117,8 @@ def _finetune_finalists(
             )
             save(state.to_dict())
         accuracy = state.finetuned[text].validation.accuracy
+        what = f"α {position}" if position else "β"
+        _log.info("fine-tune: %s by %d epochs: validation %.2f %%", what, state.finetune_epochs, 100 * accuracy)
         stage.advance(f"validation {100 * accuracy:.1f} %", {"accuracy": accuracy})
     return _outcome(problem, state)
 
