@@ -1,5 +1,6 @@
 """Tables that fit where they are shown: columns where there is room for them, else a record a row."""
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 
 from rich.cells import cell_len
@@ -21,9 +22,12 @@ def plain(text: str) -> str:
     return escape(visible(text))
 
 
-def show_line(console: Console, text: str) -> None:
+def show_line(console: Console, markup: str) -> None:
     """Show a line of markup, wrapped between words; a word that is too long is not broken."""
-    console.print(text, overflow="ignore", crop=False)
+    text = Text.from_markup(markup, emoji=False)
+    for line in text.divide(_breaks(text.plain, console.width)):
+        line.rstrip()
+        console.print(line, soft_wrap=True)
 
 
 def show_table(
@@ -52,7 +56,7 @@ def show_table(
     for position, line in enumerate(lines):
         *cells, text = line
         start = (" " * _GAP).join(_aligned(cell, widths[i], i in right) for i, cell in enumerate(cells))
-        first, *more = _wrap(console, text, widths[last])
+        first, *more = _wrap(text, widths[last])
         parts = [start + " " * _GAP + _aligned(first, widths[last], last in right)]
         parts += [" " * (cell_len(start) + _GAP) + part for part in more]
         for part in parts:
@@ -72,7 +76,7 @@ def _show_records(console: Console, header: Sequence[str], rows: Sequence[Sequen
                 start, inner = "    ", 4
             else:
                 start, inner = f"  {_aligned(label, label_width, False)}{' ' * _GAP}", indent
-            for part in _wrap(console, cell, max(_LEAST, console.width - inner)):
+            for part in _wrap(cell, max(_LEAST, console.width - inner)):
                 console.print(Text(start + part), soft_wrap=True)
                 start = " " * inner
 
@@ -82,9 +86,23 @@ def _aligned(cell: str, width: int, to_the_right: bool) -> str:
     return space + cell if to_the_right else cell + space
 
 
-def _wrap(console: Console, text: str, width: int) -> list[str]:
+def _wrap(text: str, width: int) -> list[str]:
     """Lines of whole words; a word that is too long is a line."""
-    return [str(line).rstrip() for line in Text(text).wrap(console, width, overflow="ignore")] or [""]
+    starts = [0, *_breaks(text, width)]
+    return [text[start:end].rstrip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
+
+
+def _breaks(text: str, width: int) -> list[int]:
+    """Where lines after the first begin."""
+    found: list[int] = []
+    words = [(match.start(), match[0]) for match in re.finditer(r"\S+\s*", text)]
+    used = cell_len(text[: words[0][0]]) if words else 0
+    for position, (start, word) in enumerate(words):
+        if position and used + cell_len(word.rstrip()) > width:
+            found.append(start)
+            used = 0
+        used += cell_len(word)
+    return found
 
 
 def _longest_word(texts: Iterator[str]) -> int:
