@@ -36,7 +36,7 @@ def completion_command(context: click.Context, shell: str) -> None:
     """  # noqa: D301 - \b is click's sign for a paragraph to be left as it is
     shell_class = get_completion_class(shell)
     assert shell_class is not None
-    click.echo(shell_class(context.find_root().command, {}, PROGRAM, _VARIABLE).source())
+    click.echo(shell_class(context.find_root().command, {}, PROGRAM, _VARIABLE).source(), nl=False)
 
 
 def names_or_files(*names: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem]]:

@@ -76,7 +76,7 @@ def _show_records(console: Console, header: Sequence[str], rows: Sequence[Sequen
                 start, inner = "    ", 4
             else:
                 start, inner = f"  {_aligned(label, label_width, False)}{' ' * _GAP}", indent
-            for part in _wrap(cell, max(_LEAST, console.width - inner)):
+            for part in _wrap(cell, max(1, console.width - inner)):
                 console.print(Text(start + part), soft_wrap=True)
                 start = " " * inner
 
