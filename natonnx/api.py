@@ -12,7 +12,7 @@ from typing import Any
 import onnx
 
 from natonnx.architecture import Edit, apply_edits, cost, legal_transitions
-from natonnx.errors import VerificationError
+from natonnx.errors import VerificationError, naming
 from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
 from natonnx.report.numbers import count
 from natonnx.report.payload import inspection
@@ -60,8 +60,9 @@ def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
-    own = free_batch(model, folder) if reading.free_batch else model
-    source = Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
+    with naming(path):
+        own = free_batch(model, folder) if reading.free_batch else model
+        source = Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
     if _log.isEnabledFor(logging.INFO):
         _tell(source, time.monotonic() - begun)
     return source

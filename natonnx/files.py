@@ -29,7 +29,7 @@ def check_writable(path: Path) -> None:
             raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another file") from None
     os.close(handle)
     Path(name).unlink()
 
@@ -85,7 +85,7 @@ class Batch:
                 file.close()
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
+            raise InputError(f"{self._path}: cannot be written ({error.strerror}); name another file") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

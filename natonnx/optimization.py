@@ -16,7 +16,7 @@ from natonnx import data
 from natonnx.api import Source, default_output, load, require, stamp
 from natonnx.architecture import cost, edits_between
 from natonnx.bench import accuracy, latencies_ms, predict
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions
 from natonnx.preparation import BatchNormMode, DeviceName, prepare
 from natonnx.report.payload import idle_edges, inspection
@@ -231,8 +231,9 @@ class _Report:
         return {"validation": validation, "test": test}
 
     def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
-        runtime = session(model, torch.get_num_threads(), self.source.network.folder)
-        return accuracy(predict(runtime, split.inputs), split.labels)
+        with naming(self.source.path):
+            runtime = session(model, torch.get_num_threads(), self.source.network.folder)
+            return accuracy(predict(runtime, split.inputs), split.labels)
 
     def _candidate(self, candidate: Candidate | Scored) -> dict[str, Any]:
         architecture = self.source.network.architecture

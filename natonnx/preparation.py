@@ -8,7 +8,7 @@ import torch
 
 from natonnx import data
 from natonnx.api import Source
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.samples import load_data
 from natonnx.search import Problem, TensorSplit
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
@@ -65,7 +65,8 @@ def _make_problem(
     supernet = Supernet(network)
     if not any(parameter.requires_grad for parameter in supernet.parameters()):
         raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
-    supernet.require_scores()
+    with naming(source.path):
+        supernet.require_scores()
     _log.info(
         "%s: on %s, %d CPU threads, BatchNormalization %s",
         source.path,

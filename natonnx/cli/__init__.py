@@ -76,7 +76,7 @@ def _run(given: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except click.ClickException as error:
-        fail(error.format_message())
+        fail(_with_advice(error))
         return error.exit_code
     except NatonnxError as error:
         fail(str(error))
@@ -100,3 +100,11 @@ def _run(given: Sequence[str]) -> int:
         traceback.print_exc()
         fail(f"internal error, please report it: {type(error).__name__}: {error}")
         return _INTERNAL
+
+
+def _with_advice(error: click.ClickException) -> str:
+    """The message, and where to look what is right if it does not say so itself."""
+    message = error.format_message()
+    if not isinstance(error, click.UsageError) or error.ctx is None or "; " in message or message.endswith("?"):
+        return message
+    return f"{message.rstrip('.')}; see '{error.ctx.command_path} --help'"

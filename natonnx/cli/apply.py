@@ -65,4 +65,4 @@ def _read(path: Path) -> str:
             return str(file.read())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: the edit list cannot be read ({reason})") from None
+        raise InputError(f"{path}: the edit list cannot be read ({reason}); give a JSON file, or - for stdin") from None

@@ -87,7 +87,9 @@ def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -
         if spec and path.exists():
             return read_npz(path)
     except OSError as error:
-        raise InputError(f"{spec}: cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            f"{spec}: cannot be read ({error.strerror or error}): give a file or folder that can be"
+        ) from error
     if spec in BUILTIN:
         return read_builtin(spec, classes)
     if is_function(spec):
