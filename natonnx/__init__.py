@@ -1,8 +1,10 @@
 """natonnx optimizes the architecture of ONNX models by the Neural Architecture Transformer (NAT).
 
-The names load lazily: importing the package imports neither onnx nor torch.
+The names load lazily: importing the package imports neither onnx nor torch. What is done is logged to
+loggers named after the modules (`natonnx.search.run`, ...); the package configures no logging.
 """
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -66,6 +68,8 @@ _MODULES = {
     "optimize": "optimization",
 }
 
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if not TYPE_CHECKING:  # a type checker takes the names above, and knows of no others
 

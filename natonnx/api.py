@@ -1,6 +1,8 @@
 """The public functions behind the command line: load, inspect, apply. `optimize` has a module of its own."""
 
 import hashlib
+import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,15 +11,18 @@ from typing import Any
 import onnx
 
 from natonnx import __version__
-from natonnx.architecture import Edit, apply_edits
-from natonnx.errors import VerificationError
+from natonnx.architecture import Edit, apply_edits, cost, legal_transitions
+from natonnx.errors import VerificationError, naming
 from natonnx.frontend import Network, ParseOptions, free_batch, parse_with, read
+from natonnx.report.numbers import count
 from natonnx.report.payload import inspection
 from natonnx.rewrite import Check, add_provenance, build, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.tensors import data_files
 
 __all__ = ["Source", "apply", "default_output", "inspect", "load", "require", "stamp"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,35 @@ def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
     Raises:
         InputError: If the file is not a valid ONNX model, or an option does not fit it.
     """
-    path, reading = Path(path), reading or ParseOptions()
+    path, reading, begun = Path(path), reading or ParseOptions(), time.monotonic()
     model = read(path)
     folder = path.absolute().parent
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
-    own = free_batch(model, folder) if reading.free_batch else model
-    return Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
+    with naming(path):
+        own = free_batch(model, folder) if reading.free_batch else model
+        source = Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
+    if _log.isEnabledFor(logging.INFO):
+        _tell(source, time.monotonic() - begun)
+    return source
+
+
+def _tell(source: Source, seconds: float) -> None:
+    network, architecture = source.network, source.network.architecture
+    total = cost(architecture)
+    _log.info(
+        "%s: %d nodes, %s bytes; %d feature maps, %d edges, %d legal transitions; %s parameters, %s MAdds a sample",
+        source.path,
+        len(network.model.graph.node),
+        count(source.size_bytes),
+        len(architecture.topology.maps),
+        len(architecture.topology.edges),
+        sum(reason is None for judged in legal_transitions(architecture) for reason in judged.values()),
+        count(total.params),
+        count(total.madds),
+    )
+    _log.debug("%s: sha256 %s, read in %.2f s by %s", source.path, source.sha256, seconds, network.options)
 
 
 def inspect(path: Path | str, reading: ParseOptions | None = None) -> dict[str, Any]:
@@ -155,6 +181,8 @@ def require(checks: Sequence[Check]) -> None:
     Raises:
         VerificationError: Naming every failed check.
     """
+    for check in checks:
+        _log.info("check %s: %s, %s", check.name, "passed" if check.passed else "failed", check.detail)
     failed = [f"{check.name} ({check.detail})" for check in checks if not check.passed]
     if failed:
         raise VerificationError(f"verification failed, nothing was written: {'; '.join(failed)}")

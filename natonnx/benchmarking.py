@@ -1,5 +1,6 @@
 """`benchmark`: what models cost and what they are worth, measured side by side."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,8 @@ from natonnx.contest import Conditions, Contest, Predictions
 from natonnx.data import Data, Dataset, Held, data_name, hold
 
 __all__ = ["Conditions", "benchmark"]
+
+_log = logging.getLogger(__name__)
 
 _MANY = 90  # the percentile that is reported beside the median
 
@@ -54,6 +57,9 @@ def benchmark(
     inputs = contest.inputs()
     tell("loading")
     used = contest.providers(inputs)
+    for source, provider in zip(contest.sources, used, strict=True):
+        if provider != contest.provider:
+            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, contest.provider, provider)
     predictions: list[Predictions | None] = [None] * len(contest.sources)
     held = None if data is None else hold(data)
     if held is not None:

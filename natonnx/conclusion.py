@@ -12,6 +12,7 @@ from natonnx import data
 from natonnx.api import Source, require, stamp
 from natonnx.architecture import Cost, Edit, cost, edits_between
 from natonnx.bench import accuracy, latencies_ms, predict
+from natonnx.errors import naming
 from natonnx.preparation import Prepared
 from natonnx.report.payload import finite, idle_edges
 from natonnx.rewrite import Check, build, verify
@@ -92,8 +93,9 @@ class Conclusion:
         return replace(candidate, validation=candidate.validation._replace(accuracy=measured, reward=said))
 
     def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
-        runtime = session(model, torch.get_num_threads(), self.source.network.folder)
-        return accuracy(predict(runtime, split.inputs), split.labels)
+        with naming(self.source.path):
+            runtime = session(model, torch.get_num_threads(), self.source.network.folder)
+            return accuracy(predict(runtime, split.inputs), split.labels)
 
     def report(self, output: Path | None, size: int | None, seconds: float) -> dict[str, Any]:
         """The contract of `natonnx optimize --json`.

@@ -1,5 +1,6 @@
 """Models side by side: read, given the same inputs, opened alike, timed together, scored on the same data."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,7 +14,7 @@ import numpy.typing as npt
 from natonnx import data
 from natonnx.api import Source, load
 from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provider, predict, provider_used, random_inputs
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions
 from natonnx.samples import classifier, data_options
 from natonnx.session import run, session
@@ -21,6 +22,7 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
+_log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 
 __all__ = ["Conditions", "Contest", "Predictions"]
@@ -55,8 +57,14 @@ class Conditions:
     def __post_init__(self) -> None:
         if not (isfinite(self.seconds) and self.seconds > 0):
             raise InputError(f"seconds {self.seconds} must be above 0")
-        if self.threads < 1 or self.warm_up < 0 or self.seed < 0 or (self.batch is not None and self.batch < 1):
-            raise InputError("threads and batch must be at least 1, warm-up and seed at least 0")
+        for name, value, least in (
+            ("threads", self.threads, 1),
+            ("batch", self.batch, 1),
+            ("warm-up", self.warm_up, 0),
+            ("seed", self.seed, 0),
+        ):
+            if value is not None and value < least:
+                raise InputError(f"{name} {value} must be at least {least}")
 
 
 class Predictions(NamedTuple):
@@ -140,6 +148,8 @@ class Contest:
             runtime = self.open(source)
             _at(source, partial(run, runtime, inputs))
             self._used[source.path] = provider_used(runtime)
+            threads = self.conditions.threads
+            _log.info("%s: onnxruntime on %s, threads: %d", source.path, self._used[source.path], threads)
         return [self._used[source.path] for source in self.sources]
 
     def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:
@@ -185,7 +195,5 @@ class Contest:
 
 def _at(source: Source, action: Callable[[], _Made]) -> _Made:
     """Do something with a model, and name it if that fails."""
-    try:
+    with naming(source.path):
         return action()
-    except InputError as error:
-        raise InputError(f"{source.path}: {error}") from None

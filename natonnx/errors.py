@@ -1,6 +1,10 @@
 """What can go wrong, and the exit code each kind of failure ends a command with."""
 
-__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line"]
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line", "naming"]
 
 
 class NatonnxError(Exception):
@@ -24,3 +28,12 @@ class VerificationError(NatonnxError):
 def first_line(error: Exception) -> str:
     """The first line of another library's message that says anything; the exception's type where none does."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """What is wrong within is said to be wrong with that file."""
+    try:
+        yield
+    except InputError as error:
+        raise type(error)(f"{path}: {error}") from None

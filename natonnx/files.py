@@ -1,5 +1,6 @@
 """Write files whole or not at all."""
 
+import logging
 import os
 import tempfile
 from contextlib import suppress
@@ -10,6 +11,8 @@ from typing import BinaryIO, Self
 from natonnx.errors import InputError
 
 __all__ = ["Batch", "check_writable", "write_bytes"]
+
+_log = logging.getLogger(__name__)
 
 
 def check_writable(path: Path) -> None:
@@ -26,7 +29,7 @@ def check_writable(path: Path) -> None:
             raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
     except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise InputError(f"{path}: cannot be written ({error.strerror}); name another file") from None
     os.close(handle)
     Path(name).unlink()
 
@@ -72,6 +75,7 @@ class Batch:
         for path, temporary, _ in self._files:
             self._path = path
             os.replace(temporary, path)  # noqa: PTH105
+            _log.info("wrote %s", path)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -81,7 +85,7 @@ class Batch:
                 file.close()
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
-            raise InputError(f"{self._path}: cannot be written ({error.strerror})") from None
+            raise InputError(f"{self._path}: cannot be written ({error.strerror}); name another file") from None
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,5 +1,6 @@
 """`check`: whether a model stays within limits against a baseline, for continuous integration."""
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
@@ -16,6 +17,8 @@ from natonnx.data import Data
 from natonnx.errors import InputError
 
 __all__ = ["Gate", "Thresholds", "check"]
+
+_log = logging.getLogger(__name__)
 
 _PROLONGATIONS = 3
 _Tell = Callable[[str], None]
@@ -130,6 +133,10 @@ def check(
         gates += _data_gates(answers, thresholds)
     if thresholds.max_latency_ratio is not None:
         gates.append(_latency_gate(contest, thresholds.max_latency_ratio, tell))
+    for gate in gates:
+        _log.info(
+            "gate %s: %s, %g against the limit %g, %s", gate.name, gate.state, gate.value, gate.limit, gate.detail
+        )
     samples = {"split": answers[0].split, "samples": len(answers[0].labels[answers[0].split])} if answers else None
     return {
         "status": "passed" if all(gate.state == "met" for gate in gates) else "failed",

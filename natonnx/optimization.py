@@ -1,6 +1,7 @@
 """`optimize`: from a model and data to a better model, or the honest answer that none was found."""
 
 import hashlib
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -24,6 +25,8 @@ from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.reward import reward_identity
 
 __all__ = ["optimize"]
+
+_log = logging.getLogger(__name__)
 
 
 def optimize(
@@ -107,6 +110,9 @@ def optimize(
         save=lambda state: None if checkpoint is None else save_checkpoint(checkpoint, fingerprint, state),
     )
     found = Conclusion(source, prepared, settings, outcome, given)
+    _log.info(
+        "%s, %d edits", "unchanged: the input model stands" if found.model is None else "improved", len(found.edits)
+    )
     written, size = None, None
     if found.model is not None:
         size = written_size(found.model)

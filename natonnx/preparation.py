@@ -1,5 +1,6 @@
 """From a model to what a search needs: its data, and a network that can be trained."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple, get_args
@@ -8,7 +9,7 @@ import torch
 
 from natonnx import data
 from natonnx.api import Source
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.samples import load_data
 from natonnx.search import Problem, RewardFunction, TensorSplit
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
@@ -18,6 +19,8 @@ __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare"]
 BatchNormMode = Literal["auto", "keep", "unfold"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 _CALIBRATION = 500
+
+_log = logging.getLogger(__name__)
 
 
 class Prepared(NamedTuple):
@@ -68,7 +71,17 @@ def _make_problem(
     supernet = Supernet(network)
     if not any(parameter.requires_grad for parameter in supernet.parameters()):
         raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
-    supernet.require_scores()
+    with naming(source.path):
+        supernet.require_scores()
+    _log.info(
+        "%s: on %s, %d CPU threads, BatchNormalization %s",
+        source.path,
+        device,
+        torch.get_num_threads(),
+        "unfolded" if unfolded else "as in the file",
+    )
+    if supernet.in_onnxruntime:
+        _log.info("run by onnxruntime, without a gradient: %s", ", ".join(supernet.in_onnxruntime))
     validation = _to_device(images.validation, device)
     beta = source.network.architecture
     return Problem(network, train, validation, images.augment, device, beta, supernet.in_onnxruntime), unfolded

@@ -87,12 +87,12 @@ def classifier(source: Source, *, use: str = "trained", any_batch: bool = False)
     """
     network = source.network
     if len(network.inputs) != 1:
-        raise InputError(f"{source.path}: has {len(network.inputs)} inputs; only one can be {use} so far")
+        raise InputError(f"{source.path}: has {len(network.inputs)} inputs; a model is {use} so far if it has one")
     if len(network.outputs) != 1:
-        raise InputError(f"{source.path}: has {len(network.outputs)} outputs; only one can be {use} so far")
+        raise InputError(f"{source.path}: has {len(network.outputs)} outputs; a model is {use} so far if it has one")
     types = {info.name: info.type.tensor_type.elem_type for info in network.model.graph.input}
     if types[network.inputs[0]] != onnx.TensorProto.FLOAT:
-        raise InputError(f"{source.path}: its input is not float32; only float32 can be {use} so far")
+        raise InputError(f"{source.path}: its input is not float32; a model is {use} so far if it is")
     shape = network.shapes.get(network.inputs[0], ())
     if not shape or (isinstance(shape[0], int) and not any_batch):
         size = shape[0] if shape else "unknown"
@@ -104,5 +104,8 @@ def classifier(source: Source, *, use: str = "trained", any_batch: bool = False)
     output = network.shapes.get(network.outputs[0], ())
     sizes = [size for size in output[1:] if size != 1]
     if len(sizes) != 1 or not isinstance(sizes[0], int):
-        raise InputError(f"{source.path}: output {network.outputs[0]!r} of shape {output} is not one score a class")
+        raise InputError(
+            f"{source.path}: output {network.outputs[0]!r} of shape {output} is not one score a class; only a "
+            f"classifier is {use} so far"
+        )
     return tuple(size if isinstance(size, int) else None for size in shape[1:]), sizes[0]

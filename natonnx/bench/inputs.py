@@ -48,7 +48,9 @@ def random_inputs(
     for name, info in infos.items():
         shape = [_resolve(size, axis, given.get(name), named, batch) for axis, size in enumerate(_shape(where, info))]
         if batch is not None and shape and shape[0] != batch:
-            raise InputError(f"{where}: --batch {batch}: the batch of input {name!r} is fixed ({shape[0]}) in the file")
+            raise InputError(
+                f"{where}: --batch {batch}: the batch of input {name!r} is fixed ({shape[0]}) in the file; leave it out"
+            )
         sizes_known = [size for size in shape if size is not None]
         if len(sizes_known) < len(shape):
             raise InputError(
@@ -96,11 +98,15 @@ def _shape(where: str, info: onnx.ValueInfoProto) -> tuple[_Size, ...]:
 def _bind(where: str, name: str, shape: Sequence[_Size], sizes: Sequence[int], named: dict[str, int]) -> None:
     """Check sizes against an input's axes, and note those of named ones."""
     if len(sizes) != len(shape):
-        raise InputError(f"{where}: --input-shape: input {name!r} has {len(shape)} axes, {len(sizes)} sizes were given")
+        raise InputError(
+            f"{where}: --input-shape: input {name!r} has {len(shape)} axes, {len(sizes)} sizes were given; give one "
+            "an axis"
+        )
     for axis, (known, size) in enumerate(zip(shape, sizes, strict=True)):
         if isinstance(known, int) and known != size:
             raise InputError(
-                f"{where}: --input-shape: axis {axis} of input {name!r} is {known} in the file, not {size}"
+                f"{where}: --input-shape: axis {axis} of input {name!r} is {known} in the file, not {size}; choose "
+                "open sizes only"
             )
         if isinstance(known, str):
             named.setdefault(known, size)

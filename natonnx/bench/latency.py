@@ -1,6 +1,7 @@
 """Latency of several models in onnxruntime, interleaved, so that what else the machine does hits all of them alike."""
 
 import itertools
+import logging
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Timings", "latencies_ms"]
+
+_log = logging.getLogger(__name__)
 
 WARM_UP = 3
 """Runs of each fresh session that are not timed."""
@@ -72,6 +75,7 @@ class Timings:
         end, least = time.perf_counter() + seconds, len(self.blocks) + LEAST_BLOCKS
         while len(self.blocks) < least or time.perf_counter() < end:
             self._measure_block(seconds / BLOCKS)
+        _log.debug("latency: %d rounds in %d sessions a model", self.rounds, len(self.blocks))
 
     def _measure_block(self, seconds: float) -> None:
         order = list(range(len(self._open)))

@@ -1,5 +1,6 @@
 """The command line. Importing it loads click alone: torch, DGL and onnxruntime load in the command that needs them."""
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -9,15 +10,17 @@ from natonnx import __version__
 from natonnx.cli.apply import apply_command
 from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
+from natonnx.cli.completion import PROGRAM, complete, completion_command
 from natonnx.cli.diff import diff_command
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
-from natonnx.errors import NatonnxError
+from natonnx.cli.process import abandon, fail, is_output_failure, open_streams, signals
+from natonnx.errors import InputError, NatonnxError
 
 __all__ = ["cli", "main"]
 
-_INTERNAL, _INTERRUPTED = 3, 130
+_INTERNAL, _SIGNALLED = 3, 128
 
 EPILOG = """
 Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check is not
@@ -32,39 +35,80 @@ def cli() -> None:
     """Optimize the architecture of ONNX models by the Neural Architecture Transformer (NAT)."""
 
 
+@click.command("help")
+@click.argument("command", required=False)
+@click.pass_context
+def help_command(context: click.Context, command: str | None) -> None:
+    """Show the help of COMMAND."""
+    root = context.find_root()
+    if command is None:
+        click.echo(root.get_help())
+        return
+    name, found, _ = cli.resolve_command(root, [command])
+    assert found is not None
+    click.echo(found.get_help(click.Context(found, root, name)))
+
+
 cli.add_command(inspect_command)
 cli.add_command(optimize_command)
 cli.add_command(apply_command)
 cli.add_command(bench_command)
 cli.add_command(check_command)
 cli.add_command(diff_command)
+cli.add_command(completion_command)
+cli.add_command(help_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: errors in one line on stderr, by the documented exit codes."""
+    open_streams()
+    with signals():
+        sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def _run(given: Sequence[str]) -> int:
+    """Run a command line; returns its exit code."""
     try:
-        given = sys.argv[1:] if arguments is None else list(arguments)
-        code = cli.main(args=given, obj=Arguments(given), standalone_mode=False)
+        code = complete(cli)
+        if code is None:
+            with cli.make_context(PROGRAM, list(given), obj=Arguments(given)) as context:
+                code = cli.invoke(context)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.Exit as end:
+        return end.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.ClickException as error:
-        _fail(error.format_message())
-        sys.exit(error.exit_code)
+        fail(_with_advice(error))
+        return error.exit_code
     except NatonnxError as error:
-        _fail(str(error))
-        sys.exit(error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        _fail("interrupted")
-        sys.exit(_INTERRUPTED)
-    except Exception as error:  # a defect of natonnx, and the only failure that shows where it happened
-        import traceback
+        fail(str(error))
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort) as error:
+        fail("; ".join([str(error) or "interrupted", *getattr(error, "__notes__", ())]))
+        return _SIGNALLED + getattr(error, "number", signal.SIGINT)
+    except BrokenPipeError:  # whoever read the output has read enough
+        abandon(sys.stdout)
+        abandon(sys.stderr)
+        return _SIGNALLED + signal.SIGPIPE
+    except Exception as error:
+        if isinstance(error, OSError) and is_output_failure(error):
+            fail(
+                f"{error.filename or 'the output'}: cannot be written ({error.strerror}); make room, or write elsewhere"
+            )
+            abandon(sys.stdout)
+            return InputError.exit_code
+        import traceback  # a defect of natonnx, and the only failure that shows where it happened
 
         traceback.print_exc()
-        _fail(f"internal error, please report it: {type(error).__name__}: {error}")
-        sys.exit(_INTERNAL)
-    sys.exit(code if isinstance(code, int) else 0)
+        fail(f"internal error, please report it: {type(error).__name__}: {error}")
+        return _INTERNAL
 
 
-def _fail(message: str) -> None:
-    click.echo(f"natonnx: error: {' '.join(message.split())}", err=True)
+def _with_advice(error: click.ClickException) -> str:
+    """The message, and where to look what is right if it does not say so itself."""
+    message = error.format_message()
+    if not isinstance(error, click.UsageError) or error.ctx is None or "; " in message or message.endswith("?"):
+        return message
+    return f"{message.rstrip('.')}; see '{error.ctx.command_path} --help'"

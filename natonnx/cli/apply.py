@@ -1,10 +1,12 @@
 """`natonnx apply`."""
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from natonnx.cli.logs import log_options, notice
 from natonnx.cli.options import (
     force_option,
     json_option,
@@ -22,6 +24,7 @@ __all__ = ["apply_command"]
 
 
 @click.command("apply")
+@log_options
 @model_argument
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
 @output_option
@@ -50,14 +53,16 @@ def apply_command(
         print_json({"output": str(path), "edits": len(changes), "checks": [check._asdict() for check in checks]})
     else:
         for check in checks:
-            click.echo(f"{check.name}: {check.detail}", err=True)
-        click.echo(f"{path}: {len(changes)} edits", err=True)
+            notice(f"{check.name}: {check.detail}")
+        notice(f"{path}: {len(changes)} edits")
 
 
 def _read(path: Path) -> str:
+    if str(path) == "-" and sys.stdin is None:
+        raise InputError("-: the edit list cannot be read, stdin is closed; name a file")
     try:
         with click.open_file(str(path), encoding="utf-8") as file:
             return str(file.read())
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(f"{path}: the edit list cannot be read ({reason})") from None
+        raise InputError(f"{path}: the edit list cannot be read ({reason}); give a JSON file, or - for stdin") from None

@@ -7,13 +7,16 @@ from typing import Any
 
 import click
 
-from natonnx.cli.measuring import conditions_options, tell, warn_of_providers
+from natonnx.cli.logs import log_options
+from natonnx.cli.measuring import conditions_options, tell
 from natonnx.cli.options import data_options, json_option, print_json
+from natonnx.cli.terminal import page, say
 
 __all__ = ["bench_command"]
 
 
 @click.command("bench")
+@log_options
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @conditions_options
 @data_options(default="no accuracy")
@@ -47,15 +50,13 @@ def bench_command(
             profiled=profiled,
             tell=tell,
         )
-    warn_of_providers(payload)
     if as_json:
         print_json(payload)
         return
-    from rich.console import Console
-
     from natonnx.report.bench import show_benchmark, to_csv
 
     if as_csv:
-        click.echo(to_csv(payload), nl=False)
+        say(to_csv(payload))
     else:
-        show_benchmark(Console(), payload)
+        with page() as console:
+            show_benchmark(console, payload)

@@ -7,8 +7,10 @@ from typing import Any
 
 import click
 
+from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
 from natonnx.cli.options import data_options, json_option, model_argument, print_json
+from natonnx.cli.terminal import say
 from natonnx.errors import InputError
 from natonnx.files import check_writable, write_bytes
 
@@ -18,6 +20,7 @@ _FAILED = 1
 
 
 @click.command("check")
+@log_options
 @model_argument
 @click.option("--baseline", required=True, type=click.Path(path_type=Path), help="The model to compare with.")
 @click.option("--max-madds-ratio", type=float, metavar="RATIO", help="Most MAdds, as a multiple of the baseline's.")
@@ -58,6 +61,7 @@ def check_command(
     from natonnx.gates import Thresholds, check
     from natonnx.report.gates import junit_xml, lines
     from natonnx.report.gates import markdown as markdown_text
+    from natonnx.report.text import visible
 
     thresholds = Thresholds(**limits)
     _check_reports(model, baseline, [path for path in (junit, markdown) if path is not None])
@@ -78,7 +82,7 @@ def check_command(
     if as_json:
         print_json(payload)
     else:
-        click.echo("\n".join(lines(payload)))
+        say("".join(f"{visible(line)}\n" for line in lines(payload)))
     return 0 if payload["status"] == "passed" else _FAILED
 
 

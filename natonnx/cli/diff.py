@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import tell
 from natonnx.cli.options import data_options, json_option, print_json, reading_options
+from natonnx.cli.terminal import page
 
 if TYPE_CHECKING:
     from natonnx.frontend import ParseOptions
@@ -19,6 +21,7 @@ _DIFFERENT = 1
 
 
 @click.command("diff")
+@log_options
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @reading_options
@@ -55,9 +58,8 @@ def diff_command(
     if as_json:
         print_json(payload)
     else:
-        from rich.console import Console
-
         from natonnx.report.diff import show_diff
 
-        show_diff(Console(), payload)
+        with page() as console:
+            show_diff(console, payload)
     return _DIFFERENT if strict and payload["differs_in"] else 0

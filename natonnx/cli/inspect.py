@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from natonnx.cli.logs import log_options
 from natonnx.cli.options import html_option, json_option, model_argument, print_json, reading_options, write_report
+from natonnx.cli.terminal import page
 
 if TYPE_CHECKING:
     from natonnx.frontend import ParseOptions
@@ -14,6 +16,7 @@ __all__ = ["inspect_command"]
 
 
 @click.command("inspect")
+@log_options
 @model_argument
 @reading_options
 @html_option
@@ -32,8 +35,7 @@ def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_
     if as_json:
         print_json(payload)
         return
-    from rich.console import Console
-
     from natonnx.report.console import show_inspection
 
-    show_inspection(Console(), payload)
+    with page() as console:
+        show_inspection(console, payload)

@@ -1,14 +1,18 @@
 """Options of the commands that measure, and what these say while they do."""
 
+import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import click
 
+from natonnx.cli.logs import notice
 from natonnx.cli.options import add_options, input_shape_option
 
-__all__ = ["conditions_options", "tell", "warn_of_providers"]
+__all__ = ["conditions_options", "tell"]
+
+_log = logging.getLogger(__name__)
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime."),
@@ -17,6 +21,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         default="cpu",
         show_default=True,
         metavar="cpu|cuda|...",
+        shell_complete=lambda _context, _parameter, start: [n for n in ("cpu", "cuda") if n.startswith(start)],
         help="onnxruntime's execution provider; it is said which one really ran.",
     ),
     click.option("--batch", type=click.IntRange(1), help="Batch size, where the file leaves it open.  [default: 1]"),
@@ -62,20 +67,11 @@ def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def tell(message: str) -> None:
-    """Say on stderr what is being done, if that is a terminal.
+    """Say what is being done: on a terminal, or with -v.
 
     In a line and not by a bar: what draws one would take time from what is timed.
     """
-    if sys.stderr.isatty():
-        click.echo(f"{message} ...", err=True)
-
-
-def warn_of_providers(payload: Mapping[str, Any]) -> None:
-    """Say it on stderr where a model did not run on the provider that was asked for."""
-    asked = payload["conditions"]["provider"]
-    for row in payload["models"]:
-        if row["provider"] != asked:
-            click.echo(
-                f"natonnx: warning: {row['path']}: {asked} cannot be used here; onnxruntime took {row['provider']}",
-                err=True,
-            )
+    if sys.stderr is not None and sys.stderr.isatty():
+        notice(f"{message} ...")
+    else:
+        _log.info("%s ...", message)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx.cli.completion import names_or_files
+from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
     data_options,
     force_option,
@@ -20,6 +22,7 @@ from natonnx.cli.options import (
     reading_options,
     write_report,
 )
+from natonnx.cli.terminal import page, stderr_console
 from natonnx.policy import LEARNERS
 
 if TYPE_CHECKING:
@@ -30,13 +33,8 @@ __all__ = ["optimize_command"]
 _UNCHANGED = 1
 
 
-class _Interrupted(click.ClickException):
-    """The user pressed ^C; what was finished is saved."""
-
-    exit_code = 130
-
-
 @click.command("optimize")
+@log_options
 @model_argument
 @output_option
 @data_options(default="the built-in set that the model's metadata names")
@@ -45,6 +43,7 @@ class _Interrupted(click.ClickException):
 @click.option(
     "--policy",
     metavar="pretrained|scratch|FILE",
+    shell_complete=names_or_files("pretrained", "scratch"),
     help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
 )
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
@@ -115,20 +114,18 @@ def optimize_command(
     # cores slows the search several times.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from rich.console import Console
-
     from natonnx.api import default_output
     from natonnx.optimization import optimize
     from natonnx.report.console import show_optimization
     from natonnx.report.progress import ConsoleProgress
-    from natonnx.search import Settings
+    from natonnx.search import Settings, silent
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
-    stderr = Console(stderr=True)
+    shown = ConsoleProgress(stderr_console()) if shows_progress() else contextlib.nullcontext(silent)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
-        with ConsoleProgress(stderr) as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
                 model,
                 dataset,
@@ -143,10 +140,9 @@ def optimize_command(
                 resume=resume,
                 progress=progress,
             )
-    except KeyboardInterrupt:
-        raise _Interrupted(
-            "interrupted; run the same command with --resume to go on from the last finished step"
-        ) from None
+    except KeyboardInterrupt as error:
+        error.add_note("run the same command with --resume to go on from the last finished step")
+        raise
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)
     if html is not None:
@@ -156,7 +152,8 @@ def optimize_command(
     if as_json:
         print_json(result.report)
     else:
-        show_optimization(Console(), result.report)
+        with page() as console:
+            show_optimization(console, result.report)
     return 0 if result.output else _UNCHANGED
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from natonnx.cli.completion import names_or_files
+from natonnx.cli.terminal import say
 from natonnx.errors import InputError
 
 __all__ = [
@@ -150,6 +152,7 @@ def data_options(*, default: str) -> _Decorator:
             "--data",
             "dataset",
             metavar="SPEC",
+            shell_complete=names_or_files("fashion-mnist-small"),
             help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, or package.module:function."
             f"  [default: {default}]",
         ),
@@ -188,9 +191,10 @@ def write_report(path: Path, inspection: Mapping[str, Any], optimization: Mappin
 
 
 def print_json(payload: object) -> None:
-    """Print a payload to stdout as JSON."""
+    """Print a payload to stdout as JSON; in ASCII alone where stdout is not UTF-8."""
     import json
 
     from natonnx.report.payload import finite
 
-    click.echo(json.dumps(finite(payload), indent=2, ensure_ascii=False))
+    is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
+    say(json.dumps(finite(payload), indent=2, ensure_ascii=not is_unicode) + "\n")

@@ -40,7 +40,7 @@ def call_function(spec: str) -> Arrays | Dataset:
     try:
         function = getattr(importlib.import_module(module_name), name)
         result: object = function()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputError(
             f"{spec}: failed with {reason}: it must be importable and callable without arguments"

@@ -1,5 +1,6 @@
 """From what stands for data to a data set that fits the model."""
 
+import logging
 from pathlib import Path
 
 from natonnx.data.arrays import Arrays, Part, partition
@@ -15,6 +16,8 @@ from natonnx.data.shipped import BUILTIN, read_builtin
 from natonnx.errors import InputError
 
 __all__ = ["load"]
+
+_log = logging.getLogger(__name__)
 
 PLAIN = Preprocessing()
 
@@ -55,14 +58,14 @@ def load(
     if isinstance(raw, Held):
         raw = raw.arrays
     if isinstance(raw, Dataset):
-        return check_ready(raw, shape=input_shape, classes=classes, where=spec)
+        return _told(check_ready(raw, shape=input_shape, classes=classes, where=spec))
     parts = partition(raw, classes=classes, seed=seed, limit=limit, where=spec)
 
     def split(part: Part) -> Split:
         images = fit(part.images, input_shape, preprocessing.layout, spec)
         return Split(preprocess(images, preprocessing, spec), part.labels)
 
-    return Dataset(
+    made = Dataset(
         name=spec,
         train=split(parts["train"]),
         validation=split(parts["validation"]),
@@ -70,6 +73,15 @@ def load(
         classes=classes,
         augment=preprocessing.augment,
     )
+    return _told(made)
+
+
+def _told(made: Dataset) -> Dataset:
+    splits = (("training", made.train), ("validation", made.validation), ("test", made.test))
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits if split is not None)
+    shape = list(made.train.inputs.shape[1:])
+    _log.info("data %s: %s samples of %s, %d classes, augment %s", made.name, sizes, shape, made.classes, made.augment)
+    return made
 
 
 def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -> Arrays | Dataset:
@@ -80,7 +92,9 @@ def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -
         if spec and path.exists():
             return read_npz(path)
     except OSError as error:
-        raise InputError(f"{spec}: cannot be read: {error.strerror or error}") from error
+        raise InputError(
+            f"{spec}: cannot be read ({error.strerror or error}): give a file or folder that can be"
+        ) from error
     if spec in BUILTIN:
         return read_builtin(spec, classes)
     if is_function(spec):

@@ -52,7 +52,9 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     for info in freed.graph.output:
         first = (shapes.get(info.name) or (None,))[0]
         if first not in symbols:
-            raise InputError(f"the batch cannot be freed: the first axis of output {info.name!r} is {first}")
+            raise InputError(
+                f"the batch cannot be freed: the first axis of output {info.name!r} is {first}; leave --free-batch out"
+            )
     drop_unread(freed, [model.graph.node[i].input[1] for i in targets])
     _prove(model, freed, folder)
     return freed
@@ -91,7 +93,8 @@ def _open(infos: Iterable[onnx.ValueInfoProto], symbol: str) -> None:
         if dims and dims[0].HasField("dim_value"):
             if dims[0].dim_value != 1:
                 raise InputError(
-                    f"the batch cannot be freed: the first axis of {info.name!r} is {dims[0].dim_value}, not 1"
+                    f"the batch cannot be freed: the first axis of {info.name!r} is {dims[0].dim_value}, not 1;"
+                    " leave --free-batch out"
                 )
             dims[0].dim_param = symbol
 
@@ -126,4 +129,7 @@ def _prove(model: onnx.ModelProto, freed: onnx.ModelProto, folder: Path | None) 
         alone = np.concatenate([single[name] for single in singles])
         scale = float(np.max(np.abs(alone), initial=0)) or 1.0
         if alone.shape != value.shape or not np.max(np.abs(value - alone), initial=0) <= _TOLERANCE * scale:
-            raise InputError(f"the batch cannot be freed: output {name!r} of a sample depends on the others beside it")
+            raise InputError(
+                f"the batch cannot be freed: output {name!r} of a sample depends on the others beside it; leave "
+                "--free-batch out"
+            )

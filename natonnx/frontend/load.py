@@ -28,7 +28,9 @@ def read(path: Path) -> onnx.ModelProto:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror or error}); give the path of an ONNX model"
+        ) from None
     except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
     if not path.is_file():  # a pipe: it gives its bytes once only
@@ -37,7 +39,7 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     reason = _check_data(model, path) or check(model, path.parent)
     if reason:
-        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}")
+        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason.rstrip('.')}; export it again")
     return model
 
 

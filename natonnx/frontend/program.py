@@ -110,7 +110,7 @@ def lower(network: Network, architecture: Architecture) -> Program:
     state = flow(architecture)
     lost = cuts(architecture, state)
     if state.broken or lost.broken:
-        raise InputError(f"this architecture cannot run: {state.broken or lost.broken}")
+        raise InputError(f"this architecture cannot run: {state.broken or lost.broken}; undo one of its edits")
     lowering = _Lowering(network, architecture, state, lost)
     return Program(tuple(lowering.run()), lowering.cut)
 

@@ -107,11 +107,16 @@ def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequen
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
         dims = inputs[name].type.tensor_type.shape.dim
         if len(dims) != len(shape):
-            raise InputError(f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given")
+            raise InputError(
+                f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given; give one an axis"
+            )
         for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
             fixed = _size(dim)
             if isinstance(fixed, int) and fixed != size:
-                raise InputError(f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}")
+                raise InputError(
+                    f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}; choose "
+                    "open sizes only"
+                )
             if axis > 0:
                 dim.dim_value = size
     del copy.graph.value_info[:]

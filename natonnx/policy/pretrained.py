@@ -63,9 +63,12 @@ def _load(policy: Policy, learner: str, path: Path) -> None:
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"--policy {path}: cannot be read ({error}); give a file that natonnx saved") from None
     if metadata.get("format") != _FORMAT:
-        raise InputError(f"--policy {path}: no policy of this version of natonnx")
+        raise InputError(f"--policy {path}: no policy of this version of natonnx; give a file that it saved")
     if metadata.get("learner") != learner:
-        raise InputError(f"--policy {path}: is of the learner {metadata.get('learner')!r}, not {learner!r}")
+        raise InputError(
+            f"--policy {path}: is of the learner {metadata.get('learner')!r}, not {learner!r}; give "
+            "one of the two another"
+        )
     own = {name: value.shape for name, value in policy.state_dict().items()}
     if own != {name: value.shape for name, value in weights.items()}:
         raise InputError(f"--policy {path}: its weights have other names or shapes than the learner's; train it anew")

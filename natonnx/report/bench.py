@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from natonnx.report.numbers import count
+from natonnx.report.table import plain, show_line, show_table
+from natonnx.report.text import visible
 
 __all__ = ["show_benchmark", "to_csv"]
 
@@ -20,10 +21,6 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
     """Render the payload of `natonnx bench`."""
     models, given, samples = payload["models"], payload["conditions"], payload["data"]
     splits = [split for split in ("validation", "test") if samples and samples["samples"][split] is not None]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for row in models:
-        table.add_column(escape(row["path"]), overflow="fold", justify="right")
     lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("parameters", lambda row: count(row["params"])),
         ("MAdds", lambda row: count(row["madds"])),
@@ -37,18 +34,24 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
             ("latency ratio", lambda row: f"{row['ratio']['value']:.3f}" if row["ratio"] else ""),
             (f"{100 * given['confidence']:g} % interval", lambda row: _interval(row["ratio"])),
         ]
-    for label, form in lines:
-        table.add_row(label, *map(form, models))
+    rows = [(label, *map(form, models)) for label, form in lines]
     for split in splits:
-        table.add_row(f"{split} accuracy (%)", *(_number(row["accuracy"][split], "{:.1f}", 0.01) for row in models))
-    console.print(table)
+        shares = (_number(row["accuracy"][split], "{:.1f}", 0.01) for row in models)
+        rows.append((f"{split} accuracy (%)", *shares))
+    show_table(
+        console,
+        ("", *(row["path"] for row in models)),
+        rows,
+        right=range(1, 1 + len(models)),
+    )
     for tensor in given["inputs"]:
-        console.print(f"  input {escape(tensor['name'])}: {tensor['dtype']} {escape(str(tensor['shape']))}")
+        show_line(console, f"  input {plain(tensor['name'])}: {tensor['dtype']} {plain(str(tensor['shape']))}")
     threads = "1 thread" if given["threads"] == 1 else f"{given['threads']} threads"
     used = ", ".join(dict.fromkeys(row["provider"] for row in models))
-    console.print(
+    show_line(
+        console,
         f"  onnxruntime {given['onnxruntime']} on {used}, {threads}, {given['rounds']:,} rounds in "
-        f"{given['sessions']} sessions a model"
+        f"{given['sessions']} sessions a model",
     )
     for row in models:
         if row["profile"] is not None:
@@ -56,23 +59,27 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
 
 
 def _show_profile(console: Console, row: Mapping[str, Any]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False, title=escape(row["path"]), title_justify="left")
-    for column in ("operator", "provider", "nodes", "ms", "share (%)"):
-        table.add_column(column, justify="left" if column in ("operator", "provider") else "right")
     shown, rest = row["profile"][:_SHORT], row["profile"][_SHORT:]
     if rest:
         others = {key: sum(entry[key] for entry in rest) for key in ("nodes", "ms", "share")}
         shown = [*shown, {"op_type": f"{len(rest)} others", "provider": "", **others}]
-    for entry in shown:
-        table.add_row(
-            escape(entry["op_type"]),
-            entry["provider"].removesuffix("ExecutionProvider"),
-            str(entry["nodes"]),
-            f"{entry['ms']:.3f}",
-            f"{100 * entry['share']:.1f}",
-        )
     console.print()
-    console.print(table)
+    console.print(Text(visible(row["path"]), style="italic"), soft_wrap=True)
+    show_table(
+        console,
+        ("operator", "provider", "nodes", "ms", "share (%)"),
+        [
+            (
+                entry["op_type"],
+                entry["provider"].removesuffix("ExecutionProvider"),
+                str(entry["nodes"]),
+                f"{entry['ms']:.3f}",
+                f"{100 * entry['share']:.1f}",
+            )
+            for entry in shown
+        ],
+        right=[2, 3, 4],
+    )
 
 
 def to_csv(payload: Mapping[str, Any]) -> str:

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from natonnx.report.numbers import count, points, ratio
+from natonnx.report.numbers import count, percent, points, ratio
+from natonnx.report.table import plain, show_line, show_table
 
 __all__ = ["show_diff"]
 
@@ -20,18 +19,14 @@ _WORDS = {"name": "by name", "structure": "by structure", "ends": "by the maps t
 def show_diff(console: Console, payload: Mapping[str, Any]) -> None:
     """Render the payload of `natonnx diff`."""
     before, after = payload["before"], payload["after"]
-    console.print(f"[bold]{escape(before['path'])}[/] → [bold]{escape(after['path'])}[/]", soft_wrap=True)
-    console.print(_verdict(payload["differs_in"]), soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("", "before", "after", "change"):
-        table.add_column(column, justify="left" if not column else "right")
-    rows = (("parameters", "params"), ("MAdds", "madds"), ("size (bytes)", "size_bytes"), ("nodes", "nodes"))
-    for label, key in rows:
-        table.add_row(label, count(before[key]), count(after[key]), ratio(before[key], after[key]))
+    show_line(console, f"[bold]{plain(before['path'])}[/] → [bold]{plain(after['path'])}[/]")
+    show_line(console, _verdict(payload["differs_in"]))
+    counts = (("parameters", "params"), ("MAdds", "madds"), ("size (bytes)", "size_bytes"), ("nodes", "nodes"))
+    rows = [(label, count(before[key]), count(after[key]), ratio(before[key], after[key])) for label, key in counts]
     if payload["data"] is not None:
         old, new = payload["data"]["accuracy"]
-        table.add_row(f"{payload['data']['split']} accuracy (%)", _percent(old), _percent(new), points(old, new))
-    console.print(table)
+        rows.append((f"{payload['data']['split']} accuracy (%)", percent(old), percent(new), points(old, new)))
+    show_table(console, ("", "before", "after", "change"), rows, right=[1, 2, 3])
     for title, lines in (
         ("file", list(_file(payload))),
         (_edges_title(payload["edges"]), [_edge(row) for row in payload["edges"]["changes"]]),
@@ -53,11 +48,11 @@ def _verdict(differs_in: Sequence[str]) -> str:
 def _show(console: Console, title: str, lines: Sequence[str]) -> None:
     if not lines and ":" not in title:
         return
-    console.print(f"[bold]{escape(title)}[/]", soft_wrap=True)
+    show_line(console, f"[bold]{plain(title)}[/]")
     for line in lines[:_MOST]:
-        console.print(f"  {escape(line)}", soft_wrap=True)
+        show_line(console, f"  {plain(line)}")
     if len(lines) > _MOST:
-        console.print(f"  ... and {len(lines) - _MOST:,} more")
+        show_line(console, f"  ... and {len(lines) - _MOST:,} more")
 
 
 def _file(payload: Mapping[str, Any]) -> Iterator[str]:
@@ -151,11 +146,11 @@ def _outputs(payload: Mapping[str, Any]) -> Iterator[str]:
         if row["max_abs"] is not None:
             told.append(f"max |Δ| {row['max_abs']:.3g}, relative {row['max_rel']:.3g}")
         if row["same_argmax"] is not None:
-            told.append(f"same argmax {_percent(row['same_argmax'])} %")
+            told.append(f"same argmax {percent(row['same_argmax'])} %")
         yield f"{name}: {', '.join(told + ([row['reason']] if row['reason'] else []))}"
     data = payload["data"]
     if data is not None:
-        yield f"{data['name']}: the same class for {_percent(data['agreement'])} % of {data['samples']:,} samples"
+        yield f"{data['name']}: the same class for {percent(data['agreement'])} % of {data['samples']:,} samples"
 
 
 def _value(value: Any) -> str:
@@ -167,7 +162,3 @@ def _value(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join("?" if one is None else str(one) for one in value) + "]"
     return str(value) or "none"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"

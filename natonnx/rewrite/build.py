@@ -5,6 +5,7 @@ result is a copy of the source in which only the node list is replaced, unchange
 and the tensors that nothing reads any more are left out. What is not edited cannot be lost.
 """
 
+import logging
 from collections.abc import Mapping, MutableSequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
 from natonnx.tensors import with_values
 
 __all__ = ["build"]
+
+_log = logging.getLogger(__name__)
 
 
 def build(
@@ -46,6 +49,7 @@ def build(
         _replace_weights(model, weights)
     if architecture.states != network.architecture.states:
         program = lower(network, architecture)
+        _log.debug("plan: %d instructions, %d cuts", len(program.instructions), len(program.cut))
         trims = {i.node: i.trim for i in program.instructions if isinstance(i, RunNode) and i.trim is not None}
         _replace_nodes(model, _edit(network, program), trims)
         trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()], network.folder)

@@ -22,9 +22,11 @@ def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise InputError(f"{origin}: not JSON (line {error.lineno}: {error.msg})") from None
+        raise InputError(
+            f"{origin}: not JSON (line {error.lineno}: {error.msg}); write a list of edits, [] for none"
+        ) from None
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
-        raise InputError(f"{origin}: not an edit list ({error})") from None
+        raise InputError(f"{origin}: not an edit list ({error}); write a JSON list of edits") from None
     if isinstance(data, dict) and "edits" in data:  # the report of natonnx optimize --json
         data = data["edits"]
     if not isinstance(data, list):
@@ -42,7 +44,7 @@ def _edit(item: object, where: str) -> Edit:
         raise InputError(f'{where}: should be {{"edge", "from", "to"}}, not {_kind(item)}')
     missing = {"edge", "from", "to"} - item.keys()
     if missing:
-        raise InputError(f"{where}: has no {', '.join(sorted(missing))}")
+        raise InputError(f'{where}: has no {", ".join(sorted(missing))}; write {{"edge", "from", "to"}}')
     for key in ("from", "to"):
         if item[key] not in list(State):
             raise InputError(f"{where}: {key!r} should be O, S or N, not {item[key]!r}")

@@ -7,7 +7,9 @@
 p(β) is the given model and random legal neighbours of it, so that shared weights know S and N.
 """
 
+import logging
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +29,8 @@ from natonnx.search.state import SearchState, Visit, key
 from natonnx.search.train import Teacher, train_epoch
 
 __all__ = ["Algorithm1"]
+
+_log = logging.getLogger(__name__)
 
 _GIVEN = 0.25
 """Share of w's steps on β itself; the rest is shared by random neighbours and the policy's own α's."""
@@ -68,12 +72,16 @@ class Algorithm1:
             stage.advance(values=dict(row))
         for epoch in range(len(self.state.history), self.settings.epochs):
             if epoch and self.clock.search_share_used() >= 1:
+                _log.info("search: its share of the time budget is used after %d epochs", epoch)
                 break
             self.state.budget.approach(min(1.0, self._done() / _RAMP))
+            begun = time.monotonic()
             with self.clock.training_epoch():
                 loss = self.train_weights()
             row = {"epoch": epoch + 1, "loss": loss, **self.train_policy()}
             self.state.history.append(row)
+            _log.info("search: %s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+            _log.debug("search: epoch %d took %.1f s", epoch + 1, time.monotonic() - begun)
             save(self.state.to_dict())
             stage.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}", dict(row))
 

@@ -44,7 +44,7 @@ def load_checkpoint(path: Path, fingerprint: str) -> Mapping[str, Any]:
     except InputError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint") from None
+        raise InputError(f"{path}: no such checkpoint; leave --resume out to start the search") from None
     except Exception:  # torch.load raises whatever unpickling happens to raise
         raise InputError(f"{path}: not a natonnx checkpoint, or damaged; start the search anew") from None
     return state

@@ -1,5 +1,6 @@
 """Decide whether a candidate is better than β: the constraints, and the never-worse rule."""
 
+import logging
 import math
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 
 __all__ = ["Constraint", "Decision", "decide"]
+
+_log = logging.getLogger(__name__)
 
 
 _NAMES = (
@@ -26,6 +29,10 @@ class Constraint:
     limit: float
     value: float
     met: bool
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.name} {self.value:g}, at most {self.limit:g}: {'met' if self.met else 'not met'}"
 
 
 @dataclass(frozen=True)
@@ -59,10 +66,14 @@ def decide(given: Score, outcome: Outcome, settings: Settings, reference: Archit
     """
     judged = [(candidate, _judge(candidate, given, outcome, settings, reference)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
+    for candidate, limits in judged:
+        _log.info("decide: validation %.2f %%: %s", 100 * candidate.validation.accuracy, "; ".join(map(str, limits)))
+    _log.info("decide: %d of %d candidates meet every constraint", len(good), len(judged))
     if good:
         best = max((candidate.validation for candidate, _ in good), key=lambda score: score.value)
         least = best.value - best.standard_error
         tied = [pair for pair in good if pair[0].validation.value >= least]
+        _log.info("decide: %d within one standard error of the best (from %.4g); the cheapest wins", len(tied), least)
         return Decision(*min(tied, key=lambda pair: _rank(pair[0], reference)))
     if not judged:
         most = _most_madds(settings, reference)

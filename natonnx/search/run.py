@@ -1,5 +1,6 @@
 """A whole search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -30,6 +31,8 @@ __all__ = ["make_teacher", "search", "start"]
 _ANY = 1e-30
 """The user's own reward has a unit that we do not know: any difference counts."""
 
+_log = logging.getLogger(__name__)
+
 Save = Callable[[Mapping[str, Any]], None]
 
 
@@ -56,11 +59,14 @@ def search(
     beta = problem.network.architecture
     if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
         score = evaluate(given, beta, problem.validation, problem.reward)
+        _log.info("no edge of the model may change: nothing is searched")
         return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = start(problem, settings)
     if resume is not None:
         state.load_dict(resume)
+        _log.info("resumed behind %d epochs and %d fine-tunings", len(state.history), len(state.finetuned))
 
+    _log.debug("settings: %s", settings)
     if state.finalists is None:
         Algorithm1(problem, settings, state, make_teacher(given), clock).run(progress, save)
         state.finalists = choose_finalists(state, problem, settings, progress)
@@ -114,7 +120,10 @@ def _finetune_finalists(
                 teacher=make_teacher(given),
             )
             save(state.to_dict())
-        stage.advance(*_told(state.finetuned[text].validation))
+        note, values = _told(state.finetuned[text].validation)
+        what = f"α {position}" if position else "β"
+        _log.info("fine-tune: %s by %d epochs: %s", what, state.finetune_epochs, note)
+        stage.advance(note, values)
     return _outcome(problem, state)
 
 

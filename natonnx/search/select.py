@@ -1,5 +1,6 @@
 """Choose the α's that are worth fine-tuning, by validation, statistics re-estimated for each."""
 
+import logging
 from collections.abc import Iterable, Mapping
 from itertools import pairwise, zip_longest
 
@@ -16,6 +17,8 @@ from natonnx.search.state import SearchState, from_key, key, signature
 from natonnx.supernet import Supernet
 
 __all__ = ["choose_finalists"]
+
+_log = logging.getLogger(__name__)
 
 _FRESH = 64
 """α's drawn from the final policy."""
@@ -71,7 +74,17 @@ def choose_finalists(
             stage.advance()
         ranked.append(sorted(best, reverse=True))
     in_turn = [entry for row in zip_longest(*ranked) for entry in row if entry is not None]
-    return {text: from_supernet for _, text, from_supernet in in_turn[: 2 * settings.finalists]}
+    chosen = in_turn[: 2 * settings.finalists]
+    _log.info("select: %d α's scored; %d finalists, with reserves %d", len(pool), settings.finalists, len(chosen))
+    for likelihood, text, from_supernet in chosen:
+        _log.info(
+            "select: validation likelihood %.4f, accuracy %.2f %%, MAdds %.3f, from %s weights",
+            likelihood,
+            100 * state.scored[text].accuracy,
+            shares[text],
+            "the supernet's" if from_supernet else "the file's",
+        )
+    return {text: from_supernet for _, text, from_supernet in chosen}
 
 
 def _bands(shares: Mapping[str, float], count: int) -> list[list[str]]:

@@ -76,11 +76,16 @@ class Settings:
                 f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
             ),
             (0 <= self.max_drop < math.inf, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
-            (self.time_budget is None or 0 < self.time_budget < math.inf, "the time budget must be positive seconds"),
-            (self.alphas >= 2, "at least two α's a β: their rewards are each other's baseline"),
-            (self.edits > 0, "the first α's must change some edges on average"),
-            (min(self.batch, self.reward_batch) >= 2, "batches must have at least 2 samples"),
-            (min(self.evaluated, self.finalists) >= 1, "at least one α must be evaluated, and one fine-tuned"),
+            (
+                self.time_budget is None or 0 < self.time_budget < math.inf,
+                f"time budget {self.time_budget} must be seconds above 0",
+            ),
+            (self.alphas >= 2, f"alphas {self.alphas} must be at least 2: their rewards are each other's baseline"),
+            (self.edits > 0, f"edits {self.edits} must be above 0: the first α's change so many edges on average"),
+            (self.batch >= 2, f"batch {self.batch} must be at least 2 samples"),
+            (self.reward_batch >= 2, f"reward batch {self.reward_batch} must be at least 2 samples"),
+            (self.evaluated >= 1, f"evaluated {self.evaluated} must be at least 1"),
+            (self.finalists >= 1, f"finalists {self.finalists} must be at least 1"),
         )
         for passed, message in checks:
             if not passed:

@@ -1,26 +1,34 @@
 """Every bad input: one line on stderr, nothing on stdout, exit code 2, and not a file made or changed."""
 
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from natonnx.cli import main
+from natonnx.cli import cli, main
 from tests.cli import tiny
 
 OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "-o", "out.onnx")
 APPLY = ("apply", "model.onnx", "none.json", "-o", "out.onnx")
+BENCH = ("bench", "model.onnx")
+CHECK = ("check", "model.onnx", "--baseline", "fixed.onnx", "--max-params-ratio", "9")
 LONG = 300 * "a"
 
 FUNCTIONS = """
 from pathlib import Path
 def fails():
     raise RuntimeError("two\\nlines")
+def leaves():
+    raise SystemExit(0)
 def marks():
     Path("marked").touch()
 """
@@ -144,6 +152,54 @@ MORE = (
     Case("--seed without end", (*OPTIMIZE, "--seed", "99999999999999999999"), "--seed"),
     Case("--scale 0", (*OPTIMIZE, "--scale", "0"), "scale"),
     Case("--time-budget 0", (*OPTIMIZE, "--time-budget", "0"), "time budget"),
+    Case("--log-file in no folder", ("inspect", "model.onnx", "--log-file", "nowhere/run.log"), "create it first"),
+    Case("--log-file is the model", ("inspect", "model.onnx", "--log-file", "model.onnx"), "choose another --log-file"),
+    Case("--log-file is data", (*OPTIMIZE, "--log-file", "data.npz"), "natonnx did not write it"),
+    Case("--log-file is a folder", (*APPLY, "--log-file", "folder"), "it is a folder"),
+    Case("--log-file is a pipe", (*BENCH, "--log-file", "pipe"), "device or pipe"),
+    Case("--verbose and --quiet", (*BENCH, "-v", "-q"), "exclude each other"),
+    Case("--verbose and --quiet, check", (*CHECK, "-vv", "--quiet"), "exclude each other"),
+    Case("no such command", ("optimise", "model.onnx"), "Did you mean 'optimize'"),
+    Case("help of no command", ("help", "chek"), "Did you mean 'check'"),
+    Case("option that is nearly one", ("inspect", "model.onnx", "--granularty", "layer"), "--granularity"),
+    Case("option of another command", (*APPLY, "--epochs", "1"), "--epochs"),
+    Case("option without a value", ("inspect", "model.onnx", "--html"), "--html"),
+    Case("flag with a value", ("inspect", "model.onnx", "--json=yes"), "--json"),
+    Case("no models", ("bench",), "MODELS"),
+    Case("no baseline", ("check", "model.onnx", "--max-drop", "1"), "--baseline"),
+    Case("no limit", ("check", "model.onnx", "--baseline", "model.onnx"), "no limit"),
+    Case("baseline is text", (*changed(CHECK, "fixed.onnx", "text.onnx"),), "text.onnx: not an ONNX model"),
+    Case("--max-madds-ratio 0", (*CHECK, "--max-madds-ratio", "0"), "--max-madds-ratio 0"),
+    Case("--max-madds-ratio nan", (*CHECK, "--max-madds-ratio", "nan"), "--max-madds-ratio nan"),
+    Case("--min-accuracy 88", (*CHECK, "--min-accuracy", "88"), "--min-accuracy 88"),
+    Case("--max-drop 101", (*CHECK, "--max-drop", "101"), "--max-drop 101"),
+    Case("--junit is the model", (*CHECK, "--junit", "model.onnx"), "model.onnx: is a model"),
+    Case("--markdown in no folder", (*CHECK, "--markdown", "nowhere/check.md"), "create it first"),
+    Case("--data is no data, check", (*CHECK, "--max-drop", "1", "--data", "nothing"), "no such data"),
+    Case("--seconds 0", (*BENCH, "--seconds", "0"), "seconds 0"),
+    Case("--seconds inf", (*BENCH, "--seconds", "inf"), "seconds inf"),
+    Case("--seconds is a word", (*BENCH, "--seconds", "ten"), "--seconds"),
+    Case("--warm-up below 0", (*BENCH, "--warm-up", "-1"), "--warm-up"),
+    Case("--batch 0", (*BENCH, "--batch", "0"), "--batch"),
+    Case("--batch of a fixed model", ("bench", "fixed.onnx", "--batch", "2"), "--batch 2"),
+    Case("--provider unknown", (*BENCH, "--provider", "abacus"), "--provider abacus"),
+    Case("--csv and --json", (*BENCH, "--csv", "--json"), "exclude each other"),
+    Case("a second model that is text", (*BENCH, "text.onnx"), "text.onnx: not an ONNX model"),
+    Case("models of other inputs", (*BENCH, "integer.onnx"), "integer.onnx: its input"),
+    Case("--include matches nothing", ("inspect", "model.onnx", "--include", "x*y"), "model.onnx: --include x*y"),
+    Case("--exclude matches nothing", ("inspect", "model.onnx", "--exclude", "x*y"), "model.onnx: --exclude x*y"),
+    Case("--freeze-outputs-of nothing", (*OPTIMIZE, "--freeze-outputs-of", "x*y"), "--freeze-outputs-of x*y"),
+    Case("--window below 0", ("inspect", "model.onnx", "--window", "-1"), "--window"),
+    Case("--granularity unknown", ("inspect", "model.onnx", "--granularity", "atom"), "'atom'"),
+    Case("--html is the model", ("inspect", "model.onnx", "--html", "data.npz"), "natonnx did not write it"),
+    Case("--html is the output", (*OPTIMIZE, "--html", "out.onnx"), "out.onnx: is also"),
+    Case("--sync-navigation is the report", (*OPTIMIZE, "--html", "a", "--sync-navigation", "a"), "a: is also"),
+    Case("--finetune-epochs below 0", (*OPTIMIZE, "--finetune-epochs", "-1"), "epochs -1"),
+    Case("--reward unknown", (*OPTIMIZE, "--reward", "luck"), "'luck'"),
+    Case("--time-budget nan", (*OPTIMIZE, "--time-budget", "nan"), "time budget nan"),
+    Case("data function that exits", changed(OPTIMIZE, "data.npz", "functions:leaves"), "functions:leaves: failed"),
+    Case("completion of no shell", ("completion",), "bash, zsh, fish"),
+    Case("completion of another shell", ("completion", "csh"), "'csh'"),
     Case("--device cuda where there is none", (*OPTIMIZE, "--device", "cuda"), "--device cuda"),
 )
 """Run in this process, which has torch loaded already."""
@@ -211,6 +267,87 @@ def test_bad_input_is_refused_by_main(
     assert stdout == ""
     assert stopped.value.code == 2
     assert tiny.snapshot(folder) == before
+
+
+FUZZED = (
+    ("inspect", "{}"),
+    ("inspect", "{}", "--granularity", "branch", "--free-batch", "-v"),
+    ("apply", "{}", "none.json", "-o", "out.onnx"),
+    ("apply", "model.onnx", "{}", "-o", "out.onnx"),
+    ("bench", "model.onnx", "{}"),
+    ("check", "{}", "--baseline", "model.onnx", "--max-params-ratio", "9"),
+    ("optimize", "{}", "--data", "data.npz", "-o", "out.onnx"),
+    ("optimize", "model.onnx", "--data", "{}.npz", "-o", "out.onnx"),
+    ("optimize", "model.onnx", "--data", "data.npz", "-o", "out.onnx", "--policy", "{}"),
+)
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Random bytes, or a model that was cut off, or in which some bytes are others."""
+    model = tiny.model_bytes()
+    if draw(st.booleans()):
+        return draw(st.binary(max_size=200))
+    broken = bytearray(model[: draw(st.integers(0, len(model) - 1))])
+    for position in draw(st.lists(st.integers(0, max(0, len(broken) - 1)), max_size=8)):
+        broken[position : position + 1] = draw(st.binary(max_size=3))
+    return bytes(broken)
+
+
+@given(content=damaged(), arguments=st.sampled_from(FUZZED))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_make_a_traceback(
+    content: bytes, arguments: tuple[str, ...], folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "fuzz").mkdir(exist_ok=True)
+    target = (
+        folder / "fuzz" / ("fuzz.npz" if any(word.endswith(".npz") and "{" in word for word in arguments) else "fuzz")
+    )
+    target.write_bytes(content)
+    words = [word.format(target.with_suffix("")) for word in arguments]
+    with contextlib.chdir(folder), pytest.raises(SystemExit) as stopped:
+        main(words)
+    (folder / "out.onnx").unlink(missing_ok=True)
+    _, stderr = capfd.readouterr()
+    assert stopped.value.code in (0, 1, 2), stderr
+    assert "Traceback" not in stderr
+    if stopped.value.code == 2:
+        assert [line.startswith("natonnx: error: ") for line in stderr.splitlines()][-1:] == [True]
+
+
+VALUES = st.one_of(
+    st.sampled_from(
+        ["", "-", "--", "0", "-1", "1e400", "nan", "inf", "1,2", ":", "x:", "x:1", "*", "[", "\udcff", "/", "."]
+    ),
+    st.text(max_size=8),
+    st.integers().map(str),
+    st.floats().map(str),
+)
+OPTIONS = tuple(
+    (name, option.opts[-1])
+    for name, command in cli.commands.items()
+    for option in command.params
+    if isinstance(option, click.Option) and not option.is_flag and not option.count
+)
+
+
+@given(option=st.sampled_from(OPTIONS), value=VALUES)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_value_of_an_option_makes_a_traceback(
+    option: tuple[str, str], value: str, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """On a model that is not there: what the options mean to a model is told elsewhere."""
+    command, name = option
+    required = {"apply": ["none.json"], "check": ["--baseline", "nothing.onnx"]}.get(command, [])
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    with contextlib.chdir(work), pytest.raises(SystemExit) as stopped:
+        main([command, "nothing.onnx", *required, f"{name}={value}"])
+    stdout, stderr = capfd.readouterr()
+    assert stopped.value.code == 2, stderr
+    assert stdout == ""
+    assert stderr.startswith("natonnx: error: ")
+    assert len(stderr.splitlines()) == 1
 
 
 def test_a_good_command_passes_where_the_bad_ones_fail(folder: Path, tmp_path: Path) -> None:

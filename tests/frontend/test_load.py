@@ -40,7 +40,7 @@ def test_missing_file() -> None:
 
 
 def test_folder(tmp_path: Path) -> None:
-    assert refusal(tmp_path) == "cannot be read (Is a directory)"
+    assert refusal(tmp_path) == "cannot be read (Is a directory); give the path of an ONNX model"
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "edits.json", "model.txt", "model.onnxtxt", "model.textproto"])
@@ -215,7 +215,7 @@ def test_check_of_a_valid_model_is_none() -> None:
 def test_input_shape_that_does_not_fit(shapes: dict[str, tuple[int, ...]], message: str) -> None:
     graph = Builder(size="size")
     graph.conv("x", "a")
-    with pytest.raises(InputError, match=f"^--input-shape: .*{message}$"):
+    with pytest.raises(InputError, match=f"^--input-shape: .*{message}"):
         parse(graph.model("a"), input_shapes=shapes)
 
 

@@ -202,7 +202,7 @@ def test_bands_divide_by_cost(shares: list[float], count: int, expected: list[st
         ({"target_madds": 1.5}, "MAdds target"),
         ({"max_drop": -1.0}, "max drop"),
         ({"time_budget": 0.0}, "time budget"),
-        ({"alphas": 1}, "two α's"),
+        ({"alphas": 1}, "alphas 1"),
     ],
 )
 def test_settings_refuse_nonsense(fields: dict[str, Any], message: str) -> None:

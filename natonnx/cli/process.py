@@ -1,0 +1,82 @@
+"""The process around a command: its signals, its streams, and how it ends."""
+
+import contextlib
+import errno
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import TextIO
+
+from natonnx.report.text import visible
+
+__all__ = ["Terminated", "abandon", "fail", "is_output_failure", "open_streams", "signals"]
+
+_TERMINATING = (signal.SIGTERM, signal.SIGHUP)
+_OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+class Terminated(KeyboardInterrupt):
+    """A signal that ends the process. What handles ^C, handles this: files are whole, and a search can be resumed."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("terminated")
+        self.number = number
+
+
+@contextlib.contextmanager
+def signals() -> Iterator[None]:
+    """Signals that end the process become exceptions, where nobody decided otherwise (`nohup` ignores SIGHUP)."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise Terminated(number)
+
+    changed = []
+    with contextlib.suppress(ValueError):  # not the main thread: signals are not ours
+        for number in _TERMINATING:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, stop)
+                changed.append(number)
+    try:
+        yield
+    finally:
+        for number in changed:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def open_streams() -> None:
+    """Let nothing that is printed fail by its encoding, and no file that is opened be taken for a stream.
+
+    A character that the encoding lacks is written as its escape. A standard stream that the caller closed would lend
+    its number to the next file, which whatever writes to that stream would then destroy.
+    """
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def is_output_failure(error: OSError) -> bool:
+    """Whether there is no room to write, or the disk fails: the machine's fault, not the program's."""
+    return error.errno in _OUTPUT
+
+
+def abandon(stream: TextIO | None) -> None:
+    """Send what a stream still holds to nowhere, so that the interpreter does not fail on it as it ends."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # type: ignore[union-attr]
+        os.close(null)
+
+
+def fail(message: str) -> None:
+    """Say what went wrong, in one line on stderr."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(f"natonnx: error: {visible(' '.join(message.split()))}\n")
+            sys.stderr.flush()
