@@ -179,6 +179,14 @@ CHECKS: tuple[Check, ...] = (
         shows(r"(?<=max \|Δ\| ).*"),
         first=(_EDITED,),
     ),
+    Check('eval "$(natonnx completion bash)"', 1, "bash takes the script"),
+    Check(
+        "natonnx completion fish > ~/.config/fish/completions/natonnx.fish",
+        1,
+        "a script",
+        writes("natonnx.fish"),
+        fill=("~/.config/fish/completions/", ""),
+    ),
     Check("python: >>> import natonnx", 0, "", never="tests/e2e/test_doctest.py runs it"),
     Check(
         "python: def reward(model: natonnx.RunnableModel) -> float:", 0, "", never="a sketch; the docstrings have one"

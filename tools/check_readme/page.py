@@ -11,7 +11,7 @@ __all__ = ["PAGES", "Shown", "Table", "mentions", "normal", "options", "read", "
 PAGES = ("README.md", "CONTRIBUTING.md", "models/README.md", "docs/policy.md", "docs/tables.md")
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
-_PROGRAM = r"(?:natonnx|python[\d.]*|pip|uv|bash|\.venv/bin/[\w-]+)(?= |$)"
+_PROGRAM = r"(?:natonnx|python[\d.]*|pip|uv|bash|eval|\.venv/bin/[\w-]+)(?= |$)"
 _COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*{_PROGRAM}.*")
 _FENCE = re.compile(r"^(```+)(\w*)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")
