@@ -26,7 +26,7 @@ def shell(script: str, cwd: Path, **environment: str) -> tiny.Finished:
     done = subprocess.run(
         ["/bin/bash", "-c", line],
         cwd=cwd,
-        env={**tiny.ENVIRONMENT, **environment},
+        env={**tiny.ENVIRONMENT, "PYTHONUNBUFFERED": "", **environment},
         capture_output=True,
         timeout=120,
         check=False,
@@ -104,6 +104,8 @@ def test_no_file_takes_the_place_of_a_closed_stream(folder: Path) -> None:
     code, _, _ = shell("echo '[]' | natonnx apply model.onnx - -o out.onnx -v >&- 2>&-", folder)
     assert code == 0
     assert (folder / "out.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    source = "import os; from natonnx.cli.process import open_streams; open_streams(); os._exit(os.open('/', 0))"
+    assert shell(f'{sys.executable} -c "{source}" <&- >&- 2>&-', folder).code > 2
 
 
 def test_a_closed_stdin(folder: Path) -> None:
