@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_in_one_line(arguments: tuple[str | Path, ...], fold
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 def test_stderr_on_a_full_disk_changes_no_exit_code(folder: Path) -> None:
     assert shell("natonnx inspect nothing.onnx 2> /dev/full", folder).code == 2
-    assert shell("natonnx apply model.onnx <(echo '[]') -o out.onnx -q 2> /dev/full", folder).code == 0
+    assert shell("natonnx apply model.onnx <(echo '[]') -o out.onnx -v 2> /dev/full", folder).code == 0
 
 
 def test_a_closed_stdout_says_nothing(folder: Path) -> None:
