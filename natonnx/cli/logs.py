@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from natonnx.cli.options import Arguments, add_options
+from natonnx.cli.process import write_line
 from natonnx.cli.terminal import is_terminal
 from natonnx.errors import InputError, NatonnxError
 from natonnx.report.text import visible
@@ -96,9 +97,8 @@ class _Stderr(logging.Handler):
     """Writes to what `sys.stderr` is at the time: while there are bars, that is what prints above them."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if sys.stderr is not None and not hasattr(record, "elsewhere"):
-            sys.stderr.write(f"{self.format(record)}\n")
-            sys.stderr.flush()
+        if not hasattr(record, "elsewhere"):
+            write_line(self.format(record))
 
 
 class _File(logging.FileHandler):

@@ -11,7 +11,7 @@ from typing import TextIO
 
 from natonnx.report.text import visible
 
-__all__ = ["Terminated", "abandon", "fail", "is_output_failure", "open_streams", "signals"]
+__all__ = ["Terminated", "abandon", "fail", "is_output_failure", "open_streams", "signals", "write_line"]
 
 _TERMINATING = (signal.SIGTERM, signal.SIGHUP)
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
@@ -76,7 +76,22 @@ def abandon(stream: TextIO | None) -> None:
 
 def fail(message: str) -> None:
     """Say what went wrong, in one line on stderr."""
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(f"natonnx: error: {visible(' '.join(message.split()))}\n")
-            sys.stderr.flush()
+    with contextlib.suppress(BrokenPipeError):
+        write_line(f"natonnx: error: {visible(' '.join(message.split()))}")
+
+
+def write_line(line: str) -> None:
+    """Write a line to stderr. One that is closed or has no room is no reason to fail.
+
+    Raises:
+        BrokenPipeError: If whoever read it stopped reading.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+    except OSError as error:
+        abandon(sys.stderr)
+        if isinstance(error, BrokenPipeError):
+            raise

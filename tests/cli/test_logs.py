@@ -124,11 +124,14 @@ def test_a_log_goes_on(folder: Path) -> None:
     assert text.count("natonnx log of: ") == text.count("ended after") == 2
 
 
-def test_a_log_has_what_went_wrong(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_has_what_went_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(SystemExit) as stopped:
         main(["inspect", "nothing.onnx", "--log-file", "run.log"])
     assert stopped.value.code == 2
+    assert len(capfd.readouterr().err.splitlines()) == 1  # stderr is told once
     text = (folder / "run.log").read_text(encoding="utf-8")
     assert "ERROR natonnx.cli.logs: ended by InputError: nothing.onnx: no such file" in text
     assert "Traceback" not in text

@@ -26,7 +26,7 @@ def shell(script: str, cwd: Path, **environment: str) -> tiny.Finished:
     done = subprocess.run(
         ["/bin/bash", "-c", line],
         cwd=cwd,
-        env={**tiny.ENVIRONMENT, **environment},
+        env={**tiny.ENVIRONMENT, "PYTHONUNBUFFERED": "", **environment},
         capture_output=True,
         timeout=120,
         check=False,
@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_in_one_line(arguments: tuple[str | Path, ...], fold
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
 def test_stderr_on_a_full_disk_changes_no_exit_code(folder: Path) -> None:
     assert shell("natonnx inspect nothing.onnx 2> /dev/full", folder).code == 2
-    assert shell("natonnx apply model.onnx <(echo '[]') -o out.onnx -q 2> /dev/full", folder).code == 0
+    assert shell("natonnx apply model.onnx <(echo '[]') -o out.onnx -v 2> /dev/full", folder).code == 0
 
 
 def test_a_closed_stdout_says_nothing(folder: Path) -> None:
@@ -104,6 +104,8 @@ def test_no_file_takes_the_place_of_a_closed_stream(folder: Path) -> None:
     code, _, _ = shell("echo '[]' | natonnx apply model.onnx - -o out.onnx -v >&- 2>&-", folder)
     assert code == 0
     assert (folder / "out.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+    source = "import os; from natonnx.cli.process import open_streams; open_streams(); os._exit(os.open('/', 0))"
+    assert shell(f'{sys.executable} -c "{source}" <&- >&- 2>&-', folder).code > 2
 
 
 def test_a_closed_stdin(folder: Path) -> None:

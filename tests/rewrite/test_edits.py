@@ -46,8 +46,8 @@ def test_other_keys_are_ignored() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", r"not JSON \(line 1: Expecting value\)"),
-        ("[\n{]", r"not JSON \(line 2: .*\)"),
+        ("", r"not JSON \(line 1: Expecting value\); write .*"),
+        ("[\n{]", r"not JSON \(line 2: .*\); write .*"),
         ("{}", r"an edit list is a JSON list of .*, not an object"),
         ('"O"', r"an edit list is .*, not a string"),
         ("null", r"an edit list is .*, not null"),
@@ -55,8 +55,8 @@ def test_other_keys_are_ignored() -> None:
         ('{"edits": null}', r"an edit list is .*, not null"),
         ("[[]]", r"edit 1: should be .*, not a list"),
         ('["a"]', r"edit 1: should be .*, not a string"),
-        ("[{}]", r"edit 1: has no edge, from, to"),
-        (json.dumps([ITEM, {"edge": "a", "from": "O"}]), r"edit 2: has no to"),
+        ("[{}]", r"edit 1: has no edge, from, to; write .*"),
+        (json.dumps([ITEM, {"edge": "a", "from": "O"}]), r"edit 2: has no to; write .*"),
         (json.dumps([ITEM | {"to": "X"}]), r"edit 1: 'to' should be O, S or N, not 'X'"),
         (json.dumps([ITEM | {"from": "o"}]), r"edit 1: 'from' should be O, S or N, not 'o'"),
         (json.dumps([ITEM | {"from": ["O"]}]), r"edit 1: 'from' should be O, S or N, not \['O'\]"),
@@ -127,7 +127,7 @@ def test_failure_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, fail)
-    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\)$"):
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\); name another file$"):
         write_bytes(tmp_path / "out", b"new")
     assert (tmp_path / "out").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
@@ -147,7 +147,7 @@ def test_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path, monke
 
 
 def test_writing_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\)$"):
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\); name another file$"):
         write_bytes(tmp_path / "none" / "out", b"new")
 
 
