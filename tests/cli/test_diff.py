@@ -159,7 +159,7 @@ def test_the_other_way_round(edited: Path) -> None:
 
 
 def test_for_people(edited: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "1000")
     code, stdout, _ = run(capsys, RESNET, edited)
     assert code == 0
     for line in (

@@ -34,6 +34,9 @@ TOLD = {
 }
 
 
+EACH = [pytest.param(name, marks=[pytest.mark.slow] if name == "optimize" else []) for name in TOLD]
+
+
 @pytest.fixture
 def folder(folder: Path) -> Path:
     (folder / "edits.json").write_text("[]", encoding="utf-8")
@@ -51,14 +54,14 @@ def test_verbose_tells_on_stderr_and_changes_no_result(command: str, folder: Pat
     assert "natonnx: " not in stderr
 
 
-@pytest.mark.parametrize("command", TOLD)
+@pytest.mark.parametrize("command", EACH)
 def test_more_verbose_tells_how(command: str, folder: Path) -> None:
     code, _, stderr = tiny.natonnx(*COMMANDS[command], "-vv", "--force" if command == "apply" else "-v", cwd=folder)
     assert code == 0, stderr
     assert "sha256" in stderr
 
 
-@pytest.mark.parametrize("command", TOLD)
+@pytest.mark.parametrize("command", EACH)
 def test_quiet_leaves_the_result_alone(command: str, folder: Path) -> None:
     code, stdout, stderr = tiny.natonnx(*COMMANDS[command], "-q", cwd=folder)
     assert (code, stderr) == (0, "")

@@ -116,7 +116,9 @@ def test_a_closed_stdin(folder: Path) -> None:
     assert shell("natonnx inspect model.onnx <&-", folder).code == 0
 
 
-@pytest.mark.parametrize("environment", [ASCII, C], ids=["PYTHONIOENCODING", "LC_ALL"])
+@pytest.mark.parametrize(
+    "environment", [pytest.param(ASCII, marks=pytest.mark.slow), C], ids=["PYTHONIOENCODING", "LC_ALL"]
+)
 def test_ascii_is_enough(environment: dict[str, str], folder: Path) -> None:
     code, stdout, stderr = tiny.natonnx("inspect", "model.onnx", cwd=folder, **environment)
     assert (code, stderr) == (0, "")

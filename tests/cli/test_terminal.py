@@ -22,6 +22,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "help": ("--help",),
     "error": ("inspect", "nothing.onnx"),
 }
+EACH = [pytest.param(name, marks=[pytest.mark.slow] if name == "optimize" else []) for name in COMMANDS]
+"""All commands; the one that searches is run by the slow tests, and by others of this module."""
 PLAIN: dict[str, dict[str, str]] = {
     "NO_COLOR": {"NO_COLOR": "1"},
     "NO_COLOR and FORCE_COLOR": {"NO_COLOR": "1", "FORCE_COLOR": "1"},
@@ -43,7 +45,7 @@ def folder(folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EACH)
 @pytest.mark.parametrize("environment", PLAIN)
 def test_a_terminal_that_wants_it_plain(command: str, environment: str, folder: Path) -> None:
     code, text = pseudo.natonnx(*COMMANDS[command], cwd=folder, environment=PLAIN[environment])
@@ -53,7 +55,7 @@ def test_a_terminal_that_wants_it_plain(command: str, environment: str, folder: 
         assert "search 1/1" in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", EACH)
 @pytest.mark.parametrize("environment", [{}, {"TERM": "xterm-256color"}, {"FORCE_COLOR": ""}], ids=str)
 def test_a_pipe_is_plain(command: str, environment: dict[str, str], folder: Path) -> None:
     code, stdout, stderr = tiny.natonnx(*COMMANDS[command], cwd=folder, **environment)
@@ -75,7 +77,7 @@ def test_a_terminal_has_bars_and_colours(folder: Path) -> None:
     assert "\x1b[1;32mimproved" in text
 
 
-@pytest.mark.parametrize("environment", [{}, {"TERM": "dumb"}], ids=str)
+@pytest.mark.parametrize("environment", [{}, pytest.param({"TERM": "dumb"}, marks=pytest.mark.slow)], ids=str)
 def test_colours_may_be_forced_into_a_pipe_and_bars_may_not(environment: dict[str, str], folder: Path) -> None:
     code, stdout, stderr = tiny.natonnx(*COMMANDS["optimize"], cwd=folder, FORCE_COLOR="1", **environment)
     assert code == 0

@@ -62,6 +62,7 @@ def test_all_examples_are_known() -> None:
     assert [len(blocks(PAGE)), sum(USES in text for text in blocks(tiny.ROOT / "README.md"))] == [2, 1]
 
 
+@pytest.mark.slow
 def test_the_workflow(on_github: GitHub, repository_of_a_user: Path) -> None:
     (job,) = workflow()["jobs"].values()
     checkout, step, later = job["steps"]
@@ -93,6 +94,7 @@ def test_the_step_of_the_front_page(on_github: GitHub, repository_of_a_user: Pat
     assert on_github(repository_of_a_user, **given, on_unchanged="pass").passed
 
 
+@pytest.mark.slow
 def test_the_pipeline(repository: str, repository_of_a_user: Path) -> None:
     found = pipeline()
     (include,) = found["include"]

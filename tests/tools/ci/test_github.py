@@ -94,6 +94,7 @@ def test_unchanged_passes(unchanged: Job) -> None:
     assert annotations(unchanged.log) == []
 
 
+@pytest.mark.slow
 def test_unchanged_fails_where_the_user_says_so(on_github: GitHub) -> None:
     job = on_github(**inputs(UNCHANGED, on_unchanged="fail"))
     assert job.codes == {"Prepare": 0, "Optimize": 1}
@@ -228,6 +229,7 @@ def test_an_input_of_check_is_never_a_command(on_github: GitHub, improved: Job, 
     assert not pwned(job)
 
 
+@pytest.mark.slow
 def test_what_data_prints_is_no_command_of_the_runner(on_github: GitHub, tmp_path: Path) -> None:
     tiny.fill(tmp_path)
     said = r"::error title=x::forged\n::stop-commands::mine"

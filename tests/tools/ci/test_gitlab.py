@@ -52,6 +52,7 @@ def test_later_jobs_are_told(improved: Job) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_gate_that_is_not_met(repository: str, tmp_path: Path) -> None:
     done = run(tiny.fill(tmp_path), job(repository, IMPROVED, NATONNX_MAX_MADDS_RATIO="0.01"))
     assert done.code == 1
@@ -61,6 +62,7 @@ def test_a_gate_that_is_not_met(repository: str, tmp_path: Path) -> None:
     assert done.artifact("model/model.nat.onnx").is_file()
 
 
+@pytest.mark.slow
 def test_unchanged_in_a_folder_with_the_artifact_of_an_earlier_job(
     repository: str, improved: Job, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def offline(**more: str) -> dict[str, str]:
     return {"PIP_CONFIG_FILE": "/dev/null", "PYTHONPATH": "", **more}
 
 
+@pytest.mark.slow
 def test_torch_comes_first_and_from_its_own_index(tmp_path: Path) -> None:
     index = tmp_path / "an index"
     (index / "torch").mkdir(parents=True)
@@ -74,6 +75,7 @@ def test_torch_comes_first_and_from_its_own_index(tmp_path: Path) -> None:
     assert freeze(tmp_path) == ["more==1.0", "natonnx==9.9", "torch==2.5"]
 
 
+@pytest.mark.slow
 def test_a_requirement_is_no_command_and_no_option(tmp_path: Path) -> None:
     for hostile in ("--help", "$(touch pwned)", "; touch pwned"):
         code, log = install(tmp_path, **offline(NATONNX_INSTALL=hostile, NATONNX_PACKAGES="--no-index"))
