@@ -53,6 +53,7 @@ class Terminal:
             try:
                 os.close(master)
                 _log_in(slave)
+                tiny.heed_signals()
                 os.chdir(cwd)
                 os.execvpe(command[0], list(command), variables)  # noqa: S606
             finally:

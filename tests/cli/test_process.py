@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -44,8 +43,7 @@ def started(*arguments: str, cwd: Path, says: str) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # A shell's background job ignores SIGINT, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
     )
     assert process.stderr is not None
     for line in process.stderr:
@@ -54,6 +52,14 @@ def started(*arguments: str, cwd: Path, says: str) -> "subprocess.Popen[str]":
     else:
         pytest.fail(f"{says!r} was never said")
     return process
+
+
+def ended(process: "subprocess.Popen[str]") -> tuple[str, str]:
+    """What a command said to its end, which comes soon or by force."""
+    try:
+        return process.communicate(timeout=60)
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize("options", ["", "--json"])
@@ -148,7 +154,7 @@ def test_a_signal_ends_optimize_in_one_line(number: int, code: int, word: str, f
     given = tiny.snapshot(folder)
     process = started("optimize", "model.onnx", *LONG, cwd=folder, says="search 1/")
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = ended(process)
     assert (process.returncode, stdout) == (code, "")
     last = stderr.splitlines()[-1]
     assert last.startswith(f"natonnx: error: {word}; run the same command with --resume")
@@ -162,7 +168,7 @@ def test_a_signal_ends_bench_in_one_line(number: int, code: int, folder: Path) -
     process = started("bench", "model.onnx", "--seconds", "600", "-v", cwd=folder, says="latency")
     time.sleep(0.2)
     process.send_signal(number)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = ended(process)
     assert (process.returncode, stdout) == (code, "")
     assert stderr.startswith("natonnx: error: ")
     assert len(stderr.splitlines()) == 1

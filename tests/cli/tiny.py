@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "arrays",
     "data_bytes",
     "fill",
+    "heed_signals",
     "model",
     "model_bytes",
     "natonnx",
@@ -171,6 +173,12 @@ def fill(folder: Path) -> Path:
     (folder / "model.onnx").write_bytes(model_bytes())
     (folder / "data.npz").write_bytes(data_bytes())
     return folder
+
+
+def heed_signals() -> None:
+    """In a child: no signal is ignored, though what a shell's background job or nohup starts inherits that."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def snapshot(folder: Path) -> dict[str, str]:
