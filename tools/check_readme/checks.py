@@ -165,7 +165,7 @@ CHECKS: tuple[Check, ...] = (
         codes=(0, 1),
     ),
     Check(
-        "python -m tools.bench_bench",
+        "python -m tools.bench_bench --seconds 10",
         2,
         "how much more work the copy has; the last line",
         says(r"the copy has 9\.7 % more MAdds$", r"^contains 1 against itself: \d+ of \d+; more work found: "),
