@@ -22,7 +22,7 @@ _MANY = 90  # the percentile that is reported beside the median
 
 
 def benchmark(
-    models: Iterable[Path | str],
+    models: Iterable[Path | str] | Path | str,
     data: Data | None = None,
     *,
     conditions: Conditions | None = None,
@@ -33,7 +33,7 @@ def benchmark(
     """Measure models in onnxruntime.
 
     Args:
-        models: ONNX files that take the same inputs. Ratios are to the first.
+        models: ONNX files that take the same inputs, or one file. Ratios are to the first.
         data: See `natonnx.data.Data`; no accuracy where None.
         conditions: What they are measured under.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
@@ -53,7 +53,7 @@ def benchmark(
         True
     """
     conditions = conditions or Conditions()
-    contest = Contest(models, conditions)
+    contest = Contest([models] if isinstance(models, Path | str) else models, conditions)
     inputs = contest.inputs()
     tell("loading")
     used = contest.providers(inputs)

@@ -40,7 +40,7 @@ def data_options(
     Args:
         source: The model.
         given: The user's data; what the metadata names where None. What a model's metadata says of mean, std and scale
-            is for raw data: data from torch has had its own transforms.
+            is for raw data: floating-point numbers from a torch data set or loader had transforms of their own.
         overrides: The user's preprocessing, by field; None is no override.
         like: A model whose metadata is asked where the model's own says nothing of data.
 

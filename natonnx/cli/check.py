@@ -11,8 +11,7 @@ from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
 from natonnx.cli.options import data_options, json_option, model_argument, print_json
 from natonnx.cli.terminal import say
-from natonnx.errors import InputError
-from natonnx.files import check_writable, write_bytes
+from natonnx.files import write_bytes
 
 __all__ = ["check_command"]
 
@@ -64,7 +63,7 @@ def check_command(
     from natonnx.report.text import visible
 
     thresholds = Thresholds(**limits)
-    _check_reports(model, baseline, [path for path in (junit, markdown) if path is not None])
+    _check_reports(model, baseline, junit, markdown)
     with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
         payload = check(
             model,
@@ -86,13 +85,13 @@ def check_command(
     return 0 if payload["status"] == "passed" else _FAILED
 
 
-def _check_reports(model: Path, baseline: Path, reports: list[Path]) -> None:
-    """Refuse, before measuring, a report that cannot be written or that would replace a model or the other report."""
-    taken = {model.resolve(), baseline.resolve()}
-    for path in reports:
-        if path.resolve() in taken:
-            raise InputError(f"{path}: is a model or the other report; name another file")
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise InputError(f"{path}: cannot be written, it is a device or pipe; name a file")
-        check_writable(path)
-        taken.add(path.resolve())
+def _check_reports(model: Path, baseline: Path, junit: Path | None, markdown: Path | None) -> None:
+    """Refuse, before measuring, a report that cannot be written, or that would replace what is no such report."""
+    from natonnx.report.gates import JUNIT_MARK, TITLE
+    from natonnx.report.place import check_place
+
+    others: tuple[Path, ...] = (model, baseline)
+    for path, mark, option in ((junit, JUNIT_MARK, "--junit"), (markdown, TITLE, "--markdown")):
+        if path is not None:
+            check_place(path, others, mark, option)
+            others = (*others, path)

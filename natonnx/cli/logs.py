@@ -111,6 +111,10 @@ class _File(logging.FileHandler):
         reason = error.strerror if isinstance(error, OSError) else error
         _log.warning("%s: cannot be written any more (%s); the log ends here", self.baseFilename, reason)
 
+    def close(self) -> None:
+        with contextlib.suppress(OSError):  # what there was no room for is tried again
+            super().close()
+
 
 @contextlib.contextmanager
 def _logging(level: int) -> Iterator[None]:

@@ -62,7 +62,13 @@ _UNCHANGED = 1
 )
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.")
 @click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
-@click.option("--time-budget", type=float, metavar="SECONDS", help="Search no longer than about this.")
+@click.option(
+    "--time-budget",
+    type=float,
+    metavar="SECONDS",
+    help="Learn the policy in about half of this and fine-tune in the rest; one epoch of each, and the selection, take"
+    " what they take.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Makes a run repeatable.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)

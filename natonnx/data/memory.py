@@ -33,8 +33,8 @@ class Held:
     Attributes:
         name: What they came as, for reports and messages.
         arrays: By the names of a ``.npz``.
-        is_prepared: Whether they are floating-point numbers from torch, where transforms make such: what a model's
-            metadata says of preprocessing is not for them.
+        is_prepared: Whether they are floating-point numbers from a torch data set or loader, where transforms make
+            such: what a model's metadata says of preprocessing is not for them.
     """
 
     name: str

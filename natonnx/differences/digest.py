@@ -15,7 +15,7 @@ import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
 from natonnx.differences.operators import attributes, kind, schema
-from natonnx.frontend.view import reads
+from natonnx.frontend.view import RANDOM, reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import all_tensors, read_tensor
 
@@ -23,6 +23,8 @@ __all__ = ["Digests", "constants", "digests", "graph_digests", "opsets"]
 
 _CHUNK = 1 << 24
 _VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")
+_BY_OUTPUTS = frozenset({"Split", "BatchNormalization"})
+"""Operators that do something else where more of their outputs are named (the latter before version 9)."""
 _SIZES = frozenset({TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL, TensorProto.STRING})
 """Types of constants that say what is computed (axes, targets of Reshape) rather than being weights."""
 
@@ -115,13 +117,21 @@ def _of_sparse(model: onnx.ModelProto, folder: Path | None) -> dict[str, bytes]:
     return found
 
 
+def draws(node: onnx.NodeProto) -> bool:
+    """Whether a node makes random numbers: no two such nodes make the same."""
+    return kind(node) in RANDOM or (kind(node) == "Dropout" and len(node.input) > 2)
+
+
 class _Walk:
     def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
         self.model = model
         self.folder = folder
         self.opsets = opsets(model)
-        self.functions = {(function.domain, function.name) for function in model.functions}
-        self.own = [None if _constant(node) is not None else _hash(*self._node(node)) for node in model.graph.node]
+        self.functions = {kind(onnx.NodeProto(domain=one.domain, op_type=one.name)) for one in model.functions}
+        self.own = [
+            None if _constant(node) is not None else _hash(*self._node(node), str(i) if draws(node) else "")
+            for i, node in enumerate(model.graph.node)
+        ]
         self.versions = [self._version(node) for node in model.graph.node]
 
     def run(self, known: Mapping[str, bytes], *, versions: bool) -> dict[str, bytes]:
@@ -148,15 +158,20 @@ class _Walk:
     def _node(self, node: onnx.NodeProto) -> Iterator[str | bytes]:
         """All that says what a node does with what it reads."""
         yield kind(node)
-        if (node.domain, node.op_type) in self.functions:
+        yield node.overload
+        if kind(node) in self.functions:
             yield from self._functions()
+        if kind(node) in _BY_OUTPUTS or schema(node, self.opsets) is None:
+            yield str([bool(name) for name in node.output])
         for name, attribute in sorted(attributes(node, self.opsets).items()):
             yield name
             yield from self._attribute(attribute)
 
     def _functions(self) -> Iterator[bytes]:
-        for function in self.model.functions:
+        part = onnx.ModelProto(functions=self.model.functions)
+        for function in part.functions:
             yield function.SerializeToString(deterministic=True)
+        yield from (_of_tensor(tensor, self.folder) for tensor in all_tensors(part))
 
     def _attribute(self, attribute: AttributeProto) -> Iterator[bytes]:
         if attribute.HasField("t"):
@@ -166,12 +181,10 @@ class _Walk:
         bare.CopyFrom(attribute)
         bare.ClearField("doc_string")
         yield bare.SerializeToString(deterministic=True)
-        graphs = [attribute.g] if attribute.HasField("g") else list(attribute.graphs)
-        for graph in graphs:  # their external data is named only; functions may be called within
-            part = onnx.ModelProto()
-            part.graph.CopyFrom(graph)
-            yield from (_of_tensor(tensor, self.folder) for tensor in all_tensors(part))
-        if graphs:
+        part = onnx.ModelProto()  # external data is only named in the bytes; functions may be called within graphs
+        part.graph.node.add().attribute.append(attribute)
+        yield from (_of_tensor(tensor, self.folder) for tensor in all_tensors(part))
+        if attribute.HasField("g") or attribute.graphs:
             yield from self._functions()
 
 

@@ -86,7 +86,8 @@ def _named(draft: Draft, view: GraphView, patterns: Iterable[str], option: str) 
 def _matching(view: GraphView, pattern: str, option: str, also: Iterable[str] = ()) -> list[int]:
     nodes = [i for i in range(len(view.nodes)) if fnmatchcase(view.name(i), pattern)]
     if not nodes and not any(fnmatchcase(name, pattern) for name in also):
-        raise InputError(f"{option} {pattern}: matches no node of the model; natonnx inspect lists their names")
+        names = ", ".join(view.name(i) for i in range(min(3, len(view.nodes))))
+        raise InputError(f"{option} {pattern}: matches no node of the model, whose names are such as {names}")
     return nodes
 
 

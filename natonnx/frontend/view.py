@@ -17,7 +17,7 @@ __all__ = ["GraphView"]
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
 )
-_RANDOM = frozenset(
+RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 
@@ -63,7 +63,7 @@ class GraphView:
         self._sparse = {tensor.values.name for tensor in graph.sparse_initializer}
         self.constants = {*self._initializers, *self._sparse}
         for i, node in enumerate(self.nodes):
-            if self.kind(i) not in _RANDOM and all(name in self.constants for name in reads(node)):
+            if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
         self._node_names = Counter(node.name for node in self.nodes)
 

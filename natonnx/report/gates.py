@@ -7,7 +7,11 @@ from xml.etree import ElementTree as ET
 
 from natonnx.report.markdown import code, table
 
-__all__ = ["junit_xml", "lines", "markdown"]
+__all__ = ["JUNIT_MARK", "TITLE", "junit_xml", "lines", "markdown"]
+
+TITLE = "## natonnx check"
+JUNIT_MARK = 'name="natonnx check"'
+"""What the reports begin with."""
 
 _NAMES = {
     "madds_ratio": "MAdds ratio",
@@ -27,7 +31,7 @@ def lines(payload: Mapping[str, Any]) -> list[str]:
 
 def markdown(payload: Mapping[str, Any]) -> str:
     """A heading and a table, one row a gate."""
-    heading = f"## natonnx check: {payload['status']}"
+    heading = f"{TITLE}: {payload['status']}"
     models = f"{code(payload['model'])} against {code(payload['baseline'])}"
     return "\n\n".join((heading, models, table(_COLUMNS, map(_row, payload["gates"])))) + "\n"
 

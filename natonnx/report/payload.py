@@ -68,13 +68,24 @@ def _edges(architecture: Architecture) -> list[dict[str, Any]]:
 def tensor_row(info: onnx.ValueInfoProto) -> dict[str, Any]:
     """An input or output as the file declares it: name, element type and shape, None for what is open."""
     tensor = info.type.tensor_type
-    known = tensor.elem_type in onnx.TensorProto.DataType.values()
     shape = [dim.dim_value if dim.HasField("dim_value") else dim.dim_param or None for dim in tensor.shape.dim]
     return {
         "name": info.name,
-        "dtype": onnx.TensorProto.DataType.Name(tensor.elem_type).lower() if known and tensor.elem_type else None,
+        "dtype": _dtype(info.type),
         "shape": shape if tensor.HasField("shape") else None,
     }
+
+
+def _dtype(kind: onnx.TypeProto) -> str | None:
+    """The element type; of what is no tensor its type as a whole, such as sequence(float)."""
+    what = kind.WhichOneof("value")
+    if what in ("sequence_type", "optional_type", "map_type"):
+        of = kind.map_type.value_type if what == "map_type" else getattr(kind, what).elem_type
+        key = f"{kind.map_type.key_type}, " if what == "map_type" else ""
+        return f"{what.removesuffix('_type')}({key}{_dtype(of)})"
+    code = (kind.sparse_tensor_type if what == "sparse_tensor_type" else kind.tensor_type).elem_type
+    name = onnx.TensorProto.DataType.Name(code).lower() if code in onnx.TensorProto.DataType.values() and code else None
+    return f"sparse({name})" if what == "sparse_tensor_type" else name
 
 
 def finite(value: Any) -> Any:

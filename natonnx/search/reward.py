@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
+from types import CodeType
 from typing import TYPE_CHECKING, Any, SupportsFloat, TypeVar
 
 import numpy as np
@@ -129,6 +131,18 @@ def reward_name(reward: RewardFunction) -> str:
 
 def reward_identity(reward: RewardFunction) -> str:
     """A text that differs where a function's name, code or plain constants do, though not for what it refers to."""
-    code = getattr(reward, "__code__", None)
-    constants = [one for one in code.co_consts if isinstance(one, int | float | str | bytes)] if code else []
-    return f"{reward_name(reward)} {code.co_code.hex() if code else ''} {constants}"
+    if isinstance(reward, partial):
+        return f"{reward_identity(reward.func)} {reward.args} {sorted(reward.keywords.items())}"
+    function = reward if hasattr(reward, "__code__") else type(reward).__call__
+    code = getattr(function, "__code__", None)
+    return f"{reward_name(reward)} {_text(code) if code else ''}"
+
+
+def _text(constant: object) -> str:
+    """A constant of a function's code; "" for what has no text of its own, such as a set."""
+    if isinstance(constant, CodeType):
+        inner = [_text(one) for one in constant.co_consts]
+        return f"{constant.co_code.hex()} {constant.co_names} {inner}"
+    if isinstance(constant, tuple):
+        return str([_text(one) for one in constant])
+    return repr(constant) if isinstance(constant, int | float | str | bytes) else ""

@@ -194,7 +194,14 @@ def test_no_other_provider_is_measured_instead(folder: Path, monkeypatch: pytest
 def test_reports(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     junit, summary = pair / "check.xml", pair / "check.md"
     limits = ("--max-madds-ratio", "0.6", "--max-params-ratio", "0.5")
-    summary.write_text("of the last run", encoding="utf-8")
+    for place in (junit, summary):  # a file of another's is kept
+        place.write_text("my notes", encoding="utf-8")
+        option = "--junit" if place is junit else "--markdown"
+        code, _, stderr = run(capsys, *against(pair, *limits, option, str(place)))
+        assert (code, place.read_text("utf-8")) == (2, "my notes")
+        assert "natonnx did not write it" in stderr
+        place.unlink()
+    summary.write_text("## natonnx check: of the last run", encoding="utf-8")
     code, stdout, _ = run(capsys, *against(pair, *limits, "--junit", str(junit), "--markdown", str(summary)))
     assert code == 1
     assert len(stdout.splitlines()) == 2
@@ -265,8 +272,8 @@ def test_numbers_are_told_apart_from_their_limit() -> None:
         (["--min-agreement", "-1"], "--min-agreement -1: must be a share"),
         (["--max-drop", "nan"], "--max-drop nan: must be accuracy points"),
         (["--min-accuracy", "0.9"], "give --data"),
-        (["--max-madds-ratio", "1", "--junit", "model.onnx"], "model.onnx: is a model or the other report"),
-        (["--max-madds-ratio", "1", "--junit", "r", "--markdown", "./r"], "r: is a model or the other report"),
+        (["--max-madds-ratio", "1", "--junit", "model.onnx"], "model.onnx: is also the model, or another output"),
+        (["--max-madds-ratio", "1", "--junit", "r", "--markdown", "./r"], "r: is also the model, or another output"),
         (["--max-madds-ratio", "1", "--junit", "nowhere/r.xml"], "create it first"),
         (["--max-madds-ratio", "1", "--markdown", "/dev/null"], "device or pipe"),
         (["--max-madds-ratio", "x"], "--max-madds-ratio"),

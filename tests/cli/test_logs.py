@@ -180,6 +180,7 @@ def test_a_log_that_cannot_go_on_says_so_once_and_the_command_does(folder: Path)
         check=False,
         timeout=120,
     )
+    assert done.returncode == 0, done.stderr
     warnings = [text for text in done.stderr.splitlines() if "the log ends here" in text]
     assert len(warnings) == 1, done.stderr
     assert "Traceback" not in done.stderr

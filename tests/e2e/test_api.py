@@ -270,3 +270,18 @@ def test_what_a_reward_raises_reaches_the_caller(folder: Path) -> None:
 
     with pytest.raises(ZeroDivisionError, match="mine"):
         natonnx.optimize(folder / "model.onnx", tiny.arrays(), reward=broken, settings=IMPOSSIBLE)
+
+
+def test_a_model_that_guesses_is_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Wrong preprocessing makes any search look like a success."""
+    for mean, warned in ((0.0, False), (30.0, True)):
+        caplog.clear()
+        natonnx.optimize(
+            folder / "model.onnx", tiny.arrays(), settings=IMPOSSIBLE, preprocessing={"mean": (mean,)}, threads=1
+        )
+        assert ("is the preprocessing (mean, std, scale, layout) the one" in caplog.text) == warned
+
+
+def test_one_model_is_measured_alone(folder: Path) -> None:
+    payload = natonnx.benchmark(str(folder / "model.onnx"), conditions=natonnx.Conditions(seconds=0.05))
+    assert len(payload["models"]) == 1
