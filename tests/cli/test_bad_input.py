@@ -173,7 +173,7 @@ MORE = (
     Case("--max-madds-ratio nan", (*CHECK, "--max-madds-ratio", "nan"), "--max-madds-ratio nan"),
     Case("--min-accuracy 88", (*CHECK, "--min-accuracy", "88"), "--min-accuracy 88"),
     Case("--max-drop 101", (*CHECK, "--max-drop", "101"), "--max-drop 101"),
-    Case("--junit is the model", (*CHECK, "--junit", "model.onnx"), "model.onnx: is a model"),
+    Case("--junit is the model", (*CHECK, "--junit", "model.onnx"), "model.onnx: is also the model"),
     Case("--markdown in no folder", (*CHECK, "--markdown", "nowhere/check.md"), "create it first"),
     Case("--data is no data, check", (*CHECK, "--max-drop", "1", "--data", "nothing"), "no such data"),
     Case("--seconds 0", (*BENCH, "--seconds", "0"), "seconds 0"),

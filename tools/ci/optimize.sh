@@ -3,8 +3,10 @@
 # shellcheck source=tools/ci/common.sh
 source "$(dirname -- "${BASH_SOURCE[0]}")/common.sh"
 
-# What an earlier job left, come as an artifact; nothing else in the folder is touched.
-rm -rf -- "$folder"/model "$folder"/{optimize,check}.{json,log,md} "$folder"/{report.html,check.xml,result.env,summary.md}
+if [[ -e $folder/optimize.log ]]; then # an earlier job's, come as an artifact; nothing else is touched
+  rm -rf -- "$folder"/model "$folder"/{optimize,check}.{json,log,md}
+  rm -f -- "$folder"/{report.html,check.xml,result.env,summary.md}
+fi
 mkdir -p -- "$folder/model"
 if [[ -z ${NATONNX_MODEL:-} ]]; then refuse "no model is named; say which ONNX file to optimize"; fi
 if [[ $NATONNX_MODEL${NATONNX_OUTPUT:-} == *$'\n'* ]]; then refuse "a model's path has a line break; rename the file"; fi
