@@ -22,7 +22,7 @@ from natonnx.search.reward import in_onnxruntime, judge
 from natonnx.session import session
 from natonnx.supernet import Supernet, fold
 
-__all__ = ["Conclusion", "judge_file"]
+__all__ = ["Conclusion", "score_file"]
 
 
 class Conclusion:
@@ -33,7 +33,7 @@ class Conclusion:
         prepared: Its data and problem.
         settings: Of the search.
         outcome: What the search found.
-        given: What the user's own reward says of the input model's file; None where there is none.
+        given: What the input model's file scores on the validation split; see `score_file`.
 
     Attributes:
         decision: The winner, or that there is none.
@@ -44,13 +44,10 @@ class Conclusion:
         VerificationError: If the winner failed a check.
     """
 
-    def __init__(
-        self, source: Source, prepared: Prepared, settings: Settings, outcome: Outcome, given: float | None = None
-    ) -> None:
+    def __init__(self, source: Source, prepared: Prepared, settings: Settings, outcome: Outcome, given: Score) -> None:
         self.source, self.settings = source, settings
         self._images, self._problem, self._unfolded = prepared
-        measured = self._accuracy(source.network.model, self._images.validation)
-        self._given = Score(measured, math.nan, reward=given)
+        self._given = given
         # The file that would be written is what must not be worse, so that is what is measured.
         self.outcome = Outcome(
             self._remeasure(outcome.beta),
@@ -87,15 +84,9 @@ class Conclusion:
 
     def _remeasure(self, candidate: Candidate) -> Candidate:
         """Replace what the supernet says of an architecture by what its file does in onnxruntime."""
-        model, reward = self._build(candidate), self._problem.reward
-        said = None if reward is None else judge_file(reward, model, self.source.network.folder)
-        measured = self._accuracy(model, self._images.validation)
-        return replace(candidate, validation=candidate.validation._replace(accuracy=measured, reward=said))
-
-    def _accuracy(self, model: onnx.ModelProto, split: data.Split) -> float:
-        with naming(self.source.path):
-            runtime = session(model, torch.get_num_threads(), self.source.network.folder)
-            return accuracy(predict(runtime, split.inputs), split.labels)
+        found = score_file(self.source, self._build(candidate), self._images.validation, self._problem.reward)
+        measured = candidate.validation._replace(accuracy=found.accuracy, reward=found.reward)
+        return replace(candidate, validation=measured)
 
     def report(self, output: Path | None, size: int | None, seconds: float) -> dict[str, Any]:
         """The contract of `natonnx optimize --json`.
@@ -136,7 +127,7 @@ class Conclusion:
 
     def _quality(self, model: onnx.ModelProto, validation: Score) -> dict[str, Any]:
         """Accuracies by split, as fractions, the test split's measured here; and the user's own reward."""
-        test = None if self._images.test is None else self._accuracy(model, self._images.test)
+        test = None if self._images.test is None else score_file(self.source, model, self._images.test).accuracy
         return {"accuracy": {"validation": validation.accuracy, "test": test}, **_reward(validation)}
 
     def _candidate(self, candidate: Candidate | Scored) -> dict[str, Any]:
@@ -152,13 +143,24 @@ class Conclusion:
         }
 
 
-def judge_file(reward: RewardFunction, model: onnx.ModelProto, folder: Path | None) -> float:
-    """What the user's own reward says of a model in onnxruntime.
+def score_file(
+    source: Source, model: onnx.ModelProto, split: data.Split, reward: RewardFunction | None = None
+) -> Score:
+    """What a model scores in onnxruntime: its accuracy, and the user's own reward where there is one; no likelihood.
+
+    Args:
+        source: What the model is, or was made of.
+        model: The model.
+        split: What its accuracy is measured on.
+        reward: The user's own.
 
     Raises:
-        InputError: If that is no finite number, or it runs the model on what that does not take.
+        InputError: If onnxruntime cannot run it, or the reward is no finite number or runs it on what it does not take.
     """
-    return judge(reward, in_onnxruntime(session(model, torch.get_num_threads(), folder)))
+    with naming(source.path):
+        runtime = session(model, torch.get_num_threads(), source.network.folder)
+        found = accuracy(predict(runtime, split.inputs), split.labels)
+    return Score(found, math.nan, reward=None if reward is None else judge(reward, in_onnxruntime(runtime)))
 
 
 def _reward(score: Score) -> dict[str, float]:

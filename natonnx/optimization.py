@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from natonnx.api import Source, load
 from natonnx.architecture import cost
-from natonnx.bench import accuracy, predict
-from natonnx.conclusion import Conclusion, judge_file
+from natonnx.conclusion import Conclusion, score_file
 from natonnx.data import Data, Dataset
-from natonnx.errors import InputError, naming
+from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions
 from natonnx.preparation import BatchNormMode, DeviceName, prepare
 from natonnx.report.payload import inspection
@@ -25,7 +25,6 @@ from natonnx.rewrite.write import write_model
 from natonnx.search import REWARDS, Progress, RewardFunction, Settings, search, silent
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.reward import reward_identity
-from natonnx.session import session
 
 __all__ = ["optimize"]
 
@@ -104,8 +103,8 @@ def optimize(
     prepared = prepare(
         source, data, preprocessing, batchnorm=batchnorm, device=device, seed=settings.seed, reward=reward
     )
-    _warn_of_chance(source, prepared.images)
-    given = None if reward is None else judge_file(reward, source.network.model, source.network.folder)
+    given = score_file(source, source.network.model, prepared.images.validation, reward)
+    _warn_of_chance(source.path, given.accuracy, prepared.images.validation.labels)
 
     checkpoint = None if output is None else output.with_name(f"{output.name}.resume")
     fingerprint = _fingerprint(source, prepared.images, settings, batchnorm, reward)
@@ -133,17 +132,14 @@ def optimize(
     return Result(found.edits, written, found.model, report, described, source)
 
 
-def _warn_of_chance(source: Source, images: Dataset) -> None:
+def _warn_of_chance(path: Path, found: float, labels: npt.NDArray[np.int64]) -> None:
     """Say so if the input model is hardly better than guessing: mostly it was trained with other preprocessing."""
-    network, split = source.network, images.validation
-    with naming(source.path):
-        found = accuracy(predict(session(network.model, folder=network.folder), split.inputs), split.labels)
-    chance = float(np.bincount(split.labels).max()) / len(split)
+    chance = float(np.bincount(labels).max()) / len(labels)
     if found - chance < _BETTER_THAN_CHANCE * (1 - chance):
         _log.warning(
             "%s: gets %.1f %% of the validation samples right, and always the same class %.1f %%; is the preprocessing "
             "(mean, std, scale, layout) the one that it was trained with?",
-            source.path,
+            path,
             100 * found,
             100 * chance,
         )
