@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from natonnx.api import apply, inspect, load
     from natonnx.architecture import Edit, State
-    from natonnx.benchmarking import benchmark
-    from natonnx.comparison import diff
-    from natonnx.contest import Conditions
     from natonnx.errors import InputError, NatonnxError, VerificationError
-    from natonnx.frontend import Granularity, ParseOptions
-    from natonnx.gates import Thresholds, check
-    from natonnx.optimization import optimize
-    from natonnx.result import Result
+    from natonnx.frontend import Granularity, ParseOptions, load
     from natonnx.search import RunnableModel, Settings, Step
+    from natonnx.verbs.apply import apply
+    from natonnx.verbs.bench import benchmark
+    from natonnx.verbs.check import Thresholds, check
+    from natonnx.verbs.diff.diff import diff
+    from natonnx.verbs.inspect import inspect
+    from natonnx.verbs.model_comparison import Conditions
+    from natonnx.verbs.optimize.optimize import optimize
+    from natonnx.verbs.optimize.result import Result
 
 __all__ = [
     "Conditions",
@@ -46,26 +47,26 @@ __all__ = [
 ]
 
 _MODULES = {
-    "Conditions": "contest",
+    "Conditions": "verbs.model_comparison",
     "Edit": "architecture",
     "Granularity": "frontend",
     "InputError": "errors",
     "NatonnxError": "errors",
     "ParseOptions": "frontend",
-    "Result": "result",
+    "Result": "verbs.optimize.result",
     "RunnableModel": "search",
     "Settings": "search",
     "State": "architecture",
     "Step": "search",
-    "Thresholds": "gates",
+    "Thresholds": "verbs.check",
     "VerificationError": "errors",
-    "apply": "api",
-    "benchmark": "benchmarking",
-    "check": "gates",
-    "diff": "comparison",
-    "inspect": "api",
-    "load": "api",
-    "optimize": "optimization",
+    "apply": "verbs.apply",
+    "benchmark": "verbs.bench",
+    "check": "verbs.check",
+    "diff": "verbs.diff.diff",
+    "inspect": "verbs.inspect",
+    "load": "frontend",
+    "optimize": "verbs.optimize.optimize",
 }
 
 

@@ -16,17 +16,23 @@ MODULES = sorted(module.name for module in pkgutil.walk_packages(natonnx.__path_
 
 
 def test_public_functions() -> None:
-    from natonnx import api, benchmarking, comparison, gates, optimization
+    from natonnx.frontend.source import load
+    from natonnx.verbs.apply import apply
+    from natonnx.verbs.bench import benchmark
+    from natonnx.verbs.check import check
+    from natonnx.verbs.diff.diff import diff
+    from natonnx.verbs.inspect import inspect
+    from natonnx.verbs.optimize.optimize import optimize
 
     for name in natonnx.__all__:
         assert callable(getattr(natonnx, name))
-    assert natonnx.apply is api.apply
-    assert natonnx.benchmark is benchmarking.benchmark
-    assert natonnx.check is gates.check
-    assert natonnx.diff is comparison.diff
-    assert natonnx.inspect is api.inspect
-    assert natonnx.load is api.load
-    assert natonnx.optimize is optimization.optimize
+    assert natonnx.apply is apply
+    assert natonnx.benchmark is benchmark
+    assert natonnx.check is check
+    assert natonnx.diff is diff
+    assert natonnx.inspect is inspect
+    assert natonnx.load is load
+    assert natonnx.optimize is optimize
 
 
 def test_the_version_is_known_where_natonnx_is_not_installed() -> None:

@@ -14,8 +14,8 @@ from onnx import helper, numpy_helper
 
 from natonnx.architecture import cost
 from natonnx.bench import ratio_interval
-from natonnx.contest import Conditions, Contest
 from natonnx.frontend import Network, parse
+from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 
 def with_more_work(model: onnx.ModelProto, share: float) -> tuple[onnx.ModelProto, float]:
@@ -83,8 +83,8 @@ def main(model: Path, runs: int, seconds: float, share: float) -> None:
         for turn in range(runs):
             rows = []
             for other in (model, slower):
-                contest = Contest([model, other], Conditions(seconds=seconds, seed=turn))
-                timings = contest.timings(contest.inputs())
+                models = ModelComparison([model, other], Conditions(seconds=seconds, seed=turn))
+                timings = models.timings(models.inputs())
                 timings.extend(seconds)
                 rows.append(ratio_interval(timings.blocks, 1, seed=turn))
             same, slow = rows

@@ -15,14 +15,14 @@ from pathlib import Path
 import click
 import numpy as np
 
-from natonnx.api import load
-from natonnx.preparation import prepare
+from natonnx.frontend import load
 from natonnx.search import Problem, Settings
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.clock import Clock
 from natonnx.search.run import make_teacher, start
 from natonnx.search.train import Teacher
 from natonnx.supernet import Supernet
+from natonnx.verbs.optimize.prepare import prepare
 
 _WINDOW = 4
 _TARGET = 0.7

@@ -44,8 +44,8 @@ def apply_command(
     EDITS is a JSON file (- for stdin): a list of {"edge": name, "from": "O", "to": "S"}, or the report of
     `natonnx optimize --json`. An empty list copies the model. Weights stay the file's own.
     """
-    from natonnx.api import apply
     from natonnx.rewrite import parse_edits
+    from natonnx.verbs.apply import apply
 
     changes = parse_edits(_read(edits), str(edits))
     path, checks = apply(model, changes, output, force=force, reading=reading)

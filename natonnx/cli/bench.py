@@ -39,7 +39,7 @@ def bench_command(
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other; choose one")
-    from natonnx.benchmarking import benchmark
+    from natonnx.verbs.bench import benchmark
 
     with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
         payload = benchmark(

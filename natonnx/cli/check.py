@@ -57,10 +57,10 @@ def check_command(
     interval holds the limit is measured longer, up to four times --seconds in all; if it still does, the gate is
     undecided, which counts as not met. So leave a margin: 1.05, not 1.
     """
-    from natonnx.gates import Thresholds, check
-    from natonnx.report.gates import junit_xml, lines
-    from natonnx.report.gates import markdown as markdown_text
+    from natonnx.report.check import junit_xml, lines
+    from natonnx.report.check import markdown as markdown_text
     from natonnx.report.text import visible
+    from natonnx.verbs.check import Thresholds, check
 
     thresholds = Thresholds(**limits)
     _check_reports(model, baseline, junit, markdown)
@@ -87,7 +87,7 @@ def check_command(
 
 def _check_reports(model: Path, baseline: Path, junit: Path | None, markdown: Path | None) -> None:
     """Refuse, before measuring, a report that cannot be written, or that would replace what is no such report."""
-    from natonnx.report.gates import JUNIT_MARK, TITLE
+    from natonnx.report.check import JUNIT_MARK, TITLE
     from natonnx.report.place import check_place
 
     others: tuple[Path, ...] = (model, baseline)

@@ -51,7 +51,7 @@ def diff_command(
     attributes, from bit-identical constants, and inputs and outputs have the same names, types and sizes. Names within,
     metadata, IR version, unused nodes and where the weights lie do not count. With --exit-code anything else is 1.
     """
-    from natonnx.comparison import diff
+    from natonnx.verbs.diff.diff import diff
 
     with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
         payload = diff(before, after, reading=reading, seed=seed, data=dataset, preprocessing=preprocessing, tell=tell)

@@ -23,7 +23,7 @@ __all__ = ["inspect_command"]
 @json_option
 def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
-    from natonnx.api import inspect
+    from natonnx.verbs.inspect import inspect
 
     if html is not None:
         from natonnx.report.html import check_report

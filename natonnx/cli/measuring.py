@@ -50,14 +50,14 @@ _FIELDS = ("threads", "provider", "batch", "seconds", "warm_up", "seed", "input_
 def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how models are measured; the command gets `conditions`.
 
-    Called, that makes the `natonnx.contest.Conditions`: what it imports is heavy.
+    Called, that makes the `natonnx.verbs.model_comparison.Conditions`: what it imports is heavy.
     """
 
     def run(**arguments: Any) -> Any:
         fields = {name: arguments.pop(name) for name in _FIELDS}
 
         def conditions() -> Any:
-            from natonnx.contest import Conditions
+            from natonnx.verbs.model_comparison import Conditions
 
             return Conditions(**fields)
 

@@ -120,11 +120,11 @@ def optimize_command(
     # cores slows the search several times.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    from natonnx.api import default_output
-    from natonnx.optimization import optimize
     from natonnx.report.console import show_optimization
     from natonnx.report.progress import ConsoleProgress
+    from natonnx.rewrite.write import default_output
     from natonnx.search import Settings, silent
+    from natonnx.verbs.optimize.optimize import optimize
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)

@@ -13,6 +13,7 @@ from natonnx.frontend.network import (
 )
 from natonnx.frontend.parse import parse, parse_with
 from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSkip, RunSum, Trim, lower
+from natonnx.frontend.source import Source, load
 
 __all__ = [
     "WINDOW",
@@ -28,9 +29,11 @@ __all__ = [
     "RunNode",
     "RunSkip",
     "RunSum",
+    "Source",
     "Trim",
     "default_opset",
     "free_batch",
+    "load",
     "lower",
     "parse",
     "parse_with",

@@ -5,8 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from natonnx.report.comparison import limits, notes, rows
 from natonnx.report.numbers import count
+from natonnx.report.optimize import limits, notes, rows
 from natonnx.report.table import plain, show_line, show_table
 
 __all__ = ["show_inspection", "show_optimization"]

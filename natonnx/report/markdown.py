@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from natonnx.report.comparison import limits, notes, rows
+from natonnx.report.optimize import limits, notes, rows
 from natonnx.report.place import check_place
 
 __all__ = ["TITLE", "check_summary", "code", "optimization", "table"]

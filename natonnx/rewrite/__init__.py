@@ -3,6 +3,6 @@
 from natonnx.rewrite.build import build
 from natonnx.rewrite.edits import parse_edits
 from natonnx.rewrite.provenance import add_provenance
-from natonnx.rewrite.verify import Check, verify
+from natonnx.rewrite.verify import Check, require, verify
 
-__all__ = ["Check", "add_provenance", "build", "parse_edits", "verify"]
+__all__ = ["Check", "add_provenance", "build", "parse_edits", "require", "verify"]

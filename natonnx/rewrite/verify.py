@@ -1,5 +1,6 @@
 """The checks that every model passes before it is written."""
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -8,15 +9,18 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Architecture, cost
-from natonnx.errors import InputError
+from natonnx.errors import InputError, VerificationError
 from natonnx.frontend import Network
-from natonnx.frontend.load import check, true_inputs
+from natonnx.frontend.load import check as objection
+from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.build import build
 from natonnx.rewrite.compare import Comparison
 from natonnx.rewrite.provenance import KEY
 from natonnx.rewrite.trial import Outputs, Reference, guarded
 
-__all__ = ["Check", "sample_inputs", "verify"]
+__all__ = ["Check", "require", "sample_inputs", "verify"]
+
+_log = logging.getLogger(__name__)
 
 
 class Check(NamedTuple):
@@ -59,6 +63,19 @@ def verify(
     return checks
 
 
+def require(checks: Sequence[Check]) -> None:
+    """Refuse a model that failed a check.
+
+    Raises:
+        VerificationError: Naming every failed check.
+    """
+    for check in checks:
+        _log.info("check %s: %s, %s", check.name, "passed" if check.passed else "failed", check.detail)
+    failed = [f"{check.name} ({check.detail})" for check in checks if not check.passed]
+    if failed:
+        raise VerificationError(f"verification failed, nothing was written: {'; '.join(failed)}")
+
+
 def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3), integer: int = 0) -> list[dict[str, np.ndarray]]:
     """Standard normal inputs at several batch sizes, at one where the batch is fixed.
 
@@ -94,7 +111,7 @@ def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3), integer: int 
 
 
 def _checker(model: onnx.ModelProto, folder: Path | None) -> Check:
-    reason = check(model, folder)
+    reason = objection(model, folder)
     return Check("onnx checker and shape inference", reason is None, reason or "full check")
 
 

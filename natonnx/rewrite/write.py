@@ -19,12 +19,17 @@ from natonnx.files import Batch, check_writable
 from natonnx.rewrite.provenance import KEY
 from natonnx.tensors import all_tensors, data_files, has_external, is_external, is_pending, locate, location, refer
 
-__all__ = ["check_output", "copied_files", "copy_model", "own_files", "write_model"]
+__all__ = ["check_output", "copied_files", "copy_model", "default_output", "own_files", "write_model"]
 
 _ALIGNMENT = 1 << 16
 """Bytes; what writers of external data align large tensors to at most."""
 
 _CHUNK = 1 << 24
+
+
+def default_output(path: Path) -> Path:
+    """model.onnx → model.nat.onnx, beside it."""
+    return path.with_suffix(".nat.onnx")
 
 
 def own_files(model: onnx.ModelProto, output: Path) -> tuple[Path, ...]:

@@ -11,8 +11,8 @@ import pytest
 from onnx import TensorProto
 
 from natonnx import benchmark
-from natonnx.benchmarking import Conditions
 from natonnx.cli import main
+from natonnx.verbs.bench import Conditions
 from tests import external
 from tests.cli import tiny
 
@@ -241,7 +241,7 @@ def test_a_provider_that_cannot_be_used_is_told(
 ) -> None:
     """A build of onnxruntime may list what this machine lacks: what ran is what the session says."""
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", CPU])
-    monkeypatch.setattr("natonnx.contest.session", _cpu_session)
+    monkeypatch.setattr("natonnx.verbs.model_comparison.session", _cpu_session)
     with pytest.raises(SystemExit) as stopped:
         main(["bench", str(folder / "model.onnx"), "--provider", "cuda", "--json", *SHORT])
     stdout, stderr = capsys.readouterr()

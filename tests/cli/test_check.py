@@ -16,8 +16,8 @@ from natonnx.architecture import Edit, State
 from natonnx.bench import Timings
 from natonnx.cli import main
 from natonnx.errors import InputError
-from natonnx.gates import Thresholds
-from natonnx.report.gates import junit_xml, markdown
+from natonnx.report.check import junit_xml, markdown
+from natonnx.verbs.check import Thresholds
 from tests.cli import tiny
 
 CONV = 64 * 9 * 8 * 8
@@ -181,8 +181,8 @@ def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.Mo
 
 
 def test_no_other_provider_is_measured_instead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("natonnx.contest.find_provider", lambda _name: "CUDAExecutionProvider")
-    monkeypatch.setattr("natonnx.contest.provider_used", lambda _runtime: "CPUExecutionProvider")
+    monkeypatch.setattr("natonnx.verbs.model_comparison.find_provider", lambda _name: "CUDAExecutionProvider")
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: "CPUExecutionProvider")
     path = folder / "model.onnx"
     with pytest.raises(InputError, match="cannot be used here, onnxruntime took CPUExecutionProvider"):
         check(path, path, Thresholds(max_latency_ratio=1.1))

@@ -17,8 +17,8 @@ from natonnx.frontend import Granularity, ParseOptions
 from natonnx.rewrite.provenance import KEY
 from tests import external
 from tests.cli import tiny
-from tests.differences.test_digest import renamed
 from tests.rewrite.helpers import Builder, copy, runtime, zoo_model
+from tests.verbs.diff.test_digest import renamed
 
 if TYPE_CHECKING:
     from pathlib import Path

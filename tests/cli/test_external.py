@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from natonnx import api, optimize
+from natonnx import inspect, optimize
 from natonnx.search import Settings
 from natonnx.tensors import is_external
 from tests import external
@@ -32,7 +32,7 @@ def data_bytes(folder: Path) -> int:
 
 def test_inspect_is_that_of_the_inline_model(folder: Path) -> None:
     (folder / "inline.onnx").write_bytes(tiny.model().SerializeToString())
-    found, expected = api.inspect(folder / "model.onnx"), api.inspect(folder / "inline.onnx")
+    found, expected = inspect(folder / "model.onnx"), inspect(folder / "inline.onnx")
     found["model"].pop("path")
     expected["model"].pop("path")
     assert found == expected

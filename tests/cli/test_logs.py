@@ -142,7 +142,7 @@ def test_a_log_has_what_went_wrong(
     def fails(*_: object) -> None:
         raise ZeroDivisionError("by zero")
 
-    monkeypatch.setattr("natonnx.api.inspect", fails)
+    monkeypatch.setattr("natonnx.verbs.inspect.inspect", fails)
     with pytest.raises(SystemExit) as stopped:
         main(["inspect", "model.onnx", "--log-file", "run.log"])
     assert stopped.value.code == 3
@@ -215,7 +215,7 @@ def test_the_library_logs_to_whoever_listens_and_else_says_nothing(
     assert not caplog.records
     with caplog.at_level(logging.INFO, "natonnx"):
         natonnx.inspect(folder / "model.onnx")
-    assert [record.name for record in caplog.records] == ["natonnx.api"]
+    assert [record.name for record in caplog.records] == ["natonnx.frontend.source"]
     assert capfd.readouterr() == ("", "")
     source = "import logging, natonnx\nlogging.getLogger('natonnx.bench').warning('nobody listens')\n"
     source += "assert not logging.getLogger().handlers and logging.getLogger('natonnx').level == 0"

@@ -36,7 +36,7 @@ def raising(error: BaseException) -> Callable[..., None]:
 def test_each_failure_has_its_code_and_one_line(
     error: BaseException, code: int, line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("natonnx.api.inspect", raising(error))
+    monkeypatch.setattr("natonnx.verbs.inspect.inspect", raising(error))
     assert run("inspect", "model.onnx") == code
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
@@ -47,7 +47,7 @@ def test_a_defect_shows_where_it_happened_and_ends_with_3(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Not with 1, which says that the input model stands."""
-    monkeypatch.setattr("natonnx.api.inspect", raising(ZeroDivisionError("by\nzero")))
+    monkeypatch.setattr("natonnx.verbs.inspect.inspect", raising(ZeroDivisionError("by\nzero")))
     assert run("inspect", "model.onnx") == 3
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
@@ -58,7 +58,7 @@ def test_a_defect_shows_where_it_happened_and_ends_with_3(
 def test_interrupting_optimize_says_how_to_go_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("natonnx.optimization.optimize", raising(KeyboardInterrupt()))
+    monkeypatch.setattr("natonnx.verbs.optimize.optimize.optimize", raising(KeyboardInterrupt()))
     assert run("optimize", str(folder / "model.onnx")) == 130
     stdout, stderr = capsys.readouterr()
     assert stdout == ""

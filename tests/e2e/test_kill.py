@@ -12,9 +12,9 @@ from pathlib import Path
 import onnx
 import pytest
 
-from natonnx.optimization import optimize
-from natonnx.result import Result
 from natonnx.search import Settings, Step
+from natonnx.verbs.optimize.optimize import optimize
+from natonnx.verbs.optimize.result import Result
 from tests.cli import tiny
 from tests.e2e.conftest import CHEAPER, Run
 
@@ -147,7 +147,7 @@ def result(folder: Path, *, resume: bool = False) -> str:
 def quick() -> Iterator[None]:
     """No time is spent on measuring latencies in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("natonnx.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
+        patch.setattr("natonnx.verbs.optimize.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
         yield
 
 

@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from natonnx import api
+import natonnx
 from natonnx.architecture import Edit, State
 from tests import external
 
@@ -84,20 +84,20 @@ def by_path(path: Path, x: np.ndarray) -> np.ndarray:
 
 
 def test_more_than_2_gib(large: Path) -> None:
-    inspected = api.inspect(large)
+    inspected = natonnx.inspect(large)
     assert 4 * inspected["cost"]["params"] > 2**31
     x = np.random.default_rng(1).standard_normal((2, WIDTH)).astype(np.float32)
     given = by_path(large, x)
 
     copy = large.parent / "out" / "copy.onnx"
     copy.parent.mkdir()
-    _, checks = api.apply(large, [], copy)
+    _, checks = natonnx.apply(large, [], copy)
     assert "onnxruntime equals the supernet" in {check.name for check in checks}
     assert copy.read_bytes() == large.read_bytes()
     np.testing.assert_array_equal(by_path(copy, x), given)
     shutil.rmtree(copy.parent)
 
-    output, checks = api.apply(large, [Edit("first", State.O, State.S)])
+    output, checks = natonnx.apply(large, [Edit("first", State.O, State.S)])
     assert "onnxruntime equals the supernet" in {check.name for check in checks}
     data = large.parent / "large.nat.onnx.data"
     assert data.stat().st_size == large.with_name("large.onnx.data").stat().st_size - 4 * WIDTH * WIDTH

@@ -186,7 +186,7 @@ def test_the_table(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         "import numpy\ndef data():\n    print('loading')\n    return dict(numpy.load('data.npz'))\n", encoding="utf-8"
     )
     monkeypatch.chdir(folder)
-    monkeypatch.setattr("natonnx.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
+    monkeypatch.setattr("natonnx.verbs.optimize.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
     arguments = ["optimize", "model.onnx", "--data", "chatty:data", "--epochs", "1", "--finetune-epochs", "0"]
     with pytest.raises(SystemExit) as stopped:
         main([*arguments, "--learner", "random", "--target-madds", "0.5", "--max-drop", "100"])

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.api import apply
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.rewrite import build
+from natonnx.verbs.apply import apply
 from tests.rewrite.helpers import images, node_names, runtime
 from tests.rewrite.trunk import (
     EDITS,

@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx import api
+import natonnx
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.errors import InputError
 from natonnx.frontend import Network, parse, read
@@ -285,7 +285,7 @@ def test_data_files_that_a_new_output_does_without_go(tmp_path: Path) -> None:
     inline = tmp_path / "inline.onnx"
     onnx.save(external.residual(), inline)
     for source in (several, inline):
-        api.apply(source, [B_SKIPPED], tmp_path / "out.onnx")
+        natonnx.apply(source, [B_SKIPPED], tmp_path / "out.onnx")
         assert onnx.load(tmp_path / "out.onnx")
     assert {path.name for path in tmp_path.iterdir()} == {"a", "inline.onnx", "out.onnx"}
 
@@ -328,7 +328,7 @@ def test_data_of_the_input_is_never_replaced(tmp_path: Path, force: bool) -> Non
 def test_our_own_data_file_is_replaced(tmp_path: Path) -> None:
     path = external.save(external.residual(), tmp_path / "model.onnx")
     for _ in range(2):
-        api.apply(path, [B_SKIPPED], tmp_path / "out.onnx")
+        natonnx.apply(path, [B_SKIPPED], tmp_path / "out.onnx")
     (tmp_path / "out.onnx").unlink()
     assert "natonnx did not write it" in (refuse(tmp_path / "out.onnx", path, force=False) or "")
 
@@ -380,7 +380,7 @@ def test_copy_into_another_folder_takes_its_data_along(tmp_path: Path, one_file:
 
 def test_copy_in_the_same_folder_shares_the_data(tmp_path: Path) -> None:
     path = external.save(external.residual(), tmp_path / "model.onnx")
-    output, checks = api.apply(path, [], tmp_path / "copy.onnx")
+    output, checks = natonnx.apply(path, [], tmp_path / "copy.onnx")
     assert all(check.passed for check in checks)
     assert output.read_bytes() == path.read_bytes()
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data", "copy.onnx"}

@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from natonnx.api import apply, inspect
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.rewrite.provenance import KEY
+from natonnx.verbs.apply import apply
+from natonnx.verbs.inspect import inspect
 from tests.rewrite.helpers import Builder, copy, images, node_names, runtime
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import onnx
 import torch
 
-from natonnx.api import load
 from natonnx.architecture import Link
+from natonnx.frontend import load
 from tools.export import export
 from tools.paper.building import Options, build, example, find
 from tools.paper.catalog import CATALOG, Architecture, Variant

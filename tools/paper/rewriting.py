@@ -9,10 +9,10 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from natonnx.api import apply
 from natonnx.architecture import Cost, Edit, apply_edits, cost
 from natonnx.frontend import Granularity, Network, ParseOptions, parse, parse_with
 from natonnx.session import run, session
+from natonnx.verbs.apply import apply
 from tools.export import Exporter, export
 from tools.paper.cell_network import CellNetwork, copy_weights
 from tools.paper.cells import Cell, edit

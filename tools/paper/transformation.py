@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from natonnx.api import load
 from natonnx.architecture import Edit
 from natonnx.errors import InputError
-from natonnx.frontend import Network
+from natonnx.frontend import Network, load
 from tools.paper import inspection
 from tools.paper.building import find
 from tools.paper.catalog import CATALOG, Architecture, Variant, name_of

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from natonnx.api import apply, load
 from natonnx.architecture import Architecture, Edit, cost, edits_between, legal_transitions
-from natonnx.frontend import Network, ParseOptions, parse_with
+from natonnx.frontend import Network, ParseOptions, load, parse_with
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
+from natonnx.verbs.apply import apply
 from tools.wild.alphas import random_alpha
 
 __all__ = ["BATCHES", "RATES", "TOLERANCE", "Failure", "Result", "check", "relative_difference"]
@@ -94,7 +94,7 @@ def check(
     Args:
         name: Enters the seeds and the result.
         path: The model.
-        reading: See `natonnx.api.load`.
+        reading: See `natonnx.load`.
         alphas: Random legal α's to write.
         seed: Of the α's.
         threads: Of torch and onnxruntime.

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from natonnx.report.comparison import limits
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
 from natonnx.report.html.text import MINUS, count, gain, percent, points, ratio, rounded, table
+from natonnx.report.optimize import limits
 
 __all__ = ["search_sections", "verdict"]
 

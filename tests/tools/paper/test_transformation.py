@@ -7,10 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from natonnx.api import load
 from natonnx.architecture import Cost, cost
 from natonnx.cli import main as natonnx
 from natonnx.errors import InputError
+from natonnx.frontend import load
 from natonnx.session import run, session
 from tools.paper.catalog import CATALOG
 from tools.paper.cells import edit, stack

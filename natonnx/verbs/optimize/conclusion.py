@@ -8,19 +8,19 @@ from typing import Any
 import onnx
 import torch
 
-from natonnx import data
-from natonnx.api import Source, require, stamp
+from natonnx import __version__, data
 from natonnx.architecture import Cost, Edit, cost, edits_between
 from natonnx.bench import accuracy, latencies_ms, predict
 from natonnx.errors import naming
-from natonnx.preparation import Prepared
+from natonnx.frontend import Source
 from natonnx.report.payload import finite, idle_edges
-from natonnx.rewrite import Check, build, verify
+from natonnx.rewrite import Check, add_provenance, build, require, verify
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.search import Candidate, Decision, Outcome, RewardFunction, Score, Scored, Settings, decide
 from natonnx.search.reward import in_onnxruntime, judge
 from natonnx.session import session
 from natonnx.supernet import Supernet, fold
+from natonnx.verbs.optimize.prepare import Prepared
 
 __all__ = ["Conclusion", "score_file"]
 
@@ -64,7 +64,7 @@ class Conclusion:
 
     def _verified(self, winner: Candidate) -> onnx.ModelProto:
         model = self._build(winner)
-        stamp(model, self.source, self.edits)
+        add_provenance(model, version=__version__, source_sha256=self.source.sha256, edits=self.edits)
         trained = Supernet(self._problem.network)
         trained.load_weights(winner.weights)
         self._checks = verify(

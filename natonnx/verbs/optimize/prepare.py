@@ -8,11 +8,11 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 
 from natonnx import data
-from natonnx.api import Source
 from natonnx.errors import InputError, naming
-from natonnx.samples import load_data
+from natonnx.frontend import Source
 from natonnx.search import Problem, RewardFunction, TensorSplit
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
+from natonnx.verbs.samples import load_data
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare"]
 

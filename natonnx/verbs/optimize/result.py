@@ -7,9 +7,9 @@ from typing import Any
 
 import onnx
 
-from natonnx.api import Source
 from natonnx.architecture import Edit
 from natonnx.errors import InputError
+from natonnx.frontend import Source
 from natonnx.rewrite.write import check_output, own_files, write_model
 from natonnx.tensors import has_external
 

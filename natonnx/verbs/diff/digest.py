@@ -14,10 +14,10 @@ import numpy as np
 import onnx
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 
-from natonnx.differences.operators import attributes, kind, schema
 from natonnx.frontend.view import RANDOM, reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import all_tensors, read_tensor
+from natonnx.verbs.diff.operators import attributes, kind, schema
 
 __all__ = ["Digests", "constants", "digests", "graph_digests", "opsets"]
 

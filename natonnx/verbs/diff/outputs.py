@@ -5,9 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from natonnx.api import Source
 from natonnx.bench import check_inputs, random_inputs
 from natonnx.errors import InputError
+from natonnx.frontend import Source
 from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.trial import relative_difference
 from natonnx.session import run, session

@@ -12,19 +12,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from natonnx.api import Source, load
 from natonnx.architecture import cost
-from natonnx.conclusion import Conclusion, score_file
 from natonnx.data import Data, Dataset
 from natonnx.errors import InputError
-from natonnx.frontend import ParseOptions
-from natonnx.preparation import BatchNormMode, DeviceName, prepare
+from natonnx.frontend import ParseOptions, Source, load
 from natonnx.report.payload import inspection
-from natonnx.result import Result, check_place, written_size
 from natonnx.rewrite.write import write_model
 from natonnx.search import REWARDS, Progress, RewardFunction, Settings, search, silent
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.reward import reward_identity
+from natonnx.verbs.optimize.conclusion import Conclusion, score_file
+from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare
+from natonnx.verbs.optimize.result import Result, check_place, written_size
 
 __all__ = ["optimize"]
 

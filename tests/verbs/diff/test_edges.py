@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from natonnx.architecture import Architecture, Edit, State, apply_edits, flow
-from natonnx.differences.alignment import align_parts, share_names
-from natonnx.differences.digest import digests
-from natonnx.differences.edges import compare_edges
 from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
+from natonnx.verbs.diff.alignment import align_parts, share_names
+from natonnx.verbs.diff.digest import digests
+from natonnx.verbs.diff.edges import compare_edges
 from tests.frontend.test_concat import dense, inception, shuffle
 from tests.rewrite.helpers import Builder, copy, edges, zoo_model, zoo_network
 from tests.rewrite.test_random_graphs import models

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from natonnx.api import Source
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, ratio_interval
-from natonnx.contest import Conditions, Contest, Predictions
 from natonnx.data import Data
 from natonnx.errors import InputError
+from natonnx.frontend import Source
+from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions
 
 __all__ = ["Gate", "Thresholds", "check"]
 
@@ -125,14 +125,14 @@ def check(
         >>> payload["status"]
         'passed'
     """
-    contest = Contest([baseline, model], conditions or Conditions())
-    gates, answers = list(_cost_gates(contest.sources, thresholds)), list[Predictions]()
+    models = ModelComparison([baseline, model], conditions or Conditions())
+    gates, answers = list(_cost_gates(models.sources, thresholds)), list[Predictions]()
     if thresholds.need_data:
         tell("accuracy")
-        answers = contest.predictions(data, preprocessing or {})
+        answers = models.predictions(data, preprocessing or {})
         gates += _data_gates(answers, thresholds)
     if thresholds.max_latency_ratio is not None:
-        gates.append(_latency_gate(contest, thresholds.max_latency_ratio, tell))
+        gates.append(_latency_gate(models, thresholds.max_latency_ratio, tell))
     for gate in gates:
         _log.info(
             "gate %s: %s, %g against the limit %g, %s", gate.name, gate.state, gate.value, gate.limit, gate.detail
@@ -187,16 +187,16 @@ def _gate(name: str, limit: float, value: float, detail: str, *, at_least: bool 
     return Gate(name, limit, value, None, None, "met" if met else "failed", detail)
 
 
-def _latency_gate(contest: Contest, limit: float, tell: _Tell) -> Gate:
-    given = contest.conditions
-    inputs = contest.inputs()
-    for source, used in zip(contest.sources, contest.providers(inputs), strict=True):
-        if used != contest.provider:
+def _latency_gate(models: ModelComparison, limit: float, tell: _Tell) -> Gate:
+    given = models.conditions
+    inputs = models.inputs()
+    for source, used in zip(models.sources, models.providers(inputs), strict=True):
+        if used != models.provider:
             raise InputError(
                 f"{source.path}: --provider {given.provider} cannot be used here, onnxruntime took {used}; install "
                 "what it needs, or choose another"
             )
-    timings = contest.timings(inputs)
+    timings = models.timings(inputs)
     for turn in range(1 + _PROLONGATIONS):
         tell(f"latency ({given.seconds:g} s)" + (f", still undecided, prolonged {turn} times" if turn else ""))
         timings.extend(given.seconds)

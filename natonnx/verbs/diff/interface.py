@@ -5,10 +5,10 @@ from typing import Any
 
 import onnx
 
-from natonnx.differences.digest import opsets
 from natonnx.frontend.load import true_inputs
 from natonnx.report.payload import tensor_row
 from natonnx.rewrite.provenance import KEY
+from natonnx.verbs.diff.digest import opsets
 
 __all__ = ["compare_metadata", "describe", "fields", "labels", "same_interface"]
 

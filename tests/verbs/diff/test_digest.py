@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.differences.alignment import align
-from natonnx.differences.digest import Digests, digests
 from natonnx.tensors import is_external
+from natonnx.verbs.diff.alignment import align
+from natonnx.verbs.diff.digest import Digests, digests
 from tests import external
 from tests.rewrite.helpers import Builder, copy, zoo_model
 

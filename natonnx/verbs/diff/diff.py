@@ -7,22 +7,21 @@ from typing import Any
 
 import onnx
 
-from natonnx.api import Source, load
 from natonnx.architecture import cost
-from natonnx.contest import Conditions, Contest
 from natonnx.data import Data, Dataset, Held, data_name, hold
-from natonnx.differences.alignment import align, align_parts, share_names
-from natonnx.differences.digest import Digests, constants, digests, opsets
-from natonnx.differences.edges import compare_edges
-from natonnx.differences.history import origin
-from natonnx.differences.interface import compare_metadata, describe, fields, labels, same_interface
-from natonnx.differences.operators import compare_nodes, count_operators
-from natonnx.differences.outputs import compare_outputs
-from natonnx.differences.weights import Constants, compare_weights
 from natonnx.errors import InputError
-from natonnx.frontend import ParseOptions, read
+from natonnx.frontend import ParseOptions, Source, load, read
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.view import GraphView
+from natonnx.verbs.diff.alignment import align, align_parts, share_names
+from natonnx.verbs.diff.digest import Digests, constants, digests, opsets
+from natonnx.verbs.diff.edges import compare_edges
+from natonnx.verbs.diff.history import origin
+from natonnx.verbs.diff.interface import compare_metadata, describe, fields, labels, same_interface
+from natonnx.verbs.diff.operators import compare_nodes, count_operators
+from natonnx.verbs.diff.outputs import compare_outputs
+from natonnx.verbs.diff.weights import Constants, compare_weights
+from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 __all__ = ["diff"]
 
@@ -201,8 +200,8 @@ def _answers(
 ) -> dict[str, Any]:
     """Both models' accuracy on data, and how often they agree."""
     shapes = {**one.network.options.input_shapes, **other.network.options.input_shapes}
-    contest = Contest([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
-    before, after = contest.predictions(held, preprocessing)
+    models = ModelComparison([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
+    before, after = models.predictions(held, preprocessing)
     split = before.split
     same = before.predicted[split] == after.predicted[split]
     return {

@@ -7,8 +7,8 @@ from typing import Any
 import onnx
 
 from natonnx import data
-from natonnx.api import Source
 from natonnx.errors import InputError
+from natonnx.frontend import Source
 
 __all__ = ["classifier", "data_options", "load_data"]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from natonnx.api import Source
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
-from natonnx.contest import Conditions, Contest, Predictions
 from natonnx.data import Data, Dataset, Held, data_name, hold
+from natonnx.frontend import Source
+from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -53,33 +53,34 @@ def benchmark(
         True
     """
     conditions = conditions or Conditions()
-    contest = Contest([models] if isinstance(models, Path | str) else models, conditions)
-    inputs = contest.inputs()
+    comparison = ModelComparison([models] if isinstance(models, Path | str) else models, conditions)
+    inputs = comparison.inputs()
     tell("loading")
-    used = contest.providers(inputs)
-    for source, provider in zip(contest.sources, used, strict=True):
-        if provider != contest.provider:
-            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, contest.provider, provider)
-    predictions: list[Predictions | None] = [None] * len(contest.sources)
+    used = comparison.providers(inputs)
+    for source, provider in zip(comparison.sources, used, strict=True):
+        if provider != comparison.provider:
+            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
+    predictions: list[Predictions | None] = [None] * len(comparison.sources)
     held = None if data is None else hold(data)
     if held is not None:
         tell("accuracy")
-        predictions = list(contest.predictions(held, preprocessing or {}))
+        predictions = list(comparison.predictions(held, preprocessing or {}))
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
-        for source, provider in zip(contest.sources, used, strict=True)
+        for source, provider in zip(comparison.sources, used, strict=True)
     ]
-    profiles: list[list[dict[str, Any]] | None] = [None] * len(contest.sources)
+    profiles: list[list[dict[str, Any]] | None] = [None] * len(comparison.sources)
     if profiled:
         tell("profile")
         profiles = [
-            [row._asdict() for row in profile(partial(contest.open, source), inputs)] for source in contest.sources
+            [row._asdict() for row in profile(partial(comparison.open, source), inputs)]
+            for source in comparison.sources
         ]
     tell(f"latency ({conditions.seconds:g} s)")
-    timings = contest.timings(inputs)
+    timings = comparison.timings(inputs)
     timings.extend(conditions.seconds)
-    rows = zip(contest.sources, used, memory, predictions, profiles, strict=True)
+    rows = zip(comparison.sources, used, memory, predictions, profiles, strict=True)
     return {
         "models": [
             {
@@ -90,7 +91,7 @@ def benchmark(
             for position, (source, provider, bytes_used, answers, by_operator) in enumerate(rows)
         ],
         "conditions": {
-            "provider": contest.provider,
+            "provider": comparison.provider,
             "threads": conditions.threads,
             "seconds": conditions.seconds,
             "warm_up": conditions.warm_up,

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx import data
-from natonnx.api import Source, load
 from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provider, predict, provider_used, random_inputs
 from natonnx.errors import InputError, naming
-from natonnx.frontend import ParseOptions
-from natonnx.samples import classifier, data_options
+from natonnx.frontend import ParseOptions, Source, load
 from natonnx.session import run, session
+from natonnx.verbs.samples import classifier, data_options
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 
-__all__ = ["Conditions", "Contest", "Predictions"]
+__all__ = ["Conditions", "ModelComparison", "Predictions"]
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ class Predictions(NamedTuple):
         return accuracy(self.predicted[split], self.labels[split]) if split in self.labels else None
 
 
-class Contest:
+class ModelComparison:
     """Models that are compared; the first is what the others are compared with.
 
     Attributes:

@@ -10,8 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.differences.digest import constants, digests
-from natonnx.differences.weights import Constants, compare_weights, distance
+from natonnx.verbs.diff.digest import constants, digests
+from natonnx.verbs.diff.weights import Constants, compare_weights, distance
 from tests import external
 
 if TYPE_CHECKING:
@@ -152,9 +152,9 @@ def test_texts_have_no_distance() -> None:
 def test_chunks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = random(1000), random(1000, seed=1)
     whole = distance(old, new)
-    monkeypatch.setattr("natonnx.differences.weights._CHUNK", 7)
+    monkeypatch.setattr("natonnx.verbs.diff.weights._CHUNK", 7)
     assert distance(old, new) == pytest.approx(whole, rel=1e-12)
     one = digests(model(w=old), None, {}).constants["w"]
-    monkeypatch.setattr("natonnx.differences.digest._CHUNK", 12)
+    monkeypatch.setattr("natonnx.verbs.diff.digest._CHUNK", 12)
     assert digests(model(w=old), None, {}).constants["w"] == one
     assert digests(model(w=new), None, {}).constants["w"] != one

@@ -7,14 +7,13 @@ from typing import Any
 
 import onnx
 
-from natonnx.api import Source
 from natonnx.architecture import Edit, apply_edits
-from natonnx.differences.digest import graph_digests
 from natonnx.errors import InputError
-from natonnx.frontend import parse_with
+from natonnx.frontend import Source, parse_with
 from natonnx.rewrite import build, parse_edits
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.provenance import KEY
+from natonnx.verbs.diff.digest import graph_digests
 
 __all__ = ["origin"]
 

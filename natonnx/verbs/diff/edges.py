@@ -19,12 +19,12 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from natonnx.architecture import Edge, Join, Shape, State
-from natonnx.differences.digest import opsets
-from natonnx.differences.operators import attributes, kind, values
 from natonnx.frontend import Network
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE, NORMALISATIONS
 from natonnx.report.payload import edge_row
+from natonnx.verbs.diff.digest import opsets
+from natonnx.verbs.diff.operators import attributes, kind, values
 
 __all__ = ["compare_edges"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import natonnx
-from natonnx.differences.alignment import align_parts, share_names
 from natonnx.frontend import parse
-from tests.differences.test_digest import of, renamed
+from natonnx.verbs.diff.alignment import align_parts, share_names
 from tests.rewrite.helpers import Builder, copy, zoo_model, zoo_network
+from tests.verbs.diff.test_digest import of, renamed
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""What each command does, under the command's name; the public functions."""

@@ -1,0 +1,72 @@
+"""`apply`: replay edits on a model, without training."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from natonnx import __version__
+from natonnx.architecture import Edit, apply_edits
+from natonnx.frontend import ParseOptions, load
+from natonnx.rewrite import Check, add_provenance, build, require, verify
+from natonnx.rewrite.write import check_output, copied_files, copy_model, default_output, own_files, write_model
+
+__all__ = ["apply"]
+
+
+def apply(
+    path: Path | str,
+    edits: Iterable[Edit],
+    output: Path | str | None = None,
+    *,
+    force: bool = False,
+    reading: ParseOptions | None = None,
+) -> tuple[Path, list[Check]]:
+    """Replay edits on a model, without training, and write the result.
+
+    Args:
+        path: The model.
+        edits: What to change; nothing is a legal no-op that copies the file, and its external data to another folder.
+        output: Where to write; `default_output` where None.
+        force: Overwrite a file that natonnx did not write.
+        reading: See `load`; it must be the same as when the edits were made.
+
+    Returns:
+        Where the result is, and the checks that it passed.
+
+    Raises:
+        InputError: If the model, an edit or the output path is bad.
+        VerificationError: If the result failed a check; nothing is written then.
+
+    Example:
+        >>> from natonnx import Edit, State
+        >>> path, checks = apply("model.onnx", [Edit("one", State.O, State.S)], "edited.onnx")
+        >>> all(check.passed for check in checks)
+        True
+    """
+    source = load(path, reading)
+    output = Path(output) if output is not None else default_output(source.path)
+    edits = tuple(edits)
+    network = source.network
+    copied = copied_files(network.model, source.file.parent, output).values()
+    rewritten = bool(edits) or source.is_freed
+    targets = own_files(network.model, output) if rewritten else copied
+    check_output(output, source.file, network.model, targets, force=force)
+    alpha = apply_edits(network.architecture, edits)
+    model = build(network, alpha)
+    if rewritten:
+        add_provenance(model, version=__version__, source_sha256=source.sha256, edits=edits)
+    from natonnx.supernet import Supernet  # torch loads only once the input is known to be good
+
+    supernet = Supernet(network)
+    checks = verify(
+        network,
+        alpha,
+        model,
+        supernet.as_reference(alpha),
+        rounded=lambda seed: supernet.rounded(seed).as_reference(alpha),
+    )
+    require(checks)
+    if rewritten:
+        write_model(model, network.folder, output)
+    else:
+        copy_model(source.file, network.model, output)
+    return output, checks

@@ -1,0 +1,1 @@
+"""`optimize`: from a model and data to a better model, or the honest answer that none was found."""
