@@ -1,0 +1,198 @@
+"""What data is: samples for one purpose, read batch by batch, each batch a mapping of input names to arrays."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ArrayBatches", "Batch", "Batches", "StreamBatches", "concatenate", "take"]
+
+Array = npt.NDArray[Any]
+Axes = Mapping[str, int | None]
+"""The axis of each input that counts samples; None where it has none, and its value holds for every sample."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some samples.
+
+    Attributes:
+        inputs: Arrays by input name, in the model's own layout.
+        targets: What the outputs should be [n, ...], such as class indices [n]; None where that is not known.
+        size: How many samples there are.
+    """
+
+    inputs: Mapping[str, Array]
+    targets: Array | None
+    size: int
+
+
+class Batches(Protocol):
+    """Samples that are used for one purpose. They may be read any number of times."""
+
+    @property
+    def samples(self) -> int | None:
+        """How many there are; None where that is not known before they were read."""
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether the batches have targets."""
+
+    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
+        """Read all samples once.
+
+        Args:
+            size: Samples a batch; the last one may have fewer.
+            generator: Shuffles them, where they can be; in their own order where None. A last batch of a single sample
+                is left out then, as a minibatch's statistics need two.
+        """
+
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "Batches":
+        """Some of the samples, in memory: at random where there is a generator, else the first ones."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayBatches:
+    """Samples in memory.
+
+    Attributes:
+        inputs: Arrays by input name, all samples along their batch axes.
+        axes: The batch axis of each input.
+        targets: [n, ...], or None.
+    """
+
+    inputs: Mapping[str, Array]
+    axes: Axes
+    targets: Array | None = None
+
+    @property
+    def samples(self) -> int:
+        """How many there are."""
+        return count_samples(self.inputs, self.axes, self.targets)
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether there are targets."""
+        return self.targets is not None
+
+    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
+        """See `Batches.batches`."""
+        count = self.samples
+        order = np.arange(count) if generator is None else _shuffled(count, generator)
+        for start in range(0, count, size):
+            index = order[start : start + size]
+            if generator is None or len(index) > 1:
+                targets = None if self.targets is None else self.targets[index]
+                yield Batch(take(self.inputs, self.axes, index), targets, len(index))
+
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
+        """See `Batches.sample`."""
+        total = self.samples
+        order = np.arange(total) if generator is None else _shuffled(total, generator)
+        return self.take(order[:count])
+
+    def take(self, index: npt.NDArray[np.int64]) -> "ArrayBatches":
+        """Choose samples by index."""
+        targets = None if self.targets is None else self.targets[index]
+        return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets)
+
+
+@dataclass(frozen=True, eq=False)
+class StreamBatches:
+    """Samples that are read when they are needed, such as those of a torch `DataLoader`.
+
+    Attributes:
+        open: Begins to read them anew; its batches may be of any size.
+        axes: The batch axis of each input.
+        has_targets: Whether the batches have targets.
+        samples: How many there are, where that is known.
+    """
+
+    open: Callable[[], Iterable[Batch]]
+    axes: Axes
+    has_targets: bool
+    samples: int | None = None
+
+    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
+        """See `Batches.batches`; the order is the source's own, which may shuffle by itself."""
+        waiting: list[Batch] = []
+        for batch in self.open():
+            waiting.append(batch)
+            while sum(part.size for part in waiting) >= size:
+                whole = concatenate(waiting, self.axes)
+                yield _part(whole, self.axes, 0, size)
+                waiting = [_part(whole, self.axes, size, whole.size)] if whole.size > size else []
+        if waiting:
+            last = concatenate(waiting, self.axes)
+            if generator is None or last.size > 1:
+                yield last
+
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> ArrayBatches:  # noqa: ARG002
+        """See `Batches.sample`: the first ones, as the source has them."""
+        for batch in self.batches(count):
+            return ArrayBatches(batch.inputs, self.axes, batch.targets)
+        raise InputError("the data yields no samples: give at least a few")
+
+
+def take(inputs: Mapping[str, Array], axes: Axes, index: npt.NDArray[np.int64]) -> dict[str, Array]:
+    """Choose samples by index along the batch axes; what has no such axis is kept."""
+    return {
+        name: value if (axis := axes.get(name)) is None else np.take(value, index, axis)
+        for name, value in inputs.items()
+    }
+
+
+def concatenate(batches: Iterable[Batch], axes: Axes) -> Batch:
+    """One batch of all samples of several; what has no batch axis is the first one's.
+
+    Raises:
+        InputError: If they differ in shape.
+    """
+    parts = list(batches)
+    if len(parts) == 1:
+        return parts[0]
+    targets = [part.targets for part in parts]
+    try:
+        inputs = {
+            name: value if (axis := axes.get(name)) is None else np.concatenate([p.inputs[name] for p in parts], axis)
+            for name, value in parts[0].inputs.items()
+        }
+        joined = None if any(t is None for t in targets) else np.concatenate([t for t in targets if t is not None])
+    except ValueError:
+        raise InputError("batches of the data differ in shape: make them of one size") from None
+    return Batch(inputs, joined, sum(part.size for part in parts))
+
+
+def count_samples(inputs: Mapping[str, Array], axes: Axes, targets: Array | None = None) -> int:
+    """How many samples arrays hold.
+
+    Raises:
+        InputError: If they hold different numbers, or none says how many.
+    """
+    counts = {name: value.shape[axis] for name, value in inputs.items() if (axis := axes.get(name)) is not None}
+    if targets is not None:
+        counts["labels"] = len(targets)
+    if len(set(counts.values())) != 1:
+        told = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no input has a batch axis"
+        raise InputError(f"the data's arrays hold different numbers of samples ({told}): give each as many")
+    return next(iter(counts.values()))
+
+
+def _part(batch: Batch, axes: Axes, start: int, end: int) -> Batch:
+    index = np.arange(start, end)
+    targets = None if batch.targets is None else batch.targets[index]
+    return Batch(take(batch.inputs, axes, index), targets, len(index))
+
+
+def _shuffled(count: int, generator: "torch.Generator") -> npt.NDArray[np.int64]:
+    import torch
+
+    order: npt.NDArray[np.int64] = torch.randperm(count, generator=generator).numpy()
+    return order
