@@ -1,20 +1,31 @@
 """Algorithm 1 of the paper for a given model, and what follows it: selection and fine-tuning."""
 
-from natonnx.search.decide import Constraint, Decision, decide
+from natonnx.search.agreement import Agreement
+from natonnx.search.decide import Constraint, Criteria, Decision, decide
+from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
+from natonnx.search.own import OwnObjective, RewardFunction, RunnableModel
+from natonnx.search.price import Madds, Params, Price
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Step, silent
-from natonnx.search.reward import RewardFunction, RunnableModel
 from natonnx.search.run import search
-from natonnx.search.score import Score, TensorSplit
+from natonnx.search.score import Score
 from natonnx.search.settings import REWARDS, Settings
 
 __all__ = [
     "REWARDS",
+    "Agreement",
     "Candidate",
     "Constraint",
+    "Criteria",
     "Decision",
+    "Labels",
+    "Madds",
+    "Objective",
     "Outcome",
+    "OwnObjective",
+    "Params",
+    "Price",
     "Problem",
     "Progress",
     "RewardFunction",
@@ -23,7 +34,7 @@ __all__ = [
     "Scored",
     "Settings",
     "Step",
-    "TensorSplit",
+    "Unit",
     "decide",
     "search",
     "silent",

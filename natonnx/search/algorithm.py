@@ -11,22 +11,25 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
+from natonnx.data.batches import Batches
 from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.clock import Clock
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.reward import RewardFunction, in_supernet, judge
-from natonnx.search.score import CALIBRATION, TensorSplit, minibatch_score, reestimate
+from natonnx.search.assess import runnable
+from natonnx.search.own import RewardFunction, judge
+from natonnx.search.runner import Runner, TensorBatch, tensor_batches
+from natonnx.search.score import CALIBRATION, minibatch_score, reestimate, targets_of
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, Visit, key
-from natonnx.search.train import Teacher, train_epoch
+from natonnx.search.train import train_epoch
 
 __all__ = ["Algorithm1"]
 
@@ -48,20 +51,18 @@ class Algorithm1:
         problem: Network and data.
         settings: Settings.
         state: What is trained.
-        teacher: The original model.
+        original: The original model.
         clock: Of the time budget.
     """
 
     def __init__(
-        self, problem: Problem, settings: Settings, state: SearchState, teacher: Teacher, clock: Clock
+        self, problem: Problem, settings: Settings, state: SearchState, original: Runner, clock: Clock
     ) -> None:
         self.problem, self.settings, self.state = problem, settings, state
-        self.teacher, self.clock = teacher, clock
+        self.original, self.clock = original, clock
         self.beta = problem.network.architecture
         self.neighbours = RandomPolicy(most=_NEIGHBOUR_EDITS)
         self._judged: dict[str, float] = {}
-        order = np.random.default_rng(settings.seed).permutation(len(problem.train.labels))[:CALIBRATION]
-        self._calibration = problem.train.inputs[torch.from_numpy(order).to(problem.device)]
 
     def run(self, progress: Progress, save: Callable[[Mapping[str, Any]], None]) -> None:
         """Run the epochs that are not done yet."""
@@ -83,19 +84,17 @@ class Algorithm1:
             _log.info("search: %s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
             _log.debug("search: epoch %d took %.1f s", epoch + 1, time.monotonic() - begun)
             save(self.state.to_dict())
-            stage.advance(f"reward {row['reward']:+.3f}  MAdds {row['madds']:.2f}", dict(row))
+            stage.advance(f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}", dict(row))
 
     def train_weights(self) -> float:
         """One pass over the training split, w alone; returns the mean loss."""
         return train_epoch(
+            self.problem,
             self.state.supernet,
             self.state.optimizer,
-            self.problem.train,
             self._sample_beta,
-            teacher=self.teacher,
-            distillation=self.settings.distillation,
-            batch=self.settings.batch,
-            augment=self.problem.augment,
+            original=self.original,
+            settings=self.settings,
             generator=self.state.generator,
         )
 
@@ -117,7 +116,10 @@ class Algorithm1:
         budget.calibrate(policy, self.beta, self.state.generator)
         seen: list[tuple[float, float, float]] = []
         self._judged.clear()
-        for batch in self.problem.validation.batches(self.settings.reward_batch, self.state.generator):
+        batches = tensor_batches(
+            self.problem.validation, self.settings.reward_batch, self.problem.device, self.state.generator
+        )
+        for batch in batches:
             if seen and self.problem.reward is not None and self.clock.search_share_used() >= 1:
                 break  # the user's own function may take its time
             given = self._random() < _GIVEN_POLICY or not policy.learns
@@ -130,8 +132,7 @@ class Algorithm1:
                 accept=None if policy.learns else budget.met_by,
                 tilt=budget.logits(beta),
             )
-            base = self._reward(beta, batch)
-            rewards = [self._reward(alpha, batch) - base for alpha in drawn.architectures]
+            rewards = self._rewards(beta, drawn.architectures, batch)
             costs = [budget.share(alpha) for alpha in drawn.architectures]
             if self.state.reinforce and rewards:
                 objective = torch.tensor(budget.objective(rewards, costs))
@@ -140,10 +141,10 @@ class Algorithm1:
                 budget.adapt(costs)
                 self._remember(drawn.architectures, rewards)
                 seen += [(r, c, float(drawn.entropy.detach())) for r, c in zip(rewards, costs, strict=True)]
-        reward, madds, entropy = (_mean([row[i] for row in seen]) for i in range(3))
+        reward, cost, entropy = (_mean([row[i] for row in seen]) for i in range(3))
         return {
             "reward": reward,
-            "madds": madds,
+            "cost": cost,
             "entropy": entropy,
             "limit": budget.limit,
             "tilt": budget.tilt,
@@ -167,20 +168,34 @@ class Algorithm1:
         found = draw(self.neighbours, self.beta, 1, self.state.generator).architectures
         return found[0] if found else self.beta
 
-    def _reward(self, architecture: Architecture, batch: TensorSplit) -> float:
+    def _rewards(self, beta: Architecture, alphas: Sequence[Architecture], batch: TensorBatch) -> list[float]:
+        """R(α, w) − R(β, w) of each α."""
         if self.problem.reward is not None:
-            return self._own_reward(self.problem.reward, architecture)
-        score = minibatch_score(self.state.supernet, architecture, batch)
-        return score.accuracy if self.settings.reward == "accuracy" else score.likelihood
+            own = self.problem.reward
+            base = self._judge(own, beta)
+            return [self._judge(own, alpha) - base for alpha in alphas]
+        targets = targets_of(self.problem.objective, batch, self.original)
 
-    def _own_reward(self, reward: RewardFunction, architecture: Architecture) -> float:
+        def reward(architecture: Architecture) -> float:
+            found = minibatch_score(self.state.supernet, architecture, self.problem.objective, batch, targets)
+            return found.value if self.settings.reward == "score" else found.ranking
+
+        base = reward(beta)
+        return [reward(alpha) - base for alpha in alphas]
+
+    def _judge(self, reward: RewardFunction, architecture: Architecture) -> float:
         """What the user's own function says, in evaluation mode: once a pass, as the weights stand still in one."""
         text = key(architecture)
         if text not in self._judged:
-            reestimate(self.state.supernet, architecture, self._calibration)
-            model = in_supernet(self.state.supernet, architecture, self.problem.device)
-            self._judged[text] = judge(reward, model)
+            calibration, captures = self._calibration, self.problem.objective.captures
+            reestimate(self.state.supernet, architecture, calibration, self.problem.device, captures)
+            self._judged[text] = judge(reward, runnable(self.problem, self.state.supernet, architecture))
         return self._judged[text]
+
+    @cached_property
+    def _calibration(self) -> Batches:
+        """Training samples from which statistics are re-estimated before the user's own function is asked."""
+        return self.problem.train.sample(CALIBRATION, torch.Generator().manual_seed(self.settings.seed))
 
     def _random(self) -> float:
         return float(torch.rand((), generator=self.state.generator))

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture, State, cost, legal_transitions
+from natonnx.architecture import Architecture, State
 from natonnx.policy.base import Policy, draw
+from natonnx.search.price import Price
 
 __all__ = ["EXPLORED", "Budget"]
 
@@ -30,8 +31,8 @@ class Budget:
     """Costs of one topology's architectures, as fractions of the given model's, and the multiplier.
 
     Args:
-        reference: β over the network that costs are counted on.
-        target: Most MAdds as a fraction of β's; None for no target. Then there is no constraint, but α's are still
+        price: What architectures cost.
+        target: Highest cost as a fraction of β's; None for no target. Then there is no constraint, but α's are still
             looked for down to `EXPLORED` of β's cost, where equally good and cheaper ones are.
 
     Attributes:
@@ -39,18 +40,17 @@ class Budget:
         tilt: τ, in logits for the largest saving of a single transition.
     """
 
-    def __init__(self, reference: Architecture, target: float | None) -> None:
-        self._reference = reference
+    def __init__(self, price: Price, target: float | None) -> None:
+        self._price = price
         self.target = target
         self.limit = 1.0
         self.tilt = 0.0
-        self._full = cost(reference).madds or 1
         self._moments = [0.0, 0.0]  # of costs within groups: variance, covariance with the reward
         self._savings: dict[tuple[State, ...], Tensor] = {}
 
     def share(self, architecture: Architecture) -> float:
-        """MAdds of an architecture, as a fraction of the given model's."""
-        return (cost(self._reference.with_states(architecture.states)).madds or 0) / self._full
+        """Cost of an architecture, as a fraction of the given model's."""
+        return self._price.cost(architecture) / (self._price.full or 1.0)
 
     def met_by(self, architecture: Architecture) -> bool:
         """The hard constraint."""
@@ -91,16 +91,10 @@ class Budget:
     def _saved(self, beta: Architecture) -> Tensor:
         """What each legal transition saves by itself, the largest saving being 1 [edges, 3]."""
         if beta.states not in self._savings:
-            saved = torch.zeros(len(beta.states), len(State))
-            full = self.share(beta)
-            for e, verdict in enumerate(legal_transitions(beta)):
-                for column, state in enumerate(State):
-                    if state in verdict and verdict[state] is None:
-                        alpha = beta.with_states((*beta.states[:e], state, *beta.states[e + 1 :]))
-                        saved[e, column] = full - self.share(alpha)
+            saved = self._price.savings(beta)
             if len(self._savings) > 32:
                 self._savings.clear()
-            self._savings[beta.states] = saved / max(float(saved.max()), 1e-12)
+            self._savings[beta.states] = torch.from_numpy(saved / max(float(saved.max(initial=0.0)), 1e-12)).float()
         return self._savings[beta.states]
 
     # In the reward

@@ -12,7 +12,7 @@ from natonnx.files import write_bytes
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 
-_FORMAT = 3
+_FORMAT = 4
 
 
 def save_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Any]) -> None:

@@ -2,16 +2,19 @@
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture
 from natonnx.search.problem import Problem
-from natonnx.search.score import evaluate, reestimate
+from natonnx.search.assess import assess
+from natonnx.search.runner import Runner
+from natonnx.search.score import reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.state import Finetuned
-from natonnx.search.train import Teacher, make_optimizer, train_epoch
+from natonnx.search.train import make_optimizer, train_epoch
 from natonnx.supernet import Supernet
 
 __all__ = ["finetune"]
@@ -24,7 +27,7 @@ def finetune(
     *,
     epochs: int,
     start: Mapping[str, Tensor] | None,
-    teacher: Teacher,
+    original: Runner,
 ) -> Finetuned:
     """Fine-tune an architecture, then re-estimate its statistics on the training split.
 
@@ -36,7 +39,7 @@ def finetune(
         settings: Settings.
         epochs: Passes over the training split.
         start: Weights to start from (a supernet's state); the file's own where None.
-        teacher: The original model.
+        original: The original model.
     """
     supernet = Supernet(problem.network).to(problem.device)
     if start is not None:
@@ -45,20 +48,19 @@ def finetune(
     generator = torch.Generator().manual_seed(settings.seed)
     for epoch in range(epochs):
         train_epoch(
+            problem,
             supernet,
             optimizer,
-            problem.train,
             lambda: architecture,
-            teacher=teacher,
-            distillation=settings.distillation,
-            batch=settings.batch,
-            augment=problem.augment,
+            original=original,
+            settings=settings,
             generator=generator,
-            learning_rate=lambda part, epoch=epoch: _cosine(settings.finetune_learning_rate, (epoch + part) / epochs),  # type: ignore[misc]
+            learning_rate=partial(_cosine, settings.finetune_learning_rate, epoch, epochs),
         )
-    reestimate(supernet, architecture, problem.train.inputs)
-    return Finetuned(supernet.weights(), evaluate(supernet, architecture, problem.validation, problem.reward))
+    reestimate(supernet, architecture, problem.train, problem.device, problem.objective.captures)
+    return Finetuned(supernet.weights(), assess(problem, supernet, architecture, original))
 
 
-def _cosine(start: float, done: float) -> float:
-    return start * 0.5 * (1 + math.cos(math.pi * done))
+def _cosine(start: float, epoch: int, epochs: int, part: float) -> float:
+    """The learning rate behind a part of an epoch: half a cosine from `start` to 0 over all epochs."""
+    return start * 0.5 * (1 + math.cos(math.pi * (epoch + part) / epochs))

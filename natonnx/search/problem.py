@@ -1,19 +1,21 @@
-"""What a search is given: a network to train, three splits less the test one, and a device."""
+"""What a search is given: a network to train, data, what is good and what is cheap, and a device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
-from natonnx.architecture import Architecture
+from natonnx.data.batches import Batches
 from natonnx.data.dataset import Augment
 from natonnx.frontend import Network
-from natonnx.search.reward import RewardFunction
-from natonnx.search.score import TensorSplit
+from natonnx.search.agreement import Agreement
+from natonnx.search.objective import Objective
+from natonnx.search.own import RewardFunction
+from natonnx.search.price import Price
 
 __all__ = ["Problem"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """What is searched.
 
@@ -21,18 +23,22 @@ class Problem:
         network: The network whose weights are trained: the model, or the model with normalisation unfolded.
         train: Split for w.
         validation: Split for θ and for selection.
-        augment: What may be done to training images.
+        objective: What is good.
+        distillation: Agreement with the original model, which training follows beside the objective.
+        prices: What is cheap. The first is what a target is about; at equal cost the next one decides.
         device: Where the supernet runs.
-        reference: The cost-bearing architecture: β of the file's own network.
+        augment: What may be done to training images.
         without_gradient: Operators that onnxruntime runs, so that no gradient flows through them.
-        reward: What judges architectures in place of the accuracy; None for the accuracy.
+        reward: The user's own function, which judges architectures in the objective's place; None for the objective.
     """
 
     network: Network
-    train: TensorSplit
-    validation: TensorSplit
-    augment: Augment
-    device: torch.device
-    reference: Architecture
+    train: Batches
+    validation: Batches
+    objective: Objective
+    distillation: Agreement
+    prices: tuple[Price, ...]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    augment: Augment = "none"
     without_gradient: tuple[str, ...] = ()
     reward: RewardFunction | None = None

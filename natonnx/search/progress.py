@@ -14,7 +14,7 @@ class Step(NamedTuple):
         done: Steps of the stage that are done; 0 as it begins.
         total: Steps that it has, as far as is known; it may need more than it foresaw.
         note: What the last step found, in words; empty where that is nothing to tell of.
-        values: The same in numbers: an epoch's row of the history, or a finalist's `accuracy` as a fraction; nothing
+        values: The same in numbers: an epoch's row of the history, or a finalist's `score`; nothing
             where a stage begins, and for `select`.
     """
 

@@ -13,7 +13,7 @@ __all__ = ["POINT", "Reinforce", "leave_one_out"]
 _CLIP = 5.0
 _MEMORY = 0.9
 POINT = 0.01
-"""One point of accuracy."""
+"""One point of a score that is a fraction."""
 
 
 class Reinforce:

@@ -5,28 +5,28 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from natonnx.architecture import transition_mask
 from natonnx.policy import make_policy
 from natonnx.policy.pretrained import load_policy
 from natonnx.search.algorithm import Algorithm1
+from natonnx.search.assess import assess, original_runner
 from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
-from natonnx.search.decide import decide
 from natonnx.search.finetune import finetune
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.reinforce import POINT, Reinforce
-from natonnx.search.score import Score, evaluate
+from natonnx.search.runner import Runner
+from natonnx.search.score import Score
 from natonnx.search.select import choose_finalists
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, from_key, key
-from natonnx.search.train import Teacher, make_optimizer
+from natonnx.search.train import make_optimizer
 from natonnx.supernet import Supernet
 
-__all__ = ["make_teacher", "search", "start"]
+__all__ = ["search", "start"]
 
 _ANY = 1e-30
 """The user's own reward has a unit that we do not know: any difference counts."""
@@ -40,6 +40,7 @@ def search(
     problem: Problem,
     settings: Settings,
     *,
+    enough: Callable[[Outcome], bool] = lambda _outcome: True,
     progress: Progress | None = None,
     resume: Mapping[str, Any] | None = None,
     save: Save | None = None,
@@ -49,6 +50,7 @@ def search(
     Args:
         problem: Model and data.
         settings: Settings.
+        enough: Whether the finalists will do; asked when they are fine-tuned, and after each reserve.
         progress: Told of every step.
         resume: State of an interrupted search of the same problem and settings.
         save: Called with the state after every epoch and every fine-tuning.
@@ -56,9 +58,10 @@ def search(
     progress, save = progress or silent, save or (lambda _state: None)
     clock = Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
+    original = original_runner(problem, given)
     beta = problem.network.architecture
     if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
-        score = evaluate(given, beta, problem.validation, problem.reward)
+        score = assess(problem, given, beta, original)
         _log.info("no edge of the model may change: nothing is searched")
         return Outcome(Candidate(beta, given.weights(), score), (), ())
     state = start(problem, settings)
@@ -68,11 +71,11 @@ def search(
 
     _log.debug("settings: %s", settings)
     if state.finalists is None:
-        Algorithm1(problem, settings, state, make_teacher(given), clock).run(progress, save)
-        state.finalists = choose_finalists(state, problem, settings, progress)
+        Algorithm1(problem, settings, state, original, clock).run(progress, save)
+        state.finalists = choose_finalists(state, problem, settings, original, progress)
         state.finetune_epochs = clock.affordable_epochs(settings.finetune_epochs, settings.finalists + 1)
         save(state.to_dict())
-    return _finetune_finalists(problem, settings, state, given, clock, progress, save)
+    return _finetune_finalists(problem, settings, state, original, clock, enough, progress, save)
 
 
 def start(problem: Problem, settings: Settings) -> SearchState:
@@ -80,13 +83,13 @@ def start(problem: Problem, settings: Settings) -> SearchState:
     supernet = Supernet(problem.network).to(problem.device)
     policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
     load_policy(policy, settings.learner, settings.policy)
-    least = POINT if problem.reward is None else _ANY
+    points = problem.reward is None and problem.objective.unit.scale != 1
     return SearchState(
         supernet=supernet,
         optimizer=make_optimizer(supernet, settings.learning_rate),
         policy=policy,
-        reinforce=Reinforce(policy, settings.policy_learning_rate, least) if policy.learns else None,
-        budget=Budget(problem.reference, settings.target_madds),
+        reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY) if policy.learns else None,
+        budget=Budget(problem.prices[0], settings.target_madds),
         generator=torch.Generator().manual_seed(settings.seed),
     )
 
@@ -95,21 +98,19 @@ def _finetune_finalists(
     problem: Problem,
     settings: Settings,
     state: SearchState,
-    given: Supernet,
+    original: Runner,
     clock: Clock,
+    enough: Callable[[Outcome], bool],
     progress: Progress,
     save: Save,
 ) -> Outcome:
-    """Fine-tune β and the finalists, then, as long as none is good enough, the reserves one by one."""
+    """Fine-tune β and the finalists, then, as long as those will not do, the reserves one by one."""
     beta = problem.network.architecture
-    before = evaluate(given, beta, problem.validation, problem.reward)
     queue = {key(beta): False, **(state.finalists or {})}
     stage = Stage(progress, "fine-tune", min(len(queue), settings.finalists + 1))
     for position, (text, from_supernet) in enumerate(queue.items()):
-        if position > settings.finalists:
-            outcome = _outcome(problem, state)
-            if decide(before, outcome, settings, problem.reference).winner is not None or clock.exhausted():
-                break
+        if position > settings.finalists and (clock.exhausted() or enough(_outcome(problem, state))):
+            break
         if text not in state.finetuned:
             state.finetuned[text] = finetune(
                 problem,
@@ -117,22 +118,25 @@ def _finetune_finalists(
                 settings,
                 epochs=state.finetune_epochs,
                 start=state.supernet.state_dict() if from_supernet else None,
-                teacher=make_teacher(given),
+                original=original,
             )
             save(state.to_dict())
-        note, values = _told(state.finetuned[text].validation)
+        score = state.finetuned[text].validation
+        note = _told(problem, score)
         what = f"α {position}" if position else "β"
         _log.info("fine-tune: %s by %d epochs: %s", what, state.finetune_epochs, note)
-        stage.advance(note, values)
+        stage.advance(note, {"score": score.value})
     return _outcome(problem, state)
 
 
-def _told(score: Score) -> tuple[str, dict[str, float]]:
-    """What fine-tuning came to, in words and numbers."""
-    note, values = f"validation {100 * score.accuracy:.1f} %", {"accuracy": score.accuracy}
-    if score.reward is None:
-        return note, values
-    return f"{note}  reward {score.reward:.4g}", {**values, "reward": score.reward}
+def _told(problem: Problem, score: Score) -> str:
+    """What fine-tuning came to, in words."""
+    if problem.reward is not None:
+        return f"validation reward {score.value:.4g}"
+    unit = problem.objective.unit
+    if not unit.symbol:
+        return f"validation {problem.objective.measure} {score.value:.4g}"
+    return f"validation {problem.objective.measure} {unit.scale * score.value:.1f} {unit.symbol}"
 
 
 def _outcome(problem: Problem, state: SearchState) -> Outcome:
@@ -140,18 +144,6 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
         Candidate(from_key(problem.network.architecture, text), done.weights, done.validation)
         for text, done in state.finetuned.items()
     )
-    alphas.sort(key=lambda found: (found.validation.value, found.validation.fine), reverse=True)
+    alphas.sort(key=lambda found: (found.validation.value, found.validation.ranking), reverse=True)
     scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
     return Outcome(beta, tuple(alphas), tuple(state.history), scored)
-
-
-def make_teacher(model: Supernet) -> Teacher:
-    """What a supernet says of inputs [n, ...], in evaluation mode, as something to learn from."""
-
-    def teach(inputs: Tensor) -> Tensor:
-        model.eval()
-        with torch.no_grad():
-            outputs: Tensor = model(inputs)
-        return outputs
-
-    return teach

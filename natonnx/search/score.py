@@ -1,112 +1,126 @@
 """R(α, w): how good an architecture is on held-out data, with normalisation statistics of its own."""
 
-from collections.abc import Iterator
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from natonnx.architecture import Architecture
-from natonnx.search.reward import RewardFunction, in_supernet, judge
+from natonnx.data.batches import Axes, Batches
+from natonnx.errors import InputError
+from natonnx.search.objective import Objective, Outputs, Targets
+from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
 from natonnx.supernet import Supernet
 
-__all__ = ["CALIBRATION", "Score", "TensorSplit", "evaluate", "minibatch_score", "reestimate"]
+__all__ = ["CALIBRATION", "Score", "evaluate", "minibatch_score", "reestimate", "targets_of"]
 
 CALIBRATION = 500
 """Training samples from which an architecture's statistics are re-estimated before it is compared."""
-
-_EVALUATION_BATCH = 250
 
 
 class Score(NamedTuple):
     """How good an architecture is.
 
     Attributes:
-        accuracy: As a fraction.
-        likelihood: Mean log-likelihood of the labels, in nats.
+        value: What decides: the mean score of the samples, or what the user's own function says.
+        ranking: What ranks those that are to be trained further: the mean loss with a minus sign, or the value again.
         samples: How many there were; 0 where that is not known.
-        reward: What the user's own function says; None where there is none.
+        standard_error: Of the value; 0 where it is not known.
+        figures: Mean of each figure of the objective.
     """
 
-    accuracy: float
-    likelihood: float
+    value: float
+    ranking: float = math.nan
     samples: int = 0
-    reward: float | None = None
-
-    @property
-    def value(self) -> float:
-        """What decides: the user's own reward, else the accuracy."""
-        return self.accuracy if self.reward is None else self.reward
-
-    @property
-    def fine(self) -> float:
-        """What ranks those that are to be trained further: the user's own reward, else the likelihood."""
-        return self.likelihood if self.reward is None else self.reward
-
-    @property
-    def standard_error(self) -> float:
-        """Of the value: the accuracy's is binomial; 0 where it is not known."""
-        if self.reward is not None:
-            return 0.0
-        return (self.accuracy * (1 - self.accuracy) / self.samples) ** 0.5 if self.samples else 0.0
-
-
-class TensorSplit(NamedTuple):
-    """A split on the device: inputs [n, ...], labels [n]."""
-
-    inputs: Tensor
-    labels: Tensor
-
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator["TensorSplit"]:
-        """Minibatches, shuffled where there is a generator; a last one of a single sample is left out then."""
-        count = len(self.labels)
-        order = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
-        for chunk in torch.split(order, size):
-            if generator is None or len(chunk) > 1:
-                index = chunk.to(self.labels.device)
-                yield TensorSplit(self.inputs[index], self.labels[index])
-
-
-def minibatch_score(supernet: Supernet, architecture: Architecture, batch: TensorSplit) -> Score:
-    """Score one minibatch, normalised by the statistics of that very minibatch, as the paper's search does."""
-    supernet.train()
-    supernet.momentum = 0.0  # leave the running statistics alone
-    with torch.inference_mode():
-        return _score(supernet(batch.inputs, architecture), batch.labels)
+    standard_error: float = 0.0
+    figures: tuple[float, ...] = ()
 
 
 def evaluate(
-    supernet: Supernet, architecture: Architecture, split: TensorSplit, reward: RewardFunction | None = None
+    run: Runner,
+    objective: Objective,
+    split: Batches,
+    device: torch.device,
+    original: Runner | None,
+    *,
+    ranked: bool = True,
 ) -> Score:
-    """Score a whole split in evaluation mode, and let the user's own function judge."""
-    supernet.eval()
+    """Score a model on a whole split.
+
+    Args:
+        run: The model; it captures what the objective does.
+        objective: What is good.
+        split: The data.
+        device: Where the model runs.
+        original: The original model, for an objective that follows it.
+        ranked: Whether the loss is computed too; a file need not have what that takes.
+
+    Raises:
+        InputError: If there are no samples.
+    """
+    scores: list[Tensor] = []
+    loss, count = 0.0, 0
     with torch.inference_mode():
-        parts = [
-            (_score(supernet(batch.inputs, architecture), batch.labels), len(batch.labels))
-            for batch in split.batches(_EVALUATION_BATCH)
-        ]
-    count = sum(size for _, size in parts)
-    return Score(
-        sum(score.accuracy * size for score, size in parts) / count,
-        sum(score.likelihood * size for score, size in parts) / count,
-        count,
-        None if reward is None else judge(reward, in_supernet(supernet, architecture, split.inputs.device)),
-    )
+        for batch in tensor_batches(split, EVALUATION_BATCH, device):
+            outputs, targets = run(batch.inputs, batch.size), targets_of(objective, batch, original)
+            scores.append(objective.score(outputs, targets).reshape(batch.size, -1).double().cpu())
+            loss += batch.size * float(objective.loss(outputs, targets)) if ranked else 0.0
+            count += batch.size
+    if not count:
+        raise InputError("the data has no samples to score a model on: give at least a few")
+    return summarise(torch.cat(scores), -loss / count if ranked else math.nan)
 
 
-def reestimate(supernet: Supernet, architecture: Architecture, inputs: Tensor, batch: int = _EVALUATION_BATCH) -> None:
-    """Replace the running statistics by their means over minibatches under one architecture."""
+def summarise(scores: Tensor, ranking: float) -> Score:
+    """One score of the samples' own [n, figures]."""
+    each = scores.mean(1)
+    figures = tuple(scores.mean(0).tolist())
+    error = float(each.std(unbiased=False)) / len(each) ** 0.5
+    return Score(float(each.mean()), ranking, len(each), error, figures)
+
+
+def targets_of(objective: Objective, batch: TensorBatch, original: Runner | None) -> Targets:
+    """What outputs are compared with on a batch."""
+    if objective.follows_original:
+        assert original is not None, "an objective that follows the original needs it"
+        return original(batch.inputs, batch.size)
+    assert batch.targets is not None, "an objective of labels needs them"
+    return batch.targets
+
+
+def minibatch_score(
+    supernet: Supernet, architecture: Architecture, objective: Objective, batch: TensorBatch, targets: Targets
+) -> Score:
+    """Score one minibatch, normalised by the statistics of that very minibatch, as the paper's search does."""
+    supernet.train()
+    run = supernet_runner(supernet, architecture, objective.captures, momentum=0.0)  # statistics stay as they are
+    with torch.inference_mode():
+        outputs: Outputs = run(batch.inputs, batch.size)
+        scores = objective.score(outputs, targets).reshape(batch.size, -1)
+        return summarise(scores.double().cpu(), -float(objective.loss(outputs, targets)))
+
+
+def reestimate(
+    supernet: Supernet,
+    architecture: Architecture,
+    data: Batches,
+    device: torch.device,
+    captures: Axes,
+    batch: int = EVALUATION_BATCH,
+) -> None:
+    """Replace the running statistics by their means over minibatches under one architecture.
+
+    Args:
+        supernet: The supernet.
+        architecture: What runs.
+        data: What it runs on; a minibatch of a single sample is left out.
+        device: Where the supernet is.
+        captures: Tensors up to which the model is run, with their batch axes.
+        batch: Samples a minibatch.
+    """
     supernet.train()
     with torch.inference_mode():
-        for position, chunk in enumerate(torch.split(inputs, batch)):
-            if len(chunk) > 1:
-                supernet.momentum = 1 / (position + 1)
-                supernet(chunk, architecture)
-    supernet.momentum = None
-
-
-def _score(logits: Tensor, labels: Tensor) -> Score:
-    logits = logits.flatten(1).float()
-    right = int((logits.argmax(1) == labels).sum())
-    return Score(right / len(labels), -float(functional.cross_entropy(logits, labels)))
+        for position, part in enumerate(tensor_batches(data, batch, device)):
+            if part.size > 1:
+                forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (position + 1))

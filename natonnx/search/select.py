@@ -11,7 +11,9 @@ from natonnx.policy.base import draw, greedy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.score import CALIBRATION, Score, evaluate, reestimate
+from natonnx.search.assess import assess
+from natonnx.search.runner import Runner
+from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.state import SearchState, from_key, key, signature
 from natonnx.supernet import Supernet
@@ -30,6 +32,7 @@ def choose_finalists(
     state: SearchState,
     problem: Problem,
     settings: Settings,
+    original: Runner,
     progress: Progress,
 ) -> dict[str, bool]:
     """Choose finalists.
@@ -45,12 +48,11 @@ def choose_finalists(
     state.budget.approach(1.0)
     state.budget.calibrate(state.policy, beta, state.generator)
     pool = _distinct(_pool(state, beta), beta, settings.evaluated)
-    order = torch.randperm(len(problem.train.labels), generator=state.generator)[:CALIBRATION]
-    calibration = problem.train.inputs[order.to(problem.device)]
+    calibration = problem.train.sample(CALIBRATION, state.generator)
 
     def score(supernet: Supernet, alpha: Architecture) -> Score:
-        reestimate(supernet, alpha, calibration)
-        return evaluate(supernet, alpha, problem.validation, problem.reward)
+        reestimate(supernet, alpha, calibration, problem.device, problem.objective.captures)
+        return assess(problem, supernet, alpha, original)
 
     shares = {key(alpha): state.budget.share(alpha) for alpha in pool}
     bands = _bands(shares, settings.finalists if settings.target_madds is None else 1)
@@ -59,15 +61,15 @@ def choose_finalists(
     by_supernet: dict[str, float] = {}
     for alpha in pool:
         state.scored[key(alpha)] = score(state.supernet, alpha)
-        by_supernet[key(alpha)] = state.scored[key(alpha)].fine
+        by_supernet[key(alpha)] = state.scored[key(alpha)].ranking
         stage.advance()
-    original = Supernet(problem.network).to(problem.device)
+    given = Supernet(problem.network).to(problem.device)
     ranked: list[list[tuple[float, str, bool]]] = []
     for band in bands:
         best: list[tuple[float, str, bool]] = []
         for text in sorted(band, key=by_supernet.__getitem__, reverse=True)[:rescored]:
-            found = score(original, from_key(beta, text))
-            by_file = found.fine
+            found = score(given, from_key(beta, text))
+            by_file = found.ranking
             if by_file >= by_supernet[text]:
                 state.scored[text] = found
             best.append((max(by_file, by_supernet[text]), text, by_supernet[text] > by_file))
@@ -76,11 +78,12 @@ def choose_finalists(
     in_turn = [entry for row in zip_longest(*ranked) for entry in row if entry is not None]
     chosen = in_turn[: 2 * settings.finalists]
     _log.info("select: %d α's scored; %d finalists, with reserves %d", len(pool), settings.finalists, len(chosen))
-    for likelihood, text, from_supernet in chosen:
+    for ranking, text, from_supernet in chosen:
         _log.info(
-            "select: validation likelihood %.4f, accuracy %.2f %%, MAdds %.3f, from %s weights",
-            likelihood,
-            100 * state.scored[text].accuracy,
+            "select: validation %s %.4g, ranked by %.4f, cost %.3f, from %s weights",
+            problem.objective.measure,
+            problem.objective.unit.scale * state.scored[text].value,
+            ranking,
             shares[text],
             "the supernet's" if from_supernet else "the file's",
         )

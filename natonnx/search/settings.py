@@ -9,8 +9,8 @@ from natonnx.policy import LEARNERS
 
 __all__ = ["REWARDS", "Reward", "Settings"]
 
-Reward = Literal["accuracy", "likelihood"]
-REWARDS: tuple[Reward, ...] = ("accuracy", "likelihood")
+Reward = Literal["score", "likelihood"]
+REWARDS: tuple[Reward, ...] = ("score", "likelihood")
 
 
 @dataclass(frozen=True)
@@ -22,16 +22,18 @@ class Settings:
         policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         finetune_epochs: Passes over the training split for each finalist, and for β.
-        target_madds: Most MAdds of α, as a fraction of β's; None for no target.
-        max_drop: Most accuracy points (percent) that α may lose to β on the validation split; where the reward is the
-            user's own function, the most of that.
+        target_madds: Highest cost of α in multiply-adds, as a fraction of β's; None for no target.
+        max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores are
+            fractions, else the objective's own. Where None: nothing; 5 points where the objective is agreement with the
+            original, which agrees with itself wholly.
         seed: Of everything random.
         time_budget: Seconds that the search should take at most; it does fewer epochs then.
-        reward: What R measures: accuracy as a fraction, or the mean log-likelihood in nats.
+        reward: What R measures: the objective's score, or the mean loss with a minus sign, which for labels is the mean
+            log-likelihood in nats.
         alphas: α's drawn for each β (the paper's n).
         batch: Training batch.
         reward_batch: Validation minibatch on which α and β are compared.
-        learning_rate: Of w in the search; low, since shared weights diverge easily (facts/search.md).
+        learning_rate: Of w in the search; low, since shared weights diverge easily.
         finetune_learning_rate: At the start of fine-tuning; a cosine takes it to 0.
         policy_learning_rate: Of θ, by Adam.
         entropy: λ at the start; a line takes it to 0.
@@ -46,10 +48,10 @@ class Settings:
     epochs: int = 8
     finetune_epochs: int = 5
     target_madds: float | None = None
-    max_drop: float = 0.0
+    max_drop: float | None = None
     seed: int = 0
     time_budget: float | None = None
-    reward: Reward = "accuracy"
+    reward: Reward = "score"
     alphas: int = 8
     batch: int = 64
     reward_batch: int = 125
@@ -75,7 +77,10 @@ class Settings:
                 self.target_madds is None or 0 < self.target_madds <= 1,
                 f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
             ),
-            (0 <= self.max_drop < math.inf, f"max drop {self.max_drop} must be accuracy points from 0 to 100"),
+            (
+                self.max_drop is None or 0 <= self.max_drop < math.inf,
+                f"max drop {self.max_drop} must be 0 or more: points, or the unit of your own objective",
+            ),
             (
                 self.time_budget is None or 0 < self.time_budget < math.inf,
                 f"time budget {self.time_budget} must be seconds above 0",

@@ -1,26 +1,23 @@
 """One pass over the training split: w ← w − η·∇L(β, w), with distillation from the original model."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from natonnx.architecture import Architecture
 from natonnx.data import random_shift_flip
-from natonnx.data.dataset import Augment
-from natonnx.search.score import TensorSplit
+from natonnx.search.objective import Outputs
+from natonnx.search.problem import Problem
+from natonnx.search.runner import Runner, forward, tensor_batches
+from natonnx.search.settings import Settings
 from natonnx.supernet import Supernet
 
-__all__ = ["Teacher", "make_optimizer", "train_epoch"]
+__all__ = ["make_optimizer", "train_epoch"]
 
 _CLIP = 5.0
-_TEMPERATURE = 2.0
 _WEIGHT_DECAY = 5e-4
 _MOMENTUM = 0.9
-
-Teacher = Callable[[Tensor], Tensor]
-"""The original model: from a batch to its outputs."""
 
 
 def make_optimizer(supernet: Supernet, learning_rate: float) -> torch.optim.SGD:
@@ -38,47 +35,52 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 
 def train_epoch(
+    problem: Problem,
     supernet: Supernet,
     optimizer: torch.optim.Optimizer,
-    split: TensorSplit,
     sample: Callable[[], Architecture],
     *,
-    teacher: Teacher,
-    distillation: float,
-    batch: int,
-    augment: Augment,
+    original: Runner,
+    settings: Settings,
     generator: torch.Generator,
     learning_rate: Callable[[float], float] | None = None,
 ) -> float:
-    """Train the shared weights for one pass.
+    """Train the shared weights for one pass over the training split.
+
+    The loss is the objective's own, mixed with that of agreement with the original model: distillation. Where the
+    objective is agreement, the two are one.
 
     Args:
+        problem: Data and objective.
         supernet: The supernet; its weights change.
         optimizer: Over its parameters.
-        split: The training split.
         sample: Draws the architecture of each step, from p(β).
-        teacher: Whose outputs are followed beside the labels.
-        distillation: Share of the loss that follows the teacher.
-        batch: Samples a step.
-        augment: What may be done to images.
+        original: The original model.
+        settings: Batch size, and the share of distillation.
         generator: Of the order of the samples and of augmentation.
-        learning_rate: From the fraction of the pass that is done to the rate; the optimizer's own where None.
+        learning_rate: From the fraction of the pass that is done to the rate; the optimizer's own where None, or where
+            the number of samples is not known.
 
     Returns:
         Mean loss.
     """
     supernet.train()
-    supernet.momentum = None
+    objective, share = problem.objective, settings.distillation
+    captures = {**objective.captures, **(problem.distillation.loss_captures if share else {})}
     losses: list[float] = []
-    steps = -(-len(split.labels) // batch)
-    for step, (inputs, labels) in enumerate(split.batches(batch, generator)):
-        if learning_rate is not None:
+    count = problem.train.samples
+    steps = None if count is None else -(-count // settings.batch)
+    batches = tensor_batches(problem.train, settings.batch, problem.device, generator)
+    for step, batch in enumerate(batches):
+        if learning_rate is not None and steps is not None:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(step / steps)
-        images = random_shift_flip(inputs, augment, generator)
-        target = teacher(images) if distillation else None
+                group["lr"] = learning_rate(min(step / steps, 1.0))
+        inputs = augmented(batch.inputs, problem, generator)
+        follows = objective.follows_original or bool(share)
+        taught = original(inputs, batch.size) if follows else {}
         with torch.enable_grad():  # whatever the program that calls has set
-            loss = _loss(supernet(images, sample()), labels, target, distillation)
+            outputs = forward(supernet, inputs, batch.size, sample(), captures)
+            loss = _loss(problem, outputs, batch.targets, taught, share)
         if loss.requires_grad:  # an architecture may have no weights left
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -88,15 +90,17 @@ def train_epoch(
     return sum(losses) / max(1, len(losses))
 
 
-def _loss(logits: Tensor, labels: Tensor, target: Tensor | None, distillation: float) -> Tensor:
-    logits = logits.flatten(1)
-    loss = functional.cross_entropy(logits, labels)
-    if target is None:
-        return loss
-    soft = functional.kl_div(
-        torch.log_softmax(logits / _TEMPERATURE, 1),
-        torch.log_softmax(target.flatten(1) / _TEMPERATURE, 1),
-        reduction="batchmean",
-        log_target=True,
-    )
-    return (1 - distillation) * loss + distillation * _TEMPERATURE**2 * soft
+def _loss(problem: Problem, outputs: Outputs, labels: Tensor | None, taught: Outputs, share: float) -> Tensor:
+    objective = problem.objective
+    if objective is problem.distillation:
+        return objective.loss(outputs, taught)
+    assert objective.follows_original or labels is not None, "an objective of labels needs them"
+    own = objective.loss(outputs, labels if labels is not None and not objective.follows_original else taught)
+    return own if not share else (1 - share) * own + share * problem.distillation.loss(outputs, taught)
+
+
+def augmented(inputs: Mapping[str, Tensor], problem: Problem, generator: torch.Generator) -> Mapping[str, Tensor]:
+    """Change images at random; a model of several inputs has none that can be changed alone."""
+    if problem.augment == "none" or len(inputs) != 1:
+        return inputs
+    return {name: random_shift_flip(value, problem.augment, generator) for name, value in inputs.items()}

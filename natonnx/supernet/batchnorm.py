@@ -6,7 +6,7 @@ with it, and statistics can be re-estimated for every architecture. Both directi
 else needs to know.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,12 +49,12 @@ def has_batchnorm(network: Network) -> bool:
     return any(node.op_type == "BatchNormalization" for node in network.model.graph.node)
 
 
-def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
+def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) -> Unfolded:
     """Put a BatchNormalization behind every convolution with a bias of its own.
 
     Args:
         network: The parsed model; not changed.
-        calibration: A batch of inputs, from which the statistics come.
+        calibration: Batches of inputs by name, from which the statistics come.
 
     Returns:
         The unfolded network, equal to the original in evaluation mode. Convolutions whose weight or bias is shared or
@@ -64,7 +64,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
     supernet = Supernet(network).eval()
     raw = [network.model.graph.node[i].output[0] for i in positions]
     with torch.inference_mode():
-        captured = supernet.run({network.inputs[0]: calibration}, capture=raw)
+        captured = [supernet.run(batch, capture=raw) for batch in calibration]
     view = GraphView(network.model, network.shapes, {})
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
@@ -77,7 +77,7 @@ def unfold(network: Network, calibration: torch.Tensor) -> Unfolded:
         nodes.append(fresh)
         if position not in positions:
             continue
-        output = captured[node.output[0]].double()
+        output = torch.cat([batch[node.output[0]] for batch in captured]).double()
         axes = [axis for axis in range(output.dim()) if axis != 1]
         mean = output.mean(axes).numpy()
         variance = output.var(axes, unbiased=False).numpy()

@@ -68,8 +68,6 @@ class Supernet(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.momentum: float | None = None
-        """Weight of a new batch in the running statistics; None leaves it to each node."""
         self._host: dict[str, Tensor] = {}  # shape operands and such, always on the CPU
         self._keys: dict[str, str] = {}
         self._plans: OrderedDict[tuple[State, ...], _Plan] = OrderedDict()
@@ -79,7 +77,6 @@ class Supernet(nn.Module):
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
-        self._scores = _scores(network)
         trainable, host = _trainable(network), _host_only(network)
         for name, value in values.items():
             self._add_constant(name, value, trainable=name in trainable, host=name in host)
@@ -105,20 +102,23 @@ class Supernet(nn.Module):
         else:
             self.register_buffer(key, value)
 
-    def forward(self, x: Tensor, architecture: Architecture | None = None) -> Tensor:
-        """Run a classifier on its first input and return its scores: its first output, before a Softmax at the end.
+    def forward(self, x: Tensor, architecture: Architecture | None = None, momentum: float | None = None) -> Tensor:
+        """Run a model of one input and return its first output; `run` is for any model.
 
         Args:
-            x: Batch of inputs, in the model's own shape.
+            x: A batch, in the model's own shape.
             architecture: β where None.
+            momentum: See `run`.
         """
-        return self.run({self.network.inputs[0]: x}, architecture, capture=[self._scores])[self._scores]
+        name = self.network.outputs[0]
+        return self.run({self.network.inputs[0]: x}, architecture, [name], momentum=momentum)[name]
 
     def run(
         self,
         inputs: Mapping[str, Tensor],
         architecture: Architecture | None = None,
         capture: Sequence[str] | None = None,
+        momentum: float | None = None,
     ) -> dict[str, Tensor]:
         """Run the model.
 
@@ -126,6 +126,7 @@ class Supernet(nn.Module):
             inputs: Tensors by input name.
             architecture: β where None.
             capture: Names of the tensors to return; the model's outputs where None.
+            momentum: Weight of this batch in the running statistics, in training mode; each node's own where None.
 
         Returns:
             Tensors by name.
@@ -145,7 +146,7 @@ class Supernet(nn.Module):
         for step in plan.steps:
             operands = [values[name] if name else None for name in step.inputs]
             if step.mode_dependent:
-                made = step.kernel(*operands, training=self.training or step.training, momentum=self.momentum)
+                made = step.kernel(*operands, training=self.training or step.training, momentum=momentum)
             else:
                 made = step.kernel(*operands)
             values.update(zip(step.outputs, (made,) if isinstance(made, Tensor) else made, strict=False))
@@ -154,13 +155,13 @@ class Supernet(nn.Module):
                     del values[name]
         return {name: values[name] for name in wanted}
 
-    def require_scores(self) -> None:
-        """Refuse a model whose scores cannot be computed.
+    def require(self, wanted: Sequence[str]) -> None:
+        """Refuse a model of which some tensors cannot be computed.
 
         Raises:
             UnsupportedOpError: Naming all operators that are missing.
         """
-        self._require(self.plan(self.network.architecture), [self._scores])
+        self._require(self.plan(self.network.architecture), wanted)
 
     def _require(self, plan: "_Plan", wanted: Sequence[str]) -> None:
         lacking = [plan.lacking[name] for name in wanted if name in plan.lacking]
@@ -277,13 +278,6 @@ class Supernet(nn.Module):
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
         return {name: as_array(tensor.cpu().contiguous()).copy() for name, tensor in self.named_tensors().items()}
-
-
-def _scores(network: Network) -> str:
-    """The tensor of class scores: losses take logits, so not the probabilities that a final Softmax makes of them."""
-    output = network.outputs[0]
-    maker = next((node for node in network.model.graph.node if output in node.output), None)
-    return maker.input[0] if maker is not None and maker.op_type == "Softmax" else output
 
 
 def _add(*tensors: Tensor) -> Tensor:

@@ -1,40 +1,68 @@
-"""From a model to what a search needs: its data, and a network that can be trained."""
+"""Prepare: from a model and data to what a search needs."""
 
 import logging
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any, Literal, NamedTuple, get_args
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 import torch
 
 from natonnx import data
 from natonnx.errors import InputError, naming
-from natonnx.frontend import Source
-from natonnx.search import Problem, RewardFunction, TensorSplit
+from natonnx.frontend import Network, Source
+from natonnx.search import Madds, Objective, Params, Price, Problem, RewardFunction
+from natonnx.search.objective import Outputs
+from natonnx.search.outputs import JudgedOutput
+from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
-from natonnx.verbs.samples import load_data
+from natonnx.verbs.model_data import choose_data, load_parts, sized
+from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 
-__all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare"]
+__all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "torch_settings"]
 
 BatchNormMode = Literal["auto", "keep", "unfold"]
 DeviceName = Literal["auto", "cpu", "cuda"]
-_CALIBRATION = 500
 
 _log = logging.getLogger(__name__)
 
 
-class Prepared(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Prepared:
     """What a search of a model needs.
 
     Attributes:
-        images: The data, as the model wants it.
-        problem: Network, splits and device.
+        source: The model, read with the sizes of its data.
+        parts: The data, as the model wants it.
+        problem: Network, splits, what is good and what is cheap.
         unfolded: How normalisation was unfolded; None where it was not.
     """
 
-    images: data.Dataset
+    source: Source
+    parts: data.Parts
     problem: Problem
     unfolded: Unfolded | None
+
+    @property
+    def objective(self) -> Objective:
+        """What is good."""
+        return self.problem.objective
+
+
+@contextmanager
+def torch_settings(threads: int | None) -> Iterator[None]:
+    """Give torch so many CPU threads, and float32 that is float32, as the result is checked in it; then as before."""
+    before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        torch.backends.cudnn.allow_tf32 = before[1]
 
 
 def prepare(
@@ -42,53 +70,83 @@ def prepare(
     given: data.Data | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     *,
+    objective: Any = "auto",
+    reward: RewardFunction | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     seed: int = 0,
-    reward: RewardFunction | None = None,
+    class_names: Path | Mapping[str, int] | None = None,
 ) -> Prepared:
     """Load the data that is given, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
 
     Raises:
-        InputError: If the model is no classifier that can be trained, or the data is bad.
+        InputError: If the model cannot be trained, or the data is bad.
     """
     for name, value, kinds in (("batchnorm", batchnorm, BatchNormMode), ("device", device, DeviceName)):
         if value not in get_args(kinds):
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
-    images = load_data(source, given, preprocessing or {}, seed)
-    problem, unfolded = _make_problem(source, images, batchnorm, _choose_device(device))
-    return Prepared(images, replace(problem, reward=reward), unfolded)
-
-
-def _make_problem(
-    source: Source, images: data.Dataset, batchnorm: BatchNormMode, device: torch.device
-) -> tuple[Problem, Unfolded | None]:
-    network, unfolded = source.network, None
-    train = _to_device(images.train, device)
-    if batchnorm == "unfold" or (batchnorm == "auto" and not has_batchnorm(network)):
-        unfolded = unfold(network, train.inputs[:_CALIBRATION].cpu())
-        network = unfolded.network
-    supernet = Supernet(network)
-    if not any(parameter.requires_grad for parameter in supernet.parameters()):
-        raise InputError(f"{source.path}: has no trainable weights; there is nothing to optimize")
+    place = _choose_device(device)
+    choice = choose(source, objective)
+    chosen, how = choose_data(source, given, preprocessing or {})
+    parts = load_parts(
+        source, chosen, how, classes=choice.classes, targets=choice.targets, seed=seed, class_names=class_names
+    )
+    labels = choice.uses_labels(parts, source)
+    source = sized(source, parts)
+    network, unfolded = _trainable(source, parts.train, batchnorm)
     with naming(source.path):
-        supernet.require_scores()
+        problem = _make_problem(source, network, parts, choice, place, labels=labels)
     _log.info(
-        "%s: on %s, %d CPU threads, BatchNormalization %s",
+        "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
         source.path,
-        device,
+        problem.objective.name,
+        place,
         torch.get_num_threads(),
         "unfolded" if unfolded else "as in the file",
     )
-    if supernet.in_onnxruntime:
-        _log.info("run by onnxruntime, without a gradient: %s", ", ".join(supernet.in_onnxruntime))
-    validation = _to_device(images.validation, device)
-    beta = source.network.architecture
-    return Problem(network, train, validation, images.augment, device, beta, supernet.in_onnxruntime), unfolded
+    if problem.without_gradient:
+        _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
+    return Prepared(source, parts, replace(problem, reward=reward), unfolded)
 
 
-def _to_device(split: data.Split, device: torch.device) -> TensorSplit:
-    return TensorSplit(torch.from_numpy(split.inputs).to(device), torch.from_numpy(split.labels).to(device))
+def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tuple[Network, Unfolded | None]:
+    """The network whose weights are trained: the model's own, or that with normalisation unfolded."""
+    network = source.network
+    if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
+        return network, None
+    size = network.batch_axes.size or CALIBRATION
+    batches = tensor_batches(train.sample(CALIBRATION), size, torch.device("cpu"))
+    unfolded = unfold(network, [batch.inputs for batch in batches if batch.size == size or not network.batch_axes.size])
+    return unfolded.network, unfolded
+
+
+def _make_problem(
+    source: Source, network: Network, parts: data.Parts, choice: Choice, device: torch.device, *, labels: bool
+) -> Problem:
+    supernet = Supernet(network).to(device).eval()
+    if not any(parameter.requires_grad for parameter in supernet.parameters()):
+        raise InputError("has no trainable weights; there is nothing to optimize")
+
+    def original(judged: tuple[JudgedOutput, ...]) -> Iterable[Outputs]:
+        captures = {out.name: out.batch_axis for out in judged}
+        supernet.require(tuple(captures))
+        run = supernet_runner(supernet, network.architecture, captures)
+        return original_outputs(run, parts.validation, device)
+
+    objective, agreement = make_objective(network, choice, original, labels=labels)
+    supernet.require(tuple(objective.captures))
+    prices: tuple[Price, ...] = (Madds(source.network.architecture), Params(source.network.architecture))
+    return Problem(
+        network=network,
+        train=parts.train,
+        validation=parts.validation,
+        objective=objective,
+        distillation=agreement,
+        prices=tuple(price for price in prices if price.full) or prices,
+        device=device,
+        augment=parts.augment,
+        without_gradient=supernet.in_onnxruntime,
+    )
 
 
 def _choose_device(device: str) -> torch.device:
@@ -96,5 +154,4 @@ def _choose_device(device: str) -> torch.device:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda: torch sees no CUDA device here; choose cpu or auto")
-    torch.backends.cudnn.allow_tf32 = False  # the result is checked in float32
     return torch.device(device)

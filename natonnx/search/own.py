@@ -1,0 +1,242 @@
+"""The user's own objective: an object that scores samples, or a function that judges a whole model by running it."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from types import CodeType
+from typing import Any, SupportsFloat, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from natonnx.data.layout import matches, text
+from natonnx.errors import InputError
+from natonnx.frontend import BatchAxes
+from natonnx.search.objective import POINTS, Figure, Objective, Outputs, Targets, Unit
+from natonnx.search.runner import EVALUATION_BATCH, Runner
+from natonnx.supernet.ops.operands import as_array, as_tensor
+
+__all__ = ["OwnObjective", "RewardFunction", "RunnableModel", "identity_of", "judge", "name_of"]
+
+_Batch = TypeVar("_Batch", np.ndarray, Tensor)
+
+
+@dataclass(frozen=True)
+class OwnObjective:
+    """An object of the user's that scores samples.
+
+    It has a method `score(outputs, targets)` that returns one number a sample, the higher the better, and may have
+    `loss(outputs, targets)`, a differentiable scalar that training makes small. `outputs` are the model's outputs by
+    name as tensors, samples first; `targets` the data's labels, or the original model's outputs where it has none.
+    It may also have a `measure`, a word for what it scores ("score"), and a `unit`: "%" where scores are fractions.
+
+    Attributes:
+        own: The object.
+        outputs: The model's outputs, with their batch axes.
+        training: What training makes small where the object has no loss.
+        has_labels: Whether the targets are labels.
+    """
+
+    own: Any
+    outputs: Mapping[str, int | None]
+    training: Objective
+    has_labels: bool
+
+    @property
+    def name(self) -> str:
+        """Module and name of the object's class."""
+        return name_of(self.own)
+
+    @property
+    def measure(self) -> str:
+        """What the object calls its score."""
+        return str(getattr(self.own, "measure", "score"))
+
+    @property
+    def unit(self) -> Unit:
+        """Per cent where the object says so, else plain numbers."""
+        return POINTS if getattr(self.own, "unit", "") == "%" else Unit()
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """The object's score alone."""
+        return (Figure("", self.measure),)
+
+    @property
+    def follows_original(self) -> bool:
+        """Whether the targets are the original model's outputs."""
+        return not self.has_labels
+
+    @property
+    def captures(self) -> Mapping[str, int | None]:
+        """All outputs, and what training reads."""
+        return {**self.training.captures, **self.outputs}
+
+    @property
+    def score_captures(self) -> Mapping[str, int | None]:
+        """All outputs."""
+        return self.outputs
+
+    def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
+        """The object's own loss, or that of labels or agreement."""
+        if not hasattr(self.own, "loss"):
+            return self.training.loss(outputs, targets)
+        found = self.own.loss(self._shown(outputs), self._targets(targets))
+        if not isinstance(found, Tensor) or found.numel() != 1:
+            raise InputError(f"{self.name}.loss: returned {type(found).__name__}; it must be a tensor with one number")
+        return found.reshape(())
+
+    def score(self, outputs: Outputs, targets: Targets) -> Tensor:
+        """The object's own score [n, 1]."""
+        found = torch.as_tensor(self.own.score(self._shown(outputs), self._targets(targets)))
+        count = len(next(iter(outputs.values())))
+        if found.shape != (count,) or not bool(found.isfinite().all()):
+            raise InputError(
+                f"{self.name}.score: returned {tuple(found.shape)} for {count} samples; it must be a finite number each"
+            )
+        return found.float()[:, None]
+
+    def _shown(self, outputs: Outputs) -> Outputs:
+        return {name: outputs[name] for name in self.outputs}
+
+    def _targets(self, targets: Targets) -> Targets:
+        return targets if isinstance(targets, Tensor) else self._shown(targets)
+
+
+@dataclass(frozen=True, eq=False)
+class RunnableModel:
+    """A model that a reward function calls: an architecture in the supernet, or a file's in onnxruntime.
+
+    Attributes:
+        run: The model.
+        inputs: Shapes of its inputs by name, the batch's included; None or a name for a size that is open.
+        axes: Their batch axes.
+        outputs: Names of its outputs.
+
+    Example:
+        >>> import numpy as np
+        >>> import natonnx
+        >>> from natonnx import RunnableModel, Settings
+        >>> held_out = np.load("data.npz")
+        >>> def fewest_false_alarms(model: RunnableModel) -> float:
+        ...     found = model(held_out["x_train"]).argmax(1)
+        ...     return 1 - float(np.mean((found == 2) & (held_out["y_train"] != 2)))
+        >>> settings = Settings(epochs=1, finetune_epochs=1, target_madds=0.9, max_drop=0.5)
+        >>> result = natonnx.optimize("model.onnx", "data.npz", reward=fewest_false_alarms, settings=settings)
+        >>> [limit["name"] for limit in result.report["constraints"]]
+        ['madds', 'lost']
+    """
+
+    run: Runner = field(repr=False)
+    inputs: Mapping[str, tuple[Any, ...]]
+    axes: BatchAxes
+    outputs: tuple[str, ...]
+
+    def __call__(self, inputs: _Batch | Mapping[str, Any]) -> Any:
+        """Run the model.
+
+        Args:
+            inputs: Any number of samples, preprocessed: an array or a tensor for a model of one input, or these by
+                input name. The batch axis is where the model has it.
+
+        Returns:
+            What the model's first output holds for each of them [n, ...], of the same kind. Where the inputs are given
+            by name, all outputs by name.
+
+        Raises:
+            InputError: If they are none, or not of the model's size.
+        """
+        named = isinstance(inputs, Mapping)
+        if not named and len(self.inputs) != 1:
+            raise InputError(f"the reward ran the model on one array: it takes {', '.join(self.inputs)}, by name")
+        given: dict[str, Any] = dict(inputs) if isinstance(inputs, Mapping) else {next(iter(self.inputs)): inputs}
+        if given.keys() != self.inputs.keys():
+            raise InputError(f"the reward ran the model on {', '.join(given)}: it takes {', '.join(self.inputs)}")
+        tensors = {name: self._checked(name, value) for name, value in given.items()}
+        found = self._run(tensors)
+        device = next((value.device for value in given.values() if isinstance(value, Tensor)), None)
+        made = {name: value.to(device) if device else as_array(value) for name, value in found.items()}
+        return made if named else made[self.outputs[0]]
+
+    def _checked(self, name: str, value: Any) -> Tensor:
+        array = value.detach().cpu() if isinstance(value, Tensor) else as_tensor(np.array(value))
+        tensor = array.float() if array.is_floating_point() else array
+        axis, shape = self.axes.inputs.get(name), self.inputs[name]
+        sizes = [size if isinstance(size, int) and i != axis else None for i, size in enumerate(shape)]
+        if not tensor.numel() or not matches(tensor.shape, sizes):
+            wanted = tuple(size for i, size in enumerate(sizes) if i != axis)
+            raise InputError(
+                f"the reward ran the model on inputs of {text(tensor.shape)}: it takes any number of {text(wanted)}"
+            )
+        return tensor
+
+    def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        counts = [
+            inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None
+        ] or [1]
+        count, parts = min(counts), list[Outputs]()
+        for start in range(0, count, EVALUATION_BATCH):
+            end = min(count, start + EVALUATION_BATCH)
+            part = {
+                name: value if (axis := self.axes.inputs.get(name)) is None else value.narrow(axis, start, end - start)
+                for name, value in inputs.items()
+            }
+            with torch.inference_mode():
+                parts.append(self.run(part, end - start))
+        return {name: torch.cat([part[name] for part in parts]).clone() for name in self.outputs}
+
+
+RewardFunction = Callable[[RunnableModel], SupportsFloat]
+"""Returns a finite score of a model; higher is better. It should run the model on held-out data."""
+
+
+def judge(reward: RewardFunction, model: RunnableModel) -> float:
+    """Ask the user's function.
+
+    Raises:
+        InputError: If it returns no finite number.
+    """
+    said: Any = reward(model)
+    try:
+        value = float(said)
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{name_of(reward)}: returned {said!r}; a reward must be a finite number")
+    return value
+
+
+def name_of(own: object) -> str:
+    """Module and name of a function, or of an object's class, for messages and reports."""
+    kind = own if hasattr(own, "__qualname__") else type(own)
+    return f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
+
+
+def identity_of(own: object) -> str:
+    """A text that differs where a function's name, code or plain constants do, though not for what it refers to.
+
+    For an object, the code of its `score` and `loss`.
+    """
+    if isinstance(own, partial):
+        return f"{identity_of(own.func)} {own.args} {sorted(own.keywords.items())}"
+    if hasattr(own, "score"):
+        return f"{name_of(own)} {_code(getattr(own, 'score', None))} {_code(getattr(own, 'loss', None))}"
+    function = own if hasattr(own, "__code__") else type(own).__call__  # type: ignore[operator]
+    return f"{name_of(own)} {_code(function)}"
+
+
+def _code(function: object) -> str:
+    code = getattr(function, "__code__", None)
+    return _text(code) if code else ""
+
+
+def _text(constant: object) -> str:
+    """A constant of a function's code; "" for what has no text of its own, such as a set."""
+    if isinstance(constant, CodeType):
+        inner = [_text(one) for one in constant.co_consts]
+        return f"{constant.co_code.hex()} {constant.co_names} {inner}"
+    if isinstance(constant, tuple):
+        return str([_text(one) for one in constant])
+    return repr(constant) if isinstance(constant, int | float | str | bytes) else ""

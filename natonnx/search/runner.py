@@ -1,0 +1,145 @@
+"""Run a model on batches: an architecture in the supernet, or a file in onnxruntime; both behind one signature."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from natonnx.architecture import Architecture
+from natonnx.data.batches import Axes, Batch, Batches
+from natonnx.errors import InputError
+from natonnx.frontend import BatchAxes
+from natonnx.search.objective import Outputs
+from natonnx.session import run
+from natonnx.supernet import Supernet
+from natonnx.supernet.ops.operands import as_array, as_tensor
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+__all__ = ["EVALUATION_BATCH", "Runner", "TensorBatch", "file_runner", "forward", "supernet_runner", "tensor_batches"]
+
+EVALUATION_BATCH = 250
+"""Samples at once where only the time depends on it."""
+
+
+@dataclass(frozen=True, eq=False)
+class TensorBatch:
+    """A `Batch` as tensors."""
+
+    inputs: Mapping[str, Tensor]
+    targets: Tensor | None
+    size: int
+
+
+Runner = Callable[[Mapping[str, Tensor], int], Outputs]
+"""Runs a model on the inputs of so many samples: what is captured by name, the samples along the first axis."""
+
+
+def tensor_batches(
+    split: Batches, size: int, device: torch.device, generator: torch.Generator | None = None
+) -> Iterator[TensorBatch]:
+    """Read samples as tensors on a device; see `Batches.batches`."""
+    for batch in split.batches(size, generator):
+        yield to_device(batch, device)
+
+
+def to_device(batch: Batch, device: torch.device) -> TensorBatch:
+    """A batch as tensors on a device."""
+    inputs = {name: as_tensor(value).to(device) for name, value in batch.inputs.items()}
+    targets = None if batch.targets is None else torch.as_tensor(batch.targets).to(device)
+    return TensorBatch(inputs, targets, batch.size)
+
+
+def forward(
+    supernet: Supernet,
+    inputs: Mapping[str, Tensor],
+    size: int,
+    architecture: Architecture,
+    captures: Axes,
+    momentum: float | None = None,
+) -> dict[str, Tensor]:
+    """Run an architecture; where the file fixes its batch size, piece by piece.
+
+    Args:
+        supernet: The supernet, in training or evaluation mode.
+        inputs: By name, in the model's own layout.
+        size: How many samples they hold.
+        architecture: What to run.
+        captures: Tensors to return, with the axis that counts samples in each.
+        momentum: See `Supernet.run`.
+
+    Returns:
+        Tensors by name, samples first. One without a batch axis gets a first axis of the samples' number.
+    """
+
+    def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return supernet.run(part, architecture, tuple(captures), momentum=momentum)
+
+    return _by_pieces(once, inputs, size, supernet.network.batch_axes, captures)
+
+
+def supernet_runner(
+    supernet: Supernet, architecture: Architecture, captures: Axes, momentum: float | None = None
+) -> Runner:
+    """An architecture by the supernet's weights, without gradients; the mode is the supernet's own."""
+
+    def run_supernet(inputs: Mapping[str, Tensor], size: int) -> Outputs:
+        with torch.no_grad():  # not inference_mode: what comes out may be the target of a loss
+            return forward(supernet, inputs, size, architecture, captures, momentum)
+
+    return run_supernet
+
+
+def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:
+    """A model file in onnxruntime.
+
+    Args:
+        runtime: A session of it, whose outputs include what is captured.
+        axes: Batch axes of its inputs.
+        captures: Outputs to return, with the axis that counts samples in each.
+    """
+
+    def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        found = run(runtime, {name: as_array(value) for name, value in part.items()})
+        missing = captures.keys() - found.keys()
+        if missing:
+            raise InputError(f"the model does not make {', '.join(sorted(missing))}, which it is judged by")
+        return {name: as_tensor(found[name]) for name in captures}
+
+    def run_file(inputs: Mapping[str, Tensor], size: int) -> Outputs:
+        return _by_pieces(once, {name: value.cpu() for name, value in inputs.items()}, size, axes, captures)
+
+    return run_file
+
+
+def _by_pieces(
+    once: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+    inputs: Mapping[str, Tensor],
+    size: int,
+    axes: BatchAxes,
+    captures: Axes,
+) -> dict[str, Tensor]:
+    """Run samples at once, or as many at a time as the model takes; the last piece is filled up."""
+    if axes.size is None or axes.size == size:
+        return {name: _samples_first(value, captures[name], size) for name, value in once(inputs).items()}
+    pieces: list[dict[str, Tensor]] = []
+    for start in range(0, size, axes.size):
+        count = min(axes.size, size - start)
+        index = torch.arange(start, start + axes.size).clamp(max=size - 1)
+        part = {
+            name: value if (axis := axes.inputs.get(name)) is None else value.index_select(axis, index.to(value.device))
+            for name, value in inputs.items()
+        }
+        made = {name: _samples_first(value, captures[name], axes.size) for name, value in once(part).items()}
+        pieces.append({name: value[:count] for name, value in made.items()})
+    return {name: torch.cat([piece[name] for piece in pieces]) for name in captures}
+
+
+def _samples_first(value: Tensor, axis: int | None, size: int) -> Tensor:
+    """Move the batch axis to the front."""
+    if axis is None:
+        return value.expand(size, *value.shape)
+    return value if axis == 0 else value.movedim(axis, 0)

@@ -1,0 +1,160 @@
+"""Choose what is good for a model and its data: labels, agreement with the original, or the user's own."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from natonnx import data
+from natonnx.errors import InputError
+from natonnx.frontend import Network, Source
+from natonnx.importing import import_named
+from natonnx.search.agreement import Agreement
+from natonnx.search.objective import Labels, Objective, Outputs
+from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
+from natonnx.search.own import OwnObjective
+from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
+from natonnx.verbs.model_data import Targets
+
+__all__ = ["KINDS", "Choice", "choose", "make_objective", "original_outputs", "own_object", "warn_of_chance"]
+
+_log = logging.getLogger(__name__)
+
+KINDS = ("auto", "labels", "agreement")
+_BETTER_THAN_CHANCE = 0.1
+"""Minimum fraction of the gap between chance and perfect; below it, warn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What the user asked for, before the data is seen.
+
+    Attributes:
+        kind: One of `KINDS`, or "own".
+        own: The user's own object.
+        scores: The output that labels are compared with, and its number of classes; None where no output is such.
+    """
+
+    kind: str
+    own: Any
+    scores: tuple[str, int] | None
+
+    @property
+    def classes(self) -> int | None:
+        """Number of classes that labels may name; None where labels are not class indices."""
+        return self.scores[1] if self.scores is not None and self.kind in ("auto", "labels") else None
+
+    @property
+    def targets(self) -> Targets:
+        """What is made of labels in the data."""
+        if self.kind == "own":
+            return "any"
+        return "labels" if self.classes is not None else "none"
+
+    def uses_labels(self, parts: data.Parts, source: Source) -> bool:
+        """Whether data is judged by its labels.
+
+        Raises:
+            InputError: If labels are asked for and there are none, or only some parts have them.
+        """
+        labelled = {part.has_targets for part in (parts.train, parts.validation, parts.test) if part is not None}
+        if len(labelled) > 1:
+            raise InputError(f"{parts.name}: some of its parts have labels and some have none; give all or none")
+        if self.kind == "labels" and not labelled.pop():
+            raise InputError(
+                f"{parts.name}: has no labels, which --objective labels needs; add them, or leave --objective out to "
+                f"follow the outputs of {source.path} itself"
+            )
+        return self.kind != "agreement" and parts.train.has_targets and (self.kind == "own" or self.scores is not None)
+
+
+def choose(source: Source, asked: Any) -> Choice:
+    """Read what the user asked for.
+
+    Args:
+        source: The model.
+        asked: "auto", "labels", "agreement", "package.module:object", or an object with a method `score`.
+
+    Raises:
+        InputError: If it is none of these, or the model has no class scores for labels.
+    """
+    scores = scores_output(source.network)
+    if isinstance(asked, str) and asked not in KINDS:
+        asked = own_object(asked, "--objective")
+    if not isinstance(asked, str):
+        if not callable(getattr(asked, "score", None)):
+            raise InputError(f"objective {asked!r}: has no method score(outputs, targets); see --objective in the docs")
+        return Choice("own", asked, scores)
+    if asked == "labels" and scores is None:
+        raise InputError(
+            f"{source.path}: no output is one score a class, which --objective labels needs; leave it out to follow the "
+            "model's own outputs"
+        )
+    return Choice(asked, None, scores)
+
+
+def own_object(spec: str, option: str) -> Any:
+    """Import what `package.module:name` names; a class is called without arguments.
+
+    Raises:
+        InputError: If there is no such thing.
+    """
+    found = import_named(spec, option)
+    return found() if isinstance(found, type) else found
+
+
+def make_objective(
+    network: Network, choice: Choice, original: Callable[[tuple[JudgedOutput, ...]], Iterable[Outputs]], *, labels: bool
+) -> tuple[Objective, Agreement]:
+    """The objective, and agreement with the original model, which training follows beside it.
+
+    Args:
+        network: The model.
+        choice: What was asked for.
+        original: Runs the original model over the validation data: its judged outputs, batch by batch.
+        labels: Whether the data is judged by its labels.
+
+    Raises:
+        InputError: If no output can be judged.
+    """
+    scores = choice.scores[0] if labels and choice.scores is not None and choice.kind != "own" else None
+    judged = judged_outputs(network, scores)
+    if not judged:
+        raise InputError("none of the model's outputs depends on its inputs by floating-point numbers; nothing to judge")
+    agreement = Agreement.of(judged, lambda: original(judged))
+    training: Objective = agreement
+    if labels and choice.scores is not None:
+        named = choice.scores[0]
+        output = next(out for out in judged_outputs(network, named) if out.name == named)
+        training = Labels(output)
+    if choice.kind != "own":
+        return training, agreement
+    outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
+    return OwnObjective(choice.own, outputs, training, labels), agreement
+
+
+def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> Iterable[Outputs]:
+    """Run a model over data, batch by batch."""
+    for batch in tensor_batches(split, EVALUATION_BATCH, device):
+        yield run(batch.inputs, batch.size)
+
+
+def warn_of_chance(path: Path, score: float, split: data.Batches) -> None:
+    """Warn if a classifier is hardly better than guessing: mostly it was trained with other preprocessing."""
+    counts: Counter[int] = Counter()
+    for batch in split.batches(EVALUATION_BATCH):
+        counts.update(np.ravel(batch.targets).tolist() if batch.targets is not None else ())
+    chance = max(counts.values()) / counts.total()
+    if score - chance < _BETTER_THAN_CHANCE * (1 - chance):
+        _log.warning(
+            "%s: gets %.1f %% of the validation samples right, and always the same class %.1f %%; is the preprocessing "
+            "(mean, std, scale, layout) the one that it was trained with?",
+            path,
+            100 * score,
+            100 * chance,
+        )

@@ -1,0 +1,122 @@
+"""Rebuild: what a search found as model files, each made and scored once, as what is written must not be worse."""
+
+from dataclasses import dataclass, field, replace
+
+import onnx
+import torch
+
+from natonnx.architecture import Architecture, Edit, edits_between
+from natonnx.rewrite import build
+from natonnx.search import Candidate, Objective, Outcome, Score
+from natonnx.search.runner import Runner
+from natonnx.search.state import key
+from natonnx.supernet import fold
+from natonnx.verbs.optimize.prepare import Prepared
+from natonnx.verbs.scoring import file_objective, judged_runner, reward_of, score_file
+
+__all__ = ["Original", "Rebuilt", "Workshop", "open_original"]
+
+
+@dataclass(frozen=True, eq=False)
+class Original:
+    """The input model's file in onnxruntime.
+
+    Attributes:
+        run: Runs it.
+        validation: The objective on the validation split.
+        test: On the test split; None where there is none.
+        score: What the file scores on validation.
+        test_score: And on test.
+    """
+
+    run: Runner
+    validation: Objective
+    test: Objective | None
+    score: Score
+    test_score: Score | None
+
+
+@dataclass(frozen=True, eq=False)
+class Rebuilt:
+    """A candidate as a model file.
+
+    Attributes:
+        candidate: What it is made of, its score that of the file.
+        alpha: Its architecture over the edges of the file's own network.
+        edits: From β to it.
+        model: The file.
+        run: Runs it in onnxruntime.
+    """
+
+    candidate: Candidate
+    alpha: Architecture
+    edits: tuple[Edit, ...]
+    model: onnx.ModelProto
+    run: Runner
+
+
+def open_original(prepared: Prepared) -> Original:
+    """Open the input model's file and score it.
+
+    Raises:
+        InputError: If onnxruntime cannot run it on the data.
+    """
+    network, problem = prepared.source.network, prepared.problem
+    run = judged_runner(network, network.model, problem.objective, torch.get_num_threads())
+    validation = file_objective(problem.objective, run, prepared.parts.validation)
+    own = reward_of(problem.reward, network, network.model, torch.get_num_threads())
+    score = score_file(prepared.source.path, run, validation, prepared.parts.validation, run, own)
+    if prepared.parts.test is None:
+        return Original(run, validation, None, score, None)
+    test = file_objective(problem.objective, run, prepared.parts.test)
+    return Original(run, validation, test, score, score_file(prepared.source.path, run, test, prepared.parts.test, run))
+
+
+@dataclass(frozen=True, eq=False)
+class Workshop:
+    """Makes files of candidates, each once.
+
+    Attributes:
+        prepared: The model and its data.
+        original: The input model's file.
+    """
+
+    prepared: Prepared
+    original: Original
+    _made: dict[str, Rebuilt] = field(default_factory=dict, repr=False)
+
+    def rebuild(self, candidate: Candidate) -> Rebuilt:
+        """The file of a candidate, scored on validation."""
+        text = key(candidate.architecture)
+        if text not in self._made:
+            self._made[text] = self._build(candidate)
+        return self._made[text]
+
+    def measured(self, outcome: Outcome) -> Outcome:
+        """An outcome with the scores of the files in the place of the supernet's."""
+        return replace(
+            outcome,
+            beta=self.rebuild(outcome.beta).candidate,
+            candidates=tuple(self.rebuild(candidate).candidate for candidate in outcome.candidates),
+        )
+
+    def test_score(self, rebuilt: Rebuilt) -> Score | None:
+        """What a file scores on the test split, which decides nothing; None where there is none."""
+        test = self.prepared.parts.test
+        if self.original.test is None or test is None:
+            return None
+        return score_file(self.prepared.source.path, rebuilt.run, self.original.test, test, self.original.run)
+
+    def _build(self, candidate: Candidate) -> Rebuilt:
+        prepared, threads = self.prepared, torch.get_num_threads()
+        network, problem = prepared.source.network, prepared.problem
+        folded = fold(prepared.unfolded, candidate.weights) if prepared.unfolded else dict(candidate.weights)
+        alpha = network.architecture.with_states(candidate.architecture.states)
+        model = build(network, alpha, folded)
+        run = judged_runner(network, model, problem.objective, threads)
+        own = reward_of(problem.reward, network, model, threads)
+        validation = prepared.parts.validation
+        found = score_file(prepared.source.path, run, self.original.validation, validation, self.original.run, own)
+        score = found._replace(ranking=candidate.validation.ranking)
+        edits = edits_between(network.architecture, alpha)
+        return Rebuilt(replace(candidate, validation=score), alpha, edits, model, run)

@@ -1,0 +1,169 @@
+"""Report: what `natonnx optimize --json` prints."""
+
+import math
+import time
+
+from natonnx.architecture import cost, edits_between
+from natonnx.bench import latencies_ms
+from natonnx.contract import objective as contract
+from natonnx.contract.checks import check_rows
+from natonnx.contract.edge import idle_edges
+from natonnx.contract.edits import edit_rows
+from natonnx.contract.optimize import CandidateRow, ConstraintRow, DataRow, ModelRow, OptimizeReport, QualityRow
+from natonnx.contract.schema import SCHEMA_VERSION, finite
+from natonnx.data import Parts
+from natonnx.rewrite import Check
+from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings, Unit
+from natonnx.search.decide import Constraint
+from natonnx.search.own import name_of
+from natonnx.verbs.optimize.prepare import Prepared
+from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
+from natonnx.verbs.optimize.write import Written
+
+__all__ = ["make_report", "objective_row", "unit_row"]
+
+
+def make_report(
+    workshop: Workshop,
+    settings: Settings,
+    outcome: Outcome,
+    decision: Decision,
+    winner: Rebuilt | None,
+    checks: list[Check],
+    written: Written,
+    begun: float,
+) -> OptimizeReport:
+    """Put the payload together. The test split is scored here, and latencies are measured.
+
+    Args:
+        workshop: The model, its data, and the files made of candidates.
+        settings: Of the search.
+        outcome: What it found, scored by files.
+        decision: The constraints.
+        winner: The better model; None where the input stands.
+        checks: That it passed.
+        written: Where it is.
+        begun: When all this began, by `time.monotonic`.
+    """
+    prepared, original = workshop.prepared, workshop.original
+    source, problem = prepared.source, prepared.problem
+    beta = workshop.rebuild(outcome.beta)
+    before, latencies = cost(source.network.architecture), _latencies(prepared, winner)
+    given: ModelRow = {
+        "path": str(source.path),
+        "params": before.params,
+        "madds": before.madds,
+        "size_bytes": source.size_bytes,
+        "latency_ms": latencies[0],
+        **_quality(prepared, original.score, original.test_score),
+    }
+    after: ModelRow | None = None
+    if winner is not None:
+        after = {
+            "path": None if written.path is None else str(written.path),
+            "params": cost(winner.alpha).params,
+            "madds": cost(winner.alpha).madds,
+            "size_bytes": written.size_bytes,
+            "latency_ms": latencies[1],
+            **_quality(prepared, winner.candidate.validation, workshop.test_score(winner)),
+        }
+    alpha = source.network.architecture if winner is None else winner.alpha
+    report: OptimizeReport = {
+        "schema": SCHEMA_VERSION,
+        "status": "unchanged" if winner is None else "improved",
+        "objective": objective_row(prepared),
+        "input": given,
+        "output": after,
+        "edits": [] if winner is None else edit_rows(winner.edits),
+        "idle_edges": idle_edges(source.network.architecture, alpha),
+        "constraints": [_constraint(limit) for limit in decision.constraints],
+        "checks": check_rows(checks),
+        "without_gradient": list(problem.without_gradient),
+        "learner": settings.learner,
+        "seed": settings.seed,
+        "seconds": time.monotonic() - begun,
+        "data": _data(prepared.parts),
+        "history": [dict(row) for row in outcome.history],  # type: ignore[misc]
+        "finetuned_input": _quality(prepared, beta.candidate.validation, workshop.test_score(beta)),
+        "candidates": [_candidate(prepared, candidate) for candidate in outcome.candidates],
+        "scored": [_candidate(prepared, scored) for scored in outcome.scored],
+    }
+    found: OptimizeReport = finite(report)
+    return found
+
+
+def objective_row(prepared: Prepared) -> contract.Objective:
+    """What scores mean."""
+    objective, reward = prepared.problem.objective, prepared.problem.reward
+    unit = unit_row(Unit() if reward is not None else objective.unit)
+    return {
+        "name": objective.name if reward is None else name_of(reward),
+        "measure": objective.measure if reward is None else "reward",
+        "unit": unit,
+        "outputs": [{"name": figure.name, "measure": figure.measure} for figure in objective.figures],
+    }
+
+
+def unit_row(unit: Unit) -> contract.Unit:
+    """A unit as a payload has it."""
+    return {"symbol": unit.symbol, "scale": unit.scale, "difference": unit.difference}
+
+
+def _constraint(limit: Constraint) -> ConstraintRow:
+    unit = None if limit.unit is None else contract.difference_unit(unit_row(limit.unit))
+    value = limit.value if math.isfinite(limit.value) else None
+    return {
+        "name": limit.name,
+        "label": limit.label,
+        "unit": unit,
+        "limit": limit.limit,
+        "value": value,
+        "met": limit.met,
+    }
+
+
+def _latencies(prepared: Prepared, winner: Rebuilt | None) -> list[float]:
+    """Milliseconds of one sample, or of as many as the model takes, on one thread: the input, and the winner."""
+    network = prepared.source.network
+    models = [network.model] if winner is None else [network.model, winner.model]
+    size = network.batch_axes.size or 1
+    sample = next(iter(prepared.parts.validation.sample(size).batches(size)))
+    return latencies_ms(models, sample.inputs, folder=network.folder)
+
+
+def _quality(prepared: Prepared, validation: Score, test: Score | None) -> QualityRow:
+    names = [figure.name for figure in prepared.problem.objective.figures]
+    return {
+        "score": {
+            "validation": validation.value,
+            "test": None if test is None or prepared.problem.reward is not None else test.value,
+        },
+        "outputs": {
+            "validation": dict(zip(names, validation.figures, strict=True)),
+            "test": None if test is None else dict(zip(names, test.figures, strict=True)),
+        },
+    }
+
+
+def _candidate(prepared: Prepared, candidate: Candidate | Scored) -> CandidateRow:
+    architecture = prepared.source.network.architecture
+    alpha = architecture.with_states(candidate.architecture.states)
+    counts = cost(alpha)
+    return {
+        "params": counts.params,
+        "madds": counts.madds,
+        "score": {"validation": candidate.validation.value, "test": None},
+        "edits": edit_rows(edits_between(architecture, alpha)),
+    }
+
+
+def _data(parts: Parts) -> DataRow:
+    return {
+        "name": parts.name,
+        "samples": {
+            "train": parts.train.samples,
+            "validation": parts.validation.samples,
+            "test": None if parts.test is None else parts.test.samples,
+        },
+        "notes": list(parts.notes),
+    }

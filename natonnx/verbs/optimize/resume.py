@@ -1,0 +1,87 @@
+"""The state of an interrupted search, beside its output."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from natonnx.data.batches import Batches
+from natonnx.search import OwnObjective, Settings
+from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
+from natonnx.search.own import identity_of
+from natonnx.verbs.optimize.prepare import Prepared
+
+__all__ = ["Checkpoint"]
+
+_BATCH = 64
+_BATCHES = 8
+"""Batches of a split whose content is told apart; of the rest, what they should come to is."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a search is saved, and what must be the same for it to go on.
+
+    Attributes:
+        path: None where nothing is saved.
+        fingerprint: Of all that must be the same; a time budget may change.
+    """
+
+    path: Path | None
+    fingerprint: str
+
+    @staticmethod
+    def of(output: Path | None, prepared: Prepared, settings: Settings, batchnorm: str) -> "Checkpoint":
+        """The checkpoint of a search whose result goes to `output`."""
+        if output is None:
+            return Checkpoint(None, "")
+        place = output.with_name(f"{output.name}.resume")
+        return Checkpoint(place, _fingerprint(prepared, settings, batchnorm))
+
+    def load(self) -> Mapping[str, Any] | None:
+        """What was saved.
+
+        Raises:
+            InputError: If there is nothing, or it belongs to another search.
+        """
+        return None if self.path is None else load_checkpoint(self.path, self.fingerprint)
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Save a state."""
+        if self.path is not None:
+            save_checkpoint(self.path, self.fingerprint, state)
+
+    def remove(self) -> None:
+        """Remove what was saved; the search is done."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
+    source, problem, parts = prepared.source, prepared.problem, prepared.parts
+    fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
+    objective = problem.objective
+    told = [source.sha256, source.network.options, parts.name, parts.augment, batchnorm, fields, objective.name]
+    if isinstance(objective, OwnObjective):
+        told.append(identity_of(objective.own))
+    if problem.reward is not None:
+        told.append(identity_of(problem.reward))
+    digest = hashlib.sha256(" ".join(map(str, told)).encode())
+    if Path(settings.policy).is_file():
+        digest.update(Path(settings.policy).read_bytes())
+    for split in (parts.train, parts.validation):
+        for piece in _content(split):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _content(split: Batches) -> Iterator[bytes]:
+    """Number of samples, and the first batches."""
+    yield str(split.samples).encode()
+    for batch in islice(split.batches(_BATCH), _BATCHES):
+        for name in sorted(batch.inputs):
+            yield batch.inputs[name].tobytes()
+        if batch.targets is not None:
+            yield batch.targets.tobytes()
