@@ -22,16 +22,18 @@ def random_inputs(
     input_shapes: Mapping[str, Sequence[int]] | None = None,
     batch: int | None = None,
     seed: int = 0,
+    axes: Mapping[str, int | None] | None = None,
 ) -> dict[str, npt.NDArray[np.generic]]:
     """Make inputs for a model: standard normal numbers, and 0 or 1 for integers and truth values.
 
     Args:
         model: The model.
         where: Its path, for messages.
-        input_shapes: Sizes of axes that the file leaves open, by input, batch first. An axis of the same name
+        input_shapes: Sizes of axes that the file leaves open, by input, batch included. An axis of the same name
             elsewhere gets the same size.
-        batch: Size of open first axes; where None the one in `input_shapes`, else 1.
+        batch: Size of open batch axes; where None the one in `input_shapes`, else 1.
         seed: Of the values.
+        axes: The batch axis of each input, None where it has none; the first ones where not given.
 
     Raises:
         InputError: If an axis stays open, a size contradicts the file, or an input is of a type that numpy lacks.
@@ -46,15 +48,20 @@ def random_inputs(
         _bind(where, name, _shape(where, infos[name]), sizes, named)
     made = {}
     for name, info in infos.items():
-        shape = [_resolve(size, axis, given.get(name), named, batch) for axis, size in enumerate(_shape(where, info))]
-        if batch is not None and shape and shape[0] != batch:
+        declared = _shape(where, info)
+        along = (0 if declared else None) if axes is None else axes.get(name)
+        shape = [_resolve(size, axis, given.get(name), named) for axis, size in enumerate(declared)]
+        if along is not None and not isinstance(declared[along], int):
+            shape[along] = batch or shape[along] or 1
+        if batch is not None and along is not None and shape[along] != batch:
             raise InputError(
-                f"{where}: --batch {batch}: the batch of input {name!r} is fixed ({shape[0]}) in the file; leave it out"
+                f"{where}: --batch {batch}: the batch of input {name!r} is fixed ({shape[along]}) in the file; leave "
+                "it out"
             )
         sizes_known = [size for size in shape if size is not None]
         if len(sizes_known) < len(shape):
             raise InputError(
-                f"{where}: input {name!r} has open sizes {_text(_shape(where, info))}; give --input-shape {name}:N,..."
+                f"{where}: input {name!r} has open sizes {_text(declared)}; give --input-shape {name}:N,..."
             )
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         made[name] = _values(generator, sizes_known, _dtype(where, info))
@@ -112,18 +119,12 @@ def _bind(where: str, name: str, shape: Sequence[_Size], sizes: Sequence[int], n
             named.setdefault(known, size)
 
 
-def _resolve(
-    size: _Size, axis: int, given: Sequence[int] | None, named: Mapping[str, int], batch: int | None
-) -> int | None:
+def _resolve(size: _Size, axis: int, given: Sequence[int] | None, named: Mapping[str, int]) -> int | None:
     if isinstance(size, int):
         return size
-    if axis == 0 and batch is not None:
-        return batch
     if given is not None:
         return given[axis]
-    if size is not None and size in named:
-        return named[size]
-    return 1 if axis == 0 else None
+    return None if size is None else named.get(size)
 
 
 def _dtype(where: str, info: onnx.ValueInfoProto) -> np.dtype[np.generic]:

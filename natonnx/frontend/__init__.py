@@ -1,6 +1,7 @@
 """ONNX → architecture: load, validate, infer shapes, group nodes into operations and feature maps."""
 
 from natonnx.frontend.batch import free_batch
+from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.load import default_opset, read
 from natonnx.frontend.network import (
     WINDOW,
@@ -17,6 +18,7 @@ from natonnx.frontend.source import Source, load
 
 __all__ = [
     "WINDOW",
+    "BatchAxes",
     "EdgeBinding",
     "Granularity",
     "Instruction",

@@ -1,11 +1,11 @@
 """Free a batch of 1 that an exporter baked into a model, where that is provably all it did.
 
-The first axis of every input and output becomes symbolic, and each Reshape whose constant target starts with 1 copies
-that axis from its input instead. Shape inference must then lead the symbolic axis to every output, and onnxruntime
-must give for a batch what it gives for its samples one by one.
+The batch axis of every input that has one becomes symbolic, and each Reshape whose constant target has a 1 where its
+input has the batch copies that axis instead. Shape inference must then lead the symbolic axis to every output, and
+onnxruntime must give for a batch what it gives for its samples one by one.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +14,12 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
+from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.constants import drop_unread
+from natonnx.frontend.example_inputs import example_inputs
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.shapes import infer_shapes
+from natonnx.frontend.symbols import declared_size
 from natonnx.frontend.view import GraphView
 from natonnx.session import run, session
 
@@ -24,6 +27,9 @@ __all__ = ["free_batch"]
 
 _BATCH = "batch"
 _TOLERANCE = 1e-4
+_SAMPLES = 2
+
+_Axes = Mapping[str, int | None]
 
 
 def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.ModelProto:
@@ -39,97 +45,138 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     Raises:
         InputError: If the batch is no 1, or cannot be proved to be free.
     """
-    targets = _reshapes(model, folder)
-    freed = _freed(model, targets)
-    if freed.graph.input == model.graph.input and not targets:
+    axes, _ = find_input_axes(model)
+    candidates = _reshapes(model, folder)
+    copied = {(i, 0) for i, target in candidates.items() if target[0] == 1}
+    freed = _freed(model, axes, candidates, copied)
+    if freed.graph.input == model.graph.input and not copied:
         return model
-    shapes, _ = infer_shapes(freed, None, folder)
-    while wrong := {i for i in targets if not _has_batch(shapes, model.graph.node[i].input[0])}:
-        targets = {i: target for i, target in targets.items() if i not in wrong}  # those reshape something else
-        freed = _freed(model, targets)
+    wrong: set[tuple[int, int]] = set()
+    while True:
         shapes, _ = infer_shapes(freed, None, folder)
-    symbols = {dim.dim_param for dim in _first_axes(true_inputs(freed))}
-    for info in freed.graph.output:
-        first = (shapes.get(info.name) or (None,))[0]
-        if first not in symbols:
-            raise InputError(
-                f"the batch cannot be freed: the first axis of output {info.name!r} is {first}; leave --free-batch out"
-            )
-    drop_unread(freed, [model.graph.node[i].input[1] for i in targets])
-    _prove(model, freed, folder)
+        symbols = _symbols(freed, axes, shapes)
+        fitting = {
+            (i, axis)
+            for i, target in candidates.items()
+            for axis, size in enumerate(shapes.get(model.graph.node[i].input[0], ()))
+            if size in symbols and axis < len(target) and target[axis] == 1
+        }
+        if fitting - wrong == copied:
+            break
+        wrong |= copied - fitting  # those reshape something else
+        copied = fitting - wrong
+        freed = _freed(model, axes, candidates, copied)
+    outputs = {info.name: _output_axis(info.name, shapes.get(info.name), symbols) for info in model.graph.output}
+    for info, declared in zip(freed.graph.output, model.graph.output, strict=True):
+        info.CopyFrom(declared)
+        axis = outputs[info.name]
+        dims = info.type.tensor_type.shape.dim
+        if axis < len(dims) and dims[axis].HasField("dim_value"):
+            symbol = shapes[info.name][axis]
+            dims[axis].Clear() if symbol == UNNAMED else setattr(dims[axis], "dim_param", symbol)
+    drop_unread(freed, [model.graph.node[i].input[1] for i in {i for i, _ in copied}])
+    _prove(model, freed, axes, outputs, folder)
     return freed
 
 
-def _freed(model: onnx.ModelProto, targets: Mapping[int, np.ndarray]) -> onnx.ModelProto:
-    """A copy with symbolic first axes, in which some Reshape nodes have targets of their own, by position."""
+def _freed(
+    model: onnx.ModelProto, axes: _Axes, targets: Mapping[int, np.ndarray], copied: Collection[tuple[int, int]]
+) -> onnx.ModelProto:
+    """A copy with symbolic batch axes, in which Reshape nodes copy axes from their inputs.
+
+    The sizes of 1 that it declares for its outputs are open: which of them is the batch is still to be found.
+
+    Args:
+        model: The model.
+        axes: The batch axis of each input.
+        targets: Constant targets, by position of the Reshape node.
+        copied: Node and axis of what is copied.
+
+    Raises:
+        InputError: If a batch is fixed at another size than 1.
+    """
     freed = onnx.ModelProto()
     freed.CopyFrom(model)
     del freed.graph.value_info[:]
-    inputs = true_inputs(freed)
-    _open(inputs, _BATCH)
-    _open(freed.graph.output, next((dim.dim_param for dim in _first_axes(inputs) if dim.dim_param), _BATCH))
-    for position in sorted(targets, reverse=True):
+    inputs = [(info, axis) for info in true_inputs(freed) if (axis := axes[info.name]) is not None]
+    names = [declared_size(info.type.tensor_type.shape.dim[axis]) for info, axis in inputs]
+    symbol = next((name for name in names if isinstance(name, str)), _BATCH)
+    for (info, axis), size in zip(inputs, names, strict=True):
+        if isinstance(size, int) and size != 1:
+            where = "first axis" if axis == 0 else f"batch axis ({axis})"
+            raise InputError(
+                f"the batch cannot be freed: the {where} of {info.name!r} is {size}, not 1; leave --free-batch out"
+            )
+        if size == 1:
+            info.type.tensor_type.shape.dim[axis].dim_param = symbol
+    for info in freed.graph.output:
+        for dim in info.type.tensor_type.shape.dim:
+            if dim.dim_value == 1:
+                dim.Clear()
+    for position in sorted({i for i, _ in copied}, reverse=True):
         node = freed.graph.node[position]
         name = f"{node.output[0]}/natonnx_shape"
-        value = numpy_helper.from_array(targets[position], name)
+        target = targets[position].astype(np.int64)
+        target[[axis for i, axis in copied if i == position]] = 0
+        value = numpy_helper.from_array(target, name)
         node.input[1] = name
         freed.graph.node.insert(position, onnx.helper.make_node("Constant", [], [name], name, value=value))
     return freed
 
 
-def _first_axes(infos: Iterable[onnx.ValueInfoProto]) -> list[onnx.TensorShapeProto.Dimension]:
-    return [info.type.tensor_type.shape.dim[0] for info in infos if info.type.tensor_type.shape.dim]
+def _symbols(freed: onnx.ModelProto, axes: _Axes, shapes: Mapping[str, Shape]) -> frozenset[str]:
+    """What the batch is called on the inputs."""
+    sizes = [shapes[info.name][axis] for info in true_inputs(freed) if (axis := axes[info.name]) is not None]
+    return frozenset(size for size in sizes if isinstance(size, str))
 
 
-def _has_batch(shapes: Mapping[str, Shape], tensor: str) -> bool:
-    """Whether the first axis of a tensor is symbolic."""
-    return isinstance((shapes.get(tensor) or (None,))[0], str)
-
-
-def _open(infos: Iterable[onnx.ValueInfoProto], symbol: str) -> None:
-    """Give first axes that are 1 a symbolic size."""
-    for info in infos:
-        dims = info.type.tensor_type.shape.dim
-        if dims and dims[0].HasField("dim_value"):
-            if dims[0].dim_value != 1:
-                raise InputError(
-                    f"the batch cannot be freed: the first axis of {info.name!r} is {dims[0].dim_value}, not 1;"
-                    " leave --free-batch out"
-                )
-            dims[0].dim_param = symbol
+def _output_axis(name: str, shape: Shape | None, symbols: Collection[str]) -> int:
+    """The batch axis of an output."""
+    axis = next((axis for axis, size in enumerate(shape or ()) if size in symbols), None)
+    if axis is None:
+        sizes = "?" if shape is None else "[" + ", ".join("?" if size is None else str(size) for size in shape) + "]"
+        raise InputError(
+            f"the batch cannot be freed: no axis of output {name!r} would be the batch, its shape is {sizes}; "
+            "leave --free-batch out"
+        )
+    return axis
 
 
 def _reshapes(model: onnx.ModelProto, folder: Path | None) -> dict[int, np.ndarray]:
-    """The Reshape nodes whose constant target starts with 1, by position, with the target that copies that axis."""
+    """Constant targets that have a 1, of Reshape nodes by position."""
     view = GraphView(model, {}, {}, folder)
     found: dict[int, np.ndarray] = {}
     for i, node in enumerate(view.nodes):
         if view.kind(i) != "Reshape" or len(node.input) < 2 or view.attribute(i, "allowzero", 0):
             continue
         target = view.constant(node.input[1])
-        if target is not None and target.size and target[0] == 1:
-            found[i] = np.array([0, *target[1:]], np.int64)
+        if target is not None and 1 in target:
+            found[i] = target
     return found
 
 
-def _prove(model: onnx.ModelProto, freed: onnx.ModelProto, folder: Path | None) -> None:
-    """Compare a batch of two with its samples one by one, where the sizes of the inputs are known."""
-    generator = np.random.default_rng(0)
-    batch: dict[str, np.ndarray] = {}
-    for info in true_inputs(freed):
-        tensor = info.type.tensor_type
-        sizes = [dim.dim_value for dim in tensor.shape.dim][1:]
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        values = generator.standard_normal([2, *(size or 32 for size in sizes)])
-        batch[info.name] = np.asarray(values if dtype.kind == "f" else values > 0, dtype)
-    together = run(session(freed, folder=folder), batch)
-    runtime = session(model, folder=folder)
-    singles = [run(runtime, {name: value[i : i + 1] for name, value in batch.items()}) for i in range(2)]
+def _prove(
+    model: onnx.ModelProto, freed: onnx.ModelProto, axes: _Axes, outputs: Mapping[str, int], folder: Path | None
+) -> None:
+    """Compare a batch with its samples one by one, at a made-up size of what is open beside the batch."""
+    declared = {info.name: tuple(map(declared_size, info.type.tensor_type.shape.dim)) for info in true_inputs(freed)}
+    batch = example_inputs(freed, declared, axes, _SAMPLES)
+    try:
+        together = run(session(freed, folder=folder), batch)
+        runtime = session(model, folder=folder)
+        singles = [run(runtime, _sample(batch, axes, i)) for i in range(_SAMPLES)]
+    except InputError as error:
+        raise InputError(f"the batch cannot be freed: {error}; leave --free-batch out") from None
     for name, value in together.items():
-        alone = np.concatenate([single[name] for single in singles])
+        alone = np.concatenate([single[name] for single in singles], outputs[name])
         scale = float(np.max(np.abs(alone), initial=0)) or 1.0
         if alone.shape != value.shape or not np.max(np.abs(value - alone), initial=0) <= _TOLERANCE * scale:
             raise InputError(
                 f"the batch cannot be freed: output {name!r} of a sample depends on the others beside it; leave "
                 "--free-batch out"
             )
+
+
+def _sample(batch: Mapping[str, np.ndarray], axes: _Axes, i: int) -> dict[str, np.ndarray]:
+    """One sample of a batch, as a batch of 1."""
+    return {name: value if (axis := axes[name]) is None else value.take([i], axis) for name, value in batch.items()}

@@ -8,6 +8,7 @@ from pathlib import Path
 import onnx
 
 from natonnx.architecture import Architecture, Shape
+from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.passage import NodePassage
 
 __all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
@@ -34,7 +35,8 @@ class ParseOptions:
     """How a model is parsed.
 
     Attributes:
-        input_shapes: Sizes to assume where the file leaves an input's open, by input name, batch included.
+        input_shapes: Sizes to assume where the file leaves an input's open, by input name, batch included, such as the
+            shapes of a batch of data. The batch stays as the file has it.
         window: How many feature maps back an N edge may start.
         granularity: What one edge carries.
         include: Patterns of node names: only edges with such a node may change; all where there are none.
@@ -105,11 +107,12 @@ class Network:
         constant_nodes: Positions of nodes that do not depend on the model's input.
         inputs: Names of the model's inputs.
         outputs: Names of the model's outputs.
-        shapes: Inferred shape of every tensor, batch first.
+        shapes: Inferred shape of every tensor.
         dtypes: Inferred onnx.TensorProto element type of every tensor; a negative number for what is no plain tensor.
         passages: What nodes do with a cut, by node position and axis of their input.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
+        batch_axes: The axis of each input and output that counts samples.
         folder: Where the model's external data is; None where it has none.
     """
 
@@ -126,4 +129,5 @@ class Network:
     passages: Mapping[tuple[int, int], NodePassage]
     frozen: frozenset[int]
     options: ParseOptions
+    batch_axes: BatchAxes
     folder: Path | None = None

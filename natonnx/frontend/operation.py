@@ -1,13 +1,17 @@
 """Describe the operation of an edge: kind, geometry, weights and multiply-adds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
-from natonnx.architecture import Operation
+from natonnx.architecture import Operation, Shape
+from natonnx.frontend.symbols import evaluate
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import AFFINE, COMPUTE
 
 __all__ = ["describe", "describe_branch", "madds", "prepares_input"]
+
+_BATCHES = (7, 11)
+"""Two sizes of the batch at which work is counted, to see whether it grows with it."""
 
 
 def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
@@ -58,23 +62,38 @@ def _groups(view: GraphView, node: int) -> int:
 
 
 def madds(view: GraphView, node: int) -> int | None:
-    """Multiply-adds per sample of one node (see natonnx.architecture.cost for the conventions)."""
+    """Multiply-adds per sample of one node (see natonnx.architecture.cost for the conventions).
+
+    Returns:
+        None where a size other than the batch is open.
+    """
     proto = view.nodes[node]
     if view.kind(node) not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
-    weight = view.shape(proto.input[1])
-    if not weight or not view.shape(proto.input[0]) or not view.shape(proto.output[0]):
+    source, weight, output = (view.shape(name) for name in (proto.input[0], proto.input[1], proto.output[0]))
+    if not weight or not source or (not output and len(source) + len(weight) > 2):  # a dot product is a scalar
         return None
     if view.kind(node) == "ConvTranspose":  # weight [in, out / groups, *kernel], once per input position
-        return _product(view.shape(proto.input[0])[1:], weight[1:])
+        return _per_sample(view, (*source, *weight[1:]))
     if view.kind(node) == "Conv":  # weight [out, in / groups, *kernel], once per output position
-        return _product(view.shape(proto.output[0])[1:], weight[1:])
+        return _per_sample(view, (*output, *weight[1:]))
     if view.kind(node) == "Gemm":
-        return _product(weight)
-    rows = view.shape(proto.output[0])[1:]
-    return _product(rows, weight[-2:-1] if len(weight) > 1 else weight)
+        return _per_sample(view, (*output, weight[1 if view.attribute(node, "transB", 0) else 0]))
+    return _per_sample(view, (*output, weight[-2] if len(weight) > 1 else weight[0]))
 
 
-def _product(*shapes: Sequence[int | str | None]) -> int | None:
-    sizes = [size for shape in shapes for size in shape]
-    return prod(size for size in sizes if isinstance(size, int)) if all(isinstance(s, int) for s in sizes) else None
+def _per_sample(view: GraphView, sizes: Shape) -> int | None:
+    """The product of sizes, divided by the batch where it grows with it; None where another size is open."""
+    if view.batch_size is not None:
+        count = _product(sizes, {})
+        return count if count is None or count % view.batch_size else count // view.batch_size
+    batch = max(_BATCHES)
+    one, two = (_product(sizes, dict.fromkeys(view.batch_symbols, size)) for size in _BATCHES)
+    if one is None or two is None or one == two:
+        return one if one == two else None
+    return two // batch if one * batch == two * min(_BATCHES) else None
+
+
+def _product(sizes: Shape, values: Mapping[str, int]) -> int | None:
+    found = [evaluate(size, values) for size in sizes]
+    return None if None in found else prod(size for size in found if size is not None)

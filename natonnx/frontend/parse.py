@@ -20,6 +20,7 @@ import onnx
 
 from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
 from natonnx.frontend import vocabulary
+from natonnx.frontend.batch_axes import find_batch_axes
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
@@ -76,7 +77,8 @@ def parse(
 def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | None = None) -> Network:
     """Parse a model with options: see `parse`."""
     shapes, dtypes = infer_shapes(model, options.input_shapes, folder)
-    view = GraphView(model, shapes, dtypes, folder)
+    axes = find_batch_axes(model, shapes, folder)
+    view = GraphView(model, shapes, dtypes, folder, axes)
     draft, constant = _Parser(view).run()
     if options.granularity is not Granularity.LAYER:
         merge_branches(draft, view, options.granularity)
@@ -97,6 +99,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         passages=passages,
         frozen=frozen,
         options=options,
+        batch_axes=axes,
         folder=folder,
     )
 

@@ -1,17 +1,22 @@
 """Infer the shapes of a model's tensors.
 
-onnx's own inference comes first. Where it gives up, as at a Reshape whose target is computed from a symbolic batch,
-onnxruntime's symbolic inference goes on; it takes seconds to load, so only then.
+onnx's own inference comes first. Where it gives up, as at a Reshape whose target is computed from a symbolic batch, it
+goes on with numbers in the place of symbols (`natonnx.frontend.numeric_shapes`), and where that does not tell either,
+onnxruntime's symbolic inference does; it takes seconds to load, so only then.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import onnx
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
+from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
+from natonnx.frontend.load import true_inputs
+from natonnx.frontend.numeric_shapes import infer_numerically
+from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
 from natonnx.tensors import light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
@@ -27,28 +32,59 @@ def infer_shapes(
 
     Args:
         model: The model; not changed.
-        input_shapes: Sizes to assume for named inputs, batch included, where the file leaves them open. The batch size
-            given there serves other axes only: a symbolic batch stays symbolic.
+        input_shapes: Sizes to assume for named inputs, batch included, where the file leaves them open, such as those
+            of a batch of data. A symbolic batch stays symbolic, wherever it stands and whatever size is given for it.
+            An axis of the same name on another input gets the same size.
         folder: Where the model's external data is.
 
     Returns:
-        Shapes by tensor name (a string is a symbolic size, None an unknown one), and onnx.TensorProto element types,
-        `OTHER_TYPE` for what is no plain tensor.
+        Shapes by tensor name (a string is a symbol, or a product such as `20*N`; None is an unknown size), and
+        onnx.TensorProto element types, `OTHER_TYPE` for what is no plain tensor.
 
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
     model = light_copy(model, folder)
+    axes, _ = find_input_axes(model)
     if input_shapes:
-        model = _with_input_shapes(model, input_shapes)
-    model = _with_named_axes(model)
+        model = _with_input_shapes(model, input_shapes, axes)
+    model = _with_named_axes(model, axes)
     shapes, dtypes = _noted(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+    inputs = {info.name: shapes[info.name] for info in true_inputs(model) if info.name in shapes}
+    symbols = dict.fromkeys(size for shape in inputs.values() for size in shape if isinstance(size, str))
+    batch = {shape[axis] for name, shape in inputs.items() if (axis := axes[name]) is not None} & symbols.keys()
     made = [name for node in model.graph.node for name in node.output if name and dtypes.get(name) != OTHER_TYPE]
+    if symbols and any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,))):
+        for name, shape in infer_numerically(model, symbols, [size for size in batch if isinstance(size, str)]).items():
+            shapes[name] = _merged(shapes.get(name), shape, symbols)
     if any(None in shapes.get(name, (None,)) for name in made):
         further, types = _noted(_symbolically(model, shapes))
         dtypes = {**types, **dtypes}
         shapes.update((name, shape) for name, shape in further.items() if None in shapes.get(name, (None,)))
-    return shapes, dtypes
+    return {name: tuple(_simplified(size, symbols) for size in shape) for name, shape in shapes.items()}, dtypes
+
+
+def _is_open(size: int | str | None, symbols: Collection[str]) -> bool:
+    """Whether a size is unknown, or has a name that no input tells anything of."""
+    return not isinstance(size, int) and size not in symbols
+
+
+def _merged(known: Shape | None, further: Shape, symbols: Collection[str]) -> Shape:
+    """One shape from two inferences; the first counts where it is settled."""
+    if known is None or len(known) != len(further):
+        return further
+    pairs = zip(known, further, strict=True)
+    return tuple(two if two is not None and _is_open(one, symbols) else one for one, two in pairs)
+
+
+def _simplified(size: int | str | None, symbols: Collection[str]) -> int | str | None:
+    """A size as a constant, a symbol or a product of them where it is one, as `floor(1.0*N)` is `N`."""
+    if not isinstance(size, str) or size in symbols:
+        return size
+    first, second = assignments(symbols)
+    one, two = evaluate(size, first), evaluate(size, second)
+    form = None if one is None or two is None else product_form(one, two, first, second)
+    return size if form is None else form
 
 
 def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
@@ -63,7 +99,7 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
         if info.type.tensor_type.elem_type:
             dtypes[info.name] = info.type.tensor_type.elem_type
         if info.type.tensor_type.HasField("shape"):
-            shapes[info.name] = tuple(map(_size, info.type.tensor_type.shape.dim))
+            shapes[info.name] = tuple(map(declared_size, info.type.tensor_type.shape.dim))
     for tensor in graph.initializer:
         shapes[tensor.name] = tuple(tensor.dims)
         dtypes[tensor.name] = tensor.data_type
@@ -98,10 +134,14 @@ def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.Gr
     return graph
 
 
-def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]]) -> onnx.ModelProto:
+def _with_input_shapes(
+    model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]], axes: Mapping[str, int | None]
+) -> onnx.ModelProto:
+    """Set the sizes of open axes that do not count samples."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     inputs = {info.name: info for info in copy.graph.input}
+    named: dict[str, int] = {}
     for name, shape in input_shapes.items():
         if name not in inputs:
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
@@ -111,20 +151,26 @@ def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequen
                 f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given; give one an axis"
             )
         for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-            fixed = _size(dim)
+            fixed = declared_size(dim)
             if isinstance(fixed, int) and fixed != size:
                 raise InputError(
                     f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}; choose "
                     "open sizes only"
                 )
-            if axis > 0:
+            if axis != axes.get(name):
                 dim.dim_value = size
+                if isinstance(fixed, str):
+                    named.setdefault(fixed, size)
+    for name, info in inputs.items():
+        for axis, dim in enumerate(info.type.tensor_type.shape.dim):
+            if axis != axes.get(name) and dim.dim_param in named:
+                dim.dim_value = named[dim.dim_param]
     del copy.graph.value_info[:]
     return copy
 
 
-def _with_named_axes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give the first axis of all inputs that have neither size nor name there one name, so that shapes can be compared.
+def _with_named_axes(model: onnx.ModelProto, axes: Mapping[str, int | None]) -> onnx.ModelProto:
+    """Give the batch axis of all inputs that have neither size nor name there one name, so that shapes can be compared.
 
     What some exporters write for a name says that there is none: two axes called "?" need not be of one size.
     """
@@ -133,15 +179,8 @@ def _with_named_axes(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     for info in copy.graph.input:
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-            if info.name not in defaults and _size(dim) is None:
+            if info.name not in defaults and declared_size(dim) is None:
                 dim.Clear()
-                if axis == 0:
-                    dim.dim_param = "natonnx_batch"
+                if axis == axes[info.name]:
+                    dim.dim_param = UNNAMED
     return copy
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
-    name = str(dim.dim_param)
-    return None if name.startswith("unk__") or not name.strip("?-1 ") else name

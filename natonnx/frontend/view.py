@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Shape, Weight
+from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.shapes import OTHER_TYPE
 from natonnx.frontend.vocabulary import AFFINE, DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
@@ -34,6 +35,8 @@ class GraphView:
         constants: Names of tensors that do not depend on the model's input.
         inputs: Names of the graph's true inputs (not overridable initializers).
         outputs: Names of the graph's outputs.
+        batch_symbols: Symbols that count samples in shapes.
+        batch_size: The batch size where the file fixes it; None where it does not.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class GraphView:
         shapes: Mapping[str, Shape],
         dtypes: Mapping[str, int],
         folder: Path | None = None,
+        axes: BatchAxes | None = None,
     ) -> None:
         graph = model.graph
         self.model = model
@@ -50,6 +54,8 @@ class GraphView:
         self._shapes = shapes
         self._dtypes = dtypes
         self.folder = folder
+        self.batch_symbols = axes.symbols(shapes) if axes else frozenset[str]()
+        self.batch_size = axes.size if axes else None
         self._initializers = {tensor.name: tensor for tensor in graph.initializer}
         self.inputs = tuple(info.name for info in graph.input if info.name not in self._initializers)
         self.outputs = tuple(info.name for info in graph.output)

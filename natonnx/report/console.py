@@ -18,7 +18,8 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
     show_line(console, f"[bold]{plain(model['path'])}[/]  opset {model['opset']}, IR {model['ir_version']}")
     for label, tensors in (("input", model["inputs"]), ("output", model["outputs"])):
         for tensor in tensors:
-            show_line(console, f"  {label} {plain(tensor['name'])}: {tensor['dtype']} {_shape(tensor['shape'])}")
+            what = f"{tensor['dtype']} {_shape(tensor['shape'])}{_batch_axis(tensor['batch_axis'])}"
+            show_line(console, f"  {label} {plain(tensor['name'])}: {what}")
     show_line(console, f"  {total['params']:,} parameters, {count(total['madds'])} MAdds a sample")
     show_table(
         console,
@@ -64,6 +65,13 @@ def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
         show_line(console, f"[bold green]improved[/]: {plain(after['path'])} ({payload['seconds']:.0f} s)")
     else:
         show_line(console, "[bold]unchanged[/]: no architecture met every constraint; the input model stands")
+
+
+def _batch_axis(axis: int | None) -> str:
+    """Where samples are counted, unless it is along the leading axis."""
+    if axis == 0:
+        return ""
+    return ", no batch axis" if axis is None else f", batch on axis {axis}"
 
 
 def _shape(shape: list[Any] | None) -> str:

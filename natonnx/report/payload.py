@@ -15,14 +15,20 @@ __all__ = ["edge_row", "finite", "idle_edges", "inspection", "tensor_row"]
 def inspection(network: Network, path: str) -> dict[str, Any]:
     """The payload of `natonnx inspect --json`: the DAG, what may become what and why not, and the cost."""
     architecture = network.architecture
-    total = cost(architecture)
+    total, axes = cost(architecture), network.batch_axes
     return {
         "model": {
             "path": path,
             "opset": default_opset(network.model) or 0,
             "ir_version": network.model.ir_version,
-            "inputs": [tensor_row(info) for info in network.model.graph.input if info.name in network.inputs],
-            "outputs": [tensor_row(info) for info in network.model.graph.output],
+            "inputs": [
+                {**tensor_row(info), "batch_axis": axes.inputs[info.name]}
+                for info in network.model.graph.input
+                if info.name in network.inputs
+            ],
+            "outputs": [
+                {**tensor_row(info), "batch_axis": axes.outputs[info.name]} for info in network.model.graph.output
+            ],
         },
         "cost": {"params": total.params, "madds": total.madds},
         "feature_maps": [

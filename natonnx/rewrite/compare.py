@@ -57,11 +57,12 @@ class Comparison:
         able = [sample for sample, result in zip(samples, source.results, strict=True) if result is not None]
         if not able:
             return Verdict(True, f"not run, since the input model does not run either: {source.obstacle}")
-        trial = Trial(self.model, self.network.folder, able, self.reference, frozenset(source.random()))
+        random = frozenset(source.random())
+        trial = Trial(self.model, self.network.folder, able, self.reference, random, axes=self.network.batch_axes)
         return Verdict(trial.complete, trial.detail)
 
     def _trial(self, model: onnx.ModelProto, samples: Sequence[Outputs], names: Sequence[str] | None = None) -> Trial:
-        return Trial(model, self.network.folder, samples, self.reference, names=names)
+        return Trial(model, self.network.folder, samples, self.reference, names=names, axes=self.network.batch_axes)
 
     def _before_saturation(self, samples: Sequence[Outputs]) -> Trial | None:
         """Compare what a final Sigmoid or Softmax reads in place of what it makes.

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 
 from natonnx.errors import InputError, first_line
+from natonnx.frontend import BatchAxes
 from natonnx.session import run, session
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ class Trial:
         reference: Reference | None,
         random: frozenset[str] = frozenset(),
         names: Sequence[str] | None = None,
+        axes: BatchAxes | None = None,
     ) -> None:
         self.samples = samples
         self.results: list[Outputs | None] = []
@@ -100,7 +102,7 @@ class Trial:
                 self.obstacle = str(error)
         self.worst = worst
         self.complete = not self.obstacle and worst <= TOLERANCE
-        sizes = [next((len(value) for value in sample.values() if value.ndim), 1) for sample in samples]
+        sizes = [(axes or BatchAxes()).count(sample) for sample in samples]
         self.detail = f"max relative difference {worst:.1e}, " if reference is not None else ""
         self.detail = self.obstacle or f"{self.detail}batch sizes {sizes}"
         if random:

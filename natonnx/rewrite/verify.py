@@ -9,8 +9,9 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Architecture, cost
-from natonnx.errors import InputError, VerificationError
+from natonnx.errors import VerificationError
 from natonnx.frontend import Network
+from natonnx.frontend.example_inputs import example_inputs, open_size
 from natonnx.frontend.load import check as objection
 from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.build import build
@@ -79,35 +80,21 @@ def require(checks: Sequence[Check]) -> None:
 def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3), integer: int = 0) -> list[dict[str, np.ndarray]]:
     """Standard normal inputs at several batch sizes, at one where the batch is fixed.
 
-    Integer and boolean inputs are zeros, which any index or mask may be, or another number.
+    Integer and boolean inputs are zeros, which any index or mask may be, or another number. Sizes other than the batch
+    that are open get a size at which onnxruntime runs the source.
 
     Returns:
         Nothing where an input is no tensor of numbers.
 
     Raises:
-        InputError: If a size other than the batch is open.
+        InputError: If onnxruntime does not run the source at any size that is tried.
     """
+    model, shapes, axes = network.model, network.shapes, network.batch_axes
+    chosen = open_size(model, shapes, axes.inputs, network.folder)
     generator = np.random.default_rng(0)
-    batches: list[dict[str, np.ndarray]] = []
-    infos = {info.name: info for info in network.model.graph.input}
-    for size in sizes:
-        batch: dict[str, np.ndarray] = {}
-        for name in network.inputs:
-            shape = network.shapes.get(name, ())
-            code = infos[name].type.tensor_type.elem_type
-            if code in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
-                return []
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
-            if any(not isinstance(axis, int) for axis in shape[1:]):
-                raise InputError(f"input {name!r} has open sizes: give --input-shape {name}:1,...")
-            sizes_here = [size if not isinstance(axis, int) else axis for axis in shape]
-            floating = np.issubdtype(dtype, np.floating)
-            values = generator.standard_normal(sizes_here) if floating else np.full(sizes_here, integer)
-            batch[name] = np.asarray(values, dtype)
-        batches.append(batch)
-        if all(isinstance(axis, int) for name in network.inputs for axis in network.shapes.get(name, ())[:1]):
-            break
-    return batches
+    sizes = sizes if axes.symbols(shapes) else sizes[:1]
+    batches = [example_inputs(model, shapes, axes.inputs, size, chosen, integer, generator) for size in sizes]
+    return [batch for batch in batches if batch]
 
 
 def _checker(model: onnx.ModelProto, folder: Path | None) -> Check:

@@ -35,9 +35,9 @@ class Conditions:
         seconds: Of measuring latency, for all models together.
         threads: onnxruntime's threads within an operator.
         provider: The execution provider to prefer, such as `cpu` or `cuda`.
-        batch: Size of the inputs' first axes where the file leaves them open; that in `input_shapes`, else 1, where
+        batch: Size of the inputs' batch axes where the file leaves them open; that in `input_shapes`, else 1, where
             None.
-        input_shapes: Sizes of what the file leaves open, by input name, batch first.
+        input_shapes: Sizes of what the file leaves open, by input name, batch included.
         warm_up: Runs of each fresh session that are not timed.
         seed: Of the random inputs, of the models' order, of the resampling, and of the division of data into parts.
 
@@ -122,6 +122,7 @@ class ModelComparison:
             input_shapes=given.input_shapes,
             batch=given.batch,
             seed=given.seed,
+            axes=first.network.batch_axes.inputs,
         )
         for source in others:
             check_inputs(source.network.model, str(source.path), made, str(first.path))

@@ -77,7 +77,7 @@ def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]],
             except InputError as error:
                 obstacle = error if obstacle is None or (first and batch is None) else obstacle
                 continue
-            sizes = [next((len(value) for value in one.values() if value.ndim), 1) for one, _ in fed]
+            sizes = [before.network.batch_axes.count(one) for one, _ in fed]
             return {
                 "reason": None,
                 "runs": _RUNS,
@@ -142,7 +142,8 @@ def _inputs(
     model = source.network.model
     names = {info.name for info in true_inputs(model)}
     known = {name: sizes for name, sizes in shapes.items() if name in names}
-    made = random_inputs(model, str(source.path), input_shapes=known, batch=batch, seed=seed)
+    axes = source.network.batch_axes.inputs
+    made = random_inputs(model, str(source.path), input_shapes=known, batch=batch, seed=seed, axes=axes)
     to = {pair.before: pair.after for pair in pairs} if first else {pair.after: pair.before for pair in pairs}
     told = {to[name]: value for name, value in made.items()}
     check_inputs(other.network.model, str(other.path), told, str(source.path))
