@@ -20,11 +20,11 @@ from natonnx.architecture import Architecture
 from natonnx.data.batches import Batches
 from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
+from natonnx.search.assess import runnable
 from natonnx.search.clock import Clock
+from natonnx.search.own import RewardFunction, judge
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.assess import runnable
-from natonnx.search.own import RewardFunction, judge
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
 from natonnx.search.score import CALIBRATION, minibatch_score, reestimate, targets_of
 from natonnx.search.settings import Settings

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture
@@ -122,7 +121,7 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
     """Decide.
 
     An α must cost no more than the target (than β where there is none). On the validation split it must lose at most
-    `max_drop` to the given β. Without a cost target it must also lose at most that to β after the same fine-tuning, else
+    `max_drop` to the given β. Without a cost target it must also lose at most that to β after the same fine-tuning, or
     the gain would be fine-tuning's and not the architecture's; at equal cost it must be better. Of those that qualify,
     scores within one standard error of the best are a tie, which the cheapest wins (the one-standard-error rule of
     Breiman et al., 1984).
@@ -151,7 +150,7 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
     )
 
 
-def _rank(candidate: Candidate, criteria: Criteria) -> Sequence[float]:
+def _rank(candidate: Candidate, criteria: Criteria) -> tuple[float, ...]:
     return (*criteria.costs(candidate), -candidate.validation.value, -candidate.validation.ranking)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture
-from natonnx.search.problem import Problem
 from natonnx.search.assess import assess
+from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner
 from natonnx.search.score import reestimate
 from natonnx.search.settings import Settings

@@ -119,7 +119,7 @@ class Labels:
         return functional.cross_entropy(logits, labels)
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """1 for a right answer and 0 for a wrong one; their mean over the positions of a sample. Not finite is wrong."""
+        """1 for a right answer, 0 for a wrong one or none that is finite; their mean over the positions of a sample."""
         logits, labels = self._compared(outputs, targets)
         right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
         return right.float().reshape(len(labels), -1).mean(1, keepdim=True)

@@ -173,9 +173,9 @@ class RunnableModel:
         return tensor
 
     def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        counts = [
-            inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None
-        ] or [1]
+        counts = [inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None] or [
+            1
+        ]
         count, parts = min(counts), list[Outputs]()
         for start in range(0, count, EVALUATION_BATCH):
             end = min(count, start + EVALUATION_BATCH)
@@ -211,7 +211,7 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
 def name_of(own: object) -> str:
     """Module and name of a function, or of an object's class, for messages and reports."""
     kind = own if hasattr(own, "__qualname__") else type(own)
-    return f"{kind.__module__}.{kind.__qualname__}"  # type: ignore[attr-defined]
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def identity_of(own: object) -> str:
@@ -223,7 +223,7 @@ def identity_of(own: object) -> str:
         return f"{identity_of(own.func)} {own.args} {sorted(own.keywords.items())}"
     if hasattr(own, "score"):
         return f"{name_of(own)} {_code(getattr(own, 'score', None))} {_code(getattr(own, 'loss', None))}"
-    function = own if hasattr(own, "__code__") else type(own).__call__  # type: ignore[operator]
+    function = own if hasattr(own, "__code__") else type(own).__call__
     return f"{name_of(own)} {_code(function)}"
 
 

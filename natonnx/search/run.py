@@ -88,7 +88,9 @@ def start(problem: Problem, settings: Settings) -> SearchState:
         supernet=supernet,
         optimizer=make_optimizer(supernet, settings.learning_rate),
         policy=policy,
-        reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY) if policy.learns else None,
+        reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY)
+        if policy.learns
+        else None,
         budget=Budget(problem.prices[0], settings.target_madds),
         generator=torch.Generator().manual_seed(settings.seed),
     )

@@ -9,9 +9,9 @@ import torch
 from natonnx.architecture import Architecture
 from natonnx.policy.base import draw, greedy
 from natonnx.policy.random_search import RandomPolicy
+from natonnx.search.assess import assess
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
-from natonnx.search.assess import assess
 from natonnx.search.runner import Runner
 from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings

@@ -23,9 +23,9 @@ class Settings:
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         finetune_epochs: Passes over the training split for each finalist, and for β.
         target_madds: Highest cost of α in multiply-adds, as a fraction of β's; None for no target.
-        max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores are
-            fractions, else the objective's own. Where None: nothing; 5 points where the objective is agreement with the
-            original, which agrees with itself wholly.
+        max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores
+            are fractions, else the objective's own. Where None: nothing; 5 points where the objective is agreement with
+            the original, which agrees with itself wholly.
         seed: Of everything random.
         time_budget: Seconds that the search should take at most; it does fewer epochs then.
         reward: What R measures: the objective's score, or the mean loss with a minus sign, which for labels is the mean

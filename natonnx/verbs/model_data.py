@@ -45,9 +45,7 @@ def load_parts(
         InputError: If the data is bad, or does not fit the model.
     """
     signature = signature_of(source, classes)
-    return data.load(
-        chosen, signature, preprocessing=preprocessing, seed=seed, targets=targets, classes=class_names
-    )
+    return data.load(chosen, signature, preprocessing=preprocessing, seed=seed, targets=targets, classes=class_names)
 
 
 def choose_data(

@@ -92,8 +92,8 @@ def choose(source: Source, asked: Any) -> Choice:
         return Choice("own", asked, scores)
     if asked == "labels" and scores is None:
         raise InputError(
-            f"{source.path}: no output is one score a class, which --objective labels needs; leave it out to follow the "
-            "model's own outputs"
+            f"{source.path}: no output is one score a class, which --objective labels needs; leave it out to follow "
+            "the model's own outputs"
         )
     return Choice(asked, None, scores)
 
@@ -125,7 +125,9 @@ def make_objective(
     scores = choice.scores[0] if labels and choice.scores is not None and choice.kind != "own" else None
     judged = judged_outputs(network, scores)
     if not judged:
-        raise InputError("none of the model's outputs depends on its inputs by floating-point numbers; nothing to judge")
+        raise InputError(
+            "none of the model's outputs depends on its inputs by floating-point numbers; nothing to judge"
+        )
     agreement = Agreement.of(judged, lambda: original(judged))
     training: Objective = agreement
     if labels and choice.scores is not None:

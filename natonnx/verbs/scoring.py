@@ -10,10 +10,10 @@ from natonnx import data
 from natonnx.errors import naming
 from natonnx.frontend import Network
 from natonnx.search.agreement import Agreement
+from natonnx.search.assess import with_reward
 from natonnx.search.objective import Objective
 from natonnx.search.own import RewardFunction, RunnableModel, judge
 from natonnx.search.runner import Runner, file_runner
-from natonnx.search.assess import with_reward
 from natonnx.search.score import Score, evaluate
 from natonnx.session import session
 from natonnx.verbs.objectives import original_outputs

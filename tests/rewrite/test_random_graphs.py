@@ -141,7 +141,7 @@ def assert_states_are_shown(alpha: Architecture, shown: Architecture) -> None:
 def check_unfolding(model: onnx.ModelProto, seed: int) -> None:
     network = parse(model)
     x = {"x": images(8, 4, 8)}
-    unfolded = unfold(network, torch.from_numpy(x["x"]))
+    unfolded = unfold(network, [{"x": torch.from_numpy(x["x"])}])
     alpha = random_alpha(network.architecture, seed)
     weights = fold(unfolded, Supernet(unfolded.network).weights())
     result = runtime(build(network, alpha, weights), x)

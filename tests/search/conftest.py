@@ -1,5 +1,6 @@
 """A tiny residual network and a data set that it can learn in a moment."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +9,12 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from natonnx.architecture import Architecture
+from natonnx.data.batches import ArrayBatches
 from natonnx.frontend import Network, parse
-from natonnx.search import Problem, TensorSplit
+from natonnx.search import Agreement, Labels, Madds, Params, Problem
+from natonnx.search.outputs import judged_outputs
+from natonnx.search.runner import TensorBatch, to_device
 from natonnx.supernet import unfold
 
 CLASSES = 3
@@ -56,7 +61,7 @@ def tiny_model(seed: int = 0, width: int = 8) -> onnx.ModelProto:
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 18)])
 
 
-def tiny_split(count: int, seed: int) -> TensorSplit:
+def tiny_split(count: int, seed: int) -> ArrayBatches:
     """Noise with a bar across it: horizontal, vertical or none, by class."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count) % CLASSES
@@ -67,7 +72,21 @@ def tiny_split(count: int, seed: int) -> TensorSplit:
             image[0, place] += 1.5
         elif label == 1:
             image[0, :, place] += 1.5
-    return TensorSplit(torch.from_numpy(images), torch.from_numpy(labels.astype(np.int64)))
+    return ArrayBatches({"image": images}, {"image": 0}, labels.astype(np.int64))
+
+
+def whole(split: ArrayBatches) -> TensorBatch:
+    """All samples at once."""
+    return to_device(next(iter(split.batches(split.samples))), torch.device("cpu"))
+
+
+def tiny_problem(network: Network, reference: Architecture, **changes: Any) -> Problem:
+    """The task that the tiny network is for, judged by labels."""
+    judged = judged_outputs(network, "logits")
+    labels, agreement = Labels(judged[0]), Agreement.of(judged, list)
+    train, validation = tiny_split(240, 1), tiny_split(90, 2)
+    prices = (Madds(reference), Params(reference))
+    return replace(Problem(network, train, validation, labels, agreement, prices), **changes)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +97,5 @@ def network() -> Network:
 @pytest.fixture(scope="session")
 def problem(network: Network) -> Problem:
     """The tiny network with its normalisation unfolded."""
-    train, validation = tiny_split(240, 1), tiny_split(90, 2)
-    unfolded = unfold(network, train.inputs).network
-    return Problem(unfolded, train, validation, "none", torch.device("cpu"), network.architecture)
+    unfolded = unfold(network, [whole(tiny_split(240, 1)).inputs]).network
+    return tiny_problem(unfolded, network.architecture)

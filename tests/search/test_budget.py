@@ -10,6 +10,7 @@ from natonnx.architecture import Architecture, State, cost
 from natonnx.policy.base import Policy, draw
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
+from natonnx.search import Madds
 from natonnx.search.budget import EXPLORED, Budget
 from tests.architecture import naive
 from tests.architecture.examples import residual_network
@@ -39,29 +40,29 @@ def _without(*names: str) -> Architecture:
 
 
 def test_betas_share_is_all() -> None:
-    assert Budget(BETA, 0.5).share(BETA) == 1
+    assert Budget(Madds(BETA), 0.5).share(BETA) == 1
 
 
 def test_a_share_counts_what_is_left() -> None:
     alpha = _without("b1", "b2", "b3")
-    assert Budget(BETA, 0.5).share(alpha) == (naive.cost(alpha).madds or 0) / (naive.cost(BETA).madds or 0)
+    assert Budget(Madds(BETA), 0.5).share(alpha) == (naive.cost(alpha).madds or 0) / (naive.cost(BETA).madds or 0)
 
 
 def test_shares_are_counted_on_the_reference() -> None:
     """The network that is searched may have other costs than the one in the file."""
     cheaper = residual_network(10)
-    assert Budget(BETA, None).share(cheaper.with_states(_without("b1").states)) < 1
+    assert Budget(Madds(BETA), None).share(cheaper.with_states(_without("b1").states)) < 1
 
 
 def test_the_constraint_is_exact() -> None:
     alpha = _without("b1", "b2")
-    share = Budget(BETA, None).share(alpha)
-    assert Budget(BETA, share).met_by(alpha)
-    assert not Budget(BETA, float(np.nextafter(share, 0))).met_by(alpha)
+    share = Budget(Madds(BETA), None).share(alpha)
+    assert Budget(Madds(BETA), share).met_by(alpha)
+    assert not Budget(Madds(BETA), float(np.nextafter(share, 0))).met_by(alpha)
 
 
 def test_without_a_target_everything_meets_it() -> None:
-    assert Budget(BETA, None).met_by(BETA)
+    assert Budget(Madds(BETA), None).met_by(BETA)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_without_a_target_everything_meets_it() -> None:
 def test_the_limit_moves_from_betas_cost_to_a_little_below_the_target(
     target: float | None, done: float, limit: float
 ) -> None:
-    budget = Budget(BETA, target)
+    budget = Budget(Madds(BETA), target)
     budget.approach(done)
     assert budget.limit == pytest.approx(limit)
 
@@ -80,11 +81,11 @@ def test_the_limit_moves_from_betas_cost_to_a_little_below_the_target(
 
 
 def test_no_tilt_no_logits() -> None:
-    assert Budget(BETA, 0.5).logits(BETA) is None
+    assert Budget(Madds(BETA), 0.5).logits(BETA) is None
 
 
 def test_a_tilt_favours_each_transition_by_what_it_saves() -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     budget.tilt = 2.0
     logits = budget.logits(BETA)
     assert logits is not None
@@ -100,7 +101,7 @@ def test_a_tilt_favours_each_transition_by_what_it_saves() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("limit", [0.3, 0.5, 0.7])
 def test_calibration_brings_fresh_draws_to_the_limit(limit: float, seed: int) -> None:
-    budget, policy = Budget(BETA, limit), GCNPolicy(seed=seed)
+    budget, policy = Budget(Madds(BETA), limit), GCNPolicy(seed=seed)
     budget.limit = limit
     budget.calibrate(policy, BETA, seeded(seed))
     assert _mean_share(budget, policy) == pytest.approx(limit, abs=0.05)
@@ -108,7 +109,7 @@ def test_calibration_brings_fresh_draws_to_the_limit(limit: float, seed: int) ->
 
 def test_calibration_raises_the_cost_where_cost_buys_reward() -> None:
     """A policy that cuts too much is held up to the limit, once cost is known to pay."""
-    budget, policy = Budget(BETA, 0.9), GCNPolicy(edits=14)
+    budget, policy = Budget(Madds(BETA), 0.9), GCNPolicy(edits=14)
     budget.limit = 0.9
     budget.objective([0.5, 0.9], [0.5, 0.9])
     budget.calibrate(policy, BETA, seeded())
@@ -117,7 +118,7 @@ def test_calibration_raises_the_cost_where_cost_buys_reward() -> None:
 
 
 def test_calibration_lets_cheaper_alphas_be_where_cost_buys_nothing() -> None:
-    budget, policy = Budget(BETA, 0.9), GCNPolicy(edits=14)
+    budget, policy = Budget(Madds(BETA), 0.9), GCNPolicy(edits=14)
     budget.limit = 0.9
     budget.calibrate(policy, BETA, seeded())
     assert budget.tilt >= 0
@@ -127,7 +128,7 @@ def test_calibration_lets_cheaper_alphas_be_where_cost_buys_nothing() -> None:
 @pytest.mark.parametrize("limit", [0.3, 0.5])
 def test_random_search_is_brought_to_the_limit_too(limit: float) -> None:
     """Less exactly: it draws the rate of edits anew for each α."""
-    budget, policy = Budget(BETA, limit), RandomPolicy()
+    budget, policy = Budget(Madds(BETA), limit), RandomPolicy()
     budget.limit = limit
     budget.calibrate(policy, BETA, seeded())
     assert _mean_share(budget, policy) == pytest.approx(limit, abs=0.1)
@@ -135,7 +136,7 @@ def test_random_search_is_brought_to_the_limit_too(limit: float) -> None:
 
 @pytest.mark.parametrize(("costs", "tilt"), [([0.7, 0.9], 1.6), ([0.5, 0.5], 1.0), ([0.4], 0.8), ([], 1.0)])
 def test_between_calibrations_the_tilt_follows_the_miss(costs: list[float], tilt: float) -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     budget.limit, budget.tilt = 0.5, 1.0
     budget.adapt(costs)
     assert budget.tilt == pytest.approx(tilt)
@@ -143,7 +144,7 @@ def test_between_calibrations_the_tilt_follows_the_miss(costs: list[float], tilt
 
 @pytest.mark.parametrize(("start", "costs", "end"), [(8.0, [1.0], 8.0), (0.1, [0.0], 0.0)])
 def test_the_tilt_stays_in_bounds(start: float, costs: list[float], end: float) -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     budget.limit, budget.tilt = 0.5, start
     budget.adapt(costs)
     assert budget.tilt == end
@@ -155,7 +156,7 @@ def test_the_tilt_stays_in_bounds(start: float, costs: list[float], end: float) 
 @pytest.mark.parametrize("slope", [0.5, 3.0])
 def test_the_objective_has_no_trend_in_cost(slope: float) -> None:
     """Where R = slope·c + noise, the multiplier is that slope, and what is left tells nothing of c."""
-    budget, chance = Budget(BETA, 0.5), np.random.default_rng(0)
+    budget, chance = Budget(Madds(BETA), 0.5), np.random.default_rng(0)
     objectives: list[float] = []
     spent: list[float] = []
     for group in range(400):
@@ -171,7 +172,7 @@ def test_the_objective_has_no_trend_in_cost(slope: float) -> None:
 
 @pytest.mark.parametrize("slope", [0.0, -2.0])
 def test_where_cost_does_not_buy_reward_rewards_stay(slope: float) -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     costs = [0.2, 0.4, 0.9]
     rewards = [slope * value for value in costs]
     assert budget.objective(rewards, costs) == pytest.approx(rewards)
@@ -179,12 +180,12 @@ def test_where_cost_does_not_buy_reward_rewards_stay(slope: float) -> None:
 
 
 def test_an_exact_trend_is_removed_at_once() -> None:
-    found = Budget(BETA, 0.5).objective([1.4, 1.8, 2.2], [0.2, 0.4, 0.6])
+    found = Budget(Madds(BETA), 0.5).objective([1.4, 1.8, 2.2], [0.2, 0.4, 0.6])
     assert found == pytest.approx([1.0, 1.0, 1.0], abs=1e-5)
 
 
 def test_equal_costs_say_nothing() -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     assert budget.objective([1.0, 2.0], [0.5, 0.5]) == [1.0, 2.0]
     assert budget.multiplier == 0
 
@@ -195,13 +196,13 @@ def test_equal_costs_say_nothing() -> None:
 @property_test
 @given(st.lists(st.floats(-10, 10), min_size=4, max_size=4))
 def test_a_checkpoint_holds_everything(values: list[float]) -> None:
-    budget = Budget(BETA, 0.5)
+    budget = Budget(Madds(BETA), 0.5)
     budget.load_list(values)
     assert budget.to_list() == values
 
 
 def test_a_restored_budget_goes_on_as_if_nothing_had_been() -> None:
-    budget, restored = Budget(BETA, 0.5), Budget(BETA, 0.5)
+    budget, restored = Budget(Madds(BETA), 0.5), Budget(Madds(BETA), 0.5)
     budget.approach(0.7)
     budget.objective([1.0, 2.0, 2.5], [0.3, 0.5, 0.6])
     budget.adapt([0.9, 0.8])

@@ -8,8 +8,27 @@ import pytest
 import torch
 
 from natonnx.architecture import Architecture, Edit, State, apply_edits, cost
+from natonnx.data.batches import ArrayBatches
 from natonnx.frontend import Network, parse
-from natonnx.search import Candidate, Decision, Outcome, Score, Settings, TensorSplit, decide
+from natonnx.search import (
+    Agreement,
+    Candidate,
+    Criteria,
+    Decision,
+    Labels,
+    Madds,
+    Outcome,
+    Params,
+    Score,
+    Settings,
+    Unit,
+    decide,
+)
+from natonnx.search.assess import with_reward
+from natonnx.search.decide import AGREEMENT_DROP
+from natonnx.search.objective import POINTS
+from natonnx.search.outputs import judged_outputs
+from natonnx.search.runner import supernet_runner
 from natonnx.search.score import evaluate
 from natonnx.supernet import Supernet
 from tests.cli import tiny
@@ -46,12 +65,17 @@ def judge(
     samples: int = MANY,
 ) -> tuple[Decision, tuple[Candidate, ...]]:
     def candidate(edits: tuple[Edit, ...], accuracy: float) -> Candidate:
-        return Candidate(apply_edits(beta, edits), {}, Score(accuracy, -0.3, samples))
+        error = (accuracy * (1 - accuracy) / samples) ** 0.5
+        return Candidate(apply_edits(beta, edits), {}, Score(accuracy, -0.3, samples, error))
 
     candidates = tuple(candidate(*one) for one in tried)
     outcome = Outcome(candidate((), finetuned), candidates, ())
-    settings = Settings(target_madds=target, max_drop=max_drop)
-    return decide(Score(given, float("nan")), outcome, settings, beta), candidates
+    return decide(Score(given), outcome, criteria(beta, target, max_drop)), candidates
+
+
+def criteria(beta: Architecture, target: float | None, max_drop: float, *, reward: bool = False) -> Criteria:
+    unit, measure = (Unit(), "reward") if reward else (POINTS, "accuracy")
+    return Criteria(beta, (Madds(beta), Params(beta)), target, max_drop, unit, measure)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +113,7 @@ def test_one_candidate(
     decision, (candidate,) = judge(beta, [(edits, accuracy)], **options)  # type: ignore[arg-type]
     assert decision.winner is (candidate if wins else None)
     assert all(limit.met for limit in decision.constraints) == wins
-    assert ("points_behind_finetuned_beta" in {limit.name for limit in decision.constraints}) == (
+    assert ("behind_finetuned_input" in {limit.name for limit in decision.constraints}) == (
         "target" not in options
     )
 
@@ -118,7 +142,7 @@ def test_the_constraints_say_what_was_measured(beta: Architecture) -> None:
     madds, drop = decision.constraints
     assert (madds.name, madds.value, madds.met) == ("madds", 41496.0, True)
     assert madds.limit == pytest.approx(0.7 * (cost(beta).madds or 0))
-    assert (drop.name, drop.limit, drop.met) == ("validation_drop_points", 1.0, True)
+    assert (drop.name, drop.limit, drop.met) == ("lost", 1.0, True)
     assert drop.value == pytest.approx(0.5)
 
 
@@ -128,7 +152,7 @@ def test_none_is_good_and_the_closest_is_reported(beta: Architecture) -> None:
     assert decision.winner is None
     assert {limit.name: limit.met for limit in decision.constraints} == {
         "madds": True,
-        "validation_drop_points": False,
+        "lost": False,
     }
     assert decision.constraints[1].value == pytest.approx(30.0)
 
@@ -141,20 +165,36 @@ def test_no_candidates(beta: Architecture) -> None:
     assert np.isnan(limit.value)
 
 
-def test_equal_accuracies_are_equal_however_they_were_measured(network: Network) -> None:
-    """The given model is measured in onnxruntime as right / n, candidates by the supernet."""
-    images = torch.from_numpy(tiny.arrays()["x_train"][:48])
+def test_equal_scores_are_equal_however_they_were_measured(network: Network) -> None:
+    """The given model is measured in onnxruntime, candidates may be by the supernet: 46 of 48 are 46 of 48."""
+    images = tiny.arrays()["x_train"][:48]
     supernet = Supernet(network)
     with torch.inference_mode():
-        predicted = supernet.eval()(images).argmax(1).tolist()
-    labels = torch.tensor(predicted)
+        predicted = supernet.eval()(torch.from_numpy(images)).argmax(1).numpy()
+    labels = predicted.copy()
     labels[:2] = (labels[:2] + 1) % tiny.CLASSES
-    validation = evaluate(supernet, network.architecture, TensorSplit(images, labels))
-    assert np.isclose(validation.accuracy, 46 / 48)
+    split = ArrayBatches({tiny.INPUT: images}, {tiny.INPUT: 0}, labels)
+    objective = Labels(judged_outputs(network, "scores")[0])
+    run = supernet_runner(supernet, network.architecture, objective.captures)
+    validation = evaluate(run, objective, split, torch.device("cpu"), None)
+    assert np.isclose(validation.value, 46 / 48)
     alpha = apply_edits(network.architecture, CHEAP)
     outcome = Outcome(Candidate(network.architecture, {}, validation), (Candidate(alpha, {}, validation),), ())
-    given = Score(46 / 48, float("nan"))
-    assert decide(given, outcome, Settings(target_madds=0.7), network.architecture).winner is not None
+    given = Score(46 / 48)
+    assert decide(given, outcome, criteria(network.architecture, 0.7, 0.0)).winner is not None
+
+
+def test_the_usual_drop_is_none_but_of_agreement(network: Network) -> None:
+    beta = network.architecture
+    judged = judged_outputs(network, "scores")
+    for objective, own, expected in (
+        (Labels(judged[0]), False, 0.0),
+        (Agreement.of(judged, list), False, AGREEMENT_DROP),
+        (Agreement.of(judged, list), True, 0.0),
+    ):
+        found = Criteria.of(beta, (Madds(beta),), objective, Settings(), reward=own)
+        assert found.max_drop == expected
+        assert Criteria.of(beta, (Madds(beta),), objective, Settings(max_drop=3.0), reward=own).max_drop == 3.0
 
 
 Judged = tuple[tuple[Edit, ...], float, float]
@@ -169,13 +209,16 @@ def judge_by_reward(
     max_drop: float,
     target: float | None,
 ) -> tuple[Decision, tuple[Candidate, ...]]:
-    """Edits, accuracy and reward of each α."""
+    """Edits, share of right answers and reward of each α."""
     candidates = tuple(
-        Candidate(apply_edits(beta, edits), {}, Score(accuracy, -0.3, 100, reward)) for edits, accuracy, reward in tried
+        Candidate(apply_edits(beta, edits), {}, by_reward(right, reward)) for edits, right, reward in tried
     )
-    outcome = Outcome(Candidate(beta, {}, Score(0.9, -0.3, 100, finetuned)), candidates, ())
-    settings = Settings(target_madds=target, max_drop=max_drop)
-    return decide(Score(0.9, float("nan"), reward=given), outcome, settings, beta), candidates
+    outcome = Outcome(Candidate(beta, {}, by_reward(0.9, finetuned)), candidates, ())
+    return decide(by_reward(0.9, given), outcome, criteria(beta, target, max_drop, reward=True)), candidates
+
+
+def by_reward(right: float, reward: float) -> Score:
+    return with_reward(Score(right, -0.3, 100, 0.03, (right,)), reward)
 
 
 @pytest.mark.parametrize(
@@ -200,5 +243,5 @@ def test_the_users_own_reward_decides(
     decision, candidates = judge_by_reward(beta, tried, **given)  # type: ignore[arg-type]
     assert decision.winner is (None if wins is None else candidates[wins])
     names = [limit.name for limit in decision.constraints]
-    assert names[:2] == ["madds", "reward_lost"]
-    assert names[2:] == ([] if given["target"] else ["reward_behind_finetuned_beta"])
+    assert names[:2] == ["madds", "lost"]
+    assert names[2:] == ([] if given["target"] else ["behind_finetuned_input"])

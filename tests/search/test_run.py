@@ -12,7 +12,7 @@ import torch
 from natonnx.architecture import violation
 from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
-from natonnx.search import Outcome, Problem, Settings, Step, decide, search
+from natonnx.search import Criteria, Outcome, Problem, Settings, Step, decide, search
 from natonnx.search.budget import Budget
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.clock import Clock
@@ -48,7 +48,7 @@ def outcome(problem: Problem) -> Outcome:
 
 def test_every_candidate_is_legal_meets_the_target_and_is_its_own(problem: Problem, outcome: Outcome) -> None:
     beta = problem.network.architecture
-    budget = Budget(problem.reference, 0.8)
+    budget = Budget(problem.prices[0], 0.8)
     assert outcome.candidates
     for candidate in outcome.candidates:
         assert violation(candidate.architecture, beta) is None
@@ -64,7 +64,7 @@ def test_beta_is_fine_tuned_too_and_unedited(problem: Problem, outcome: Outcome)
 
 def test_history_has_a_row_an_epoch(outcome: Outcome) -> None:
     assert [row["epoch"] for row in outcome.history] == [1, 2]
-    assert {"reward", "entropy", "loss", "madds", "limit", "tilt", "multiplier"} <= outcome.history[0].keys()
+    assert {"reward", "entropy", "loss", "cost", "limit", "tilt", "multiplier"} <= outcome.history[0].keys()
 
 
 def test_candidates_come_best_first(outcome: Outcome) -> None:
@@ -119,21 +119,37 @@ def test_progress_is_told_of_every_step(problem: Problem) -> None:
     for stage, (total, done) in recorder.stages.items():
         assert done >= total > 0, stage
     assert recorder.values["search"] == found.history[-1]
-    accuracies = [candidate.validation.accuracy for candidate in (found.beta, *found.candidates)]
-    assert recorder.values["fine-tune"]["accuracy"] in accuracies
+    scores = [candidate.validation.value for candidate in (found.beta, *found.candidates)]
+    assert recorder.values["fine-tune"]["score"] in scores
 
 
 def test_a_time_budget_cuts_epochs_but_not_the_result(problem: Problem) -> None:
     found = search(problem, with_(epochs=50, finetune_epochs=30, time_budget=0.5))
     assert len(found.history) < 50
-    assert found.beta.validation.accuracy > 0
+    assert found.beta.validation.value > 0
 
 
 def test_an_impossible_target_ends_without_a_winner(problem: Problem) -> None:
     settings = with_(epochs=1, target_madds=1e-5)  # less than the dense layer alone
     found = search(problem, settings)
     assert found.candidates == ()
-    assert decide(found.beta.validation, found, settings, problem.reference).winner is None
+    beta = problem.network.architecture
+    criteria = Criteria.of(beta, problem.prices, problem.objective, settings, reward=False)
+    assert decide(found.beta.validation, found, criteria).winner is None
+
+
+def test_reserves_are_fine_tuned_until_it_is_enough(problem: Problem) -> None:
+    """As many reserves as finalists are chosen; they are only trained as long as the caller wants more."""
+    asked: list[int] = []
+
+    def third(outcome: Outcome) -> bool:
+        asked.append(len(outcome.candidates))
+        return len(outcome.candidates) == 3
+
+    few = search(problem, with_(target_madds=0.9))
+    more = search(problem, with_(target_madds=0.9), enough=third)
+    assert len(few.candidates) == 2
+    assert (asked, len(more.candidates)) == ([2, 3], 3)
 
 
 def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ FOLDED = ("vgg", "mobilenetv2")
 
 @functools.cache
 def unfolded_zoo(name: str) -> Unfolded:
-    return unfold(zoo_network(name), torch.from_numpy(images(16)))
+    return unfold(zoo_network(name), [{"image": torch.from_numpy(images(16))}])
 
 
 def outputs(network: Network, x: np.ndarray, architecture: Architecture | None = None) -> np.ndarray:
@@ -78,10 +78,9 @@ def test_architecture_keeps_names_order_and_states(name: str) -> None:
 def test_statistics_are_those_of_the_calibration_batch(name: str) -> None:
     unfolded = unfolded_zoo(name)
     supernet = Supernet(unfolded.network).train()
-    supernet.momentum = 1.0
     before = supernet.weights()
     with torch.no_grad():
-        supernet(torch.from_numpy(images(16)))
+        supernet(torch.from_numpy(images(16)), momentum=1.0)
     for tensor, value in supernet.weights().items():
         if tensor.endswith("natonnx_mean"):
             assert_close(value, before[tensor])
@@ -120,7 +119,7 @@ def test_folded_alpha_in_onnxruntime_equals_the_trained_supernet(name: str) -> N
 def test_unfolding_does_not_change_its_argument() -> None:
     network = zoo_network("vgg")
     before = network.model.SerializeToString(deterministic=True)
-    unfold(network, torch.from_numpy(images(4)))
+    unfold(network, [{"image": torch.from_numpy(images(4))}])
     assert network.model.SerializeToString(deterministic=True) == before
 
 
@@ -129,12 +128,12 @@ def test_models_with_and_without_batchnorm() -> None:
 
 
 def test_kept_batchnorm_is_not_unfolded() -> None:
-    assert unfold(zoo_network("resnet20"), torch.from_numpy(images(4))).pairs == ()
+    assert unfold(zoo_network("resnet20"), [{"image": torch.from_numpy(images(4))}]).pairs == ()
 
 
 def unfold_and_compare(network: Network, size: int = 8) -> Unfolded:
     x = images(4, 4, size)
-    unfolded = unfold(network, torch.from_numpy(x))
+    unfolded = unfold(network, [{network.inputs[0]: torch.from_numpy(x)}])
     assert_close(outputs(unfolded.network, x), outputs(network, x), 1e-5)
     assert [e.name for e in unfolded.network.architecture.topology.edges] == [
         e.name for e in network.architecture.topology.edges

@@ -255,14 +255,13 @@ def statistics(model: nn.Module) -> dict[str, Tensor]:
 @pytest.mark.parametrize("momentum", [None, 0.5, 1.0])
 def test_running_statistics_follow_torch(momentum: float | None) -> None:
     supernet, model = double_supernet().train(), double_resnet().train()
-    supernet.momentum = momentum
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d) and momentum is not None:
             module.momentum = momentum
     for step in range(2):
         x, _ = batch(step)
         with torch.no_grad():
-            supernet(x)
+            supernet(x, momentum=momentum)
             model(x)
     ours, theirs = statistics(supernet), statistics(model)
     assert ours.keys() == theirs.keys()

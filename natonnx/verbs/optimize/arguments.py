@@ -8,7 +8,7 @@ from natonnx.search import REWARDS, Settings
 __all__ = ["check_arguments", "check_target"]
 
 
-def check_arguments(settings: Settings, reward: object, threads: int | None) -> None:
+def check_arguments(reward: object, threads: int | None) -> None:
     """Refuse arguments that contradict each other.
 
     Raises:

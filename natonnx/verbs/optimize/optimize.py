@@ -88,7 +88,7 @@ def optimize(
     """
     begun = time.monotonic()
     settings = settings or Settings()
-    check_arguments(settings, reward, threads)
+    check_arguments(reward, threads)
 
     # Read
     source = load(model, reading)
@@ -135,7 +135,9 @@ def optimize(
         outcome = workshop.measured(outcome)
         decision = decide(original.score, outcome, criteria)
         winner = None if decision.winner is None else workshop.rebuild(decision.winner)
-        _log.info("%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits")
+        _log.info(
+            "%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits"
+        )
 
         # Verify, and write
         checks = [] if winner is None else verify_winner(prepared, winner)
@@ -154,7 +156,9 @@ def _place(source: Source, output: Path | str | None, *, force: bool, resume: bo
     """Where the result goes; refused here, before any work, where it may not."""
     if output is None:
         if resume:
-            raise InputError("resume: an interrupted run's state lies beside its output; give the same output as before")
+            raise InputError(
+                "resume: an interrupted run's state lies beside its output; give the same output as before"
+            )
         return None
     check_place(source, Path(output), force=force)
     return Path(output)

@@ -1,30 +1,42 @@
 """A reward of the user's own."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from natonnx.errors import InputError
+from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
 from natonnx.search.algorithm import Algorithm1
+from natonnx.search.assess import assess, original_runner, runnable
 from natonnx.search.clock import Clock
-from natonnx.search.reward import in_onnxruntime, in_supernet, judge, reward_identity, reward_name
-from natonnx.search.run import make_teacher, start
-from natonnx.search.score import evaluate, reestimate
-from natonnx.session import session
+from natonnx.search.own import identity_of, judge, name_of
+from natonnx.search.run import start
+from natonnx.search.runner import tensor_batches
+from natonnx.search.score import reestimate
+from natonnx.search.state import from_key, key
 from natonnx.supernet import Supernet
-from tests.search.conftest import tiny_model, tiny_split
+from natonnx.verbs.scoring import runnable_file
+from tests.search.conftest import tiny_model, tiny_split, whole
 
 CPU = torch.device("cpu")
 
 
 def with_reward(problem: Problem, reward: RewardFunction) -> Problem:
-    return Problem(
-        problem.network, problem.train, problem.validation, "none", problem.device, problem.reference, (), reward
-    )
+    return replace(problem, reward=reward)
+
+
+def in_file(network: Network, model: onnx.ModelProto) -> RunnableModel:
+    return runnable_file(network, model, 1)
+
+
+def images(count: int, seed: int) -> torch.Tensor:
+    return whole(tiny_split(count, seed)).inputs["image"]
 
 
 def settings(**changed: Any) -> Settings:
@@ -36,7 +48,7 @@ def settings(**changed: Any) -> Settings:
 def right(model: RunnableModel) -> float:
     """Accuracy, as a user would write it, on data of one's own."""
     split = tiny_split(90, 2)
-    return float((model(split.inputs.numpy()).argmax(1) == split.labels.numpy()).mean())
+    return float((model(split.inputs["image"]).argmax(1) == split.targets).mean())
 
 
 def test_supernet_and_file_run_alike(problem: Problem) -> None:
@@ -44,8 +56,8 @@ def test_supernet_and_file_run_alike(problem: Problem) -> None:
     network = problem.network
     supernet = Supernet(network)
     beta = network.architecture
-    models = (in_supernet(supernet, beta, CPU), in_onnxruntime(session(build(network, beta, supernet.weights()))))
-    inputs = tiny_split(600, 3).inputs
+    models = (runnable(problem, supernet, beta), in_file(network, build(network, beta, supernet.weights())))
+    inputs = images(600, 3)
     for model in models:
         found, arrays = model(inputs), model(inputs.numpy())
         assert isinstance(arrays, np.ndarray)
@@ -58,27 +70,27 @@ def test_supernet_and_file_run_alike(problem: Problem) -> None:
 
 def test_a_function_of_accuracy_agrees_with_ours(problem: Problem) -> None:
     supernet = Supernet(problem.network)
-    score = evaluate(supernet, problem.network.architecture, problem.validation, right)
-    assert score.reward == pytest.approx(score.accuracy)
-    assert (score.value, score.fine, score.standard_error) == (score.reward, score.reward, 0)
+    given = with_reward(problem, right)
+    score = assess(given, supernet, problem.network.architecture, original_runner(problem, supernet))
+    assert score.value == pytest.approx(score.figures[0])
+    assert (score.ranking, score.standard_error) == (score.value, 0)
 
 
 def test_what_is_found_is_ranked_by_the_function(problem: Problem) -> None:
     """It likes small outputs and nothing else, and has the last word on finished architectures."""
-    inputs = tiny_split(60, 4).inputs
+    inputs = images(60, 4)
 
     def flat(model: RunnableModel) -> float:
         return -float(model(inputs).std())
 
     found = search(with_reward(problem, flat), settings(target_madds=1.0))
-    rewards = [candidate.validation.reward for candidate in found.candidates]
-    assert None not in rewards
-    assert rewards == sorted(rewards, reverse=True)  # type: ignore[type-var]
-    assert all(score.validation.reward is not None for score in found.scored)
+    rewards = [candidate.validation.value for candidate in found.candidates]
+    assert rewards == sorted(rewards, reverse=True)
+    assert all(score.validation.value < 0 for score in found.scored)
     for candidate in found.candidates:  # what the function says of the finished architecture
         supernet = Supernet(problem.network)
         supernet.load_weights(candidate.weights)
-        assert candidate.validation.reward == flat(in_supernet(supernet, candidate.architecture, CPU))
+        assert candidate.validation.value == flat(runnable(problem, supernet, candidate.architecture))
 
 
 def test_it_is_asked_once_for_each_architecture_of_a_pass(problem: Problem) -> None:
@@ -90,7 +102,7 @@ def test_it_is_asked_once_for_each_architecture_of_a_pass(problem: Problem) -> N
 
     given = with_reward(problem, counting)
     state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(None))
+    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
     algorithm.train_policy()
     judged = dict(algorithm._judged)
     assert len(calls) == len(judged) > 1
@@ -102,10 +114,11 @@ def test_batches_of_the_search_do_not_matter_to_it(problem: Problem) -> None:
     """The reward is that of the architecture in evaluation mode, not of a minibatch's statistics."""
     given = with_reward(problem, right)
     state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(None))
+    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
     beta = problem.network.architecture
-    batches = list(problem.validation.batches(30))
-    assert len({algorithm._reward(beta, batch) for batch in batches}) == 1
+    batches = list(tensor_batches(problem.validation, 30, CPU))
+    alpha = from_key(beta, key(beta))
+    assert len({algorithm._rewards(beta, [alpha], batch)[0] for batch in batches}) == 1
 
 
 @pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3), 10**400])
@@ -114,7 +127,7 @@ def test_what_is_no_finite_number_is_refused(said: Any) -> None:
         return said
 
     with pytest.raises(InputError, match=r"broken: returned .*; a reward must be a finite number"):
-        judge(broken, in_onnxruntime(session(tiny_model())))
+        judge(broken, in_file(parse(tiny_model()), tiny_model()))
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 8, 8), (2, 1, 6, 6), (0, 1, 8, 8)])
@@ -122,7 +135,7 @@ def test_inputs_that_the_model_does_not_take_are_one_line(problem: Problem, shap
     """In the supernet as in onnxruntime, though the supernet could run other sizes."""
     network = problem.network
     supernet = Supernet(network)
-    for model in (in_supernet(supernet, network.architecture, CPU), in_onnxruntime(session(tiny_model()))):
+    for model in (runnable(problem, supernet, network.architecture), in_file(parse(tiny_model()), tiny_model())):
         with pytest.raises(InputError, match=r"the reward ran the model on inputs of .*: it takes any number of 1×8×8"):
             model(np.zeros(shape))
 
@@ -131,15 +144,15 @@ def test_statistics_are_those_of_the_architecture(problem: Problem) -> None:
     """What the function runs is normalised as the architecture will be once it is finished."""
     given = with_reward(problem, right)
     state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(None))
+    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
     supernet, beta = state.supernet, problem.network.architecture
-    algorithm._own_reward(right, beta)
+    algorithm._judge(right, beta)
     fresh = Supernet(problem.network)
-    reestimate(fresh, beta, algorithm._calibration)
-    inputs = problem.validation.inputs
-    expected = in_supernet(fresh, beta, CPU)(inputs)
-    assert torch.equal(in_supernet(supernet, beta, CPU)(inputs), expected)
-    assert not torch.equal(in_supernet(Supernet(problem.network), beta, CPU)(inputs), expected)
+    reestimate(fresh, beta, algorithm._calibration, CPU, problem.objective.captures)
+    inputs = images(90, 2)
+    expected = runnable(problem, fresh, beta)(inputs)
+    assert torch.equal(runnable(problem, supernet, beta)(inputs), expected)
+    assert not torch.equal(runnable(problem, Supernet(problem.network), beta)(inputs), expected)
 
 
 @pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
@@ -160,7 +173,7 @@ def test_a_time_budget_ends_a_slow_reward(problem: Problem) -> None:
 
     given = with_reward(problem, slow)
     state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, make_teacher(state.supernet), Clock(1e-6))
+    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(1e-6))
     algorithm.train_policy()
     assert len(calls) <= 1 + settings().alphas  # one batch; there would be three
 
@@ -179,15 +192,15 @@ def test_identity_tells_functions_of_one_name_apart() -> None:
 
         return reward
 
-    assert reward_name(made(1)) == reward_name(made(2))
-    assert reward_identity(made(1)) != reward_identity(made(2))
-    assert reward_identity(made(1)) == reward_identity(made(1))
-    assert reward_identity(Callable()) == reward_identity(Callable())
+    assert name_of(made(1)) == name_of(made(2))
+    assert identity_of(made(1)) != identity_of(made(2))
+    assert identity_of(made(1)) == identity_of(made(1))
+    assert identity_of(Callable()) == identity_of(Callable())
 
 
 @pytest.mark.parametrize("said", [1, True, np.float32(0.5), np.array(0.5), torch.tensor(0.5)])
 def test_what_is_a_number_is_taken(said: Any) -> None:
-    assert judge(lambda _model: said, in_onnxruntime(session(tiny_model()))) == float(said)
+    assert judge(lambda _model: said, in_file(parse(tiny_model()), tiny_model())) == float(said)
 
 
 class Callable:
@@ -196,5 +209,5 @@ class Callable:
 
 
 def test_names() -> None:
-    assert reward_name(right) == "tests.search.test_reward.right"
-    assert reward_name(Callable()) == "tests.search.test_reward.Callable"
+    assert name_of(right) == "tests.search.test_own.right"
+    assert name_of(Callable()) == "tests.search.test_own.Callable"
