@@ -1,7 +1,8 @@
 """From what a search found to a model that is better and verified, or to none, and the report on it."""
 
 import math
-from dataclasses import asdict, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +12,32 @@ import torch
 from natonnx import __version__, data
 from natonnx.architecture import Cost, Edit, cost, edits_between
 from natonnx.bench import accuracy, latencies_ms, predict
+from natonnx.contract.checks import check_rows
+from natonnx.contract.edge import idle_edges
+from natonnx.contract.edits import edit_rows
+from natonnx.contract.objective import Objective, Unit, difference_unit
+from natonnx.contract.optimize import CandidateRow, ConstraintRow, HistoryRow, ModelRow, OptimizeReport, QualityRow
+from natonnx.contract.schema import SCHEMA_VERSION, finite
 from natonnx.errors import naming
 from natonnx.frontend import Source
-from natonnx.report.payload import finite, idle_edges
 from natonnx.rewrite import Check, add_provenance, build, require, verify
-from natonnx.rewrite.edits import edits_to_data
 from natonnx.search import Candidate, Decision, Outcome, RewardFunction, Score, Scored, Settings, decide
-from natonnx.search.reward import in_onnxruntime, judge
+from natonnx.search.decide import Constraint
+from natonnx.search.reward import in_onnxruntime, judge, reward_name
 from natonnx.session import session
 from natonnx.supernet import Supernet, fold
+from natonnx.verbs.model_comparison import labels_objective
 from natonnx.verbs.optimize.prepare import Prepared
 
 __all__ = ["Conclusion", "score_file"]
+
+_LABELS = {
+    "madds": "MAdds",
+    "validation_drop_points": "validation accuracy lost",
+    "points_behind_finetuned_beta": "validation accuracy behind the fine-tuned input",
+    "reward_lost": "reward lost",
+    "reward_behind_finetuned_beta": "reward behind the fine-tuned input",
+}
 
 
 class Conclusion:
@@ -88,7 +103,7 @@ class Conclusion:
         measured = candidate.validation._replace(accuracy=found.accuracy, reward=found.reward)
         return replace(candidate, validation=measured)
 
-    def report(self, output: Path | None, size: int | None, seconds: float) -> dict[str, Any]:
+    def report(self, output: Path | None, size: int | None, seconds: float) -> OptimizeReport:
         """The contract of `natonnx optimize --json`.
 
         Args:
@@ -100,46 +115,85 @@ class Conclusion:
         models = [network.model] if self.model is None else [network.model, self.model]
         sample = {network.inputs[0]: self._images.validation.inputs[:1]}
         latencies = latencies_ms(models, sample, folder=network.folder)
-        given = _row(self.source.path, cost(network.architecture), self.source.size_bytes, latencies[0])
+        given = self._quality(network.model, self._given)
+        before = _row(self.source.path, cost(network.architecture), self.source.size_bytes, latencies[0], given)
         after = None
         if winner is not None and self.model is not None:
-            row = _row(output, cost(self._alpha), size, latencies[1])
-            after = {**row, **self._quality(self.model, winner.validation)}
-        report = {
+            found = self._quality(self.model, winner.validation)
+            after = _row(output, cost(self._alpha), size, latencies[1], found)
+        images = self._images
+        report: OptimizeReport = {
+            "schema": SCHEMA_VERSION,
             "status": "unchanged" if self.model is None else "improved",
-            "input": {**given, **self._quality(network.model, self._given)},
+            "objective": self._objective(),
+            "input": before,
             "output": after,
-            "edits": edits_to_data(self.edits),
+            "edits": edit_rows(self.edits),
             "idle_edges": idle_edges(network.architecture, self._alpha),
-            "constraints": [asdict(limit) for limit in self.decision.constraints],
-            "checks": [check._asdict() for check in self._checks],
+            "constraints": [self._constraint(limit) for limit in self.decision.constraints],
+            "checks": check_rows(self._checks),
             "without_gradient": list(self._problem.without_gradient),
             "learner": self.settings.learner,
             "seed": self.settings.seed,
             "seconds": seconds,
-            "history": [dict(row) for row in self.outcome.history],
+            "data": {
+                "name": images.name,
+                "samples": {
+                    "train": len(images.train.labels),
+                    "validation": len(images.validation.labels),
+                    "test": None if images.test is None else len(images.test.labels),
+                },
+                "notes": [],
+            },
+            "history": [_history(row) for row in self.outcome.history],
             "finetuned_input": self._quality(self._build(beta), beta.validation),
             "candidates": [self._candidate(candidate) for candidate in self.outcome.candidates],
             "scored": [self._candidate(scored) for scored in self.outcome.scored],
         }
-        made: dict[str, Any] = finite(report)
+        made: OptimizeReport = finite(report)
         return made
 
-    def _quality(self, model: onnx.ModelProto, validation: Score) -> dict[str, Any]:
-        """Accuracies by split, as fractions, the test split's measured here; and the user's own reward."""
-        test = None if self._images.test is None else score_file(self.source, model, self._images.test).accuracy
-        return {"accuracy": {"validation": validation.accuracy, "test": test}, **_reward(validation)}
+    def _objective(self) -> Objective:
+        labels = labels_objective(self.source)
+        if self._problem.reward is None:
+            return labels
+        unit: Unit = {"symbol": "", "scale": 1.0, "difference": ""}
+        return {**labels, "name": reward_name(self._problem.reward), "measure": "reward", "unit": unit, "outputs": []}
 
-    def _candidate(self, candidate: Candidate | Scored) -> dict[str, Any]:
+    def _constraint(self, limit: Constraint) -> ConstraintRow:
+        unit = None if limit.name == "madds" else difference_unit(self._objective()["unit"])
+        return {
+            "name": limit.name,
+            "label": _LABELS[limit.name],
+            "unit": unit,
+            "limit": limit.limit,
+            "value": limit.value,
+            "met": limit.met,
+        }
+
+    def _quality(self, model: onnx.ModelProto, validation: Score) -> QualityRow:
+        """The user's own reward, or the accuracy, which is measured here on the test split."""
+        if validation.reward is not None:
+            return {
+                "score": {"validation": validation.reward, "test": None},
+                "outputs": {"validation": {}, "test": None},
+            }
+        test = None if self._images.test is None else score_file(self.source, model, self._images.test).accuracy
+        name = self.source.network.outputs[0]
+        return {
+            "score": {"validation": validation.accuracy, "test": test},
+            "outputs": {"validation": {name: validation.accuracy}, "test": None if test is None else {name: test}},
+        }
+
+    def _candidate(self, candidate: Candidate | Scored) -> CandidateRow:
         architecture = self.source.network.architecture
         alpha = architecture.with_states(candidate.architecture.states)
         params, madds = cost(alpha)
         return {
             "params": params,
             "madds": madds,
-            "accuracy": {"validation": candidate.validation.accuracy, "test": None},
-            **_reward(candidate.validation),
-            "edits": edits_to_data(edits_between(architecture, alpha)),
+            "score": {"validation": candidate.validation.value, "test": None},
+            "edits": edit_rows(edits_between(architecture, alpha)),
         }
 
 
@@ -163,16 +217,25 @@ def score_file(
     return Score(found, math.nan, reward=None if reward is None else judge(reward, in_onnxruntime(runtime)))
 
 
-def _reward(score: Score) -> dict[str, float]:
-    """The user's own reward, where there is one."""
-    return {} if score.reward is None else {"reward": score.reward}
+def _history(row: Mapping[str, Any]) -> HistoryRow:
+    return {
+        "epoch": row["epoch"],
+        "loss": row["loss"],
+        "reward": row["reward"],
+        "entropy": row["entropy"],
+        "cost": row["madds"],
+        "limit": row["limit"],
+        "tilt": row["tilt"],
+        "multiplier": row["multiplier"],
+    }
 
 
-def _row(path: Path | None, costs: Cost, size: int | None, latency: float) -> dict[str, Any]:
+def _row(path: Path | None, costs: Cost, size: int | None, latency: float, quality: QualityRow) -> ModelRow:
     return {
         "path": None if path is None else str(path),
         "params": costs.params,
         "madds": costs.madds,
         "size_bytes": size,
         "latency_ms": latency,
+        **quality,
     }

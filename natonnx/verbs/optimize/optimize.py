@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 
 from natonnx.architecture import cost
+from natonnx.contract.inspect import inspection
 from natonnx.data import Data, Dataset
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load
-from natonnx.report.payload import inspection
 from natonnx.rewrite.write import write_model
 from natonnx.search import REWARDS, Progress, RewardFunction, Settings, search, silent
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
