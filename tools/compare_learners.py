@@ -64,14 +64,14 @@ def optimize(arguments: Sequence[str]) -> Any:
 def row(learner: str, seed: str, report: Any, output: Path) -> str:
     """One run."""
     before, after = report["input"], report["output"]
-    beta, given = report["finetuned_input"]["accuracy"]["test"], before["accuracy"]["test"]
+    beta, given = report["finetuned_input"]["score"]["test"], before["score"]["test"]
     if after is None:
         found = "unchanged | |"
     else:
         command = [sys.executable, "-m", "natonnx", "inspect", str(output), "--json"]
         cost = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)["cost"]
         share = cost["madds"] / before["madds"]
-        found = f"{share:.3f} | {100 * after['accuracy']['validation']:.1f} | {100 * after['accuracy']['test']:.1f}"
+        found = f"{share:.3f} | {100 * after['score']['validation']:.1f} | {100 * after['score']['test']:.1f}"
     return f"| {learner} | {seed} | {found} | {100 * beta:.1f} | {100 * given:.1f} | {report['seconds']:.0f} |"
 
 
@@ -79,9 +79,9 @@ def mean_row(learner: str, reports: Sequence[Any]) -> str:
     """Means over seeds; β as given stands for a run that found nothing."""
     found = [report["output"] or report["input"] for report in reports]
     madds = mean([result["madds"] / report["input"]["madds"] for result, report in zip(found, reports, strict=True)])
-    columns = [100 * mean([result["accuracy"][split] for result in found]) for split in ("validation", "test")]
-    beta = 100 * mean([report["finetuned_input"]["accuracy"]["test"] for report in reports])
-    given = 100 * mean([report["input"]["accuracy"]["test"] for report in reports])
+    columns = [100 * mean([result["score"][split] for result in found]) for split in ("validation", "test")]
+    beta = 100 * mean([report["finetuned_input"]["score"]["test"] for report in reports])
+    given = 100 * mean([report["input"]["score"]["test"] for report in reports])
     seconds = mean([report["seconds"] for report in reports])
     cells = [f"{madds:.3f}", *(f"{value:.1f}" for value in (*columns, beta, given)), f"{seconds:.0f}"]
     return " | ".join([f"| **{learner}** | mean", *cells]) + " |"

@@ -90,10 +90,10 @@ def edits_command(name: str, model: Path, variant: "Variant | None", cells: int 
     """
     import json
 
-    from natonnx.rewrite.edits import edits_to_data
+    from natonnx.contract.edits import edit_rows
     from tools.paper.transformation import edits_of
 
-    print(json.dumps(edits_to_data(edits_of(name, model, variant, cells)), indent=1))
+    print(json.dumps(edit_rows(edits_of(name, model, variant, cells)), indent=1))
 
 
 def _load(model: "nn.Module", path: Path) -> None:

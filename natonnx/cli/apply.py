@@ -44,13 +44,14 @@ def apply_command(
     EDITS is a JSON file (- for stdin): a list of {"edge": name, "from": "O", "to": "S"}, or the report of
     `natonnx optimize --json`. An empty list copies the model. Weights stay the file's own.
     """
-    from natonnx.rewrite import parse_edits
+    from natonnx.contract.apply import apply_report
+    from natonnx.contract.edits import parse_edits
     from natonnx.verbs.apply import apply
 
     changes = parse_edits(_read(edits), str(edits))
     path, checks = apply(model, changes, output, force=force, reading=reading)
     if as_json:
-        print_json({"output": str(path), "edits": len(changes), "checks": [check._asdict() for check in checks]})
+        print_json(apply_report(path, len(changes), checks))
     else:
         for check in checks:
             notice(f"{check.name}: {check.detail}")

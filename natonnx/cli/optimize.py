@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from natonnx.cli.terminal import page, stderr_console
 from natonnx.policy import LEARNERS
 
 if TYPE_CHECKING:
+    from natonnx.contract.optimize import OptimizeReport
     from natonnx.frontend import ParseOptions
 
 __all__ = ["optimize_command"]
@@ -189,7 +189,7 @@ def _write_mapping(path: Path, before: Path, after: Path) -> None:
     write_bytes(path, json.dumps(sync_navigation(*models), indent=1).encode())
 
 
-def _write_summary(path: Path, payload: Mapping[str, Any]) -> None:
+def _write_summary(path: Path, payload: "OptimizeReport") -> None:
     from natonnx.files import write_bytes
     from natonnx.report.markdown import optimization
 

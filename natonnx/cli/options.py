@@ -2,15 +2,19 @@
 
 import functools
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from natonnx.cli.completion import names_or_files
 from natonnx.cli.terminal import say
 from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    from natonnx.contract.inspect import Inspection
+    from natonnx.contract.optimize import OptimizeReport
 
 __all__ = [
     "Arguments",
@@ -175,7 +179,7 @@ def data_options(*, default: str) -> _Decorator:
     return decorate
 
 
-def write_report(path: Path, inspection: Mapping[str, Any], optimization: Mapping[str, Any] | None = None) -> None:
+def write_report(path: Path, inspection: "Inspection", optimization: "OptimizeReport | None" = None) -> None:
     """Write the HTML report of the command that runs.
 
     Raises:
@@ -194,7 +198,7 @@ def print_json(payload: object) -> None:
     """Print a payload to stdout as JSON; in ASCII alone where stdout is not UTF-8."""
     import json
 
-    from natonnx.report.payload import finite
+    from natonnx.contract.schema import finite
 
     is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
     say(json.dumps(finite(payload), indent=2, ensure_ascii=not is_unicode) + "\n")

@@ -2,30 +2,33 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from rich.console import Console
 from rich.text import Text
 
+from natonnx.contract.bench import BenchReport, MeasuredModel, OperatorTimeRow, Ratio
+from natonnx.contract.objective import SPLITS
 from natonnx.report.numbers import count
+from natonnx.report.score import heading, label, score
 from natonnx.report.table import plain, show_line, show_table
 from natonnx.report.text import visible
 
 __all__ = ["show_benchmark", "to_csv"]
 
+_Line = tuple[str, Callable[[MeasuredModel], str]]
+"""What a row of the table is called, and what it shows of a model."""
 _SHORT = 8  # operator types shown; the rest is summed up
 
 
-def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
+def show_benchmark(console: Console, payload: BenchReport) -> None:
     """Render the payload of `natonnx bench`."""
-    models, given, samples = payload["models"], payload["conditions"], payload["data"]
-    splits = [split for split in ("validation", "test") if samples and samples["samples"][split] is not None]
-    lines: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+    models, given, objective, data = payload["models"], payload["conditions"], payload["objective"], payload["data"]
+    lines: list[_Line] = [
         ("parameters", lambda row: count(row["params"])),
         ("MAdds", lambda row: count(row["madds"])),
         ("size (bytes)", lambda row: count(row["size_bytes"])),
-        ("peak memory (MiB)", lambda row: _number(row["peak_memory_bytes"], "{:.1f}", 2**20)),
+        ("peak memory (MiB)", lambda row: _mebibytes(row["peak_memory_bytes"])),
         ("latency, median (ms)", lambda row: f"{row['latency_ms']['median']:.3f}"),
         ("latency, p90 (ms)", lambda row: f"{row['latency_ms']['p90']:.3f}"),
     ]
@@ -35,9 +38,10 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
             (f"{100 * given['confidence']:g} % interval", lambda row: _interval(row["ratio"])),
         ]
     rows = [(label, *map(form, models)) for label, form in lines]
-    for split in splits:
-        shares = (_number(row["accuracy"][split], "{:.1f}", 0.01) for row in models)
-        rows.append((f"{split} accuracy (%)", *shares))
+    for split in SPLITS:
+        if objective is not None and data is not None and data["samples"][split] is not None:
+            scores = (score(row["score"][split], objective["unit"]) or "unknown" for row in models)
+            rows.append((heading(label(split, objective), objective["unit"]), *scores))
     show_table(
         console,
         ("", *(row["path"] for row in models)),
@@ -55,16 +59,22 @@ def show_benchmark(console: Console, payload: Mapping[str, Any]) -> None:
     )
     for row in models:
         if row["profile"] is not None:
-            _show_profile(console, row)
+            _show_profile(console, row["path"], row["profile"])
 
 
-def _show_profile(console: Console, row: Mapping[str, Any]) -> None:
-    shown, rest = row["profile"][:_SHORT], row["profile"][_SHORT:]
+def _show_profile(console: Console, path: str, entries: list[OperatorTimeRow]) -> None:
+    shown, rest = entries[:_SHORT], entries[_SHORT:]
     if rest:
-        others = {key: sum(entry[key] for entry in rest) for key in ("nodes", "ms", "share")}
-        shown = [*shown, {"op_type": f"{len(rest)} others", "provider": "", **others}]
+        others: OperatorTimeRow = {
+            "op_type": f"{len(rest)} others",
+            "provider": "",
+            "nodes": sum(entry["nodes"] for entry in rest),
+            "ms": sum(entry["ms"] for entry in rest),
+            "share": sum(entry["share"] for entry in rest),
+        }
+        shown = [*shown, others]
     console.print()
-    console.print(Text(visible(row["path"]), style="italic"), soft_wrap=True)
+    console.print(Text(visible(path), style="italic"), soft_wrap=True)
     show_table(
         console,
         ("operator", "provider", "nodes", "ms", "share (%)"),
@@ -82,15 +92,23 @@ def _show_profile(console: Console, row: Mapping[str, Any]) -> None:
     )
 
 
-def to_csv(payload: Mapping[str, Any]) -> str:
+def to_csv(payload: BenchReport) -> str:
     """One row a model, without profiles; what was not measured is empty."""
     rows = [
         {
-            **{key: row[key] for key in ("path", "provider", "params", "madds", "size_bytes", "peak_memory_bytes")},
+            "path": row["path"],
+            "provider": row["provider"],
+            "params": row["params"],
+            "madds": row["madds"],
+            "size_bytes": row["size_bytes"],
+            "peak_memory_bytes": row["peak_memory_bytes"],
             "latency_median_ms": row["latency_ms"]["median"],
             "latency_p90_ms": row["latency_ms"]["p90"],
-            **{f"ratio{end}": (row["ratio"] or {}).get(key) for key, end in _RATIO_COLUMNS},
-            **{f"{split}_accuracy": row["accuracy"][split] for split in ("validation", "test")},
+            "ratio": row["ratio"] and row["ratio"]["value"],
+            "ratio_low": row["ratio"] and row["ratio"]["low"],
+            "ratio_high": row["ratio"] and row["ratio"]["high"],
+            "validation_score": row["score"]["validation"],
+            "test_score": row["score"]["test"],
         }
         for row in payload["models"]
     ]
@@ -101,12 +119,9 @@ def to_csv(payload: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-_RATIO_COLUMNS = (("value", ""), ("low", "_low"), ("high", "_high"))
+def _mebibytes(value: int | None) -> str:
+    return "unknown" if value is None else f"{value / 2**20:.1f}"
 
 
-def _number(value: float | None, form: str, unit: float) -> str:
-    return "unknown" if value is None else form.format(value / unit)
-
-
-def _interval(ratio: Mapping[str, float] | None) -> str:
+def _interval(ratio: Ratio | None) -> str:
     return f"{ratio['low']:.3f} to {ratio['high']:.3f}" if ratio else ""

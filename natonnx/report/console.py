@@ -1,10 +1,11 @@
 """Tables for people."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 
+from natonnx.contract.inspect import Inspection
+from natonnx.contract.optimize import OptimizeReport
 from natonnx.report.numbers import count
 from natonnx.report.optimize import limits, notes, rows
 from natonnx.report.table import plain, show_line, show_table
@@ -12,7 +13,7 @@ from natonnx.report.table import plain, show_line, show_table
 __all__ = ["show_inspection", "show_optimization"]
 
 
-def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
+def show_inspection(console: Console, payload: Inspection) -> None:
     """Render the payload of `natonnx inspect`."""
     model, total, edges = payload["model"], payload["cost"], payload["edges"]
     show_line(console, f"[bold]{plain(model['path'])}[/]  opset {model['opset']}, IR {model['ir_version']}")
@@ -51,18 +52,18 @@ def show_inspection(console: Console, payload: Mapping[str, Any]) -> None:
         show_line(console, f"{100 * reached / total['madds']:.1f} % of the MAdds lie on edges that may change")
 
 
-def show_optimization(console: Console, payload: Mapping[str, Any]) -> None:
+def show_optimization(console: Console, payload: OptimizeReport) -> None:
     """Render the payload of `natonnx optimize`."""
     show_table(console, ("", "before", "after", "change"), rows(payload), right=[1, 2, 3])
     for edit in payload["edits"]:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")
     for limit in limits(payload):
         mark = "[green]met[/]" if limit.met else "[red]not met[/]"
-        show_line(console, f"  {limit.label}: {limit.value}, at most {limit.most}: {mark}")
+        show_line(console, f"  {plain(limit.label)}: {limit.value}, at most {limit.most}: {mark}")
     for note in notes(payload):
         show_line(console, f"  {plain(note)}")
     if after := payload["output"]:
-        show_line(console, f"[bold green]improved[/]: {plain(after['path'])} ({payload['seconds']:.0f} s)")
+        show_line(console, f"[bold green]improved[/]: {plain(after['path'] or '')} ({payload['seconds']:.0f} s)")
     else:
         show_line(console, "[bold]unchanged[/]: no architecture met every constraint; the input model stands")
 
@@ -74,5 +75,5 @@ def _batch_axis(axis: int | None) -> str:
     return ", no batch axis" if axis is None else f", batch on axis {axis}"
 
 
-def _shape(shape: list[Any] | None) -> str:
+def _shape(shape: Sequence[int | str | None] | None) -> str:
     return "?" if shape is None else plain("[" + ", ".join("?" if size is None else str(size) for size in shape) + "]")

@@ -1,31 +1,47 @@
 """What `natonnx diff` found, for people: long lists are cut, --json has all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 
-from natonnx.report.numbers import count, percent, points, ratio
+from natonnx.contract.diff import DiffReport, EdgeChange, EdgeMatch, Edges, Provenance, Weights
+from natonnx.report.numbers import count, percent, ratio
+from natonnx.report.score import difference, heading, score
 from natonnx.report.table import plain, show_line, show_table
 
 __all__ = ["show_diff"]
 
 _MOST = 12
 """Lines shown of a list."""
+_PARTS: tuple[Literal["changed", "removed", "added"], ...] = ("changed", "removed", "added")
 
-_WORDS = {"name": "by name", "structure": "by structure", "ends": "by the maps they join", "nodes": "by their nodes"}
+_WORDS: Mapping[EdgeMatch, str] = {
+    "name": "by name",
+    "structure": "by structure",
+    "ends": "by the maps they join",
+    "nodes": "by their nodes",
+}
+_COUNTS: tuple[tuple[str, Literal["params", "madds", "size_bytes", "nodes"]], ...] = (
+    ("parameters", "params"),
+    ("MAdds", "madds"),
+    ("size (bytes)", "size_bytes"),
+    ("nodes", "nodes"),
+)
 
 
-def show_diff(console: Console, payload: Mapping[str, Any]) -> None:
+def show_diff(console: Console, payload: DiffReport) -> None:
     """Render the payload of `natonnx diff`."""
     before, after = payload["before"], payload["after"]
     show_line(console, f"[bold]{plain(before['path'])}[/] → [bold]{plain(after['path'])}[/]")
     show_line(console, _verdict(payload["differs_in"]))
-    counts = (("parameters", "params"), ("MAdds", "madds"), ("size (bytes)", "size_bytes"), ("nodes", "nodes"))
-    rows = [(label, count(before[key]), count(after[key]), ratio(before[key], after[key])) for label, key in counts]
-    if payload["data"] is not None:
-        old, new = payload["data"]["accuracy"]
-        rows.append((f"{payload['data']['split']} accuracy (%)", percent(old), percent(new), points(old, new)))
+    rows = [(label, count(before[key]), count(after[key]), ratio(before[key], after[key])) for label, key in _COUNTS]
+    data = payload["data"]
+    if data is not None:
+        (old, new), unit = data["score"], data["objective"]["unit"]
+        change = "" if old is None or new is None else difference(new - old, unit)
+        label = heading(f"{data['split']} {data['objective']['measure']}", unit)
+        rows.append((label, score(old, unit), score(new, unit), change))
     show_table(console, ("", "before", "after", "change"), rows, right=[1, 2, 3])
     for title, lines in (
         ("file", list(_file(payload))),
@@ -55,18 +71,19 @@ def _show(console: Console, title: str, lines: Sequence[str]) -> None:
         show_line(console, f"  ... and {len(lines) - _MOST:,} more")
 
 
-def _file(payload: Mapping[str, Any]) -> Iterator[str]:
+def _file(payload: DiffReport) -> Iterator[str]:
     for row in payload["fields"]:
         yield f"{row['what']}: {_value(row['before'])} → {_value(row['after'])}"
     noted = payload["provenance"]
     if noted is not None:
         yield from _provenance(noted)
-    for what, found in payload["metadata"].items():
-        for key in found:
+    found = payload["metadata"]
+    for what, keys in (("added", found["added"]), ("removed", found["removed"]), ("changed", found["changed"])):
+        for key in keys:
             yield f"metadata {what}: {key}"
 
 
-def _provenance(noted: Mapping[str, Any]) -> Iterator[str]:
+def _provenance(noted: Provenance) -> Iterator[str]:
     made, source = ("AFTER", "BEFORE") if noted["of"] == "after" else ("BEFORE", "AFTER")
     if not noted["is_source"]:
         yield f"natonnx {noted['version']} made {made} from another file (sha256 {str(noted['source_sha256'])[:12]}…)"
@@ -76,25 +93,25 @@ def _provenance(noted: Mapping[str, Any]) -> Iterator[str]:
     yield f"of its {len(noted['edits'])} edits, {seen} are seen below"
 
 
-def _edges_title(edges: Mapping[str, Any]) -> str:
+def _edges_title(edges: Edges) -> str:
     by = ", ".join(f"{number:,} {_WORDS[how]}" for how, number in edges["matched"].items() if number)
     by = f"matched {by or 'none'}" + ("" if edges["related"] else "; few names are in both")
     return f"edges: {edges['before']:,} → {edges['after']:,}, {edges['same']:,} the same ({by})"
 
 
-def _edge(row: Mapping[str, Any]) -> str:
-    head = f"{row['from']} → {row['to']}" if row["change"] == "transition" else row["change"]
+def _edge(row: EdgeChange) -> str:
+    head = f"{row['from']} → {row['to']}" if row["change"] == "transition" else str(row["change"])
     if row["noted"]:
         head = row["noted"]
     ends = row["before"] or row["after"]
     details = "; ".join(row["details"])
-    if row["change"] in ("replaced", "regrouped"):
+    if row["change"] in ("replaced", "regrouped") and row["after"] is not None:
         details = "; ".join(filter(None, (f"now {row['after']['name']}", details)))
-    kind = f" {ends['operation']}" if ends["operation"] else ""
+    kind = f" {ends['operation']}" if ends and ends["operation"] else ""
     return f"{head:<9}  {row['edge']}{kind}" + (f": {details}" if details else "")
 
 
-def _operators(payload: Mapping[str, Any]) -> Iterator[str]:
+def _operators(payload: DiffReport) -> Iterator[str]:
     if payload["operators"]:
         yield ", ".join(f"{row['op_type']} {row['before']} → {row['after']}" for row in payload["operators"])
     shown = {row["edge"] for row in payload["edges"]["changes"]}
@@ -104,16 +121,16 @@ def _operators(payload: Mapping[str, Any]) -> Iterator[str]:
             yield f"{row['name']}: {', '.join(changes)}"
 
 
-def _weights_title(weights: Mapping[str, Any]) -> str:
+def _weights_title(weights: Weights) -> str:
     old, new = weights["before"], weights["after"]
     parts = [f"{weights['same']:,} bit-identical"]
-    parts += [f"{len(weights[key]):,} {key}" for key in ("changed", "removed", "added") if weights[key]]
+    parts += [f"{len(weights[key]):,} {key}" for key in _PARTS if weights[key]]
     if weights["renamed"]:
         parts.append(f"{len(weights['renamed']):,} under another name")
     return f"constants: {old['tensors']:,} → {new['tensors']:,} tensors; {', '.join(parts)}"
 
 
-def _weights(weights: Mapping[str, Any]) -> Iterator[str]:
+def _weights(weights: Weights) -> Iterator[str]:
     for row in weights["changed"]:
         (old, new), (was, now) = row["shape"], row["dtype"]
         told = [f"shape {old} → {new}"] if old != new else []
@@ -121,12 +138,12 @@ def _weights(weights: Mapping[str, Any]) -> Iterator[str]:
         if row["max_abs"] is not None:
             told.append(f"max |Δ| {row['max_abs']:.3g}, relative L2 {row['relative_l2']:.3g}")
         yield f"{row['name']}: {', '.join(told) or 'changed'}"
-    for key in ("removed", "added"):
-        for row in weights[key]:
-            yield f"{key} {row['name']} {row['dtype']} {row['shape']}"
+    for what, constants in (("removed", weights["removed"]), ("added", weights["added"])):
+        for constant in constants:
+            yield f"{what} {constant['name']} {constant['dtype']} {constant['shape']}"
 
 
-def _outputs_title(payload: Mapping[str, Any]) -> str:
+def _outputs_title(payload: DiffReport) -> str:
     found = payload["outputs"]
     if found["reason"]:
         return f"outputs: not compared, {found['reason']}"
@@ -134,7 +151,7 @@ def _outputs_title(payload: Mapping[str, Any]) -> str:
     return f"outputs: {found['samples']:,} random samples in onnxruntime, inputs{by} the same"
 
 
-def _outputs(payload: Mapping[str, Any]) -> Iterator[str]:
+def _outputs(payload: DiffReport) -> Iterator[str]:
     for row in payload["outputs"]["outputs"]:
         name = row["before"] or row["after"]
         if row["matched_by"] == "position":

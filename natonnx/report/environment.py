@@ -4,11 +4,11 @@ import platform
 import shlex
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TypedDict
 
 from natonnx import __version__
 
-__all__ = ["environment"]
+__all__ = ["Environment", "environment"]
 
 _PACKAGES = {
     "onnx": ("onnx",),
@@ -18,7 +18,14 @@ _PACKAGES = {
 }
 
 
-def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
+class Environment(TypedDict):
+    """The command line, None where there was none, and versions by package, None where one is not installed."""
+
+    command: str | None
+    versions: dict[str, str | None]
+
+
+def environment(arguments: Sequence[str] | None = None) -> Environment:
     """The command line as it can be typed again, and versions; null for a package that is not installed.
 
     Imports none of the packages.
@@ -26,10 +33,10 @@ def environment(arguments: Sequence[str] | None = None) -> dict[str, Any]:
     Args:
         arguments: Those of the `natonnx` command; None where there was no such command.
     """
-    versions = {"natonnx": __version__} | {name: _version(names) for name, names in _PACKAGES.items()}
+    found = {name: _version(names) for name, names in _PACKAGES.items()}
     return {
         "command": None if arguments is None else shlex.join(["natonnx", *arguments]),
-        "versions": {**versions, "python": platform.python_version()},
+        "versions": {"natonnx": __version__, **found, "python": platform.python_version()},
     }
 
 

@@ -1,11 +1,11 @@
 """Markdown for the summary of a CI job: what `natonnx optimize` found."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from natonnx.contract.optimize import OptimizeReport
 from natonnx.report.optimize import limits, notes, rows
 from natonnx.report.place import check_place
 
@@ -15,10 +15,10 @@ TITLE = "## natonnx optimize"
 """What the text begins with."""
 
 
-def optimization(payload: Mapping[str, Any]) -> str:
+def optimization(payload: OptimizeReport) -> str:
     """A heading, before and after, the constraints, and the edits folded away."""
     after = payload["output"]
-    files = code(payload["input"]["path"]) + (f" became {code(after['path'])}" if after and after["path"] else "")
+    files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
     parts = [
         f"{TITLE}: {payload['status']}",
         f"{files}, {payload['seconds']:.0f} s, learner {payload['learner']}, seed {payload['seed']}",
@@ -26,11 +26,13 @@ def optimization(payload: Mapping[str, Any]) -> str:
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
     parts += [
-        table(("", "before", "after", "change"), rows(payload), numbers=True),
+        table(
+            ("", "before", "after", "change"), ((_text(name), *cells) for name, *cells in rows(payload)), numbers=True
+        ),
         table(
             ("constraint", "value", "limit", "state"),
             (
-                (limit.label, limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
+                (_text(limit.label), limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
                 for limit in limits(payload)
             ),
         ),
@@ -59,6 +61,11 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: bo
     """A table; with numbers, all columns but the first are aligned to the right."""
     align = ["---", *(("--:" if numbers else "---") for _ in columns[1:])]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, align, *lines))
+
+
+def _text(text: str) -> str:
+    """Text that may hold a name of the model's, as it stands, in the cell of a table."""
+    return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", re.sub("[\r\n]+", " ", text))
 
 
 def code(text: str) -> str:

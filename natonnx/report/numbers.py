@@ -1,6 +1,6 @@
 """Numbers in plain text, for terminals. A change is "" where one side of it was not measured."""
 
-__all__ = ["count", "gain", "percent", "points", "ratio"]
+__all__ = ["count", "percent", "ratio"]
 
 
 def count(value: float | None) -> str:
@@ -8,19 +8,9 @@ def count(value: float | None) -> str:
     return "unknown" if value is None else f"{value:,.0f}"
 
 
-def gain(old: float | None, new: float | None) -> str:
-    """The difference of two numbers in their own unit."""
-    return "" if old is None or new is None else f"{new - old:+.4g}"
-
-
 def percent(value: float | None) -> str:
     """A fraction in per cent, without the sign."""
     return "" if value is None else f"{100 * value:.1f}"
-
-
-def points(old: float | None, new: float | None) -> str:
-    """The difference of two fractions in percentage points."""
-    return "" if old is None or new is None else f"{100 * (new - old):+.1f} points"
 
 
 def ratio(old: float | None, new: float | None) -> str:

@@ -1,22 +1,14 @@
 """What `natonnx optimize` found, as text for any table: input and output side by side, and the constraints."""
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from natonnx.report.numbers import count, gain, percent, points, ratio
+from natonnx.contract.optimize import ConstraintRow, CostKey, OptimizeReport
+from natonnx.report.numbers import count, ratio
+from natonnx.report.score import difference, heading, in_words, label, reported_split, score, score_rows
 
 __all__ = ["Limit", "Row", "limits", "notes", "rows"]
-
-_POINTS = "{:+.1f}".format
-_PLAIN = "{:+.4g}".format
-_LIMITS: Mapping[str, tuple[str, Callable[[float], str]]] = {
-    "madds": ("MAdds", count),
-    "validation_drop_points": ("validation points lost", _POINTS),
-    "points_behind_finetuned_beta": ("validation points behind the fine-tuned input", _POINTS),
-    "reward_lost": ("reward lost", _PLAIN),
-    "reward_behind_finetuned_beta": ("reward behind the fine-tuned input", _PLAIN),
-}
 
 
 class Row(NamedTuple):
@@ -37,47 +29,56 @@ class Limit(NamedTuple):
     met: bool
 
 
-def rows(payload: Mapping[str, Any]) -> list[Row]:
-    """The quantities of the input, and of the output where there is one, with the relative change."""
-    before, after = payload["input"], payload["output"]
+def _milliseconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+_COSTS: tuple[tuple[str, CostKey, Callable[[float | None], str]], ...] = (
+    ("parameters", "params", count),
+    ("MAdds", "madds", count),
+    ("size (bytes)", "size_bytes", count),
+    ("latency (ms, 1 thread)", "latency_ms", _milliseconds),
+)
+
+
+def rows(report: OptimizeReport) -> list[Row]:
+    """The quantities of the input, and of the output where there is one, with the change."""
+    before, after, unit = report["input"], report["output"], report["objective"]["unit"]
     found = []
-    for label, key, form in (
-        ("parameters", "params", count),
-        ("MAdds", "madds", count),
-        ("size (bytes)", "size_bytes", count),
-        ("latency (ms, 1 thread)", "latency_ms", lambda value: "" if value is None else f"{value:.3f}"),
-    ):
+    for name, key, form in _COSTS:
         old, new = before[key], after[key] if after else None
-        found.append(Row(label, form(old), form(new) if after else "", ratio(old, new)))
-    for split in ("validation", "test"):
-        old, new = before["accuracy"][split], after["accuracy"][split] if after else None
-        if old is not None:
-            found.append(Row(f"{split} accuracy (%)", percent(old), percent(new), points(old, new)))
-    if "reward" in before:
-        old, new = before["reward"], after["reward"] if after else None
-        found.append(Row("reward", f"{old:.4g}", "" if new is None else f"{new:.4g}", gain(old, new)))
+        found.append(Row(name, form(old), form(new) if after else "", ratio(old, new)))
+    for name, (old, new) in score_rows(report["objective"], (before, after)):
+        change = "" if old is None or new is None else difference(new - old, unit)
+        found.append(Row(heading(name, unit), score(old, unit), score(new, unit), change))
     return found
 
 
-def limits(payload: Mapping[str, Any]) -> list[Limit]:
+def limits(report: OptimizeReport) -> list[Limit]:
     """The constraints, in the order of the payload."""
-    found = []
-    for limit in payload["constraints"]:
-        label, form = _LIMITS[limit["name"]]
-        value = limit["value"]  # not a number where no architecture was found
-        known = value is not None and math.isfinite(value)
-        text = form(value) if known else "no architecture found"
-        found.append(Limit(label, text, form(limit["limit"]), limit["met"]))
-    return found
+    return [
+        Limit(row["label"], _amount(row, row["value"]), _amount(row, row["limit"]), row["met"])
+        for row in report["constraints"]
+    ]
 
 
-def notes(payload: Mapping[str, Any]) -> list[str]:
+def _amount(row: ConstraintRow, value: float | None) -> str:
+    if value is None or not math.isfinite(value):
+        return "no architecture found"
+    return count(value) if row["unit"] is None else difference(value, row["unit"])
+
+
+def notes(report: OptimizeReport) -> list[str]:
     """What else a reader must know to judge the result: a sentence each, without a capital and a full stop."""
-    found = []
-    if payload["without_gradient"]:
-        kinds = ", ".join(payload["without_gradient"])
+    found = [*report["data"]["notes"]]
+    if report["without_gradient"]:
+        kinds = ", ".join(report["without_gradient"])
         found.append(f"run by onnxruntime, so that what only leads there was not trained: {kinds}")
-    accuracy = payload["finetuned_input"]["accuracy"]
-    split = "validation" if accuracy["test"] is None else "test"
-    found.append(f"the input itself, fine-tuned by the same budget: {split} accuracy {percent(accuracy[split])} %")
+    objective, scores = report["objective"], report["finetuned_input"]["score"]
+    if len(objective["outputs"]) == 1 and objective["outputs"][0]["measure"] != objective["measure"]:
+        (output,) = objective["outputs"]
+        found.append(f"{objective['measure']} is the {output['measure']} of {output['name']}")
+    split = reported_split(scores)
+    told = f"{label(split, objective)} {in_words(scores[split], objective['unit'])}"
+    found.append(f"the input itself, fine-tuned by the same budget: {told}")
     return found

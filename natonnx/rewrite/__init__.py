@@ -1,8 +1,7 @@
-"""α and weights → ONNX: edit lists, graph-surgeon edits, what must be preserved, verification."""
+"""α and weights → ONNX: graph-surgeon edits, what must be preserved, verification."""
 
 from natonnx.rewrite.build import build
-from natonnx.rewrite.edits import parse_edits
 from natonnx.rewrite.provenance import add_provenance
 from natonnx.rewrite.verify import Check, require, verify
 
-__all__ = ["Check", "add_provenance", "build", "parse_edits", "require", "verify"]
+__all__ = ["Check", "add_provenance", "build", "require", "verify"]

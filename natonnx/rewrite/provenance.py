@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import onnx
 
 from natonnx.architecture import Edit
-from natonnx.rewrite.edits import edits_to_data
+from natonnx.contract.edits import edit_rows
 
 __all__ = ["KEY", "add_provenance"]
 
@@ -23,7 +23,7 @@ def add_provenance(model: onnx.ModelProto, *, version: str, source_sha256: str, 
         source_sha256: Hash of the file that the edits were applied to.
         edits: What changed.
     """
-    entry = {"version": version, "source_sha256": source_sha256, "edits": edits_to_data(edits)}
+    entry = {"version": version, "source_sha256": source_sha256, "edits": edit_rows(edits)}
     for prop in model.metadata_props:
         if prop.key == KEY:
             prop.value = json.dumps([*_history(prop.value), entry])

@@ -10,15 +10,14 @@ import numpy as np
 
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
+from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data, Dataset, Held, data_name, hold
-from natonnx.frontend import Source
-from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions
+from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions, labels_objective
 
 __all__ = ["Conditions", "benchmark"]
 
 _log = logging.getLogger(__name__)
-
-_MANY = 90  # the percentile that is reported beside the median
 
 
 def benchmark(
@@ -29,7 +28,7 @@ def benchmark(
     preprocessing: Mapping[str, Any] | None = None,
     profiled: bool = False,
     tell: Callable[[str], None] = lambda _message: None,
-) -> dict[str, Any]:
+) -> BenchReport:
     """Measure models in onnxruntime.
 
     Args:
@@ -70,26 +69,43 @@ def benchmark(
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
         for source, provider in zip(comparison.sources, used, strict=True)
     ]
-    profiles: list[list[dict[str, Any]] | None] = [None] * len(comparison.sources)
+    profiles: list[list[OperatorTimeRow] | None] = [None] * len(comparison.sources)
     if profiled:
         tell("profile")
         profiles = [
-            [row._asdict() for row in profile(partial(comparison.open, source), inputs)]
+            [
+                {"op_type": row.op_type, "provider": row.provider, "nodes": row.nodes, "ms": row.ms, "share": row.share}
+                for row in profile(partial(comparison.open, source), inputs)
+            ]
             for source in comparison.sources
         ]
     tell(f"latency ({conditions.seconds:g} s)")
     timings = comparison.timings(inputs)
     timings.extend(conditions.seconds)
     rows = zip(comparison.sources, used, memory, predictions, profiles, strict=True)
-    return {
-        "models": [
+    measured: list[MeasuredModel] = []
+    for position, (source, provider, bytes_used, answers, by_operator) in enumerate(rows):
+        params, madds = cost(source.network.architecture)
+        measured.append(
             {
-                **_row(source, provider, bytes_used, answers),
-                **_times(timings, position, conditions.seed),
+                "path": str(source.path),
+                "provider": provider,
+                "params": params,
+                "madds": madds,
+                "size_bytes": source.size_bytes,
+                "peak_memory_bytes": bytes_used,
+                "score": {
+                    "validation": answers.accuracy("validation") if answers else None,
+                    "test": answers.accuracy("test") if answers else None,
+                },
+                "latency_ms": _latency(timings, position),
+                "ratio": _ratio(timings, position, conditions.seed),
                 "profile": by_operator,
             }
-            for position, (source, provider, bytes_used, answers, by_operator) in enumerate(rows)
-        ],
+        )
+    return {
+        "schema": SCHEMA_VERSION,
+        "models": measured,
         "conditions": {
             "provider": comparison.provider,
             "threads": conditions.threads,
@@ -104,37 +120,30 @@ def benchmark(
             "confidence": CONFIDENCE,
             "onnxruntime": _runtime_version(),
         },
+        "objective": None if held is None else labels_objective(comparison.sources[0]),
         "data": _data(held, predictions[0]),
     }
 
 
-def _row(source: Source, provider: str, memory: int | None, answers: Predictions | None) -> dict[str, Any]:
-    params, madds = cost(source.network.architecture)
-    return {
-        "path": str(source.path),
-        "provider": provider,
-        "params": params,
-        "madds": madds,
-        "size_bytes": source.size_bytes,
-        "peak_memory_bytes": memory,
-        "accuracy": {split: answers.accuracy(split) if answers else None for split in ("validation", "test")},
-    }
-
-
-def _times(timings: Timings, position: int, seed: int) -> dict[str, Any]:
+def _latency(timings: Timings, position: int) -> Latency:
     series = timings.series(position)
-    ratio = ratio_interval(timings.blocks, position, seed=seed) if position else None
-    return {
-        "latency_ms": {"median": float(np.median(series)), f"p{_MANY}": float(np.percentile(series, _MANY))},
-        "ratio": ratio._asdict() if ratio else None,
-    }
+    return {"median": float(np.median(series)), "p90": float(np.percentile(series, 90))}
 
 
-def _data(held: str | Dataset | Held | None, answers: Predictions | None) -> dict[str, Any] | None:
+def _ratio(timings: Timings, position: int, seed: int) -> Ratio | None:
+    if not position:
+        return None
+    found = ratio_interval(timings.blocks, position, seed=seed)
+    return {"value": found.value, "low": found.low, "high": found.high}
+
+
+def _data(held: str | Dataset | Held | None, answers: Predictions | None) -> DataRow | None:
     if held is None or answers is None:
         return None
-    sizes = {split: len(answers.labels[split]) if split in answers.labels else None for split in ("validation", "test")}
-    return {"name": data_name(held), "samples": sizes}
+    return {
+        "name": data_name(held),
+        "samples": {"validation": answers.samples("validation"), "test": answers.samples("test")},
+    }
 
 
 def _runtime_version() -> str:

@@ -5,22 +5,28 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, ratio_interval
+from natonnx.contract.check import CheckReport, GateName, GateRow, gate_row
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions
 
-__all__ = ["Gate", "Thresholds", "check"]
+__all__ = ["Thresholds", "check"]
 
 _log = logging.getLogger(__name__)
 
 _PROLONGATIONS = 3
+_COSTS: tuple[tuple[GateName, str, str], ...] = (
+    ("madds_ratio", "madds", "MAdds"),
+    ("params_ratio", "params", "parameters"),
+)
 _Tell = Callable[[str], None]
 
 
@@ -67,28 +73,6 @@ class Thresholds:
         return any(value is not None for value in (self.min_accuracy, self.max_drop, self.min_agreement))
 
 
-class Gate(NamedTuple):
-    """A limit and whether it is met.
-
-    Attributes:
-        name: What it is about, as in the option: `madds_ratio`, …, `drop`, `agreement`.
-        limit: As given.
-        value: What was found.
-        low: Lower end of the value's confidence interval; None where it has none.
-        high: Upper end.
-        state: `met`, `failed`, or `undecided` where the limit lies within the interval.
-        detail: In words, with units.
-    """
-
-    name: str
-    limit: float
-    value: float
-    low: float | None
-    high: float | None
-    state: str
-    detail: str
-
-
 def check(
     model: Path | str,
     baseline: Path | str,
@@ -98,7 +82,7 @@ def check(
     conditions: Conditions | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     tell: _Tell = lambda _message: None,
-) -> dict[str, Any]:
+) -> CheckReport:
     """Check a model against a baseline.
 
     A latency ratio is met if its confidence interval's upper end is within the limit, and failed if the lower end is
@@ -134,22 +118,20 @@ def check(
     if thresholds.max_latency_ratio is not None:
         gates.append(_latency_gate(models, thresholds.max_latency_ratio, tell))
     for gate in gates:
-        _log.info(
-            "gate %s: %s, %g against the limit %g, %s", gate.name, gate.state, gate.value, gate.limit, gate.detail
-        )
-    samples = {"split": answers[0].split, "samples": len(answers[0].labels[answers[0].split])} if answers else None
+        _log.info("gate %(name)s: %(state)s, %(value)g against the limit %(limit)g, %(detail)s", gate)
     return {
-        "status": "passed" if all(gate.state == "met" for gate in gates) else "failed",
+        "schema": SCHEMA_VERSION,
+        "status": "passed" if all(gate["state"] == "met" for gate in gates) else "failed",
         "model": str(model),
         "baseline": str(baseline),
-        "gates": [gate._asdict() for gate in gates],
-        "data": samples,
+        "gates": gates,
+        "data": {"split": answers[0].split, "samples": len(answers[0].labels[answers[0].split])} if answers else None,
     }
 
 
-def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator[Gate]:
+def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator[GateRow]:
     costs = [cost(source.network.architecture)._asdict() for source in sources]
-    for key, noun in (("madds", "MAdds"), ("params", "parameters")):
+    for name, key, noun in _COSTS:
         limit = getattr(thresholds, f"max_{key}_ratio")
         if limit is None:
             continue
@@ -161,10 +143,10 @@ def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator
             raise InputError(
                 f"{sources[0].path}: its {noun} are 0, which has no multiples; leave out --max-{key}-ratio"
             )
-        yield _gate(f"{key}_ratio", limit, after / before, f"{noun} {after:,} against {before:,}")
+        yield gate_row(name, limit, after / before, f"{noun} {after:,} against {before:,}")
 
 
-def _data_gates(answers: list[Predictions], thresholds: Thresholds) -> Iterator[Gate]:
+def _data_gates(answers: list[Predictions], thresholds: Thresholds) -> Iterator[GateRow]:
     before, after = answers
     split = before.split
     count = len(before.labels[split])
@@ -172,22 +154,17 @@ def _data_gates(answers: list[Predictions], thresholds: Thresholds) -> Iterator[
     right = [one.right(split) for one in answers]
     if thresholds.min_accuracy is not None:
         detail = f"{right[1]:,} of {where} right"
-        yield _gate("accuracy", thresholds.min_accuracy, right[1] / count, detail, at_least=True)
+        yield gate_row("accuracy", thresholds.min_accuracy, right[1] / count, detail)
     if thresholds.max_drop is not None:
         detail = f"{right[1]:,} right against {right[0]:,} of {where}"
-        yield _gate("drop", thresholds.max_drop, 100 * (right[0] - right[1]) / count, detail)
+        yield gate_row("drop", thresholds.max_drop, 100 * (right[0] - right[1]) / count, detail)
     if thresholds.min_agreement is not None:
         same = int(np.sum(before.predicted[split] == after.predicted[split]))
         detail = f"{same:,} of {where} given the same class"
-        yield _gate("agreement", thresholds.min_agreement, same / count, detail, at_least=True)
+        yield gate_row("agreement", thresholds.min_agreement, same / count, detail)
 
 
-def _gate(name: str, limit: float, value: float, detail: str, *, at_least: bool = False) -> Gate:
-    met = value >= limit if at_least else value <= limit
-    return Gate(name, limit, value, None, None, "met" if met else "failed", detail)
-
-
-def _latency_gate(models: ModelComparison, limit: float, tell: _Tell) -> Gate:
+def _latency_gate(models: ModelComparison, limit: float, tell: _Tell) -> GateRow:
     given = models.conditions
     inputs = models.inputs()
     for source, used in zip(models.sources, models.providers(inputs), strict=True):
@@ -201,12 +178,12 @@ def _latency_gate(models: ModelComparison, limit: float, tell: _Tell) -> Gate:
         tell(f"latency ({given.seconds:g} s)" + (f", still undecided, prolonged {turn} times" if turn else ""))
         timings.extend(given.seconds)
         ratio = ratio_interval(timings.blocks, 1, seed=given.seed)
-        state = "met" if ratio.high <= limit else "failed" if ratio.low > limit else "undecided"
-        if state != "undecided":
+        before, after = (float(np.median(timings.series(position))) for position in range(2))
+        detail = (
+            f"{after:.3f} ms against {before:.3f} ms, {100 * CONFIDENCE:g} % interval {ratio.low:.3f} to "
+            f"{ratio.high:.3f} of {timings.rounds:,} rounds in {len(timings.blocks)} sessions"
+        )
+        gate = gate_row("latency_ratio", limit, ratio.value, detail, interval=(ratio.low, ratio.high))
+        if gate["state"] != "undecided":
             break
-    before, after = (float(np.median(timings.series(position))) for position in range(2))
-    detail = (
-        f"{after:.3f} ms against {before:.3f} ms, {100 * CONFIDENCE:g} % interval {ratio.low:.3f} to {ratio.high:.3f} "
-        f"of {timings.rounds:,} rounds in {len(timings.blocks)} sessions"
-    )
-    return Gate("latency_ratio", limit, ratio.value, ratio.low, ratio.high, state, detail)
+    return gate

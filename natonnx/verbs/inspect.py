@@ -1,15 +1,14 @@
 """`inspect`: a model as NAT sees it."""
 
 from pathlib import Path
-from typing import Any
 
+from natonnx.contract.inspect import Inspection, inspection
 from natonnx.frontend import ParseOptions, load
-from natonnx.report.payload import inspection
 
 __all__ = ["inspect"]
 
 
-def inspect(path: Path | str, reading: ParseOptions | None = None) -> dict[str, Any]:
+def inspect(path: Path | str, reading: ParseOptions | None = None) -> Inspection:
     """Describe a model as NAT sees it: the payload of `natonnx inspect --json`.
 
     Raises:

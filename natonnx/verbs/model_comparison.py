@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from natonnx import data
 from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provider, predict, provider_used, random_inputs
+from natonnx.contract.objective import Objective
 from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.session import run, session
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 
-__all__ = ["Conditions", "ModelComparison", "Predictions"]
+__all__ = ["Conditions", "ModelComparison", "Predictions", "labels_objective"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Predictions(NamedTuple):
     def split(self) -> str:
         """The split that reports and gates go by."""
         return "test" if "test" in self.labels else "validation"
+
+    def samples(self, split: str) -> int | None:
+        """How many samples a split has; None where there is no such split."""
+        return len(self.labels[split]) if split in self.labels else None
 
     def right(self, split: str) -> int:
         """How many samples of a split are classified rightly."""
@@ -191,6 +196,16 @@ class ModelComparison:
         splits = {"validation": images.validation, **({"test": images.test} if images.test is not None else {})}
         predicted = {name: _at(source, partial(predict, runtime, split.inputs)) for name, split in splits.items()}
         return Predictions(predicted, {name: split.labels for name, split in splits.items()})
+
+
+def labels_objective(source: Source) -> Objective:
+    """What `Predictions.accuracy` is, for reports: of the model's first output."""
+    return {
+        "name": "labels",
+        "measure": "accuracy",
+        "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
+        "outputs": [{"name": source.network.outputs[0], "measure": "accuracy"}],
+    }
 
 
 def _at(source: Source, action: Callable[[], _Made]) -> _Made:

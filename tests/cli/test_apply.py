@@ -48,10 +48,10 @@ def test_no_edits_change_nothing(path: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_a_skip_is_seen_by_inspect_and_costs_less(path: Path, tmp_path: Path) -> None:
-    before = inspect(path)
+    before: Any = inspect(path)
     edge = next(edge for edge in before["edges"] if edge["operation"] == "Conv" and "S" in edge["legal"])
     out, _ = apply(path, [Edit(edge["name"], State.O, State.S)], tmp_path / "out.onnx")
-    after = inspect(out)
+    after: Any = inspect(out)
     assert after["cost"]["madds"] == before["cost"]["madds"] - edge["madds"]
     assert after["cost"]["params"] == before["cost"]["params"] - edge["params"]
     assert {e["name"]: e["state"] for e in after["edges"]}[edge["name"]] == "S"
@@ -77,7 +77,7 @@ def test_from_stdin_with_json_and_the_default_output(folder: Path) -> None:
     )
     assert code == 0
     payload = json.loads(stdout)
-    assert payload.keys() == {"output", "edits", "checks"}
+    assert payload.keys() == {"schema", "output", "edits", "checks"}
     assert (payload["output"], payload["edits"]) == ("model.nat.onnx", 1)
     assert all(check.keys() == {"name", "passed", "detail"} and check["passed"] for check in payload["checks"])
     assert "onnxruntime equals the supernet" in {check["name"] for check in payload["checks"]}

@@ -12,6 +12,7 @@ from onnx import TensorProto
 
 from natonnx import benchmark
 from natonnx.cli import main
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.verbs.bench import Conditions
 from tests import external
 from tests.cli import tiny
@@ -45,7 +46,8 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     models = MODELS[:2]
     options = ("--data", "fashion-mnist-small", "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
-    assert payload.keys() == {"models", "conditions", "data"}
+    assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
+    assert payload["schema"] == SCHEMA_VERSION
     for path, row in zip(models, payload["models"], strict=True):
         assert list(row) == [
             "path",
@@ -54,7 +56,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
             "madds",
             "size_bytes",
             "peak_memory_bytes",
-            "accuracy",
+            "score",
             "latency_ms",
             "ratio",
             "profile",
@@ -64,8 +66,8 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
         assert row["peak_memory_bytes"] > row["size_bytes"]
         assert row["params"] > 100_000
         assert row["madds"] > 10_000_000
-        assert row["accuracy"].keys() == {"validation", "test"}
-        assert all(0.8 < value < 1 for value in row["accuracy"].values())
+        assert row["score"].keys() == {"validation", "test"}
+        assert all(0.8 < value < 1 for value in row["score"].values())
         assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"]
         assert {"op_type", "provider", "nodes", "ms", "share"} == row["profile"][0].keys()
         assert "Conv" in {entry["op_type"] for entry in row["profile"]}
@@ -77,6 +79,12 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     assert (given["provider"], given["threads"], given["seconds"]) == (CPU, 1, 0.1)
     assert given["rounds"] >= 2 * given["sessions"] >= 20
     assert given["confidence"] == 0.99
+    assert payload["objective"] == {
+        "name": "labels",
+        "measure": "accuracy",
+        "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
+        "outputs": [{"name": "scores", "measure": "accuracy"}],
+    }
     assert payload["data"] == {"name": "fashion-mnist-small", "samples": {"validation": 1000, "test": 1000}}
 
 
@@ -88,15 +96,18 @@ def test_costs_are_those_of_inspect(folder: Path, capsys: pytest.CaptureFixture[
 def test_what_was_not_measured_is_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     payload = json.loads(bench(capsys, folder / "model.onnx", "--json"))
     (row,) = payload["models"]
-    assert row["accuracy"] == {"validation": None, "test": None}
+    assert row["score"] == {"validation": None, "test": None}
     assert row["ratio"] is None
     assert row["profile"] is None
+    assert payload["objective"] is None
     assert payload["data"] is None
 
 
 def test_accuracy_is_onnxruntimes(folder: Path) -> None:
-    payload = benchmark([folder / "model.onnx"], conditions=Conditions(seconds=0.05), data=str(folder / "data.npz"))
-    found = payload["models"][0]["accuracy"]
+    payload: Any = benchmark(
+        [folder / "model.onnx"], conditions=Conditions(seconds=0.05), data=str(folder / "data.npz")
+    )
+    found = payload["models"][0]["score"]
     assert found["test"] > 0.95
     assert found["test"] * 60 == pytest.approx(round(found["test"] * 60))
     assert payload["data"]["samples"] == {"validation": 48, "test": 60}
@@ -110,7 +121,7 @@ def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: P
     payload = benchmark(
         [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data="fashion-mnist-small"
     )
-    first, second = (row["accuracy"] for row in payload["models"])
+    first, second = (row["score"] for row in payload["models"])
     assert first == second
     assert first["test"] == 0.881
 
@@ -141,10 +152,10 @@ def test_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "ratio",
         "ratio_low",
         "ratio_high",
-        "validation_accuracy",
-        "test_accuracy",
+        "validation_score",
+        "test_score",
     ]
-    assert rows[0]["ratio"] == rows[0]["test_accuracy"] == ""
+    assert rows[0]["ratio"] == rows[0]["test_score"] == ""
     assert float(rows[1]["ratio_low"]) <= float(rows[1]["ratio"]) <= float(rows[1]["ratio_high"])
     assert rows[1]["madds"] == "78360"
 
@@ -213,7 +224,7 @@ def test_a_fixed_batch_is_scored_too(folder: Path, capsys: pytest.CaptureFixture
     paths = (folder / "fixed.onnx", folder / "model.onnx")
     payload = json.loads(bench(capsys, *paths, "--data", folder / "data.npz", "--json"))
     fixed, free = payload["models"]
-    assert fixed["accuracy"] == free["accuracy"]
+    assert fixed["score"] == free["score"]
     assert payload["conditions"]["inputs"][0]["shape"][0] == 7
 
 

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -15,6 +14,8 @@ from natonnx import apply, check
 from natonnx.architecture import Edit, State
 from natonnx.bench import Timings
 from natonnx.cli import main
+from natonnx.contract.check import CheckReport, GateName, gate_row
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.errors import InputError
 from natonnx.report.check import junit_xml, markdown
 from natonnx.verbs.check import Thresholds
@@ -105,11 +106,14 @@ def test_the_contract(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(capsys, *against(pair, *options))
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
-    assert payload.keys() == {"status", "model", "baseline", "gates", "data"}
+    assert payload.keys() == {"schema", "status", "model", "baseline", "gates", "data"}
+    assert payload["schema"] == SCHEMA_VERSION
     assert (payload["model"], payload["baseline"]) == (str(pair / "skipped.onnx"), str(pair / "model.onnx"))
     assert payload["data"] is None
     madds, latency = payload["gates"]
-    assert list(madds) == list(latency) == ["name", "limit", "value", "low", "high", "state", "detail"]
+    keys = ["name", "label", "at_least", "unit", "limit", "value", "low", "high", "state", "detail"]
+    assert list(madds) == list(latency) == keys
+    assert (madds["label"], madds["at_least"], madds["unit"]) == ("MAdds ratio", False, None)
     assert (madds["name"], madds["low"], madds["high"]) == ("madds_ratio", None, None)
     assert latency["name"] == "latency_ratio"
     assert latency["low"] <= latency["value"] <= latency["high"] <= 100
@@ -161,6 +165,8 @@ def test_latency_goes_by_the_interval(
     (gate,) = payload["gates"]
     assert gate["state"] == state
     assert payload["status"] == ("passed" if state == "met" else "failed")
+    assert gate["low"] is not None
+    assert gate["high"] is not None
     assert gate["low"] < ratio < gate["high"]
     assert asked == [10.0] * turns
     assert len(said) == turns
@@ -229,18 +235,9 @@ def test_reports(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     }
 
 
-def payload_of(model: str, **gate: Any) -> dict[str, Any]:
-    whole = {
-        "name": "drop",
-        "limit": 0.1,
-        "value": 0.1,
-        "low": None,
-        "high": None,
-        "state": "met",
-        "detail": "d",
-        **gate,
-    }
-    return {"status": "passed", "model": model, "baseline": "b", "gates": [whole], "data": None}
+def payload_of(model: str, name: GateName = "drop", value: float = 0.1, limit: float = 0.1) -> CheckReport:
+    gate = gate_row(name, limit, value, "d")
+    return {"schema": 2, "status": "passed", "model": model, "baseline": "b", "gates": [gate], "data": None}
 
 
 @pytest.mark.parametrize("name", ["a<&>\"'.onnx", "bell\a.onnx", "lone\udcff.onnx", "β 模型.onnx", "a|b`c.onnx"])
@@ -254,9 +251,9 @@ def test_any_file_name_can_be_reported(name: str) -> None:
 
 
 def test_numbers_are_told_apart_from_their_limit() -> None:
-    text = markdown(payload_of("m", name="madds_ratio", value=0.50001, limit=0.5, state="failed"))
+    text = markdown(payload_of("m", name="madds_ratio", value=0.50001, limit=0.5))
     assert "| 0.50001 | at most 0.50000 |" in text
-    assert "| +0.100 | at most +0.100 |" in markdown(payload_of("m"))
+    assert "| accuracy lost | +0.100 points | at most +0.100 points |" in markdown(payload_of("m"))
 
 
 # Bad usage

@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 import natonnx
 from natonnx.architecture import Edit, State
 from natonnx.cli import main
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.frontend import Granularity, ParseOptions
 from natonnx.rewrite.provenance import KEY
 from tests import external
@@ -47,7 +48,7 @@ def saved(model: onnx.ModelProto, path: Path) -> Path:
     return path
 
 
-def pair(folder: Path, before: onnx.ModelProto, after: onnx.ModelProto, **options: Any) -> dict[str, Any]:
+def pair(folder: Path, before: onnx.ModelProto, after: onnx.ModelProto, **options: Any) -> Any:
     return natonnx.diff(saved(before, folder / "before.onnx"), saved(after, folder / "after.onnx"), **options)
 
 
@@ -66,7 +67,7 @@ def edited(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(edited: Path) -> dict[str, Any]:
+def found(edited: Path) -> Any:
     return natonnx.diff(RESNET, edited)
 
 
@@ -74,7 +75,9 @@ def test_the_contract(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(capsys, RESNET, edited, "--json", "--data", "fashion-mnist-small")
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
+    assert payload["schema"] == SCHEMA_VERSION
     assert list(payload) == [
+        "schema",
         "before",
         "after",
         "differs_in",
@@ -91,7 +94,7 @@ def test_the_contract(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert payload["before"]["path"] == str(RESNET)
     assert payload["differs_in"] == ["graph"]
     assert payload["data"]["samples"] == 1000
-    before, after = payload["data"]["accuracy"]
+    before, after = payload["data"]["score"]
     assert (payload["data"]["name"], before) == ("fashion-mnist-small", 0.881)
     assert 0 < payload["data"]["agreement"] < 1
     assert abs(before - after) <= 1 - payload["data"]["agreement"]
@@ -150,7 +153,7 @@ def test_outputs_are_onnxruntimes(found: dict[str, Any], edited: Path) -> None:
 
 
 def test_the_other_way_round(edited: Path) -> None:
-    found = natonnx.diff(edited, RESNET)
+    found: Any = natonnx.diff(edited, RESNET)
     rows = {row["edge"]: (row["change"], row["from"], row["to"]) for row in found["edges"]["changes"]}
     assert rows["stage3_block2.first.conv"] == ("transition", "S", "O")
     assert rows["relu_14->relu_16"] == ("transition", "N", "S")
@@ -353,7 +356,7 @@ def test_external_data(tmp_path: Path) -> None:
     after = external.save(with_weights(external.residual(), 1.5), tmp_path / "after.onnx", one_file=False)
     inside = saved(external.residual(), tmp_path / "inside.onnx")
     assert natonnx.diff(before, inside)["differs_in"] == []
-    found = natonnx.diff(before, after)
+    found: Any = natonnx.diff(before, after)
     assert found["differs_in"] == ["weights"]
     assert [row["relative_l2"] for row in found["weights"]["changed"]] == [pytest.approx(0.5)] * 6
     assert found["before"]["size_bytes"] > before.stat().st_size
@@ -370,7 +373,7 @@ def test_open_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         graph = Builder(size="s")
         graph.conv("x", "y", kernel=3)
         models.append(saved(with_weights(graph.model("y"), factor), tmp_path / f"{i}.onnx"))
-    found = natonnx.diff(*models)
+    found: Any = natonnx.diff(*models)
     assert "give --input-shape x:N,..." in found["outputs"]["reason"]
     assert found["before"]["madds"] is None
     assert found["differs_in"] == ["weights"]
@@ -469,7 +472,7 @@ def test_an_output_that_the_other_model_lacks(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_provenance_of_another_file(edited: Path) -> None:
-    found = natonnx.diff(VGG, edited)["provenance"]
+    found: Any = natonnx.diff(VGG, edited)["provenance"]
     assert (found["of"], found["is_source"], found["replayed"], found["edits"]) == ("after", False, None, [])
 
 
@@ -480,7 +483,7 @@ def test_provenance_that_is_not_true(edited: Path, tmp_path: Path) -> None:
     history = json.loads(noted.value)
     history[0]["edits"] = history[0]["edits"][1:]
     noted.value = json.dumps(history)
-    found = natonnx.diff(RESNET, saved(model, tmp_path / "m.onnx"))
+    found: Any = natonnx.diff(RESNET, saved(model, tmp_path / "m.onnx"))
     assert found["provenance"]["replayed"] is False
     assert {row["noted"] for row in found["edges"]["changes"]} == {None}
     history[0]["edits"][0]["edge"] = "nothing"
@@ -496,7 +499,7 @@ def test_provenance_that_is_not_true(edited: Path, tmp_path: Path) -> None:
 def test_two_runs_of_edits_are_replayed(edited: Path, tmp_path: Path) -> None:
     again = [Edit("stage2_block2.second.conv", State.O, State.S)]
     twice, _ = natonnx.apply(edited, again, tmp_path / "twice.onnx")
-    found = natonnx.diff(RESNET, twice)["provenance"]
+    found: Any = natonnx.diff(RESNET, twice)["provenance"]
     assert (found["runs"], found["replayed"]) == (2, True)
     assert [edit["edge"] for edit in found["edits"]] == [edit.edge for edit in (*EDITS, *again)]
     found = natonnx.diff(edited, twice)["provenance"]
@@ -508,7 +511,7 @@ def test_reading_options(tmp_path: Path) -> None:
     reading = ParseOptions(granularity=Granularity.BRANCH, include=("stage1_block2.*",))
     edits = [Edit("stage1_block2.first.conv..stage1_block2.second.conv", State.O, State.N)]
     path, _ = natonnx.apply(RESNET, edits, tmp_path / "m.onnx", reading=reading)
-    found = natonnx.diff(RESNET, path, reading=reading)
+    found: Any = natonnx.diff(RESNET, path, reading=reading)
     (row,) = [row for row in found["edges"]["changes"] if row["edge"] == edits[0].edge]
     assert (row["from"], row["to"], row["noted"]) == ("O", "N", "O → N")
     found = natonnx.diff(RESNET, path)
@@ -542,7 +545,7 @@ def test_bad_usage(
 
 
 def test_data(folder: Path) -> None:
-    found = natonnx.diff(folder / "model.onnx", folder / "model.onnx", data=str(folder / "data.npz"))["data"]
+    found: Any = natonnx.diff(folder / "model.onnx", folder / "model.onnx", data=str(folder / "data.npz"))["data"]
     model, arrays = tiny.model(), tiny.arrays()
     scores: NDArray[Any] = runtime(model, {tiny.INPUT: arrays["x_test"]})["scores"]
     right = float(np.mean(scores.argmax(1) == arrays["y_test"]))
@@ -550,7 +553,13 @@ def test_data(folder: Path) -> None:
         "name": str(folder / "data.npz"),
         "split": "test",
         "samples": 60,
-        "accuracy": [pytest.approx(right)] * 2,
+        "objective": {
+            "name": "labels",
+            "measure": "accuracy",
+            "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
+            "outputs": [{"name": "scores", "measure": "accuracy"}],
+        },
+        "score": [pytest.approx(right)] * 2,
         "agreement": 1.0,
     }
 

@@ -33,9 +33,7 @@ def data_bytes(folder: Path) -> int:
 def test_inspect_is_that_of_the_inline_model(folder: Path) -> None:
     (folder / "inline.onnx").write_bytes(tiny.model().SerializeToString())
     found, expected = inspect(folder / "model.onnx"), inspect(folder / "inline.onnx")
-    found["model"].pop("path")
-    expected["model"].pop("path")
-    assert found == expected
+    assert found == {**expected, "model": {**expected["model"], "path": str(folder / "model.onnx")}}
 
 
 def test_no_edits_give_the_same_bytes_and_their_data(folder: Path) -> None:
@@ -73,7 +71,7 @@ def test_optimize_reads_trains_and_writes_external_data(folder: Path) -> None:
     )
     assert found.report["input"]["size_bytes"] == data_bytes(folder)
     assert found.output is not None
-    row: dict[str, Any] = found.report["output"]
+    row: Any = found.report["output"]
     files = [found.output, folder / "model.nat.onnx.data"]
     assert row["size_bytes"] == sum(path.stat().st_size for path in files)
     after = onnx.load(found.output, load_external_data=False)

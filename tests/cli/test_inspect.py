@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from natonnx.cli import main
+from natonnx.contract.schema import SCHEMA_VERSION
 from tests.cli import tiny
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
@@ -30,7 +31,8 @@ def is_count(value: object) -> bool:
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_the_contract(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     payload = inspect(path, capsys)
-    assert payload.keys() == {"model", "cost", "feature_maps", "edges", "opaque"}
+    assert payload.keys() == {"schema", "model", "cost", "feature_maps", "edges", "opaque"}
+    assert payload["schema"] == SCHEMA_VERSION
     assert payload["model"].keys() == {"path", "opset", "ir_version", "inputs", "outputs"}
     model = onnx.load(path)
     assert payload["model"] == {

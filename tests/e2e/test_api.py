@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import natonnx
 from natonnx import InputError, Result, RunnableModel, Settings, Step
-from natonnx.report.payload import finite
+from natonnx.contract.schema import finite
 from natonnx.session import run, session
 from tests.cli import tiny
 
@@ -43,12 +43,13 @@ def test_a_better_model_that_is_written_when_it_is_asked_for(result: Result, tmp
     assert result.model is not None
     assert result.output is None
     onnx.checker.check_model(result.model, full_check=True)
-    assert result.report["status"] == "improved"
-    assert result.report["output"]["path"] is None
-    assert result.report["output"]["madds"] <= 0.7 * result.report["input"]["madds"]
+    report: Any = result.report
+    assert report["status"] == "improved"
+    assert report["output"]["path"] is None
+    assert report["output"]["madds"] <= 0.7 * report["input"]["madds"]
     path = result.save(tmp_path / "better.onnx")
     assert path == tmp_path / "better.onnx"
-    assert path.stat().st_size == result.report["output"]["size_bytes"]
+    assert path.stat().st_size == report["output"]["size_bytes"]
     assert onnx.load(path) == result.model
     assert [entry.name for entry in tmp_path.iterdir()] == ["better.onnx"]
 
@@ -57,7 +58,8 @@ def test_edits_are_what_apply_replays(result: Result, folder: Path, tmp_path: Pa
     """The same architecture; with the input's weights, so only its form is the same."""
     assert result.edits
     path, _ = natonnx.apply(folder / "model.onnx", result.edits, tmp_path / "replayed.onnx")
-    assert natonnx.inspect(path)["cost"] == {key: result.report["output"][key] for key in ("params", "madds")}
+    report: Any = result.report
+    assert natonnx.inspect(path)["cost"] == {key: report["output"][key] for key in ("params", "madds")}
     assert result.model is not None
     kinds = [[node.op_type for node in model.graph.node] for model in (onnx.load(path), result.model)]
     assert kinds[0] == kinds[1]
@@ -68,7 +70,8 @@ def test_the_report_tells_the_file_s_own_accuracy(result: Result) -> None:
     arrays = tiny.arrays()
     scores = run(session(result.model), {tiny.INPUT: arrays["x_test"]})["scores"]
     share = float((scores.argmax(1) == arrays["y_test"]).mean())
-    assert result.report["output"]["accuracy"]["test"] == pytest.approx(share)
+    assert result.report["output"] is not None
+    assert result.report["output"]["score"]["test"] == pytest.approx(share)
 
 
 def test_html_needs_no_command(result: Result) -> None:
@@ -172,8 +175,8 @@ def test_a_model_s_preprocessing_is_not_for_what_torch_prepared(tmp_path: Path) 
 def test_benchmark_takes_data_in_memory(folder: Path) -> None:
     conditions = natonnx.Conditions(seconds=0.05)
     loader = DataLoader(as_torch(loader=False)["test"], batch_size=16, shuffle=True)
-    payload = natonnx.benchmark([folder / "model.onnx"] * 2, loader, conditions=conditions)
-    accuracies = [row["accuracy"]["test"] for row in payload["models"]]
+    payload: Any = natonnx.benchmark([folder / "model.onnx"] * 2, loader, conditions=conditions)
+    accuracies = [row["score"]["test"] for row in payload["models"]]
     assert accuracies[0] == accuracies[1] > 0.8  # read once: both models see the same samples
     assert payload["data"]["name"] == "TensorDataset"
 
@@ -193,9 +196,10 @@ def test_a_reward_of_one_s_own(folder: Path) -> None:
     assert set(names) == {"madds", "reward_lost"}
     runtime = session(found.model)
     scores = run(runtime, {tiny.INPUT: arrays["x_train"]})["scores"]
-    assert found.report["output"]["reward"] == pytest.approx(((scores.argmax(1) == labels) * worth[labels]).mean())
-    lost = found.report["input"]["reward"] - found.report["output"]["reward"]
-    assert names["reward_lost"]["value"] == pytest.approx(lost)
+    report: Any = found.report
+    before, after = (report[part]["score"]["validation"] for part in ("input", "output"))
+    assert after == pytest.approx(((scores.argmax(1) == labels) * worth[labels]).mean())
+    assert names["reward_lost"]["value"] == pytest.approx(before - after)
     assert "reward lost" in found.html()
 
 

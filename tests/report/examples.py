@@ -1,22 +1,57 @@
 """Payloads for reports, made without a search."""
 
-from typing import Any
+from typing import Any, cast
 
+from natonnx.contract.edits import EditRow
+from natonnx.contract.inspect import FeatureMapRow, InspectedEdge, Inspection, inspection
+from natonnx.contract.objective import Objective, Unit
+from natonnx.contract.optimize import CandidateRow, ModelRow, OptimizeReport
 from natonnx.frontend import parse
-from natonnx.report.payload import inspection
+from natonnx.report.environment import Environment
 from tests.cli import tiny
 
-__all__ = ["ENVIRONMENT", "HOSTILE", "found", "inspected", "stack"]
+__all__ = [
+    "ACCURACY",
+    "AGREEMENT",
+    "ENVIRONMENT",
+    "HOSTILE",
+    "POINTS",
+    "REWARD",
+    "found",
+    "inspected",
+    "model",
+    "stack",
+]
 
 HOSTILE = "</script><script>alert(1)</script><!--\"'&\u2028"
 """A name that tries to end whatever element or attribute it stands in."""
-ENVIRONMENT: dict[str, Any] = {
+ENVIRONMENT: Environment = {
     "command": "natonnx optimize 'a b.onnx' --html r.html",
     "versions": {"natonnx": "0.1.0", "onnx": "1.2.3", "dgl": None},
 }
+PERCENT: Unit = {"symbol": "%", "scale": 100.0, "difference": "points"}
+POINTS: Unit = {"symbol": "points", "scale": 1.0, "difference": "points"}
+ACCURACY: Objective = {
+    "name": "labels",
+    "measure": "accuracy",
+    "unit": PERCENT,
+    "outputs": [{"name": "scores", "measure": "accuracy"}],
+}
+AGREEMENT: Objective = {
+    "name": "agreement",
+    "measure": "agreement",
+    "unit": PERCENT,
+    "outputs": [{"name": "logits", "measure": "top-1 agreement"}, {"name": HOSTILE, "measure": "cosine"}],
+}
+REWARD: Objective = {
+    "name": "mine.reward",
+    "measure": "reward",
+    "unit": {"symbol": "", "scale": 1.0, "difference": ""},
+    "outputs": [],
+}
 
 
-def inspected(rename: dict[str, str] | None = None) -> dict[str, Any]:
+def inspected(rename: dict[str, str] | None = None) -> Inspection:
     """The inspection of the tiny model, some nodes and tensors renamed."""
     model, names = tiny.model(), rename or {}
     for node in model.graph.node:
@@ -26,55 +61,80 @@ def inspected(rename: dict[str, str] | None = None) -> dict[str, Any]:
     return inspection(parse(model), "some folder/model.onnx")
 
 
-def found(edge: str = "one", **changed: Any) -> dict[str, Any]:
+def model(validation: float, test: float | None = None, **changed: Any) -> ModelRow:
+    """A model as `optimize` reports it."""
+    row: ModelRow = {
+        "path": "model.onnx",
+        "params": 1275,
+        "madds": 78360,
+        "size_bytes": 9000,
+        "latency_ms": 2.0,
+        "score": {"validation": validation, "test": test},
+        "outputs": {"validation": {"scores": validation}, "test": None if test is None else {"scores": test}},
+    }
+    return cast("ModelRow", {**row, **changed})
+
+
+def found(edge: str = "one", **changed: Any) -> OptimizeReport:
     """The payload of a search on the tiny model: an edge became null, and another carries nothing any more."""
-    edits = [{"edge": edge, "from": "O", "to": "N"}]
+    edits: list[EditRow] = [{"edge": edge, "from": "O", "to": "N"}]
 
-    def row(validation: float, madds: int = 78360, params: int = 1275, **more: Any) -> dict[str, Any]:
-        return {
-            "params": params,
-            "madds": madds,
-            "accuracy": {"validation": validation, "test": None},
-            **more,
-        }
+    def candidate(validation: float, madds: int, params: int, edits: list[EditRow]) -> CandidateRow:
+        return {"params": params, "madds": madds, "score": {"validation": validation, "test": None}, "edits": edits}
 
-    file = {"path": "model.onnx", "size_bytes": 9000, "latency_ms": 2.0}
-    return {
+    report: OptimizeReport = {
+        "schema": 2,
         "status": "improved",
-        "input": {**row(0.9), **file},
-        "output": {**row(0.91, 41496, 691), **file},
+        "objective": ACCURACY,
+        "input": model(0.9),
+        "output": model(0.91, madds=41496, params=691),
         "edits": edits,
         "idle_edges": ["two"],
-        "constraints": [{"name": "madds", "limit": 50000.0, "value": 41496.0, "met": True}],
+        "constraints": [
+            {"name": "madds", "label": "MAdds", "unit": None, "limit": 50000.0, "value": 41496.0, "met": True}
+        ],
         "checks": [{"name": "cost does not grow", "passed": True, "detail": "less"}],
         "without_gradient": [],
         "learner": "gcn-directed",
         "seed": 3,
         "seconds": 12.3,
+        "data": {"name": "set.npz", "samples": {"train": 800, "validation": 200, "test": None}, "notes": []},
         "history": [
-            {"epoch": 1, "loss": 0.5, "reward": -0.1, "entropy": 3.0, "madds": 0.9, "limit": 1.0},
-            {"epoch": 2, "loss": 0.4, "reward": float("nan"), "entropy": 2.0, "madds": 0.6, "limit": 0.7},
+            {"epoch": 1, "loss": 0.5, "reward": -0.1, "entropy": 3.0, "cost": 0.9, "limit": 1.0},
+            {"epoch": 2, "loss": 0.4, "reward": float("nan"), "entropy": 2.0, "cost": 0.6, "limit": 0.7},
         ],
-        "finetuned_input": {"accuracy": {"validation": 0.905, "test": None}},
-        "candidates": [row(0.91, 41496, 691, edits=edits)],
-        "scored": [row(0.85, 41496, 691, edits=edits), row(0.2, 4632, 100, edits=edits * 2)],
-        **changed,
+        "finetuned_input": {
+            "score": {"validation": 0.905, "test": None},
+            "outputs": {"validation": {"scores": 0.905}, "test": None},
+        },
+        "candidates": [candidate(0.91, 41496, 691, edits)],
+        "scored": [candidate(0.85, 41496, 691, edits), candidate(0.2, 4632, 100, edits * 2)],
     }
+    return cast("OptimizeReport", {**report, **changed})
 
 
-def stack(blocks: int) -> dict[str, Any]:
+def stack(blocks: int) -> Inspection:
     """The inspection of a residual network: three edges a block that carry something, and a possible shortcut."""
-    maps = [{"name": "map0", "shape": ["batch", 8, 8, 8], "join": "input", "inputs": []}]
-    edges: list[dict[str, Any]] = []
+    maps: list[FeatureMapRow] = [{"name": "map0", "shape": ["batch", 8, 8, 8], "join": "input", "inputs": []}]
+    edges: list[InspectedEdge] = []
 
     def edge(source: int, target: int, state: str) -> None:
         kind = "Conv" if state == "O" else None
         name = f"edge{source}-{target}{state}"
-        ends = {"source": f"map{source}", "target": f"map{target}"}
         madds = 9 * len(edges) if kind else 0
-        legal, illegal = ["N"] if state != "N" else [], {"S": "a reason"} if state != "S" else {}
-        row = {"name": name, **ends, "state": state, "operation": kind, "params": madds, "madds": madds}
-        edges.append({**row, "legal": legal, "illegal": illegal})
+        edges.append(
+            {
+                "name": name,
+                "source": f"map{source}",
+                "target": f"map{target}",
+                "state": state,
+                "operation": kind,
+                "params": madds,
+                "madds": madds,
+                "legal": ["N"] if state != "N" else [],
+                "illegal": {"S": "a reason"} if state != "S" else {},
+            }
+        )
 
     for block in range(blocks):
         first = 2 * block
@@ -85,10 +145,10 @@ def stack(blocks: int) -> dict[str, Any]:
         edge(first, first + 2, "S")
         if block:
             edge(first - 1, first + 1, "N")
-    model = {"path": "stack.onnx", "opset": 17, "ir_version": 8, "inputs": [], "outputs": []}
-    total = sum(row["madds"] for row in edges)
+    total = sum(row["params"] for row in edges)
     return {
-        "model": model,
+        "schema": 2,
+        "model": {"path": "stack.onnx", "opset": 17, "ir_version": 8, "inputs": [], "outputs": []},
         "cost": {"params": total, "madds": total},
         "feature_maps": maps,
         "edges": edges,

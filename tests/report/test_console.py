@@ -6,42 +6,28 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from natonnx.contract.inspect import inspection
+from natonnx.contract.optimize import ModelRow, OptimizeReport
 from natonnx.frontend import parse
 from natonnx.report.console import show_inspection, show_optimization
-from natonnx.report.payload import inspection
 from tests.cli import tiny
+from tests.report.examples import AGREEMENT, HOSTILE, POINTS, REWARD, found, model
 
 
-def row(**changed: Any) -> dict[str, Any]:
-    return {
-        "path": "model.onnx",
-        "params": 2000,
-        "madds": 1_000_000,
-        "size_bytes": 9000,
-        "accuracy": {"validation": 0.9, "test": 0.88},
-        "latency_ms": 2.0,
-        **changed,
-    }
+def row(validation: float = 0.9, test: float | None = 0.88, **changed: Any) -> ModelRow:
+    return model(validation, test, **{"params": 2000, "madds": 1_000_000, **changed})
 
 
-def report(**changed: Any) -> dict[str, Any]:
-    return {
-        "status": "improved",
-        "input": row(),
-        "output": row(
-            path="out[1].onnx", params=1000, madds=600_000, latency_ms=1.5, accuracy={"validation": 0.91, "test": 0.87}
-        ),
-        "edits": [{"edge": "block[0].conv", "from": "O", "to": "S"}],
-        "constraints": [{"name": "madds", "limit": 700_000.0, "value": 600_000.0, "met": True}],
-        "checks": [],
-        "seconds": 12.3,
-        "finetuned_input": {"accuracy": {"validation": 0.9, "test": 0.885}},
-        "without_gradient": [],
-        **changed,
-    }
+def report(**changed: Any) -> OptimizeReport:
+    after = row(0.91, 0.87, path="out[1].onnx", params=1000, madds=600_000, latency_ms=1.5)
+    edits = [{"edge": "block[0].conv", "from": "O", "to": "S"}]
+    limit = {"name": "madds", "label": "MAdds", "unit": None, "limit": 700_000.0, "value": 600_000.0, "met": True}
+    tuned = {"score": {"validation": 0.9, "test": 0.885}, "outputs": {"validation": {}, "test": None}}
+    given = {"input": row(), "output": after, "edits": edits, "constraints": [limit], "finetuned_input": tuned}
+    return found(**{**given, **changed})
 
 
-def shown(payload: dict[str, Any], width: int = 100) -> str:
+def shown(payload: OptimizeReport, width: int = 100) -> str:
     stream = io.StringIO()
     show_optimization(Console(file=stream, width=width), payload)
     return stream.getvalue()
@@ -62,21 +48,20 @@ def test_improved() -> None:
 
 
 def test_unchanged() -> None:
-    limit = {"name": "validation_drop_points", "limit": 0.0, "value": 3.5, "met": False}
+    label = "validation accuracy lost"
+    limit = {"name": "drop", "label": label, "unit": POINTS, "limit": 0.0, "value": 3.5, "met": False}
     text = shown(report(status="unchanged", output=None, edits=[], constraints=[limit]))
     lines = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
     assert lines["parameters"] == ["2,000"]
     assert lines["test accuracy (%)"] == ["88.0"]
-    assert "validation points lost: +3.5, at most +0.0: not met" in text
+    assert "validation accuracy lost: +3.5 points, at most +0.0 points: not met" in text
     assert "unchanged: no architecture met every constraint" in text
     assert "improved" not in text
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    unmeasured = {"validation": 0.9, "test": None}
-    before = row(madds=None, latency_ms=None, accuracy=unmeasured)
-    after = row(madds=None, latency_ms=None, accuracy=unmeasured)
-    text = shown(report(input=before, output=after, finetuned_input={"accuracy": unmeasured}))
+    before = row(test=None, madds=None, latency_ms=None)
+    text = shown(report(input=before, output=before, finetuned_input=before))
     lines = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
     assert lines["MAdds"] == ["unknown", "unknown"]
     assert lines["latency (ms, 1 thread)"] == []
@@ -94,11 +79,11 @@ def test_any_width_and_no_colour_where_it_is_no_terminal(width: int) -> None:
 
 
 def test_inspection() -> None:
-    model = tiny.model()
-    for node in model.graph.node:
+    made = tiny.model()
+    for node in made.graph.node:
         for names in (node.input, node.output):
             names[:] = ["x[bold]" if name == "x" else name for name in names]
-    payload = inspection(parse(model), "odd[red].onnx")
+    payload = inspection(parse(made), "odd[red].onnx")
     stream = io.StringIO()
     show_inspection(Console(file=stream, width=200), payload)
     text = stream.getvalue()
@@ -125,11 +110,54 @@ def test_inspection_of_unknown_shapes() -> None:
     assert "(Odd[red])" in text
 
 
-def test_the_users_own_reward_has_a_row_and_its_own_unit() -> None:
-    limit = {"name": "reward_lost", "limit": 0.0, "value": -0.00125, "met": True}
-    text = shown(report(input=row(reward=12.5), output=row(reward=12.50125), constraints=[limit]))
-    assert ["reward", "12.5", "12.5", "+0.00125"] in [line.split() for line in text.splitlines()]
+def test_the_users_own_reward_has_its_own_unit() -> None:
+    limit = {
+        "name": "drop",
+        "label": "reward lost",
+        "unit": REWARD["unit"],
+        "limit": 0.0,
+        "value": -0.00125,
+        "met": True,
+    }
+    before, after = row(12.5, None), row(12.50125, None)
+    text = shown(
+        report(objective=REWARD, input=before, output=after, constraints=[limit], finetuned_input=row(12.25, None))
+    )
+    assert ["validation", "reward", "12.5", "12.5", "+0.00125"] in [line.split() for line in text.splitlines()]
     assert "reward lost: -0.00125, at most +0: met" in text
-    text = shown(report(input=row(reward=12.5), output=None))
-    assert ["reward", "12.5"] in [line.split() for line in text.splitlines()]
+    assert "fine-tuned by the same budget: validation reward 12.25\n" in text
+    assert "%" not in text.split("validation reward")[1]
+    text = shown(report(objective=REWARD, input=before, output=None, finetuned_input=before))
+    assert ["validation", "reward", "12.5"] in [line.split() for line in text.splitlines()]
     assert "reward" not in shown(report())
+
+
+def test_agreement_has_a_line_an_output() -> None:
+    """Every output that was judged, by its own measure; also where the test split has none of it."""
+    before = row(1.0, 1.0, outputs={"validation": {"logits": 1.0, HOSTILE: 1.0}, "test": {"logits": 1.0}})
+    after = row(0.97, 0.96, outputs={"validation": {"logits": 0.98, HOSTILE: 0.96}, "test": {"logits": 0.955}})
+    text = shown(report(objective=AGREEMENT, input=before, output=after), 200)
+    name = HOSTILE.replace("\u2028", "\\u2028")
+    parts = [line.partition(" (%)") for line in text.splitlines() if " (%)" in line]
+    lines = {label: cells.split() for label, _, cells in parts}
+    assert lines == {
+        "validation agreement": ["100.0", "97.0", "-3.0", "points"],
+        "validation top-1 agreement of logits": ["100.0", "98.0", "-2.0", "points"],
+        f"validation cosine of {name}": ["100.0", "96.0", "-4.0", "points"],
+        "test agreement": ["100.0", "96.0", "-4.0", "points"],
+        "test top-1 agreement of logits": ["100.0", "95.5", "-4.5", "points"],
+    }
+    assert "fine-tuned by the same budget: test agreement 88.5 %" in text
+    assert "accuracy" not in text
+
+
+def test_what_agreement_means_of_a_single_output() -> None:
+    single = {**AGREEMENT, "outputs": [{"name": "embedding[0]", "measure": "cosine"}]}
+    text = shown(report(objective=single))
+    assert "  agreement is the cosine of embedding[0]\n" in text
+    assert "cosine of embedding[0] (%)" not in text
+
+
+def test_notes_on_the_data() -> None:
+    data = {"name": "x", "samples": {"train": 1, "validation": 1, "test": None}, "notes": ["resized [32x32] to 28x28"]}
+    assert "  resized [32x32] to 28x28\n" in shown(report(data=data))

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from natonnx.cli import main
+from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.report.environment import environment
 from natonnx.report.html import check_report, html_report
 from natonnx.report.html.charts import Mark, line_chart, scatter, ticks
 from tests.cli import tiny
-from tests.report.examples import ENVIRONMENT, HOSTILE, found, inspected, stack
+from tests.report.examples import AGREEMENT, ENVIRONMENT, HOSTILE, POINTS, REWARD, found, inspected, model, stack
 
 VOID = {"meta", "link", "input", "br", "path", "rect", "circle"}
 ASSETS = files("natonnx.report.html") / "assets"
@@ -84,11 +85,13 @@ def test_a_search() -> None:
     kinds = [row[0] for row in page.tables["Candidates considered"][1:]]
     assert kinds == ["input as given", "input, fine-tuned alike", "chosen", *["scored before fine-tuning"] * 2]
     assert "1 more lie below 75.0 %" in text
+    assert ENVIRONMENT["command"] is not None
     assert ENVIRONMENT["command"] in text
     versions = {row[0]: row[1] for row in page.tables["Versions and settings"]}
     assert versions["onnx"] == "1.2.3"
     assert versions["dgl"] == "—"
     assert versions["seed"] == "3"
+    assert versions["data"] == "set.npz (800 train, 200 validation)"
     charts = [attributes for _, attributes in page.elements if attributes.get("class") == "chart"]
     assert len(charts) == 5
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in charts)
@@ -110,10 +113,11 @@ def test_every_refusal_has_its_reason() -> None:
 
 
 def test_no_architecture_was_better() -> None:
-    limit = {"name": "validation_drop_points", "limit": 0.0, "value": float("nan"), "met": False}
+    label = "validation accuracy lost"
+    limit = {"name": "drop", "label": label, "unit": POINTS, "limit": 0.0, "value": float("nan"), "met": False}
     page = Page(html_report(inspected(), ENVIRONMENT, found(output=None, edits=[], idle_edges=[], constraints=[limit])))
     assert "Unchanged." in page.text()
-    assert page.tables["Constraints"][1] == ["validation points lost", "no architecture found", "+0.0", "✗ not met"]
+    assert page.tables["Constraints"][1] == [label, "no architecture found", "+0.0 points", "✗ not met"]
     assert "Edges that changed" not in page.tables
     assert "chosen" not in [row[0] for row in page.tables["Candidates considered"]]
 
@@ -121,7 +125,8 @@ def test_no_architecture_was_better() -> None:
 def test_what_was_not_measured_is_left_out() -> None:
     report = found(history=[], candidates=[], scored=[], checks=[], constraints=[])
     for row in (report["input"], report["output"]):
-        row.update(madds=None, latency_ms=None, accuracy={"validation": 0.5, "test": None})
+        assert row is not None
+        row.update({"madds": None, "latency_ms": None, "score": {"validation": 0.5, "test": None}})
     payload = inspected()
     payload["cost"]["madds"] = None
     page = Page(html_report(payload, ENVIRONMENT, report))
@@ -129,6 +134,40 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert rows["MAdds a sample"] == ["—", "—", "", ""]
     assert not re.search(r"\b(None|nan|inf)\b", page.text())
     assert "Learning curves" not in page.text()
+
+
+def test_agreement_has_a_row_an_output() -> None:
+    before = model(1.0, outputs={"validation": {"logits": 1.0, HOSTILE: 1.0}, "test": None})
+    after = model(0.97, outputs={"validation": {"logits": 0.98, HOSTILE: 0.96}, "test": None})
+    tuned = model(0.99, outputs={"validation": {"logits": 0.995, HOSTILE: 0.985}, "test": None})
+    report = found(objective=AGREEMENT, input=before, output=after, finetuned_input=tuned)
+    page = Page(html_report(inspected(), ENVIRONMENT, report))
+    rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
+    assert rows["validation agreement, %"] == ["100.0", "97.0", "−3.0 points", "99.0"]
+    assert rows["validation top-1 agreement of logits, %"] == ["100.0", "98.0", "−2.0 points", "99.5"]
+    assert rows[f"validation cosine of {HOSTILE}, %"] == ["100.0", "96.0", "−4.0 points", "98.5"]
+    assert "validation agreement −3.0 points." in re.sub(r"\s+", " ", page.text())
+    assert "accuracy" not in page.text()
+
+
+def test_the_users_own_reward() -> None:
+    """In its own unit; and in the chart is also what lies far below, there being no points."""
+    candidates = [{**found()["candidates"][0], "score": {"validation": -12.5, "test": None}}]
+    scored = [{**found()["scored"][0], "score": {"validation": -1e6, "test": None}}]
+    report = found(
+        objective=REWARD,
+        input=model(-13.0),
+        output=model(-12.5),
+        finetuned_input=model(-12.75),
+        candidates=candidates,
+        scored=scored,
+    )
+    page = Page(html_report(inspected(), ENVIRONMENT, report))
+    rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
+    assert rows["validation reward"] == ["−13", "−12.5", "+0.5", "−12.75"]
+    assert "more lie below" not in page.text()
+    assert page.tables["Candidates considered"][0][4] == "validation"
+    assert [row[4] for row in page.tables["Candidates considered"][1:]] == ["−13", "−12.75", "−12.5", "−1e+06"]
 
 
 def test_the_page_carries_the_payloads() -> None:
@@ -139,7 +178,7 @@ def test_the_page_carries_the_payloads() -> None:
 
 
 @pytest.mark.parametrize("optimization", [None, found(HOSTILE)], ids=["inspect", "optimize"])
-def test_names_are_text(optimization: dict[str, Any] | None) -> None:
+def test_names_are_text(optimization: OptimizeReport | None) -> None:
     harmless = html_report(inspected(), ENVIRONMENT, None if optimization is None else found())
     payload = inspected({"one": HOSTILE, "x": f"x{HOSTILE}"})
     payload["model"]["path"] = HOSTILE.replace("/", "")

@@ -8,14 +8,15 @@ import pytest
 from markdown_it import MarkdownIt
 
 from natonnx.cli import main
+from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.report.markdown import check_summary, optimization, table
-from tests.report.examples import HOSTILE
+from tests.report.examples import AGREEMENT, HOSTILE, POINTS
 from tests.report.test_console import report, row
 
 
-def payload(**changed: Any) -> dict[str, Any]:
-    return report(**{"learner": "gcn-directed", "seed": 3, **changed})
+def payload(**changed: Any) -> OptimizeReport:
+    return report(**changed)
 
 
 def test_improved() -> None:
@@ -39,22 +40,32 @@ def test_improved() -> None:
 
 
 def test_unchanged() -> None:
-    limit = {"name": "validation_drop_points", "limit": 0.0, "value": float("inf"), "met": False}
+    label = "validation accuracy lost"
+    limit = {"name": "drop", "label": label, "unit": POINTS, "limit": 0.0, "value": float("inf"), "met": False}
     text = optimization(payload(status="unchanged", output=None, edits=[], constraints=[limit]))
     assert text.startswith("## natonnx optimize: unchanged\n\n`model.onnx`, 12 s")
     assert "the input model stands, nothing was written" in text
     assert "| parameters | 2,000 |  |  |" in text
-    assert "| validation points lost | no architecture found | at most +0.0 | **not met** |" in text
+    assert "| validation accuracy lost | no architecture found | at most +0.0 points | **not met** |" in text
     assert "<details>" not in text
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    unmeasured = {"validation": 0.9, "test": None}
-    before = row(madds=None, latency_ms=None, accuracy=unmeasured)
-    text = optimization(payload(input=before, output=before, finetuned_input={"accuracy": unmeasured}))
+    before = row(test=None, madds=None, latency_ms=None)
+    text = optimization(payload(input=before, output=before, finetuned_input=before))
     assert "| MAdds | unknown | unknown |  |" in text
     assert "test accuracy" not in text
     assert "None" not in text
+
+
+@pytest.mark.parametrize("name", ["a|b`c", "a\\|b", HOSTILE, "*a* _b_ <b>", "[x](y)", "&lt;"])
+def test_an_outputs_name_is_text_for_a_parser_that_is_not_ours(name: str) -> None:
+    objective = {**AGREEMENT, "outputs": [{"name": name, "measure": "cosine"}] * 2}
+    before = row(outputs={"validation": {name: 1.0}, "test": None})
+    text = optimization(payload(objective=objective, input=before))
+    cells = [token for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
+    shown = ["".join(part.content for part in cell.children or () if part.type == "text") for cell in cells]
+    assert f"validation cosine of {name} (%)" in shown
 
 
 @pytest.mark.parametrize("name", ["a|b`c\nd\r\n", "a\\|b", HOSTILE, "*a* _b_ <b>", " ", "`"])

@@ -113,9 +113,7 @@ def test_one_candidate(
     decision, (candidate,) = judge(beta, [(edits, accuracy)], **options)  # type: ignore[arg-type]
     assert decision.winner is (candidate if wins else None)
     assert all(limit.met for limit in decision.constraints) == wins
-    assert ("behind_finetuned_input" in {limit.name for limit in decision.constraints}) == (
-        "target" not in options
-    )
+    assert ("behind_finetuned_input" in {limit.name for limit in decision.constraints}) == ("target" not in options)
 
 
 @pytest.mark.parametrize(

@@ -169,7 +169,7 @@ def test_a_run_that_prints_the_sample_agrees_with_it(place: Place) -> None:
         ("272,186", "272,187"),
         ("89.2        89.5", "89.3        89.5"),
         ("at most 31,021,952", "at most 31,021,953"),
-        ("points lost", "points gone"),
+        ("accuracy lost", "accuracy gone"),
         ("improved: models/resnet20-fashion.nat.onnx", "improved: resnet20-fashion.nat.onnx"),
         ("same budget", "budget"),
     ],

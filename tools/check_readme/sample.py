@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from natonnx.report.numbers import count, points, ratio
+from natonnx.report.numbers import count, ratio
 from tools.check_readme.page import Shown
 from tools.check_readme.place import Place, Ran
 
@@ -35,7 +35,7 @@ def consistent(shown: Shown, place: Place) -> list[str]:
     for label, (old, new, change) in page["table"].items():
         if label in real:
             continue
-        made = points(float(old) / 100, float(new) / 100) if "accuracy" in label else ratio(float(old), float(new))
+        made = f"{float(new) - float(old):+.1f} points" if "(%)" in label else ratio(float(old), float(new))
         (value, unit), (stated, stated_unit) = made.split(), change.split()
         if unit != stated_unit or abs(float(value) - float(stated)) > _ROUNDING:
             problems.append(f"{label}: from {old} to {new} is {made}, on the page {change}")

@@ -2,25 +2,28 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:  # natonnx need not be importable where this runs
+    from natonnx.contract.optimize import OptimizeReport
 
 __all__ = ["result"]
 
+_COSTS: tuple[Literal["madds", "params"], ...] = ("madds", "params")
 
-def result(payload: Mapping[str, Any]) -> list[str]:
+
+def result(payload: "OptimizeReport") -> list[str]:
     """STATUS, MODEL, MADDS_RATIO and PARAMS_RATIO, in this order; empty where there is none.
 
     Args:
         payload: That of `natonnx optimize --json`.
     """
     before, after = payload["input"], payload["output"]
-    ratios = {
-        f"{key.upper()}_RATIO": f"{after[key] / before[key]:.4f}" if after and before[key] else ""
-        for key in ("madds", "params")
-    }
-    found = {"STATUS": payload["status"], "MODEL": after["path"] if after else "", **ratios}
+    found = {"STATUS": payload["status"], "MODEL": (after and after["path"]) or ""}
+    for key in _COSTS:
+        old, new = before[key], after and after[key]
+        found[f"{key.upper()}_RATIO"] = "" if not old or new is None else f"{new / old:.4f}"
     return [f"{name}={value}" for name, value in found.items()]
 
 

@@ -1,11 +1,14 @@
-"""The architectures that the search considered: cost against validation accuracy, as a chart and as a table."""
+"""The architectures that the search considered: cost against validation score, as a chart and as a table."""
 
-from collections.abc import Mapping
 from html import escape
-from typing import Any, NamedTuple
+from typing import Literal, NamedTuple
 
+from natonnx.contract.edits import EditRow
+from natonnx.contract.objective import Unit
+from natonnx.contract.optimize import CandidateRow, OptimizeReport
 from natonnx.report.html.charts import Mark, scatter
-from natonnx.report.html.text import UNKNOWN, count, percent, ratio, short, table
+from natonnx.report.html.text import UNKNOWN, count, ratio, score, short, table
+from natonnx.report.score import heading, in_words, label
 
 __all__ = ["candidates_section"]
 
@@ -16,72 +19,81 @@ _KINDS = {
     "tuned": "candidate, fine-tuned",
     "scored": "scored before fine-tuning",
 }
-_BELOW = 0.15
-"""Architectures that are worse than the input by more than this (a fraction) would squeeze the rest of the chart."""
-Payload = Mapping[str, Any]
+_AXES = {"params": "parameters", "madds": "MAdds a sample"}
+_BELOW = 15.0
+"""Architectures that are worse than the input by more points than this would squeeze the rest of the chart."""
 
 
 class _Entry(NamedTuple):
     kind: str
     params: int
     madds: int | None
-    accuracy: float | None
-    edits: list[Payload] | None
+    score: float | None
+    edits: list[EditRow] | None
 
     @property
     def told(self) -> str:
         return ", ".join(f"{edit['edge']} {edit['from']}→{edit['to']}" for edit in self.edits or ())
 
 
-def candidates_section(payload: Payload) -> str:
+def candidates_section(payload: OptimizeReport) -> str:
     """Chart and table; the chart's axis is parameters where MAdds are not known."""
-    entries, by_params = _entries(payload), payload["input"]["madds"] is None
-    least = (payload["input"]["accuracy"]["validation"] or 0.0) - _BELOW
+    entries, unit = _entries(payload), payload["objective"]["unit"]
+    axis: Literal["params", "madds"] = "params" if payload["input"]["madds"] is None else "madds"
+    least = _least(payload)
     marks, left_out = [], 0
     for entry in reversed(entries):  # what matters most is drawn last, on top
-        cost = entry.params if by_params else entry.madds
-        if entry.accuracy is None or cost is None:
+        cost = entry.params if axis == "params" else entry.madds
+        if entry.score is None or cost is None:
             continue
-        if entry.kind == "scored" and entry.accuracy < least:
+        if entry.kind == "scored" and least is not None and entry.score < least:
             left_out += 1
             continue
-        title = (
-            f"{_KINDS[entry.kind]}: {count(cost)}, {percent(entry.accuracy)} %{'; ' if entry.told else ''}{entry.told}"
-        )
-        marks.append(Mark(cost, 100 * entry.accuracy, entry.kind, title))
-    name = "parameters" if by_params else "MAdds a sample"
-    limits = [limit["limit"] for limit in payload["constraints"] if limit["name"] == "madds" and not by_params]
+        worth = in_words(entry.score, unit)
+        title = f"{_KINDS[entry.kind]}: {count(cost)}, {worth}{'; ' if entry.told else ''}{entry.told}"
+        marks.append(Mark(cost, unit["scale"] * entry.score, entry.kind, title))
+    axes = (_AXES[axis], heading(label("validation", payload["objective"]), unit, "{}, {}"))
+    limits = [limit["limit"] for limit in payload["constraints"] if limit["name"] == axis]
     forms = (short, lambda value: f"{value:.4g}")
-    chart = scatter(marks, (name, "validation accuracy, %"), forms, limits[0] if limits else None) if marks else ""
-    note = f"<p>{left_out} more lie below {percent(least)} %: the table has them.</p>" if left_out else ""
+    chart = scatter(marks, axes, forms, limits[0] if limits else None) if marks else ""
+    note = f"<p>{left_out} more lie below {in_words(least, unit)}: the table has them.</p>" if left_out else ""
     keys = "".join(
         f'<li><span class="key {kind}"></span>{told}</li>'
         for kind, told in _KINDS.items()
         if any(mark.kind == kind for mark in marks)
     )
-    return f'<figure>{chart}<ul class="keys" aria-label="Legend">{keys}</ul></figure>{note}{_table(entries)}'
+    figure = f'<figure>{chart}<ul class="keys" aria-label="Legend">{keys}</ul></figure>'
+    return figure + note + _table(entries, unit)
 
 
-def _entries(payload: Payload) -> list[_Entry]:
-    """The input first, then the chosen one, then the others by accuracy."""
-    given = payload["input"]
-    beta = {**given, **payload["finetuned_input"]}
-    found = [_entry("given", given), _entry("beta", beta)]
+def _least(payload: OptimizeReport) -> float | None:
+    """The lowest score that the chart shows; None where it shows all, points saying nothing of the user's own unit."""
+    unit, given = payload["objective"]["unit"], payload["input"]["score"]["validation"]
+    return None if given is None or unit["difference"] != "points" else given - _BELOW / unit["scale"]
+
+
+def _entries(payload: OptimizeReport) -> list[_Entry]:
+    """The input first, then the chosen one, then the others by score."""
+    given, beta = payload["input"], payload["finetuned_input"]
+    found = [
+        _Entry(kind, given["params"], given["madds"], quality["score"]["validation"], None)
+        for kind, quality in (("given", given), ("beta", beta))
+    ]
     tuned = [
         _entry("chosen" if payload["output"] and alpha["edits"] == payload["edits"] else "tuned", alpha)
         for alpha in payload["candidates"]
     ]
     scored = [_entry("scored", alpha) for alpha in payload["scored"]]
     for group in (tuned, scored):
-        found += sorted(group, key=lambda entry: (entry.kind != "chosen", -(entry.accuracy or 0.0)))
+        found += sorted(group, key=lambda entry: (entry.kind != "chosen", -(entry.score or 0.0)))
     return found
 
 
-def _entry(kind: str, row: Payload) -> _Entry:
-    return _Entry(kind, row["params"], row["madds"], row["accuracy"]["validation"], row.get("edits"))
+def _entry(kind: str, row: CandidateRow) -> _Entry:
+    return _Entry(kind, row["params"], row["madds"], row["score"]["validation"], row["edits"])
 
 
-def _table(entries: list[_Entry]) -> str:
+def _table(entries: list[_Entry], unit: Unit) -> str:
     rows = []
     for entry in entries:
         change = ratio(entries[0].madds, entry.madds) if entry.edits is not None else ""
@@ -92,10 +104,11 @@ def _table(entries: list[_Entry]) -> str:
                 count(entry.madds),
                 change,
                 count(entry.params),
-                percent(entry.accuracy),
+                score(entry.score, unit),
                 UNKNOWN if entry.edits is None else str(len(entry.edits)),
                 f'<span class="clip" title="{told}">{told}</span>',
             )
         )
-    columns = ("architecture", "MAdds", "change", "parameters", "validation, %", "edits", "which edges")
+    worth = heading("validation", unit, "{}, {}")
+    columns = ("architecture", "MAdds", "change", "parameters", worth, "edits", "which edges")
     return table(columns, rows, "Candidates considered", numeric=columns[1:6])

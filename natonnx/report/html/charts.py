@@ -87,7 +87,7 @@ def line_chart(
 def scatter(
     marks: Sequence[Mark], axes: tuple[str, str], forms: tuple[Callable[[float], str], ...], limit: float | None
 ) -> str:
-    """Cost against accuracy; a dashed line at the most that the cost may be."""
+    """Cost against score; a dashed line at the most that the cost may be."""
     width, height = 720, 330
     x = Scale.over([mark.x for mark in marks] + ([] if limit is None else [limit]), _LEFT, width - _RIGHT, 7)
     y = Scale.over([mark.y for mark in marks], height - _BOTTOM, _TOP + 6)

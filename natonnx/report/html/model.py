@@ -1,18 +1,16 @@
 """Sections of the report on a model: its edges, every refusal with its reason, the nodes that stay as they are."""
 
 from collections import Counter
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
+from natonnx.contract.inspect import Inspection
+from natonnx.contract.tensor import TensorRow
 from natonnx.report.html.text import count, shape, table
 
 __all__ = ["facts", "model_sections"]
 
-Payload = Mapping[str, Any]
 
-
-def facts(inspection: Payload) -> str:
+def facts(inspection: Inspection) -> str:
     """Inputs, outputs, cost and size of the DAG, as a description list."""
     model, total, edges = inspection["model"], inspection["cost"], inspection["edges"]
     states = ", ".join(f"{sum(edge['state'] == state for edge in edges)} {state}" for state in "OSN")
@@ -30,7 +28,7 @@ def facts(inspection: Payload) -> str:
     return f'<dl class="facts">{"".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)}</dl>'
 
 
-def model_sections(inspection: Payload) -> dict[str, str]:
+def model_sections(inspection: Inspection) -> dict[str, str]:
     """Sections by title, HTML; a section with nothing to show is left out."""
     sections = {
         "Refusals": _refusals(inspection),
@@ -40,7 +38,7 @@ def model_sections(inspection: Payload) -> dict[str, str]:
     return {title: content for title, content in sections.items() if content}
 
 
-def _refusals(inspection: Payload) -> str:
+def _refusals(inspection: Inspection) -> str:
     refused = [
         (edge, f"{edge['state']} → {wanted}", reason)
         for edge in inspection["edges"]
@@ -60,13 +58,13 @@ def _refusals(inspection: Payload) -> str:
     )
 
 
-def _fixed(inspection: Payload) -> str:
+def _fixed(inspection: Inspection) -> str:
     rows = [(escape(node["node"]), escape(node["op_type"]), escape(node["reason"])) for node in inspection["opaque"]]
     note = "<p>Nodes that are kept bit for bit, and why.</p>"
     return note + table(("node", "operator", "reason"), rows, "Fixed nodes") if rows else ""
 
 
-def _edges(inspection: Payload) -> str:
+def _edges(inspection: Inspection) -> str:
     rows = [
         (
             _link(edge["name"]),
@@ -99,5 +97,5 @@ def _link(name: str) -> str:
     return f'<button type="button" class="link" data-edge="{escape(name)}">{escape(name)}</button>'
 
 
-def _tensor(tensor: Payload) -> str:
+def _tensor(tensor: TensorRow) -> str:
     return f"{escape(tensor['name'])}: {escape(str(tensor['dtype'] or '?'))} {escape(shape(tensor['shape']))}"

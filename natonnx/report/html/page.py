@@ -4,17 +4,19 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 from typing import Any
 
+from natonnx.contract.inspect import Inspection
+from natonnx.contract.optimize import DataRow, OptimizeReport
+from natonnx.contract.schema import finite
+from natonnx.report.environment import Environment
 from natonnx.report.html.model import facts, model_sections
 from natonnx.report.html.sections import search_sections, verdict
 from natonnx.report.html.text import UNKNOWN, table
-from natonnx.report.payload import finite
 from natonnx.report.place import check_place
 
 __all__ = ["check_report", "html_report"]
@@ -25,9 +27,7 @@ _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-
 _SCRIPTS = ("dagre.min.js", "layout.js", "graph.js", "page.js")
 
 
-def html_report(
-    inspection: Mapping[str, Any], environment: Mapping[str, Any], optimization: Mapping[str, Any] | None = None
-) -> str:
+def html_report(inspection: Inspection, environment: Environment, optimization: OptimizeReport | None = None) -> str:
     """One self-contained page; whatever a model's names hold, it is shown as text.
 
     Args:
@@ -78,15 +78,22 @@ def check_report(path: Path, *others: Path) -> None:
     check_place(path, others, _GENERATOR, "--html")
 
 
-def _made(environment: Mapping[str, Any], optimization: Mapping[str, Any] | None) -> str:
+def _made(environment: Environment, optimization: OptimizeReport | None) -> str:
     rows = [(escape(name), escape(version or UNKNOWN)) for name, version in environment["versions"].items()]
     if optimization is not None:
-        rows += [(key, escape(str(optimization[key]))) for key in ("learner", "seed")]
+        rows.append(("learner", escape(optimization["learner"])))
+        rows.append(("seed", str(optimization["seed"])))
         rows.append(("seconds", f"{optimization['seconds']:.0f}"))
+        rows.append(("data", _data(optimization["data"])))
     command, shown = environment["command"], ""
     if command is not None:
         shown = f'<pre tabindex="0" aria-label="Command line"><code>{escape(command)}</code></pre>'
     return shown + table(("", "version or setting"), rows, "Versions and settings")
+
+
+def _data(data: DataRow) -> str:
+    counts = (f"{count:,} {split}" for split, count in data["samples"].items() if count is not None)
+    return escape(f"{data['name']} ({', '.join(counts)})")
 
 
 def _section(title: str, content: str) -> str:

@@ -1,21 +1,39 @@
 """Sections of the report on a search: the verdict, before and after, what changed, the search itself."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
-from typing import Any
+from typing import Literal
 
+from natonnx.contract.edge import EdgeRow
+from natonnx.contract.inspect import Inspection
+from natonnx.contract.optimize import CostKey, HistoryRow, OptimizeReport
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, count, gain, percent, points, ratio, rounded, table
+from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, score, table
 from natonnx.report.optimize import limits
+from natonnx.report.score import heading, label, reported_split, score_rows
 
 __all__ = ["search_sections", "verdict"]
 
 _WHAT = {"O": "operation", "S": "skip", "N": "null"}
-Payload = Mapping[str, Any]
+_COSTS: tuple[tuple[str, CostKey, Callable[[float | None], str]], ...] = (
+    ("parameters", "params", count),
+    ("MAdds a sample", "madds", count),
+    ("file size, bytes", "size_bytes", count),
+    ("latency, ms, one sample", "latency_ms", rounded),
+)
+_CurveKey = Literal["reward", "entropy", "loss", "cost"]
+_CURVES: tuple[tuple[str, _CurveKey, str, bool], ...] = (
+    ("Reward, mean gain of α", "reward", "+.3g", False),
+    ("Entropy of the policy, nats", "entropy", ".3g", False),
+    ("Training loss", "loss", ".3g", False),
+    ("Cost, share of the input's", "cost", ".3g", True),
+)
+"""Title, key, format, and whether the limit belongs to it."""
 
 
-def verdict(payload: Payload) -> str:
+def verdict(payload: OptimizeReport) -> str:
     """What came of it, in one line."""
     before, after = payload["input"], payload["output"]
     if after is None:
@@ -23,21 +41,22 @@ def verdict(payload: Payload) -> str:
             '<p class="verdict same"><strong>Unchanged.</strong> No architecture met every constraint; the input model'
             " stands.</p>"
         )
-    split = "validation" if before["accuracy"]["test"] is None else "test"
+    split, unit = reported_split(before["score"]), payload["objective"]["unit"]
+    gain = difference(before["score"][split], after["score"][split], unit)
     parts = [
         f"{name} {change}"
         for name, change in (
             ("MAdds", ratio(before["madds"], after["madds"])),
             ("parameters", ratio(before["params"], after["params"])),
             ("latency", ratio(before["latency_ms"], after["latency_ms"])),
-            (f"{split} accuracy", points(before["accuracy"][split], after["accuracy"][split])),
+            (escape(label(split, payload["objective"])), gain),
         )
         if change
     ]
     return f'<p class="verdict better"><strong>Improved.</strong> {", ".join(parts)}.</p>'
 
 
-def search_sections(payload: Payload, inspection: Payload) -> dict[str, str]:
+def search_sections(payload: OptimizeReport, inspection: Inspection) -> dict[str, str]:
     """Sections by title, HTML; a section with nothing to show is left out."""
     sections = {
         "Before and after": _before_and_after(payload),
@@ -49,25 +68,16 @@ def search_sections(payload: Payload, inspection: Payload) -> dict[str, str]:
     return {title: content for title, content in sections.items() if content}
 
 
-def _before_and_after(payload: Payload) -> str:
+def _before_and_after(payload: OptimizeReport) -> str:
     before, after, beta = payload["input"], payload["output"], payload["finetuned_input"]
-    rows = []
-    for label, key, form in (
-        ("parameters", "params", count),
-        ("MAdds a sample", "madds", count),
-        ("file size, bytes", "size_bytes", count),
-        ("latency, ms, one sample", "latency_ms", rounded),
-    ):
+    rows, unit = [], payload["objective"]["unit"]
+    for name, key, form in _COSTS:
         old, new = before[key], after[key] if after else None
-        rows.append((label, form(old), form(new), ratio(old, new), ""))
-    for split in ("validation", "test"):
-        old, new = before["accuracy"][split], after["accuracy"][split] if after else None
-        if old is not None:
-            alike = percent(beta["accuracy"][split])
-            rows.append((f"{split} accuracy, %", percent(old), percent(new), points(old, new), alike))
-    if "reward" in before:
-        old, new = before["reward"], after["reward"] if after else None
-        rows.append(("reward", rounded(old), rounded(new), gain(old, new), rounded(beta["reward"])))
+        rows.append((name, form(old), form(new), ratio(old, new), ""))
+    for name, (old, new, alike) in score_rows(payload["objective"], (before, after, beta)):
+        what = escape(heading(name, unit, "{}, {}"))
+        change, tuned = difference(old, new, unit), score(alike, unit)
+        rows.append((what, score(old, unit), score(new, unit), change, tuned))
     columns = ("", "before", "after", "change", "before, fine-tuned alike")
     note = (
         "<p>The last column is the input model itself after the same fine-tuning: what the architecture did not do.</p>"
@@ -75,7 +85,7 @@ def _before_and_after(payload: Payload) -> str:
     return table(columns, rows, "Before and after", numeric=columns[1:]) + note
 
 
-def _edits(payload: Payload, inspection: Payload) -> str:
+def _edits(payload: OptimizeReport, inspection: Inspection) -> str:
     edges = {edge["name"]: edge for edge in inspection["edges"]}
     rows = []
     for edit in payload["edits"]:
@@ -91,16 +101,16 @@ def _edits(payload: Payload, inspection: Payload) -> str:
     return table(columns, rows, "Edges that changed", numeric=columns[4:]) if rows else ""
 
 
-def _constraints(payload: Payload) -> str:
+def _constraints(payload: OptimizeReport) -> str:
     rows = []
     for limit in limits(payload):
         mark = '<span class="yes">✓ met</span>' if limit.met else '<span class="no">✗ not met</span>'
-        rows.append((limit.label, *(text.replace("-", MINUS) for text in (limit.value, limit.most)), mark))
+        rows.append((escape(limit.label), *(text.replace("-", MINUS) for text in (limit.value, limit.most)), mark))
     columns = ("constraint", "value", "at most", "")
     return table(columns, rows, "Constraints", numeric=columns[1:3]) if rows else ""
 
 
-def _checks(payload: Payload) -> str:
+def _checks(payload: OptimizeReport) -> str:
     rows = []
     for check in payload["checks"]:
         mark = '<span class="yes">✓ passed</span>' if check["passed"] else '<span class="no">✗ failed</span>'
@@ -108,27 +118,26 @@ def _checks(payload: Payload) -> str:
     return table(("check before writing", "", "detail"), rows, "Checks") if rows else ""
 
 
-def _curves(history: Sequence[Payload]) -> str:
+def _curves(history: Sequence[HistoryRow]) -> str:
     if not history:
         return ""
     epochs = [row["epoch"] for row in history]
     charts = []
-    for title, key, form, limit in (
-        ("Reward, mean gain of α", "reward", lambda value: f"{value:+.3g}".replace("-", MINUS), None),
-        ("Entropy of the policy, nats", "entropy", lambda value: f"{value:.3g}", None),
-        ("Training loss", "loss", lambda value: f"{value:.3g}", None),
-        ("MAdds, share of the input's", "madds", lambda value: f"{value:.3g}", "limit"),
-    ):
-        bound = [row.get(limit) for row in history] if limit else ()
-        chart = line_chart(title, epochs, [row.get(key) for row in history], form, bound)
-        note = ", limit dashed" if limit and any(value is not None for value in bound) else ""
+    for title, key, form, limited in _CURVES:
+        bound = [row.get("limit") for row in history] if limited else []
+        chart = line_chart(title, epochs, [row.get(key) for row in history], partial(_curve_value, form), bound)
+        note = ", limit dashed" if any(value is not None for value in bound) else ""
         charts += [f"<figure><figcaption>{escape(title)}{note}</figcaption>{chart}</figure>"] if chart else []
     return f'<div class="charts">{"".join(charts)}</div>' if charts else ""
 
 
-def _edge(edge: Payload) -> str:
+def _curve_value(form: str, value: float) -> str:
+    return format(value, form).replace("-", MINUS)
+
+
+def _edge(edge: EdgeRow) -> str:
     return f'<button type="button" class="link" data-edge="{escape(edge["name"])}">{escape(edge["name"])}</button>'
 
 
-def _ends(edge: Payload) -> str:
+def _ends(edge: EdgeRow) -> str:
     return f"{escape(edge['source'])} → {escape(edge['target'])}"

@@ -4,9 +4,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from natonnx.contract.objective import Unit
 from natonnx.report import numbers
+from natonnx.report import score as scores
 
-__all__ = ["MINUS", "UNKNOWN", "count", "percent", "points", "ratio", "rounded", "shape", "short", "table"]
+__all__ = ["MINUS", "UNKNOWN", "count", "difference", "ratio", "rounded", "score", "shape", "short", "table"]
 
 UNKNOWN = "—"
 MINUS = "−"
@@ -32,19 +34,14 @@ def rounded(value: float | None, digits: int = 3) -> str:
     return UNKNOWN if value is None else f"{value:.{digits}f}".replace("-", MINUS)
 
 
-def percent(fraction: float | None) -> str:
-    """A fraction as a percentage, without the sign."""
-    return UNKNOWN if fraction is None else f"{100 * fraction:.1f}"
+def score(value: float | None, unit: Unit) -> str:
+    """A score, without its unit."""
+    return UNKNOWN if value is None else scores.score(value, unit).replace("-", MINUS)
 
 
-def points(old: float | None, new: float | None) -> str:
-    """The difference of two fractions in percentage points."""
-    return numbers.points(old, new).replace("-", MINUS)
-
-
-def gain(old: float | None, new: float | None) -> str:
-    """The difference of two numbers in their own unit."""
-    return numbers.gain(old, new).replace("-", MINUS)
+def difference(old: float | None, new: float | None, unit: Unit) -> str:
+    """The difference of two scores, with its unit; nothing where one was not measured."""
+    return "" if old is None or new is None else scores.difference(new - old, unit).replace("-", MINUS)
 
 
 def ratio(old: float | None, new: float | None) -> str:

@@ -8,6 +8,17 @@ from typing import Any
 import onnx
 
 from natonnx.architecture import cost
+from natonnx.contract.diff import (
+    DataRow,
+    DiffPart,
+    DiffReport,
+    EdgeChange,
+    EdgeChangeKind,
+    InterfaceRow,
+    ModelRow,
+    Provenance,
+)
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data, Dataset, Held, data_name, hold
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load, read
@@ -21,7 +32,7 @@ from natonnx.verbs.diff.interface import compare_metadata, describe, fields, lab
 from natonnx.verbs.diff.operators import compare_nodes, count_operators
 from natonnx.verbs.diff.outputs import compare_outputs
 from natonnx.verbs.diff.weights import Constants, compare_weights
-from natonnx.verbs.model_comparison import Conditions, ModelComparison
+from natonnx.verbs.model_comparison import Conditions, ModelComparison, labels_objective
 
 __all__ = ["diff"]
 
@@ -35,7 +46,7 @@ def diff(
     data: Data | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda _message: None,
-) -> dict[str, Any]:
+) -> DiffReport:
     """Compare two models.
 
     What counts as different is `differs_in`: `interface` if they do not take and give tensors of the same names, types
@@ -85,6 +96,7 @@ def diff(
     edges = compare_edges(one.network, other.network, rename, related=related)
     noted = _provenance(one, other, edges["changes"], found)
     return {
+        "schema": SCHEMA_VERSION,
         "before": _describe(one, interfaces[0]),
         "after": _describe(other, interfaces[1]),
         "differs_in": _differs_in(interfaces, found, outputs),
@@ -136,35 +148,42 @@ def _agree(old: Mapping[str, bytes], new: Mapping[str, bytes], pairs: list[tuple
 
 
 def _differs_in(
-    interfaces: list[dict[str, Any]], found: tuple[Digests, Digests], outputs: list[tuple[str, str]]
-) -> list[str]:
-    parts = [] if same_interface(*interfaces) else ["interface"]
+    interfaces: list[InterfaceRow], found: tuple[Digests, Digests], outputs: list[tuple[str, str]]
+) -> list[DiffPart]:
+    parts: list[DiffPart] = [] if same_interface(*interfaces) else ["interface"]
     if not _agree(found[0].graph, found[1].graph, outputs):
         return [*parts, "graph"]
     return parts if _agree(found[0].content, found[1].content, outputs) else [*parts, "weights"]
 
 
-def _describe(source: Source, interface: Mapping[str, Any]) -> dict[str, Any]:
+def _describe(source: Source, interface: InterfaceRow) -> ModelRow:
     params, madds = cost(source.network.architecture)
-    sizes = {"size_bytes": source.size_bytes, "params": params, "madds": madds}
-    return {"path": str(source.path), "sha256": source.sha256, **sizes, **interface}
+    return {
+        "path": str(source.path),
+        "sha256": source.sha256,
+        "size_bytes": source.size_bytes,
+        "params": params,
+        "madds": madds,
+        **interface,
+    }
 
 
 def _provenance(
-    one: Source, other: Source, changes: list[dict[str, Any]], found: tuple[Digests, Digests]
-) -> dict[str, Any] | None:
+    one: Source, other: Source, changes: list[EdgeChange], found: tuple[Digests, Digests]
+) -> Provenance | None:
     """What natonnx noted in the second model, or in the first one where it was made from the second."""
     noted = origin(one, other, changes, found[1].graph)
     if noted is None or not noted["is_source"]:
         back = origin(other, one, list(map(_reversed, changes)), found[0].graph)
         if back is not None and (noted is None or back["is_source"]):
             return {"of": "before", **back}
-    return noted and {"of": "after", **noted}
+    return None if noted is None else {"of": "after", **noted}
 
 
-def _reversed(change: Mapping[str, Any]) -> dict[str, Any]:
+def _reversed(change: EdgeChange) -> EdgeChange:
     """A change of an edge as it looks from the other side."""
-    what = {"added": "removed", "removed": "added"}.get(change["change"], change["change"])
+    other: dict[EdgeChangeKind, EdgeChangeKind] = {"added": "removed", "removed": "added"}
+    what = other.get(change["change"], change["change"])
     return {**change, "change": what, "from": change["to"], "to": change["from"]}
 
 
@@ -197,7 +216,7 @@ def _held(source: Source, found: Digests) -> Constants:
 
 def _answers(
     one: Source, other: Source, held: str | Dataset | Held, preprocessing: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
+) -> DataRow:
     """Both models' accuracy on data, and how often they agree."""
     shapes = {**one.network.options.input_shapes, **other.network.options.input_shapes}
     models = ModelComparison([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
@@ -208,6 +227,7 @@ def _answers(
         "name": data_name(held),
         "split": split,
         "samples": len(same),
-        "accuracy": [before.accuracy(split), after.accuracy(split)],
+        "objective": labels_objective(one),
+        "score": [before.accuracy(split), after.accuracy(split)],
         "agreement": float(same.mean()),
     }

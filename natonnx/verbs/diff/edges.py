@@ -16,13 +16,14 @@ do not name things alike, only the first two count, and nothing is said to be nu
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from natonnx.architecture import Edge, Join, Shape, State
+from natonnx.contract.diff import EdgeChange, EdgeChangeKind, EdgeMatch, Edges
+from natonnx.contract.edge import EdgeRow, edge_row
 from natonnx.frontend import Network
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE, NORMALISATIONS
-from natonnx.report.payload import edge_row
 from natonnx.verbs.diff.digest import opsets
 from natonnx.verbs.diff.operators import attributes, kind, values
 
@@ -31,6 +32,7 @@ __all__ = ["compare_edges"]
 _SHAPING = COMPUTE | NORMALISATIONS
 _NAMED = frozenset({"kernel_shape", "strides", "group"})
 """Attributes that `Operation` has fields for."""
+_MATCHES: tuple[EdgeMatch, ...] = ("name", "structure", "ends", "nodes")
 
 
 class _Match(NamedTuple):
@@ -38,10 +40,10 @@ class _Match(NamedTuple):
 
     before: str
     after: str
-    by: str
+    by: EdgeMatch
 
 
-def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *, related: bool) -> dict[str, Any]:
+def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *, related: bool) -> Edges:
     """Compare the O and S edges of two models.
 
     Args:
@@ -58,7 +60,7 @@ def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *,
     rows = [_compare(old, new, match) for match in matches]
     used = {match.before for match in matches}, {match.after for match in matches}
     added = [_added(old, new, name, related) for name in new.edges if name not in used[1]]
-    rebuilt = {row["after"]["target"] for row in added if row["change"] == "added"}
+    rebuilt = {new.edges[row["edge"]].target for row in added if row["change"] == "added"}
     rows += [_removed(old, new, name, rebuilt if related else None) for name in old.edges if name not in used[0]]
     rows += added
     order = {name: i for i, name in enumerate(dict.fromkeys((*old.edges, *old.states, *new.edges)))}
@@ -69,7 +71,7 @@ def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *,
         "after": len(new.edges),
         "same": rows.count(None),
         "related": related,
-        "matched": {how: by.count(how) for how in ("name", "structure", "ends", "nodes")},
+        "matched": {how: by.count(how) for how in _MATCHES},
         "changes": changes,
     }
 
@@ -110,7 +112,7 @@ class _Side:
         """All that nodes make, by the other model's names."""
         return {self.told(name) for node in self.view.nodes for name in node.output}
 
-    def row(self, name: str) -> dict[str, Any]:
+    def row(self, name: str) -> EdgeRow:
         """An edge in a report."""
         return edge_row(self.edges[name], self.states[name])
 
@@ -181,7 +183,7 @@ class _Matching:
                 yield from self._take(name, self._between(name, same_state=same_state), "ends")
         yield from self._parts()
 
-    def _take(self, old: str, new: str | None, by: str) -> Iterator[_Match]:
+    def _take(self, old: str, new: str | None, by: EdgeMatch) -> Iterator[_Match]:
         if new is not None and old in self.left[0] and new in self.left[1]:
             del self.left[0][old], self.left[1][new]
             yield _Match(old, new, by)
@@ -215,10 +217,11 @@ class _Matching:
         return found
 
 
-def _compare(old: _Side, new: _Side, match: _Match) -> dict[str, Any] | None:
+def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
     """A row for edges that belong together; None where they are the same."""
     before, after = old.states[match.before], new.states[match.after]
     details = list(_details(old, new, match))
+    what: EdgeChangeKind
     if match.by == "nodes":
         what = "regrouped"
     elif before is not after:
@@ -232,14 +235,14 @@ def _compare(old: _Side, new: _Side, match: _Match) -> dict[str, Any] | None:
 
 def _change(
     edge: str,
-    what: str,
-    by: str | None,
+    what: EdgeChangeKind,
+    by: EdgeMatch | None,
     before: State | None,
     after: State | None,
-    old: dict[str, Any] | None,
-    new: dict[str, Any] | None,
+    old: EdgeRow | None,
+    new: EdgeRow | None,
     details: list[str],
-) -> dict[str, Any]:
+) -> EdgeChange:
     return {
         "edge": edge,
         "change": what,
@@ -253,7 +256,7 @@ def _change(
     }
 
 
-def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None) -> dict[str, Any]:
+def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None) -> EdgeChange:
     """A row for an edge that is left: it is null where both its maps are there, and nothing new makes its target.
 
     Args:
@@ -269,11 +272,12 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
     fixed = {target for target in targets if new.join(target) is Join.OPAQUE}
     if not gone and (fixed or targets.intersection(rebuilt)):
         gone = [f"its target {old.edges[name].target} is made in another way"]
-    what, to = ("removed", None) if gone else ("transition", State.N)
-    return _change(name, what, None if gone else "ends", old.states[name], to, old.row(name), None, gone)
+    if gone:
+        return _change(name, "removed", None, old.states[name], None, old.row(name), None, gone)
+    return _change(name, "transition", "ends", old.states[name], State.N, old.row(name), None, [])
 
 
-def _added(old: _Side, new: _Side, name: str, related: bool) -> dict[str, Any]:
+def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange:
     """A row for an edge that is left in the other model: it was null where NAT could have put it."""
     edge, state = new.edges[name], new.states[name]
     if not related:

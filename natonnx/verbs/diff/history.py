@@ -8,19 +8,18 @@ from typing import Any
 import onnx
 
 from natonnx.architecture import Edit, apply_edits
+from natonnx.contract.diff import EdgeChange, NotedEdit, Origin
+from natonnx.contract.edits import EditRow, edit_rows, parse_edits
 from natonnx.errors import InputError
 from natonnx.frontend import Source, parse_with
-from natonnx.rewrite import build, parse_edits
-from natonnx.rewrite.edits import edits_to_data
+from natonnx.rewrite import build
 from natonnx.rewrite.provenance import KEY
 from natonnx.verbs.diff.digest import graph_digests
 
 __all__ = ["origin"]
 
 
-def origin(
-    before: Source, after: Source, changes: Sequence[dict[str, Any]], graph: Mapping[str, bytes]
-) -> dict[str, Any] | None:
+def origin(before: Source, after: Source, changes: Sequence[EdgeChange], graph: Mapping[str, bytes]) -> Origin | None:
     """Say whether one model is noted to have been made from another, and replay the edits that are noted.
 
     Args:
@@ -37,7 +36,7 @@ def origin(
     if not entries:
         return None
     start = next((i for i, entry in enumerate(entries) if entry.get("source_sha256") == before.sha256), None)
-    found: dict[str, Any] = {
+    found: Origin = {
         "runs": len(entries),
         "version": entries[-1].get("version"),
         "source_sha256": entries[0 if start is None else start].get("source_sha256"),
@@ -86,20 +85,18 @@ def _replay(source: Source, steps: Sequence[Sequence[Edit]]) -> onnx.ModelProto:
     return model
 
 
-def _seen(edits: Iterable[Edit], changes: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _seen(edits: Iterable[Edit], changes: Iterable[EdgeChange]) -> list[NotedEdit]:
     rows = {row["edge"]: row for row in changes}
-    return [{**data, "seen": _agrees(rows.get(data["edge"]), data)} for data in edits_to_data(edits)]
+    return [{**data, "seen": _agrees(rows.get(data["edge"]), data)} for data in edit_rows(edits)]
 
 
-def _rows(
-    edits: Iterable[Mapping[str, Any]], changes: Iterable[dict[str, Any]]
-) -> Iterator[tuple[Mapping[str, Any], dict[str, Any]]]:
+def _rows(edits: Iterable[NotedEdit], changes: Iterable[EdgeChange]) -> Iterator[tuple[NotedEdit, EdgeChange]]:
     """The edits that agree with a change, with its row."""
     rows = {row["edge"]: row for row in changes}
     yield from ((edit, rows[edit["edge"]]) for edit in edits if edit["seen"])
 
 
-def _agrees(row: Mapping[str, Any] | None, edit: Mapping[str, str]) -> bool:
+def _agrees(row: EdgeChange | None, edit: EditRow) -> bool:
     """Whether a change that was seen is what an edit says; an edge may be gone together with its feature maps."""
     if row is None or row["from"] not in (edit["from"], None):
         return False

@@ -1,19 +1,23 @@
 """What two model files say of themselves: inputs, outputs, operator sets, metadata."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import onnx
 
+from natonnx.contract.diff import FieldChange, InterfaceRow, MetadataChanges
+from natonnx.contract.tensor import TensorRow, tensor_row
 from natonnx.frontend.load import true_inputs
-from natonnx.report.payload import tensor_row
 from natonnx.rewrite.provenance import KEY
 from natonnx.verbs.diff.digest import opsets
 
 __all__ = ["compare_metadata", "describe", "fields", "labels", "same_interface"]
 
+_FIELDS: tuple[Literal["ir_version", "producer", "graph_name"], ...] = ("ir_version", "producer", "graph_name")
+_TENSORS: tuple[Literal["inputs", "outputs"], ...] = ("inputs", "outputs")
 
-def describe(model: onnx.ModelProto) -> dict[str, Any]:
+
+def describe(model: onnx.ModelProto) -> InterfaceRow:
     """A model's operator sets, IR version, producer, inputs and outputs."""
     return {
         "opsets": {domain or "ai.onnx": version for domain, version in sorted(opsets(model).items())},
@@ -26,12 +30,10 @@ def describe(model: onnx.ModelProto) -> dict[str, Any]:
     }
 
 
-def fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str, Any]]:
+def fields(before: InterfaceRow, after: InterfaceRow) -> list[FieldChange]:
     """What differs between two descriptions, one thing a row; inputs and outputs by name."""
-    rows = [
-        {"what": key, "before": before[key], "after": after[key]}
-        for key in ("ir_version", "producer", "graph_name")
-        if before[key] != after[key]
+    rows: list[FieldChange] = [
+        {"what": key, "before": before[key], "after": after[key]} for key in _FIELDS if before[key] != after[key]
     ]
     old, new = before["opsets"], after["opsets"]
     rows += [
@@ -39,12 +41,12 @@ def fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[dict[str
         for domain in sorted(old | new)
         if old.get(domain) != new.get(domain)
     ]
-    for key in ("inputs", "outputs"):
-        rows += _tensors(key.removesuffix("s"), before[key], after[key])
+    rows += _tensors("input", before["inputs"], after["inputs"])
+    rows += _tensors("output", before["outputs"], after["outputs"])
     return rows
 
 
-def _tensors(noun: str, before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _tensors(noun: str, before: Iterable[TensorRow], after: Iterable[TensorRow]) -> Iterator[FieldChange]:
     old, new = ({row["name"]: row for row in rows} for rows in (before, after))
     for name in dict.fromkeys((*old, *new)):
         if old.get(name) != new.get(name):
@@ -53,15 +55,15 @@ def _tensors(noun: str, before: Iterable[dict[str, Any]], after: Iterable[dict[s
         yield {"what": f"order of {noun}s", "before": list(old), "after": list(new)}
 
 
-def same_interface(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+def same_interface(before: InterfaceRow, after: InterfaceRow) -> bool:
     """Whether two models take and give tensors of the same names, types and fixed sizes, in whatever order."""
     return all(
         sorted(map(_contract, before[key]), key=repr) == sorted(map(_contract, after[key]), key=repr)
-        for key in ("inputs", "outputs")
+        for key in _TENSORS
     )
 
 
-def _contract(row: Mapping[str, Any]) -> tuple[Any, ...]:
+def _contract(row: TensorRow) -> tuple[Any, ...]:
     """What a caller must know of a tensor; what an open size is called is not part of it."""
     shape = row["shape"]
     return row["name"], row["dtype"], shape and [size if isinstance(size, int) else None for size in shape]
@@ -73,7 +75,7 @@ def labels(own: Iterable[str], other: Iterable[str]) -> dict[str, str]:
     return {name: name if set(own) == set(other) else str(i) for i, name in enumerate(own)}
 
 
-def compare_metadata(before: onnx.ModelProto, after: onnx.ModelProto) -> dict[str, dict[str, Any]]:
+def compare_metadata(before: onnx.ModelProto, after: onnx.ModelProto) -> MetadataChanges:
     """Metadata properties that were added, removed and changed, by key, without what natonnx notes of its edits."""
     old, new = ({p.key: p.value for p in model.metadata_props if p.key != KEY} for model in (before, after))
     return {

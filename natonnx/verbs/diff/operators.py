@@ -7,6 +7,7 @@ from typing import Any
 import onnx
 from onnx import AttributeProto
 
+from natonnx.contract.diff import ChangedNode, NodeChanges, OperatorCount
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 
 __all__ = ["attributes", "compare_nodes", "count_operators", "kind", "schema", "values"]
@@ -71,16 +72,19 @@ def _value(attribute: AttributeProto) -> Any:
     return attribute.SerializeToString(deterministic=True)
 
 
-def count_operators(before: onnx.ModelProto, after: onnx.ModelProto) -> list[dict[str, Any]]:
+def count_operators(before: onnx.ModelProto, after: onnx.ModelProto) -> list[OperatorCount]:
     """How many nodes of each operator type both main graphs have, types with another number only."""
     old, new = (Counter(map(kind, model.graph.node)) for model in (before, after))
-    rows = [{"op_type": name, "before": old[name], "after": new[name]} for name in sorted(old | new)]
-    return [row for row in rows if row["before"] != row["after"]]
+    return [
+        {"op_type": name, "before": old[name], "after": new[name]}
+        for name in sorted(old | new)
+        if old[name] != new[name]
+    ]
 
 
 def compare_nodes(
     before: Mapping[str, onnx.NodeProto], after: Mapping[str, onnx.NodeProto], *opsets: Mapping[str, int]
-) -> dict[str, Any]:
+) -> NodeChanges:
     """Compare nodes of the same name by operator and attributes, not by what they read.
 
     Args:
@@ -88,7 +92,7 @@ def compare_nodes(
         after: Of the other.
         opsets: Versions of the operator sets that each imports, by domain.
     """
-    changed = []
+    changed: list[ChangedNode] = []
     for name in (name for name in before if name in after):
         old, new = (
             {"op_type": kind(node), **values(attributes(node, versions))}

@@ -1,11 +1,12 @@
 """Run two models in onnxruntime on the same random inputs, and compare what they give."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from natonnx.bench import check_inputs, random_inputs
+from natonnx.contract.diff import OutputRow, Outputs
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.frontend.load import true_inputs
@@ -26,12 +27,10 @@ class _Pair(NamedTuple):
 
     before: str
     after: str
-    by: str
+    by: Literal["name", "position"]
 
 
-def compare_outputs(
-    before: Source, after: Source, input_shapes: Mapping[str, Sequence[int]], seed: int
-) -> dict[str, Any]:
+def compare_outputs(before: Source, after: Source, input_shapes: Mapping[str, Sequence[int]], seed: int) -> Outputs:
     """Compare the outputs of two models.
 
     Inputs and outputs are matched by name; those that are left, by position, where each model has as many of them.
@@ -45,11 +44,11 @@ def compare_outputs(
     Returns:
         Rows by output. Nothing but the `reason` where they cannot both be run on the same inputs.
     """
-    nothing: dict[str, Any] = {"runs": 0, "samples": None, "inputs_matched_by": None, "outputs": []}
     try:
         return _compare(before, after, input_shapes, seed)
     except InputError as error:
-        return {"reason": " ".join(str(error).split()), **nothing}
+        reason = " ".join(str(error).split())
+        return {"reason": reason, "runs": 0, "samples": None, "inputs_matched_by": None, "outputs": []}
 
 
 class _RefusedError(InputError):
@@ -63,7 +62,7 @@ class _Results(NamedTuple):
     varying: set[str]
 
 
-def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]], seed: int) -> dict[str, Any]:
+def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]], seed: int) -> Outputs:
     inputs = _pairs(*([info.name for info in true_inputs(source.network.model)] for source in (before, after)))
     _require_all(before, after, inputs)
     obstacle: InputError | None = None
@@ -111,7 +110,7 @@ def _pairs(old: Sequence[str], new: Sequence[str]) -> list[_Pair]:
     return found
 
 
-def _how(pairs: Sequence[_Pair]) -> str:
+def _how(pairs: Sequence[_Pair]) -> Literal["name", "position"]:
     return "position" if any(pair.by == "position" for pair in pairs) else "name"
 
 
@@ -150,27 +149,40 @@ def _inputs(
     return (made, told) if first else (told, made)
 
 
-def _rows(before: _Results, after: _Results) -> Iterator[dict[str, Any]]:
+def _rows(before: _Results, after: _Results) -> Iterator[OutputRow]:
     names = [list(results.runs[0]) for results in (before, after)]
     pairs = _pairs(*names)
     for pair in pairs:
         values = [(old[pair.before], new[pair.after]) for old, new in zip(before.runs, after.runs, strict=True)]
         varies = pair.before in before.varying or pair.after in after.varying
-        names_here = {"before": pair.before, "after": pair.after, "matched_by": pair.by}
-        yield {**names_here, **_difference(values, varies=varies)}
-    rest = {name: "before" for name in names[0] if name not in {pair.before for pair in pairs}}
-    rest |= {name: "after" for name in names[1] if name not in {pair.after for pair in pairs}}
-    for name, side in rest.items():
-        row = dict.fromkeys(("before", "after", "matched_by", "bit_equal", "max_abs", "max_rel", "same_argmax"))
-        yield {**row, side: name, "reason": "the other model has no such output"}
+        yield _difference(pair, values, varies=varies)
+    lonely = "the other model has no such output"
+    yield from (_row(name, None, reason=lonely) for name in names[0] if name not in {pair.before for pair in pairs})
+    yield from (_row(None, name, reason=lonely) for name in names[1] if name not in {pair.after for pair in pairs})
 
 
-def _difference(pairs: Sequence[tuple[Any, Any]], *, varies: bool) -> dict[str, Any]:
+def _row(
+    before: str | None, after: str | None, by: Literal["name", "position"] | None = None, reason: str | None = None
+) -> OutputRow:
+    """A row of which nothing is known but the names."""
+    return {
+        "before": before,
+        "after": after,
+        "matched_by": by,
+        "bit_equal": None,
+        "max_abs": None,
+        "max_rel": None,
+        "same_argmax": None,
+        "reason": reason,
+    }
+
+
+def _difference(names: _Pair, pairs: Sequence[tuple[Any, Any]], *, varies: bool) -> OutputRow:
     """How two outputs differ over all runs.
 
     The relative difference is the largest one, relative to the largest magnitude of the first model's output in a run.
     """
-    row: dict[str, Any] = {"bit_equal": None, "max_abs": None, "max_rel": None, "same_argmax": None, "reason": None}
+    row = _row(*names)
     if varies:  # of two fresh sessions, both may start at the same random numbers
         return {**row, "reason": "varies from run to run by itself"}
     row["bit_equal"] = all(_is_same(*pair) for pair in pairs)
@@ -179,10 +191,10 @@ def _difference(pairs: Sequence[tuple[Any, Any]], *, varies: bool) -> dict[str, 
         return {**row, "reason": None if row["bit_equal"] else "no tensor of numbers"}
     if any(one.shape != other.shape for one, other in pairs):
         return {**row, "reason": f"its shape is {list(new.shape)}, not {list(old.shape)}"}
-    row["max_rel"] = max(relative_difference(other, one) for one, other in pairs)
+    row["max_rel"] = relative = max(relative_difference(other, one) for one, other in pairs)
     row["max_abs"] = max(_largest(one, other) for one, other in pairs)
     row["same_argmax"] = _same_argmax(pairs)
-    if row["max_rel"] == np.inf:
+    if relative == np.inf:
         row["reason"] = "it is NaN or infinite in one only"
     return row
 

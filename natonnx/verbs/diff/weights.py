@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping
 from math import inf, isfinite, prod
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from onnx import TensorProto
 
+from natonnx.contract.diff import ChangedConstant, ConstantRow, Totals, Weights
 from natonnx.tensors import read_tensor
 
 __all__ = ["Constants", "compare_weights", "distance"]
@@ -24,7 +25,7 @@ class Constants(NamedTuple):
     folder: Path | None
 
 
-def compare_weights(before: Constants, after: Constants, rename: Mapping[str, str]) -> dict[str, Any]:
+def compare_weights(before: Constants, after: Constants, rename: Mapping[str, str]) -> Weights:
     """Compare constants of the same name; of the others, tell those that are bit-identical under another name.
 
     Args:
@@ -58,11 +59,11 @@ def compare_weights(before: Constants, after: Constants, rename: Mapping[str, st
     }
 
 
-def _totals(held: Constants) -> dict[str, int]:
+def _totals(held: Constants) -> Totals:
     return {"tensors": len(held.tensors), "elements": sum(prod(tensor.dims) for tensor in held.tensors.values())}
 
 
-def _row(name: str, tensor: TensorProto) -> dict[str, Any]:
+def _row(name: str, tensor: TensorProto) -> ConstantRow:
     return {"name": name, "dtype": _dtype(tensor), "shape": list(tensor.dims)}
 
 
@@ -70,12 +71,12 @@ def _dtype(tensor: TensorProto) -> str:
     return TensorProto.DataType.Name(tensor.data_type).lower()
 
 
-def _change(name: str, name_after: str, before: Constants, after: Constants) -> dict[str, Any] | None:
+def _change(name: str, name_after: str, before: Constants, after: Constants) -> ChangedConstant | None:
     """How a tensor changed; None where it is bit-identical."""
     if before.digests[name] == after.digests[name_after]:
         return None
     old, new = before.tensors[name], after.tensors[name_after]
-    row: dict[str, Any] = {
+    row: ChangedConstant = {
         "name": name,
         "dtype": [_dtype(old), _dtype(new)],
         "shape": [list(old.dims), list(new.dims)],
@@ -87,7 +88,7 @@ def _change(name: str, name_after: str, before: Constants, after: Constants) -> 
     return row
 
 
-def _size(row: Mapping[str, Any]) -> float:
+def _size(row: ChangedConstant) -> float:
     """What changed rows are ordered by."""
     return inf if row["relative_l2"] is None else float(row["relative_l2"])
 

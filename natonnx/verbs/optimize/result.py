@@ -1,13 +1,13 @@
 """What `optimize` returns."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import onnx
 
 from natonnx.architecture import Edit
+from natonnx.contract.inspect import Inspection
+from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.rewrite.write import check_output, own_files, write_model
@@ -33,8 +33,8 @@ class Result:
     edits: tuple[Edit, ...]
     output: Path | None
     model: onnx.ModelProto | None = field(repr=False)
-    report: Mapping[str, Any] = field(repr=False)
-    inspection: Mapping[str, Any] = field(repr=False)
+    report: OptimizeReport = field(repr=False)
+    inspection: Inspection = field(repr=False)
     source: Source = field(repr=False)
 
     @property

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 O, S, N = State.O, State.S, State.N  # noqa: E741 - the paper's letters
 
 
-def between(before: Network, after: Network) -> dict[str, Any]:
+def between(before: Network, after: Network) -> Any:
     """By names, if the models share them."""
     found = [digests(network.model, None, {name: name for name in network.inputs}).shape for network in (before, after)]
     parts = align_parts(before.model, after.model, (found[0], found[1]))

@@ -34,8 +34,7 @@ def saved(
 
 
 def differs_in(one: Path, other: Path) -> list[str]:
-    found: list[str] = natonnx.diff(one, other)["differs_in"]
-    return found
+    return list(natonnx.diff(one, other)["differs_in"])
 
 
 def test_how_many_parts_a_tensor_is_split_into(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def held(made: onnx.ModelProto, folder: Path | None = None) -> Constants:
     return Constants(constants(made), digests(made, folder, {}).constants, folder)
 
 
-def compared(before: onnx.ModelProto, after: onnx.ModelProto, **rename: str) -> dict[str, Any]:
+def compared(before: onnx.ModelProto, after: onnx.ModelProto, **rename: str) -> Any:
     return compare_weights(held(before), held(after), rename)
 
 

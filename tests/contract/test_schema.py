@@ -1,20 +1,16 @@
-"""JSON payloads."""
+"""What all payloads have in common."""
 
 import json
 import math
 from collections import OrderedDict
 from typing import Any
 
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from onnx import TensorProto, helper
 
 from natonnx.cli.options import print_json
-from natonnx.frontend import parse
-from natonnx.report.payload import finite, inspection
-from tests.cli import tiny
+from natonnx.contract.schema import finite
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 PAYLOADS = st.recursive(
@@ -64,23 +60,3 @@ def test_print_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert stderr == ""
     assert "β" in stdout
     assert json.loads(stdout) == {"β": [None, 1]}
-
-
-def test_tensors_without_a_size_or_shape_are_null() -> None:
-    model = tiny.model()
-    dims = model.graph.input[0].type.tensor_type.shape.dim
-    dims[2].ClearField("dim_value")
-    payload = inspection(parse(model), "somewhere.onnx")
-    assert payload["model"]["inputs"] == [{"name": "image", "dtype": "float", "shape": ["batch", 1, None, 8]}]
-    assert payload["cost"]["madds"] is None
-    json.dumps(payload, allow_nan=False)
-
-
-def test_weights_that_are_inputs_too_are_not_listed() -> None:
-    """IR 3 wants every initializer among the inputs."""
-    model = tiny.model()
-    for tensor in model.graph.initializer:
-        model.graph.input.append(helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.dims))
-    onnx.checker.check_model(model, full_check=True)
-    payload = inspection(parse(model), "somewhere.onnx")
-    assert [tensor["name"] for tensor in payload["model"]["inputs"]] == ["image"]

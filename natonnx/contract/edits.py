@@ -2,11 +2,15 @@
 
 import json
 from collections.abc import Iterable
+from typing import TypedDict
 
 from natonnx.architecture import Edit, State
 from natonnx.errors import InputError
 
-__all__ = ["edits_to_data", "parse_edits"]
+__all__ = ["EditRow", "edit_rows", "parse_edits"]
+
+EditRow = TypedDict("EditRow", {"edge": str, "from": str, "to": str})
+"""A transition of an edge: its name, the state that it has, `O`, `S` or `N`, and the one that it gets."""
 
 
 def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
@@ -34,8 +38,8 @@ def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
     return tuple(_edit(item, f"{origin}: edit {position}") for position, item in enumerate(data, start=1))
 
 
-def edits_to_data(edits: Iterable[Edit]) -> list[dict[str, str]]:
-    """The inverse of `parse_edits`, as data for json.dumps."""
+def edit_rows(edits: Iterable[Edit]) -> list[EditRow]:
+    """Describe edits; the inverse of `parse_edits`."""
     return [{"edge": edit.edge, "from": edit.before.value, "to": edit.after.value} for edit in edits]
 
 

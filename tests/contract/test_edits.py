@@ -1,0 +1,54 @@
+"""Edit lists as JSON."""
+
+import json
+
+import pytest
+
+from natonnx.architecture import Edit, State
+from natonnx.contract.edits import edit_rows, parse_edits
+from natonnx.errors import InputError
+
+EDITS = (Edit("a", State.O, State.S), Edit("b->c", State.N, State.S), Edit("ü", State.S, State.N))
+ITEM = {"edge": "a", "from": "O", "to": "S"}
+
+
+def test_edits_round_trip() -> None:
+    assert parse_edits(json.dumps(edit_rows(EDITS)), "here") == EDITS
+
+
+def test_empty_list_is_legal() -> None:
+    assert parse_edits("[]", "here") == ()
+
+
+def test_report_of_optimize_is_accepted() -> None:
+    report = {"status": "improved", "edits": edit_rows(EDITS), "seed": 0}
+    assert parse_edits(json.dumps(report), "here") == EDITS
+
+
+def test_other_keys_are_ignored() -> None:
+    assert parse_edits(json.dumps([ITEM | {"why": "test"}]), "here") == EDITS[:1]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"not JSON \(line 1: Expecting value\); write .*"),
+        ("[\n{]", r"not JSON \(line 2: .*\); write .*"),
+        ("{}", r"an edit list is a JSON list of .*, not an object"),
+        ('"O"', r"an edit list is .*, not a string"),
+        ("null", r"an edit list is .*, not null"),
+        ("7", r"an edit list is .*, not a number"),
+        ('{"edits": null}', r"an edit list is .*, not null"),
+        ("[[]]", r"edit 1: should be .*, not a list"),
+        ('["a"]', r"edit 1: should be .*, not a string"),
+        ("[{}]", r"edit 1: has no edge, from, to; write .*"),
+        (json.dumps([ITEM, {"edge": "a", "from": "O"}]), r"edit 2: has no to; write .*"),
+        (json.dumps([ITEM | {"to": "X"}]), r"edit 1: 'to' should be O, S or N, not 'X'"),
+        (json.dumps([ITEM | {"from": "o"}]), r"edit 1: 'from' should be O, S or N, not 'o'"),
+        (json.dumps([ITEM | {"from": ["O"]}]), r"edit 1: 'from' should be O, S or N, not \['O'\]"),
+        (json.dumps([ITEM | {"to": None}]), r"edit 1: 'to' should be O, S or N, not None"),
+    ],
+)
+def test_bad_edits_are_refused_in_one_line(text: str, message: str) -> None:
+    with pytest.raises(InputError, match=f"^here: {message}$"):
+        parse_edits(text, "here")

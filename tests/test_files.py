@@ -1,0 +1,100 @@
+"""Files are written whole or not at all."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from natonnx.errors import InputError
+from natonnx.files import check_writable, write_bytes
+
+
+def test_bytes_are_written(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "out", b"new")
+    assert (tmp_path / "out").read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_old_file_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "out").write_bytes(b"old and longer")
+    write_bytes(tmp_path / "out", b"new")
+    assert (tmp_path / "out").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
+def test_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, fail)
+    with pytest.raises(InputError, match=r"out: cannot be written \(No space left on device\); name another file$"):
+        write_bytes(tmp_path / "out", b"new")
+    assert (tmp_path / "out").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_bytes(tmp_path / "out", b"new")
+    assert (tmp_path / "out").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_writing_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be written \(No such file or directory\); name another file$"):
+        write_bytes(tmp_path / "none" / "out", b"new")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_bytes(tmp_path / "out", b"new")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
+
+
+def test_writable_path_passes_and_nothing_is_left(tmp_path: Path) -> None:
+    check_writable(tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folder_is_not_writable(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be written, it is a folder; name a file"):
+        check_writable(tmp_path)
+
+
+def test_path_in_a_missing_folder_is_not_writable(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none is not a folder; create it first"):
+        check_writable(tmp_path / "none" / "out")
+
+
+def test_path_below_a_file_is_not_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file is not a folder; create it first"):
+        check_writable(tmp_path / "file" / "out")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_read_only_folder_is_not_writable(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match=r"cannot be written \(Permission denied\)"):
+        check_writable(tmp_path / "out")
+
+
+def test_overlong_name_is_not_writable(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot be written \(File name too long\)"):
+        check_writable(tmp_path / ("n" * 300))
