@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from natonnx.tensors import is_external, is_heavy, is_pending, light_copy, read_
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["run", "session"]
+__all__ = ["run", "session", "with_outputs"]
 
 _CPU = "CPUExecutionProvider"
 _UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
@@ -87,3 +87,14 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
         return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
         raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from None
+
+
+def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
+    """A model that gives further tensors; the model itself where it does already."""
+    further = [name for name in names if name not in {info.name for info in model.graph.output}]
+    if not further:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    copy.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in further)
+    return copy

@@ -4,7 +4,6 @@ from natonnx.bench.inputs import check_inputs, random_inputs
 from natonnx.bench.interval import CONFIDENCE, Interval, ratio_interval
 from natonnx.bench.latency import WARM_UP, Timings, latencies_ms
 from natonnx.bench.memory import peak_memory
-from natonnx.bench.prediction import accuracy, predict
 from natonnx.bench.profile import OperatorTime, profile
 from natonnx.bench.provider import find_provider, provider_used
 
@@ -14,12 +13,10 @@ __all__ = [
     "Interval",
     "OperatorTime",
     "Timings",
-    "accuracy",
     "check_inputs",
     "find_provider",
     "latencies_ms",
     "peak_memory",
-    "predict",
     "profile",
     "provider_used",
     "random_inputs",

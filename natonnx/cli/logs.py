@@ -20,13 +20,12 @@ from natonnx.cli.options import Arguments, add_options
 from natonnx.cli.process import write_line
 from natonnx.cli.terminal import is_terminal
 from natonnx.errors import InputError, NatonnxError
+from natonnx.notices import NOTICE
 from natonnx.report.text import visible
 
 __all__ = ["log_options", "notice", "shows_progress"]
 
-_NOTICE = 25
-"""Between info and warnings: said without -v, but not with -q."""
-_LEVELS = {-1: logging.WARNING, 0: _NOTICE, 1: logging.INFO, 2: logging.DEBUG}
+_LEVELS = {-1: logging.WARNING, 0: NOTICE, 1: logging.INFO, 2: logging.DEBUG}
 _LOGGERS = ("natonnx", "py.warnings")
 _MARK = "natonnx log"
 _ELSEWHERE = {"elsewhere": True}
@@ -62,7 +61,7 @@ def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def notice(message: str) -> None:
     """Say a line on stderr, unless -q is given."""
-    _log.log(_NOTICE, "%s", message)
+    _log.log(NOTICE, "%s", message)
 
 
 def shows_progress() -> bool:
@@ -119,7 +118,7 @@ class _File(logging.FileHandler):
 @contextlib.contextmanager
 def _logging(level: int) -> Iterator[None]:
     """Log to stderr, Python's own warnings too; then put everything back."""
-    logging.addLevelName(_NOTICE, "NOTICE")
+    logging.addLevelName(NOTICE, "NOTICE")
     handler = _Stderr(level)
     handler.setFormatter(_Line())
     logging.captureWarnings(True)

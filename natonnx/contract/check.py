@@ -89,6 +89,7 @@ def gate_row(
     value: float,
     detail: str,
     *,
+    label: str | None = None,
     interval: tuple[float, float] | None = None,
 ) -> GateRow:
     """Judge a value by a limit.
@@ -98,6 +99,7 @@ def gate_row(
         limit: As given.
         value: What was found.
         detail: In words, with units.
+        label: What it is called, where that is not always the same.
         interval: Lower and upper end of the value's confidence interval. Both must be within the limit for it to be
             met, and neither for it to be failed.
     """
@@ -107,7 +109,7 @@ def gate_row(
     low, high = interval or (None, None)
     return {
         "name": name,
-        "label": kind.label,
+        "label": kind.label if label is None else label,
         "at_least": kind.at_least,
         "unit": kind.unit,
         "limit": limit,

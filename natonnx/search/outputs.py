@@ -108,7 +108,7 @@ class _Reader:
         return tuple(size for position, size in enumerate(self.view.shape(name)) if position != axis)
 
     def differentiable(self, name: str) -> Iterator[str]:
-        """The tensor itself, or the nearest ones above it that a gradient reaches, in the order that they are read in."""
+        """The tensor itself, or the nearest ones above it that a gradient reaches, as they are read."""
         seen: set[str] = set()
         pending = [name]
         while pending:

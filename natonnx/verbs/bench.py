@@ -12,8 +12,9 @@ from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
 from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data, Dataset, Held, data_name, hold
-from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions, labels_objective
+from natonnx.data import Data
+from natonnx.verbs.judging import JudgedModels, judge_models
+from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -26,6 +27,8 @@ def benchmark(
     *,
     conditions: Conditions | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    objective: str = "auto",
+    classes: Path | Mapping[str, int] | None = None,
     profiled: bool = False,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> BenchReport:
@@ -33,9 +36,11 @@ def benchmark(
 
     Args:
         models: ONNX files that take the same inputs, or one file. Ratios are to the first.
-        data: See `natonnx.data.Data`; no accuracy where None.
+        data: See `natonnx.data.Data`; no scores where None.
         conditions: What they are measured under.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        objective: What models are scored by: "labels", "agreement" with the first model, or "auto".
+        classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         profiled: Whether to ask where the time goes.
         tell: Told in a few words what is being done.
 
@@ -59,11 +64,10 @@ def benchmark(
     for source, provider in zip(comparison.sources, used, strict=True):
         if provider != comparison.provider:
             _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
-    predictions: list[Predictions | None] = [None] * len(comparison.sources)
-    held = None if data is None else hold(data)
-    if held is not None:
-        tell("accuracy")
-        predictions = list(comparison.predictions(held, preprocessing or {}))
+    judged: JudgedModels | None = None
+    if data is not None:
+        tell("scores")
+        judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
@@ -82,9 +86,9 @@ def benchmark(
     tell(f"latency ({conditions.seconds:g} s)")
     timings = comparison.timings(inputs)
     timings.extend(conditions.seconds)
-    rows = zip(comparison.sources, used, memory, predictions, profiles, strict=True)
+    rows = zip(comparison.sources, used, memory, profiles, strict=True)
     measured: list[MeasuredModel] = []
-    for position, (source, provider, bytes_used, answers, by_operator) in enumerate(rows):
+    for position, (source, provider, bytes_used, by_operator) in enumerate(rows):
         params, madds = cost(source.network.architecture)
         measured.append(
             {
@@ -95,8 +99,8 @@ def benchmark(
                 "size_bytes": source.size_bytes,
                 "peak_memory_bytes": bytes_used,
                 "score": {
-                    "validation": answers.accuracy("validation") if answers else None,
-                    "test": answers.accuracy("test") if answers else None,
+                    "validation": judged.score("validation", position) if judged else None,
+                    "test": judged.score("test", position) if judged else None,
                 },
                 "latency_ms": _latency(timings, position),
                 "ratio": _ratio(timings, position, conditions.seed),
@@ -120,8 +124,8 @@ def benchmark(
             "confidence": CONFIDENCE,
             "onnxruntime": _runtime_version(),
         },
-        "objective": None if held is None else labels_objective(comparison.sources[0]),
-        "data": _data(held, predictions[0]),
+        "objective": judged.objective if judged else None,
+        "data": _data(judged) if judged else None,
     }
 
 
@@ -137,13 +141,9 @@ def _ratio(timings: Timings, position: int, seed: int) -> Ratio | None:
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
-def _data(held: str | Dataset | Held | None, answers: Predictions | None) -> DataRow | None:
-    if held is None or answers is None:
-        return None
-    return {
-        "name": data_name(held),
-        "samples": {"validation": answers.samples("validation"), "test": answers.samples("test")},
-    }
+def _data(judged: JudgedModels) -> DataRow:
+    samples: SampleCounts = {"validation": judged.samples("validation"), "test": judged.samples("test")}
+    return {"name": judged.name, "samples": samples}
 
 
 def _runtime_version() -> str:

@@ -16,7 +16,8 @@ from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.errors import InputError
 from natonnx.frontend import Source
-from natonnx.verbs.model_comparison import Conditions, ModelComparison, Predictions
+from natonnx.verbs.judging import JudgedModels, judge_models
+from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 __all__ = ["Thresholds", "check"]
 
@@ -39,8 +40,10 @@ class Thresholds:
         max_params_ratio: Most parameters, likewise.
         max_latency_ratio: Most latency, likewise.
         min_accuracy: Least accuracy, 0 to 1.
-        max_drop: Most accuracy points below the baseline on the same data; below 0 where it must be better.
-        min_agreement: Least share of samples that both models give the same class, 0 to 1.
+        max_drop: Most points below the baseline on the same data, of accuracy, or of agreement where there are no labels;
+            below 0 where it must be better.
+        min_agreement: Least agreement with the baseline of every output: the share of samples given the same class where
+            it is class scores, else the cosine or the explained variance; at most 1.
 
     Raises:
         InputError: If there is no limit at all, or one is out of its range.
@@ -81,6 +84,8 @@ def check(
     *,
     conditions: Conditions | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    objective: str = "auto",
+    classes: Path | Mapping[str, int] | None = None,
     tell: _Tell = lambda _message: None,
 ) -> CheckReport:
     """Check a model against a baseline.
@@ -96,6 +101,9 @@ def check(
         data: See `natonnx.data.Data`; what the baseline's metadata names where None.
         conditions: What latency is measured under.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        objective: What a drop is measured by: "labels", "agreement" with the baseline, or "auto": labels where the data
+            has any and the baseline is a classifier.
+        classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         tell: Told in a few words what is being done.
 
     Returns:
@@ -110,11 +118,12 @@ def check(
         'passed'
     """
     models = ModelComparison([baseline, model], conditions or Conditions())
-    gates, answers = list(_cost_gates(models.sources, thresholds)), list[Predictions]()
+    gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
+    judged: JudgedModels | None = None
     if thresholds.need_data:
-        tell("accuracy")
-        answers = models.predictions(data, preprocessing or {})
-        gates += _data_gates(answers, thresholds)
+        tell("scores")
+        judged = judge_models(models, data, preprocessing or {}, objective=objective, class_names=classes)
+        gates += _data_gates(judged, thresholds)
     if thresholds.max_latency_ratio is not None:
         gates.append(_latency_gate(models, thresholds.max_latency_ratio, tell))
     for gate in gates:
@@ -125,7 +134,7 @@ def check(
         "model": str(model),
         "baseline": str(baseline),
         "gates": gates,
-        "data": {"split": answers[0].split, "samples": len(answers[0].labels[answers[0].split])} if answers else None,
+        "data": {"split": judged.split, "samples": judged.splits[judged.split].samples} if judged else None,
     }
 
 
@@ -146,22 +155,36 @@ def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator
         yield gate_row(name, limit, after / before, f"{noun} {after:,} against {before:,}")
 
 
-def _data_gates(answers: list[Predictions], thresholds: Thresholds) -> Iterator[GateRow]:
-    before, after = answers
-    split = before.split
-    count = len(before.labels[split])
-    where = f"{count:,} {split} samples"
-    right = [one.right(split) for one in answers]
+def _data_gates(judged: JudgedModels, thresholds: Thresholds) -> Iterator[GateRow]:
+    found, measure = judged.splits[judged.split], judged.objective["measure"]
+    where = f"{found.samples:,} {judged.split} samples"
+    before, after = found.scores
     if thresholds.min_accuracy is not None:
-        detail = f"{right[1]:,} of {where} right"
-        yield gate_row("accuracy", thresholds.min_accuracy, right[1] / count, detail)
+        if found.labels is None:
+            raise InputError(f"{judged.name}: has no labels, which --min-accuracy needs; use --min-agreement")
+        detail = f"{_count(after.value, found.samples)} of {where} right"
+        yield gate_row("accuracy", thresholds.min_accuracy, after.value, detail)
     if thresholds.max_drop is not None:
-        detail = f"{right[1]:,} right against {right[0]:,} of {where}"
-        yield gate_row("drop", thresholds.max_drop, 100 * (right[0] - right[1]) / count, detail)
+        if found.labels is None:
+            detail = f"{measure} with the baseline {100 * after.value:.2f} % on {where}"
+        else:
+            detail = f"{_count(after.value, found.samples)} right against "
+            detail += f"{_count(before.value, found.samples)} of {where}"
+        lost = round(100 * (before.value - after.value), 9)
+        yield gate_row("drop", thresholds.max_drop, lost, detail, label=f"{measure} lost")
     if thresholds.min_agreement is not None:
-        same = int(np.sum(before.predicted[split] == after.predicted[split]))
-        detail = f"{same:,} of {where} given the same class"
-        yield gate_row("agreement", thresholds.min_agreement, same / count, detail)
+        for figure, value in zip(judged.figures, found.agreement[1].figures, strict=True):
+            detail = f"{figure.measure} {value:.4f} on {where}"
+            if figure.measure == "top-1 agreement":
+                detail = f"{_count(value, found.samples)} of {where} given the same class"
+            label = f"agreement of {figure.name}" if len(judged.figures) > 1 else None
+            yield gate_row("agreement", thresholds.min_agreement, value, detail, label=label)
+
+
+def _count(share: float, samples: int) -> str:
+    """How many samples a share is; of positions of samples it need not be a whole number."""
+    count = share * samples
+    return f"{round(count):,}" if abs(count - round(count)) < 1e-6 * samples else f"{count:,.1f}"
 
 
 def _latency_gate(models: ModelComparison, limit: float, tell: _Tell) -> GateRow:

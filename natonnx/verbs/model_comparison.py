@@ -1,4 +1,4 @@
-"""Models side by side: read, given the same inputs, opened alike, timed together, scored on the same data."""
+"""Models side by side: read, given the same inputs, opened alike, timed together."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -6,18 +6,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from natonnx import data
-from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provider, predict, provider_used, random_inputs
-from natonnx.contract.objective import Objective
+from natonnx.bench import WARM_UP, Timings, check_inputs, find_provider, provider_used, random_inputs
 from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions, Source, load
-from natonnx.session import run, session
-from natonnx.verbs.samples import classifier, data_options
+from natonnx.session import run, session, with_outputs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -25,7 +22,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _Made = TypeVar("_Made")
 
-__all__ = ["Conditions", "ModelComparison", "Predictions", "labels_objective"]
+__all__ = ["Conditions", "ModelComparison"]
 
 
 @dataclass(frozen=True)
@@ -65,30 +62,6 @@ class Conditions:
         ):
             if value is not None and value < least:
                 raise InputError(f"{name} {value} must be at least {least}")
-
-
-class Predictions(NamedTuple):
-    """Classes that a model finds, and the right ones: [n] by split, `validation` and, if there is one, `test`."""
-
-    predicted: Mapping[str, npt.NDArray[np.int64]]
-    labels: Mapping[str, npt.NDArray[np.int64]]
-
-    @property
-    def split(self) -> str:
-        """The split that reports and gates go by."""
-        return "test" if "test" in self.labels else "validation"
-
-    def samples(self, split: str) -> int | None:
-        """How many samples a split has; None where there is no such split."""
-        return len(self.labels[split]) if split in self.labels else None
-
-    def right(self, split: str) -> int:
-        """How many samples of a split are classified rightly."""
-        return int(np.sum(self.predicted[split] == self.labels[split]))
-
-    def accuracy(self, split: str) -> float | None:
-        """Share of them, 0 to 1; None where there is no such split."""
-        return accuracy(self.predicted[split], self.labels[split]) if split in self.labels else None
 
 
 class ModelComparison:
@@ -133,15 +106,23 @@ class ModelComparison:
             check_inputs(source.network.model, str(source.path), made, str(first.path))
         return made
 
-    def open(self, source: Source, profile: Path | None = None) -> "InferenceSession":
+    def open(
+        self, source: Source, profile: Path | None = None, further: Iterable[str] = ()
+    ) -> "InferenceSession":
         """Load a model into onnxruntime.
+
+        Args:
+            source: The model.
+            profile: See `natonnx.session.session`.
+            further: Tensors that it should give beside its outputs.
 
         Raises:
             InputError: If onnxruntime refuses it.
         """
         network = source.network
         threads, provider = self.conditions.threads, self._used.get(source.path, self.provider)
-        return _at(source, partial(session, network.model, threads, network.folder, provider=provider, profile=profile))
+        model = with_outputs(network.model, further)
+        return _at(source, partial(session, model, threads, network.folder, provider=provider, profile=profile))
 
     def providers(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> list[str]:
         """The provider that each model really runs on; each is run once. From then on no other is tried for it.
@@ -161,51 +142,6 @@ class ModelComparison:
         """A stopwatch for all models, not started yet."""
         openers = [partial(self.open, source) for source in self.sources]
         return Timings(openers, inputs, warm_up=self.conditions.warm_up, seed=self.conditions.seed)
-
-    def predictions(self, given: data.Data | None, overrides: Mapping[str, Any]) -> list[Predictions]:
-        """Let all models classify the same data, each preprocessed as its file or, where that is silent, the first's.
-
-        Args:
-            given: See `natonnx.data.load`; what the first model's metadata names where None.
-            overrides: Fields of `natonnx.data.Preprocessing` that hold for all models; None is no override.
-
-        Raises:
-            InputError: If a model is no classifier of one float32 input, or the data is bad or does not fit.
-        """
-        loaded: dict[Any, data.Dataset] = {}
-        found: list[Predictions] = []
-        chosen, _ = data_options(self.sources[0], given, overrides)
-        for source in self.sources:
-            shape, classes = classifier(source, use="scored", any_batch=True)
-            _, preprocessing = data_options(source, chosen, overrides, self.sources[0])
-            key = (shape, classes, preprocessing)
-            if key not in loaded:
-                loaded[key] = data.load(
-                    chosen, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
-                )
-            found.append(self._predict(source, loaded[key]))
-            first, last = found[0].labels, found[-1].labels
-            if first.keys() != last.keys() or not all(np.array_equal(first[split], last[split]) for split in first):
-                raise InputError(
-                    f"{loaded[key].name}: gives other samples each time; models are compared on the same data"
-                )
-        return found
-
-    def _predict(self, source: Source, images: data.Dataset) -> Predictions:
-        runtime = self.open(source)
-        splits = {"validation": images.validation, **({"test": images.test} if images.test is not None else {})}
-        predicted = {name: _at(source, partial(predict, runtime, split.inputs)) for name, split in splits.items()}
-        return Predictions(predicted, {name: split.labels for name, split in splits.items()})
-
-
-def labels_objective(source: Source) -> Objective:
-    """What `Predictions.accuracy` is, for reports: of the model's first output."""
-    return {
-        "name": "labels",
-        "measure": "accuracy",
-        "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
-        "outputs": [{"name": source.network.outputs[0], "measure": "accuracy"}],
-    }
 
 
 def _at(source: Source, action: Callable[[], _Made]) -> _Made:

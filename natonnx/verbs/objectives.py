@@ -11,17 +11,19 @@ import numpy as np
 import torch
 
 from natonnx import data
+from natonnx.contract.objective import Objective as ObjectiveRow
+from natonnx.contract.objective import Unit as UnitRow
 from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
 from natonnx.search.agreement import Agreement
-from natonnx.search.objective import Labels, Objective, Outputs
+from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
-from natonnx.search.own import OwnObjective
+from natonnx.search.own import OwnObjective, name_of
 from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
 from natonnx.verbs.model_data import Targets
 
-__all__ = ["KINDS", "Choice", "choose", "make_objective", "original_outputs", "own_object", "warn_of_chance"]
+__all__ = ["KINDS", "Choice", "choose", "make_objective", "objective_row", "original_outputs", "own_object", "unit_row", "warn_of_chance"]
 
 _log = logging.getLogger(__name__)
 
@@ -160,3 +162,23 @@ def warn_of_chance(path: Path, score: float, split: data.Batches) -> None:
             100 * score,
             100 * chance,
         )
+
+
+def objective_row(objective: Objective, reward: object = None) -> ObjectiveRow:
+    """What scores mean, as payloads have it.
+
+    Args:
+        objective: What is good.
+        reward: The user's own function, where that judges in the objective's place.
+    """
+    return {
+        "name": objective.name if reward is None else name_of(reward),
+        "measure": objective.measure if reward is None else "reward",
+        "unit": unit_row(objective.unit if reward is None else Unit()),
+        "outputs": [{"name": figure.name, "measure": figure.measure} for figure in objective.figures],
+    }
+
+
+def unit_row(unit: Unit) -> UnitRow:
+    """A unit as payloads have it."""
+    return {"symbol": unit.symbol, "scale": unit.scale, "difference": unit.difference}

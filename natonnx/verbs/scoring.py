@@ -1,6 +1,5 @@
 """Score model files in onnxruntime by an objective."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import onnx
@@ -15,10 +14,10 @@ from natonnx.search.objective import Objective
 from natonnx.search.own import RewardFunction, RunnableModel, judge
 from natonnx.search.runner import Runner, file_runner
 from natonnx.search.score import Score, evaluate
-from natonnx.session import session
+from natonnx.session import session, with_outputs
 from natonnx.verbs.objectives import original_outputs
 
-__all__ = ["file_objective", "judged_runner", "runnable_file", "score_file"]
+__all__ = ["file_objective", "judged_runner", "reward_of", "runnable_file", "score_file"]
 
 _CPU = torch.device("cpu")
 
@@ -38,17 +37,6 @@ def judged_runner(network: Network, model: onnx.ModelProto, objective: Objective
     captures = objective.score_captures
     runtime = session(with_outputs(model, captures), threads, network.folder)
     return file_runner(runtime, network.batch_axes, captures)
-
-
-def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
-    """A model that gives further tensors; the model itself where it does already."""
-    further = [name for name in names if name not in {info.name for info in model.graph.output}]
-    if not further:
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    copy.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in further)
-    return copy
 
 
 def file_objective(objective: Objective, original: Runner, split: data.Batches) -> Objective:

@@ -19,7 +19,7 @@ from natonnx.contract.diff import (
     Provenance,
 )
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data, Dataset, Held, data_name, hold
+from natonnx.data import Data
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load, read
 from natonnx.frontend.load import true_inputs
@@ -32,7 +32,8 @@ from natonnx.verbs.diff.interface import compare_metadata, describe, fields, lab
 from natonnx.verbs.diff.operators import compare_nodes, count_operators
 from natonnx.verbs.diff.outputs import compare_outputs
 from natonnx.verbs.diff.weights import Constants, compare_weights
-from natonnx.verbs.model_comparison import Conditions, ModelComparison, labels_objective
+from natonnx.verbs.judging import judge_models
+from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 __all__ = ["diff"]
 
@@ -63,7 +64,7 @@ def diff(
         reading: How to parse both. `input_shapes` may name inputs of either; patterns of node names are those of the
             first model's, and change nothing here.
         seed: Of the random inputs, and of the division of data into parts.
-        data: See `natonnx.data.Data`; no accuracy where None.
+        data: See `natonnx.data.Data`; no scores where None.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
         tell: Told in a few words what is being done.
 
@@ -78,8 +79,8 @@ def diff(
     one, other = _load(Path(before), Path(after), reading)
     answers = None
     if data is not None:
-        tell("accuracy")
-        answers = _answers(one, other, hold(data), preprocessing or {}, seed)
+        tell("scores")
+        answers = _judged(one, other, data, preprocessing or {}, seed)
     tell("comparing")
     models = one.network.model, other.network.model
     interfaces = [describe(model) for model in models]
@@ -214,20 +215,17 @@ def _held(source: Source, found: Digests) -> Constants:
     return Constants(constants(source.network.model), found.constants, source.network.folder)
 
 
-def _answers(
-    one: Source, other: Source, held: str | Dataset | Held, preprocessing: Mapping[str, Any], seed: int
-) -> DataRow:
-    """Both models' accuracy on data, and how often they agree."""
+def _judged(one: Source, other: Source, held: Data, preprocessing: Mapping[str, Any], seed: int) -> DataRow:
+    """Both models' scores on data, and how far they agree."""
     shapes = {**one.network.options.input_shapes, **other.network.options.input_shapes}
     models = ModelComparison([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
-    before, after = models.predictions(held, preprocessing)
-    split = before.split
-    same = before.predicted[split] == after.predicted[split]
+    judged = judge_models(models, held, preprocessing)
+    found = judged.splits[judged.split]
     return {
-        "name": data_name(held),
-        "split": split,
-        "samples": len(same),
-        "objective": labels_objective(one),
-        "score": [before.accuracy(split), after.accuracy(split)],
-        "agreement": float(same.mean()),
+        "name": judged.name,
+        "split": judged.split,
+        "samples": found.samples,
+        "objective": judged.objective,
+        "score": [score.value for score in found.scores],
+        "agreement": found.agreement[1].value,
     }

@@ -13,14 +13,14 @@ from natonnx.contract.optimize import CandidateRow, ConstraintRow, DataRow, Mode
 from natonnx.contract.schema import SCHEMA_VERSION, finite
 from natonnx.data import Parts
 from natonnx.rewrite import Check
-from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings, Unit
+from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings
 from natonnx.search.decide import Constraint
-from natonnx.search.own import name_of
+from natonnx.verbs.objectives import objective_row, unit_row
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
 from natonnx.verbs.optimize.write import Written
 
-__all__ = ["make_report", "objective_row", "unit_row"]
+__all__ = ["make_report"]
 
 
 def make_report(
@@ -71,7 +71,7 @@ def make_report(
     report: OptimizeReport = {
         "schema": SCHEMA_VERSION,
         "status": "unchanged" if winner is None else "improved",
-        "objective": objective_row(prepared),
+        "objective": objective_row(problem.objective, problem.reward),
         "input": given,
         "output": after,
         "edits": [] if winner is None else edit_rows(winner.edits),
@@ -90,23 +90,6 @@ def make_report(
     }
     found: OptimizeReport = finite(report)
     return found
-
-
-def objective_row(prepared: Prepared) -> contract.Objective:
-    """What scores mean."""
-    objective, reward = prepared.problem.objective, prepared.problem.reward
-    unit = unit_row(Unit() if reward is not None else objective.unit)
-    return {
-        "name": objective.name if reward is None else name_of(reward),
-        "measure": objective.measure if reward is None else "reward",
-        "unit": unit,
-        "outputs": [{"name": figure.name, "measure": figure.measure} for figure in objective.figures],
-    }
-
-
-def unit_row(unit: Unit) -> contract.Unit:
-    """A unit as a payload has it."""
-    return {"symbol": unit.symbol, "scale": unit.scale, "difference": unit.difference}
 
 
 def _constraint(limit: Constraint) -> ConstraintRow:
