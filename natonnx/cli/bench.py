@@ -19,7 +19,15 @@ __all__ = ["bench_command"]
 @log_options
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @conditions_options
-@data_options(default="no accuracy")
+@data_options(default="no scores")
+@click.option(
+    "--objective",
+    type=click.Choice(["auto", "labels", "agreement"]),
+    default="auto",
+    show_default=True,
+    help="What models are scored by: the labels of the data, or agreement with the first model; auto takes labels where"
+    " there are any and that is a classifier.",
+)
 @click.option("--profile", "profiled", is_flag=True, help="Also show where the time goes, by operator type.")
 @json_option
 @click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, nothing else there.")
@@ -28,11 +36,13 @@ def bench_command(
     conditions: Any,
     dataset: str | None,
     preprocessing: dict[str, Any],
+    classes: Path | None,
+    objective: str,
     profiled: bool,
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Measure MODELS side by side in onnxruntime: latency, size, peak memory, cost, accuracy.
+    """Measure MODELS side by side in onnxruntime: latency, size, peak memory, cost, scores on --data.
 
     The models run in turn on the same random inputs, so that what else the machine does hits all of them alike, and in
     many fresh sessions. The ratio is that of the latency to the first model's, with a 99 % bootstrap interval.
@@ -47,6 +57,8 @@ def bench_command(
             conditions=conditions(),
             data=dataset,
             preprocessing=preprocessing,
+            objective=objective,
+            classes=classes,
             profiled=profiled,
             tell=tell,
         )

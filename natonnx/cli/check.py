@@ -31,11 +31,27 @@ _FAILED = 1
     help="Most latency, likewise: the upper end of its 99 % interval must not be above.",
 )
 @click.option("--min-accuracy", type=float, metavar="FRACTION", help="Least accuracy, such as 0.88.")
-@click.option("--max-drop", type=float, metavar="POINTS", help="Most accuracy points below the baseline.")
 @click.option(
-    "--min-agreement", type=float, metavar="FRACTION", help="Least share of samples that both models class alike."
+    "--max-drop",
+    type=float,
+    metavar="POINTS",
+    help="Most points below the baseline, of accuracy, or of agreement without labels.",
+)
+@click.option(
+    "--min-agreement",
+    type=float,
+    metavar="FRACTION",
+    help="Least agreement of every output with the baseline: samples classed alike, cosine, or explained variance.",
 )
 @data_options(default="the built-in set that the baseline's metadata names")
+@click.option(
+    "--objective",
+    type=click.Choice(["auto", "labels", "agreement"]),
+    default="auto",
+    show_default=True,
+    help="What models are scored by: the labels of the data, or agreement with the baseline; auto takes labels where"
+    " there are any and the baseline is a classifier.",
+)
 @conditions_options
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a Markdown summary.")
@@ -45,6 +61,8 @@ def check_command(
     baseline: Path,
     dataset: str | None,
     preprocessing: dict[str, Any],
+    classes: Path | None,
+    objective: str,
     conditions: Any,
     junit: Path | None,
     markdown: Path | None,
@@ -53,7 +71,7 @@ def check_command(
 ) -> int:
     """Check MODEL against a baseline by the limits given: one line a gate, exit code 1 if any is not met.
 
-    Accuracy is that on the test split of the data, the validation split where there is none. A latency ratio whose
+    Scores are those on the test split of the data, the validation split where there is none. A latency ratio whose
     interval holds the limit is measured longer, up to four times --seconds in all; if it still does, the gate is
     undecided, which counts as not met. So leave a margin: 1.05, not 1.
     """
@@ -72,6 +90,8 @@ def check_command(
             conditions=conditions(),
             data=dataset,
             preprocessing=preprocessing,
+            objective=objective,
+            classes=classes,
             tell=tell,
         )
     if junit is not None:

@@ -25,7 +25,7 @@ _DIFFERENT = 1
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
 @reading_options
-@data_options(default="no accuracy")
+@data_options(default="no scores")
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
@@ -41,6 +41,7 @@ def diff_command(
     reading: "ParseOptions",
     dataset: str | None,
     preprocessing: dict[str, Any],
+    classes: Path | None,
     seed: int,
     strict: bool,
     as_json: bool,
@@ -54,7 +55,16 @@ def diff_command(
     from natonnx.verbs.diff.diff import diff
 
     with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
-        payload = diff(before, after, reading=reading, seed=seed, data=dataset, preprocessing=preprocessing, tell=tell)
+        payload = diff(
+            before,
+            after,
+            reading=reading,
+            seed=seed,
+            data=dataset,
+            preprocessing=preprocessing,
+            classes=classes,
+            tell=tell,
+        )
     if as_json:
         print_json(payload)
     else:

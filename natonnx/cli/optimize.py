@@ -48,17 +48,26 @@ _UNCHANGED = 1
 )
 @click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
 @click.option(
+    "--objective",
+    default="auto",
+    show_default=True,
+    metavar="auto|labels|agreement|package.module:object",
+    shell_complete=names_or_files("auto", "labels", "agreement"),
+    help="What is good: the labels of the data, the outputs of MODEL itself, or an object of your own that scores"
+    " samples; auto takes labels where there are any and MODEL is a classifier.",
+)
+@click.option(
     "--max-drop",
     type=float,
-    default=0.0,
-    show_default=True,
     metavar="POINTS",
-    help="Most accuracy points that validation may lose.",
+    help="Most that validation may lose, in the unit that is printed.  [default: 0; 5 points of agreement]",
 )
 @click.option(
     "--reward",
-    type=click.Choice(["accuracy", "likelihood"]),
-    help="What architectures are compared by.  [default: accuracy]",
+    metavar="score|likelihood|package.module:function",
+    shell_complete=names_or_files("score", "likelihood"),
+    help="What architectures are compared by: the objective's score, its loss, or a function of your own that judges a"
+    " model by running it.  [default: score]",
 )
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.")
 @click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
@@ -98,6 +107,9 @@ def optimize_command(
     output: Path | None,
     dataset: str | None,
     preprocessing: dict[str, Any],
+    classes: Path | None,
+    objective: str,
+    reward: str | None,
     augment: str | None,
     batchnorm: Any,
     device: Any,
@@ -111,7 +123,7 @@ def optimize_command(
     as_json: bool,
     **search: Any,
 ) -> int:
-    """Search a better architecture for MODEL, a trained classifier, and write it.
+    """Search a better architecture for MODEL, a trained model of any inputs and outputs, and write it.
 
     Every operation may become a skip or null, and shortcuts may be added, so that the result never costs more. It is
     verified before it is written, and never worse than the input on validation data by more than --max-drop.
@@ -120,15 +132,18 @@ def optimize_command(
     # cores slows the search several times.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    from natonnx.importing import import_named
     from natonnx.report.console import show_optimization
     from natonnx.report.progress import ConsoleProgress
     from natonnx.rewrite.write import default_output
-    from natonnx.search import Settings, silent
+    from natonnx.search import REWARDS, Settings, silent
     from natonnx.verbs.optimize.optimize import optimize
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
     shown = ConsoleProgress(stderr_console()) if shows_progress() else contextlib.nullcontext(silent)
+    own = None if reward is None or reward in REWARDS else import_named(reward, "--reward")
+    search["reward"] = reward if own is None else None
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
@@ -136,7 +151,10 @@ def optimize_command(
                 model,
                 dataset,
                 output,
+                objective=objective,
+                reward=own,
                 preprocessing={**preprocessing, "augment": augment},
+                classes=classes,
                 settings=settings,
                 batchnorm=batchnorm,
                 device=device,

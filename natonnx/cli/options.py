@@ -157,8 +157,14 @@ def data_options(*, default: str) -> _Decorator:
             "dataset",
             metavar="SPEC",
             shell_complete=names_or_files("fashion-mnist-small"),
-            help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, or package.module:function."
-            f"  [default: {default}]",
+            help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, of pictures or of .npz or"
+            f" .npy files, or package.module:function.  [default: {default}]",
+        ),
+        click.option(
+            "--classes",
+            type=click.Path(path_type=Path),
+            metavar="FILE",
+            help="Which of the model's classes each class folder is: a name and an index a line, or JSON.",
         ),
         click.option(
             "--mean", callback=_numbers, metavar="X[,X...]", help="Subtracted from the images, after --scale."

@@ -10,7 +10,7 @@ import numpy as np
 
 from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
-from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio
+from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio, SampleCounts
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.verbs.judging import JudgedModels, judge_models

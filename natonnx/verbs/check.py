@@ -40,10 +40,10 @@ class Thresholds:
         max_params_ratio: Most parameters, likewise.
         max_latency_ratio: Most latency, likewise.
         min_accuracy: Least accuracy, 0 to 1.
-        max_drop: Most points below the baseline on the same data, of accuracy, or of agreement where there are no labels;
-            below 0 where it must be better.
-        min_agreement: Least agreement with the baseline of every output: the share of samples given the same class where
-            it is class scores, else the cosine or the explained variance; at most 1.
+        max_drop: Most points below the baseline on the same data, of accuracy, or of agreement where there are no
+            labels; below 0 where it must be better.
+        min_agreement: Least agreement with the baseline of every output: the share of samples given the same class
+            where it is class scores, else the cosine or the explained variance; at most 1.
 
     Raises:
         InputError: If there is no limit at all, or one is out of its range.
@@ -68,7 +68,7 @@ class Thresholds:
             if name in ("min_accuracy", "min_agreement") and not 0 <= value <= 1:
                 raise InputError(f"{option}: must be a share from 0 to 1, such as 0.88")
             if name == "max_drop" and not abs(value) <= 100:
-                raise InputError(f"{option}: must be accuracy points from -100 to 100, such as 0.5")
+                raise InputError(f"{option}: must be points from -100 to 100, such as 0.5")
 
     @property
     def need_data(self) -> bool:

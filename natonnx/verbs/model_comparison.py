@@ -106,9 +106,7 @@ class ModelComparison:
             check_inputs(source.network.model, str(source.path), made, str(first.path))
         return made
 
-    def open(
-        self, source: Source, profile: Path | None = None, further: Iterable[str] = ()
-    ) -> "InferenceSession":
+    def open(self, source: Source, profile: Path | None = None, further: Iterable[str] = ()) -> "InferenceSession":
         """Load a model into onnxruntime.
 
         Args:

@@ -12,7 +12,6 @@ import onnx
 from natonnx import data
 from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
-from natonnx.notices import NOTICE
 
 __all__ = ["Targets", "choose_data", "load_parts", "signature_of", "sized"]
 

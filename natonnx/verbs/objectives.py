@@ -23,7 +23,17 @@ from natonnx.search.own import OwnObjective, name_of
 from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
 from natonnx.verbs.model_data import Targets
 
-__all__ = ["KINDS", "Choice", "choose", "make_objective", "objective_row", "original_outputs", "own_object", "unit_row", "warn_of_chance"]
+__all__ = [
+    "KINDS",
+    "Choice",
+    "choose",
+    "make_objective",
+    "objective_row",
+    "original_outputs",
+    "own_object",
+    "unit_row",
+    "warn_of_chance",
+]
 
 _log = logging.getLogger(__name__)
 

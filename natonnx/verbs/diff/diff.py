@@ -1,6 +1,6 @@
 """`diff`: what changed between two models, as NAT sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ def diff(
     seed: int = 0,
     data: Data | None = None,
     preprocessing: Mapping[str, Any] | None = None,
+    classes: Path | Mapping[str, int] | None = None,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> DiffReport:
     """Compare two models.
@@ -66,6 +67,7 @@ def diff(
         seed: Of the random inputs, and of the division of data into parts.
         data: See `natonnx.data.Data`; no scores where None.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
+        classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         tell: Told in a few words what is being done.
 
     Returns:
@@ -80,7 +82,8 @@ def diff(
     answers = None
     if data is not None:
         tell("scores")
-        answers = _judged(one, other, data, preprocessing or {}, seed)
+        conditions = Conditions(input_shapes=_shapes(one, other), seed=seed)
+        answers = _judged(ModelComparison([one.path, other.path], conditions), data, preprocessing or {}, classes)
     tell("comparing")
     models = one.network.model, other.network.model
     interfaces = [describe(model) for model in models]
@@ -215,11 +218,19 @@ def _held(source: Source, found: Digests) -> Constants:
     return Constants(constants(source.network.model), found.constants, source.network.folder)
 
 
-def _judged(one: Source, other: Source, held: Data, preprocessing: Mapping[str, Any], seed: int) -> DataRow:
+def _shapes(*sources: Source) -> dict[str, Sequence[int]]:
+    """Sizes that were given for inputs of any model."""
+    return {name: sizes for source in sources for name, sizes in source.network.options.input_shapes.items()}
+
+
+def _judged(
+    models: ModelComparison,
+    data: Data,
+    preprocessing: Mapping[str, Any],
+    classes: Path | Mapping[str, int] | None,
+) -> DataRow:
     """Both models' scores on data, and how far they agree."""
-    shapes = {**one.network.options.input_shapes, **other.network.options.input_shapes}
-    models = ModelComparison([one.path, other.path], Conditions(input_shapes=shapes, seed=seed))
-    judged = judge_models(models, held, preprocessing)
+    judged = judge_models(models, data, preprocessing, class_names=classes)
     found = judged.splits[judged.split]
     return {
         "name": judged.name,
