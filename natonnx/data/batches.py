@@ -54,7 +54,7 @@ class Batches(Protocol):
                 is left out then, as a minibatch's statistics need two.
         """
 
-    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "Batches":
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
         """Some of the samples, in memory: at random where there is a generator, else the first ones."""
 
 
@@ -182,7 +182,7 @@ def count_samples(inputs: Mapping[str, Array], axes: Axes, targets: Array | None
     if len(set(counts.values())) != 1:
         told = ", ".join(f"{name} {count}" for name, count in counts.items()) or "no input has a batch axis"
         raise InputError(f"the data's arrays hold different numbers of samples ({told}): give each as many")
-    return next(iter(counts.values()))
+    return int(next(iter(counts.values())))
 
 
 def _part(batch: Batch, axes: Axes, start: int, end: int) -> Batch:

@@ -16,7 +16,7 @@ from natonnx.bench import WARM_UP, Timings, accuracy, check_inputs, find_provide
 from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.session import run, session
-from natonnx.verbs.samples import classifier, data_options
+from natonnx.verbs.samples import classifier, data_options, load_classified
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -174,9 +174,7 @@ class ModelComparison:
             _, preprocessing = data_options(source, chosen, overrides, self.sources[0])
             key = (shape, classes, preprocessing)
             if key not in loaded:
-                loaded[key] = data.load(
-                    chosen, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=self.conditions.seed
-                )
+                loaded[key] = load_classified(source, chosen, shape, classes, preprocessing, self.conditions.seed)
             found.append(self._predict(source, loaded[key]))
             first, last = found[0].labels, found[-1].labels
             if first.keys() != last.keys() or not all(np.array_equal(first[split], last[split]) for split in first):

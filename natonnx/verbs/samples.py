@@ -1,16 +1,18 @@
 """Labelled data that fits a model: what its file says of itself, and what the user says instead."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import onnx
 
 from natonnx import data
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 
-__all__ = ["classifier", "data_options", "load_data"]
+__all__ = ["classifier", "data_options", "load_classified", "load_data"]
 
 _VALUES = ("natonnx.mean", "natonnx.std", "natonnx.scale")
 
@@ -29,7 +31,35 @@ def load_data(source: Source, given: data.Data | None, overrides: Mapping[str, A
     """
     shape, classes = classifier(source)
     chosen, preprocessing = data_options(source, given, overrides)
-    return data.load(chosen, input_shape=shape, classes=classes, preprocessing=preprocessing, seed=seed)
+    return load_classified(source, chosen, shape, classes, preprocessing, seed)
+
+
+def load_classified(
+    source: Source,
+    chosen: data.Data,
+    shape: tuple[int | None, ...],
+    classes: int,
+    preprocessing: data.Preprocessing,
+    seed: int,
+) -> data.Dataset:
+    """Load labelled data for a classifier of one float32 input into memory.
+
+    Raises:
+        InputError: If the data is bad, or has no labels.
+    """
+    name = source.network.inputs[0]
+    spec = data.InputSpec(name, (None, *shape), np.dtype(np.float32))
+    parts = data.load(chosen, data.Signature((spec,), classes), preprocessing=preprocessing, seed=seed)
+
+    def split(part: data.Batches) -> data.Split:
+        held = part.sample(sys.maxsize)
+        labels = held.targets
+        if labels is None:
+            raise InputError(f"{parts.name}: has no labels: add them")
+        return data.Split(held.inputs[name], labels)
+
+    test = None if parts.test is None else split(parts.test)
+    return data.Dataset(parts.name, split(parts.train), split(parts.validation), test, classes, parts.augment)
 
 
 def data_options(
