@@ -54,7 +54,7 @@ class Batches(Protocol):
                 is left out then, as a minibatch's statistics need two.
         """
 
-    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "Batches":
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
         """Some of the samples, in memory: at random where there is a generator, else the first ones."""
 
 

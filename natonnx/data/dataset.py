@@ -1,15 +1,14 @@
-"""What a data set is, once it fits a model: three splits, and how raw images became their inputs."""
+"""What a data set is, once it fits a model: its parts, and how raw values became their inputs."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-
+from natonnx.data.batches import Array, Batches
 from natonnx.errors import InputError
 
-__all__ = ["Augment", "Dataset", "Layout", "Preprocessing", "Split"]
+__all__ = ["Augment", "Dataset", "Layout", "Parts", "Preprocessing", "Split"]
 
 Layout = Literal["NCHW", "NHWC"]
 Augment = Literal["none", "shift", "shift-flip"]
@@ -18,6 +17,9 @@ Augment = Literal["none", "shift", "shift-flip"]
 @dataclass(frozen=True)
 class Preprocessing:
     """How raw values become model inputs: ``(x * scale - mean) / std``, in float32.
+
+    It is for the one input of a floating-point type that has a batch axis; a model may have others besides, but no
+    second one of that kind.
 
     Attributes:
         mean: One value, or one a channel, on the scaled values; None is 0.
@@ -52,36 +54,56 @@ class Preprocessing:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Samples that are used for one purpose.
+    """Samples that are used for one purpose, finished by the user: nothing is done to them any more.
 
     Attributes:
-        inputs: float32 ``[n, *input_shape]``, preprocessed, in the model's layout.
-        labels: int64 ``[n]``, class indices.
+        inputs: Arrays by input name, or the array of a model's only input: preprocessed, of the model's element types,
+            in its layout; float32 ``[n, *input_shape]`` for most.
+        labels: Class indices int64 ``[n]``, or whatever else an objective takes, the samples in front; None where there
+            are none.
     """
 
-    inputs: npt.NDArray[np.float32]
-    labels: npt.NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.labels)
+    inputs: Array | Mapping[str, Array]
+    labels: Array | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set that fits one model.
+    """A data set that the user made ready for one model.
 
     Attributes:
-        name: The spec that it was loaded by.
+        name: What reports call it.
         train: For the weights.
         validation: For the policy and for selection.
         test: For the final report only; None if there is none.
-        classes: Width of the model's output.
+        classes: Width of the model's output, to check that the two belong together; not checked where None.
         augment: See `Preprocessing.augment`.
     """
 
     name: str
     train: Split
     validation: Split
-    test: Split | None
-    classes: int
+    test: Split | None = None
+    classes: int | None = None
     augment: Augment = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """Data that fits one model: what `load` makes of any source. It may be in memory or read when needed.
+
+    Attributes:
+        name: What reports call it.
+        train: For the weights.
+        validation: For the policy and for selection.
+        test: For the final report only; None if there is none.
+        augment: See `Preprocessing.augment`.
+        notes: What was done to the data that the user may want to know, a short sentence each.
+    """
+
+    name: str
+    train: Batches
+    validation: Batches
+    test: Batches | None
+    augment: Augment = "none"
+    notes: tuple[str, ...] = ()

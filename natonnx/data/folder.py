@@ -1,106 +1,74 @@
-"""Reads folders of images, one sub-folder a class."""
+"""Find out what a folder holds: pictures or arrays, in class folders or not, divided into parts or not."""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from natonnx.data.arrays import Array, Arrays
-from natonnx.data.dataset import Layout
-from natonnx.data.layout import Shape, layout_of, text
+from natonnx.data.keys import PARTS
+from natonnx.data.pictures import SUFFIXES
 from natonnx.errors import InputError
 
-__all__ = ["read_folder"]
+__all__ = ["ARRAYS", "Listing", "list_folder"]
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
-PARTS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-MODES = {1: "L", 3: "RGB", None: "RGB"}
+ARRAYS = {".npy", ".npz"}
 
 
-def read_folder(folder: Path, *, shape: Shape, classes: int, layout: Layout | None) -> Arrays:
-    """Reads ``folder/CLASS/IMAGE`` or ``folder/{train,val,test}/CLASS/IMAGE``; classes are numbered in name order.
+@dataclass(frozen=True)
+class Listing:
+    """The files of one part of a data set.
 
-    Images become grey or RGB as the model has one channel or three, and are resized (bilinear) where their size is not
-    the model's.
+    Attributes:
+        folder: Where they are.
+        by_class: Pictures by the class folders that they are in; empty where there are none.
+        pictures: Those that are in no class folder.
+        arrays: Files of arrays.
+    """
+
+    folder: Path
+    by_class: Mapping[str, tuple[Path, ...]]
+    pictures: tuple[Path, ...]
+    arrays: tuple[Path, ...]
+
+
+def list_folder(folder: Path) -> dict[str, Listing]:
+    """List a folder's files.
 
     Args:
-        folder: An existing folder. Hidden entries and files that are not images by their suffix are passed over.
-        shape: The model's input shape without the batch axis.
-        classes: Width of the model's output: the number of class folders.
-        layout: Of the model's input, where its shape does not tell.
+        folder: It has a folder ``train``, and perhaps ``val`` or ``validation`` and ``test``; or it has the files of
+            one set. A set is class folders of pictures, or pictures, or files of arrays. Hidden entries are passed
+            over, and files that are neither pictures nor arrays by their suffix.
 
     Returns:
-        ``images`` and ``labels``, or ``x_train``, ``y_train`` and so on, uint8 ``[n, H, W]`` or ``[n, H, W, 3]``.
+        Parts by name: ``train`` and perhaps ``validation`` and ``test``; or ``all``.
 
     Raises:
-        InputError: No images, the wrong classes, an unreadable image, or a model that takes no images.
+        OSError: If a folder cannot be read.
+        InputError: If a part holds nothing, or both pictures and arrays.
     """
-    mode, size = _format(shape, layout, str(folder))
     if not (folder / "train").is_dir():
-        return dict(
-            zip(("images", "labels"), _read_classes(folder, _class_names(folder, classes), mode, size), strict=True)
-        )
-    names = _class_names(folder / "train", classes)
-    arrays: dict[str, Array] = {}
-    for sub, key in PARTS.items():
-        if (folder / sub).is_dir():
-            if _class_names(folder / sub, classes) != names:
-                raise InputError(
-                    f"{folder / sub}: its class folders are not those of {folder / 'train'}: name them alike"
-                )
-            arrays[f"x_{key}"], arrays[f"y_{key}"] = _read_classes(folder / sub, names, mode, size)
-    return arrays
+        return {"all": _list(folder)}
+    if (folder / "val").is_dir() and (folder / "validation").is_dir():
+        raise InputError(f"{folder}: has both val and validation: keep one of the two")
+    return {part: _list(folder / name) for name, part in PARTS.items() if (folder / name).is_dir()}
 
 
-def _format(shape: Shape, layout: Layout | None, where: str) -> tuple[str, tuple[int, int] | None]:
-    """The Pillow mode and the size (H, W) that the model wants; no size if it takes any."""
-    if len(shape) == 2:
-        channels: int | None = 1
-        height, width = shape
-    elif len(shape) == 3:
-        channels_first = (layout or layout_of(shape, where)) == "NCHW"
-        channels, height, width = shape if channels_first else (shape[2], *shape[:2])
-    else:
-        raise InputError(f"{where}: a folder of images needs an image model, but this model's input is {text(shape)}")
-    if channels not in MODES:
-        raise InputError(f"{where}: images have 1 or 3 channels, but the model's input {text(shape)} has {channels}")
-    return MODES[channels], None if height is None or width is None else (height, width)
+def _list(folder: Path) -> Listing:
+    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith(".")]
+    names = [entry for entry in entries if entry.is_dir()]
+    by_class = {entry.name: _of(entry.iterdir(), SUFFIXES) for entry in names}
+    by_class = by_class if any(by_class.values()) else {}
+    found = Listing(folder, by_class, _of(entries, SUFFIXES), _of(entries, ARRAYS))
+    if not by_class and not found.pictures and not found.arrays:
+        inside = "its folders hold no images" if names else "holds neither images nor arrays"
+        raise InputError(f"{folder}: {inside}: natonnx reads {', '.join(sorted(SUFFIXES | ARRAYS))}")
+    if found.arrays and (found.pictures or by_class):
+        raise InputError(f"{folder}: holds both images and arrays: keep them in folders of their own")
+    return found
 
 
-def _class_names(folder: Path, classes: int) -> list[str]:
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not names:
-        raise InputError(f"{folder}: has no class folders: put the images of every class in a folder of its own")
-    if len(names) != classes:
-        raise InputError(f"{folder}: has {len(names)} class folders, but the model's output has {classes} classes")
-    return names
-
-
-def _read_classes(folder: Path, names: list[str], mode: str, size: tuple[int, int] | None) -> tuple[Array, Array]:
-    images, labels = [], []
-    for label, name in enumerate(names):
-        for path in sorted((folder / name).iterdir()):
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-                images.append(_read_image(path, mode, size))
-                labels.append(label)
-    if not images:
-        raise InputError(f"{folder}: its class folders hold no images: natonnx reads {', '.join(sorted(SUFFIXES))}")
-    shapes = sorted({image.shape[:2] for image in images})
-    if len(shapes) > 1:
-        raise InputError(
-            f"{folder}: images run from {text(shapes[0])} to {text(shapes[-1])} and the model takes any size: resize "
-            "them to one"
-        )
-    return np.stack(images), np.array(labels)
-
-
-def _read_image(path: Path, mode: str, size: tuple[int, int] | None) -> Array:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as opened:
-            image = opened.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
-    if size is not None and (image.height, image.width) != size:
-        image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+def _of(entries: Iterable[Path], suffixes: set[str]) -> tuple[Path, ...]:
+    return tuple(
+        entry
+        for entry in sorted(entries)
+        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
+    )

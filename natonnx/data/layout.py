@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from natonnx.data.arrays import Array
+from natonnx.data.batches import Array
 from natonnx.data.dataset import Layout
 from natonnx.errors import InputError
 
@@ -68,7 +68,7 @@ def layout_of(shape: Shape, where: str) -> Layout:
     return "NCHW" if first else "NHWC"
 
 
-def text(shape: Shape) -> str:
+def text(shape: Sequence[int | str | None]) -> str:
     """Writes a shape for a message, a dynamic axis as ?."""
     return "×".join("?" if size is None else str(size) for size in shape) or "single numbers"
 

@@ -1,19 +1,26 @@
-"""From what stands for data to a data set that fits the model."""
+"""From what stands for data to parts that fit a model."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
-from natonnx.data.arrays import Arrays, Part, partition
-from natonnx.data.dataset import Dataset, Preprocessing, Split
-from natonnx.data.folder import read_folder
-from natonnx.data.function import call_function, is_function
-from natonnx.data.layout import Shape, fit
-from natonnx.data.memory import Data, Held, data_name, hold
-from natonnx.data.npz import read_npz
-from natonnx.data.preprocess import preprocess
+from natonnx.data.array_files import array_items
+from natonnx.data.batches import ArrayBatches, Batches
+from natonnx.data.class_folders import picture_items
+from natonnx.data.conform import check_preprocessing, conform
+from natonnx.data.dataset import Dataset, Parts, Preprocessing
+from natonnx.data.divide import divide
+from natonnx.data.folder import list_folder
+from natonnx.data.items import Collected, collect
+from natonnx.data.labels import Targets
+from natonnx.data.memory import Data, Held, hold, named_items
+from natonnx.data.npz import Archive
 from natonnx.data.ready import check_ready
 from natonnx.data.shipped import BUILTIN, read_builtin
+from natonnx.data.signature import Signature
+from natonnx.data.stream import stream
 from natonnx.errors import InputError
+from natonnx.notices import NOTICE
 
 __all__ = ["load"]
 
@@ -24,82 +31,147 @@ PLAIN = Preprocessing()
 
 def load(
     data: Data,
+    signature: Signature,
     *,
-    input_shape: Shape,
-    classes: int,
     preprocessing: Preprocessing = PLAIN,
     seed: int = 0,
-    limit: int | None = None,
-) -> Dataset:
-    """Loads labelled data in the shape, layout and scale that a model takes.
+    targets: Targets = "labels",
+    classes: Path | Mapping[str, int] | None = None,
+) -> Parts:
+    """Load data in the names, shapes, layouts and types that a model takes.
 
-    A spec is, in this order of precedence: an existing ``.npz`` file or folder of class folders; a name in `BUILTIN`;
-    ``package.module:function``, which is imported and called (the current directory is importable).
+    A spec is, in this order of precedence:
+
+    - an existing ``.npz`` file: ``x_train``, ``x_val``, ``x_test`` or ``images``, for a model of one input; arrays
+      under the names of the model's inputs; or these under ``train/NAME``, ``val/NAME``, ``test/NAME``. Labels are
+      ``y_train`` …, ``labels`` or ``train/labels`` …, and may be missing;
+    - an existing folder: pictures, class folders of pictures, ``.npz`` files of one batch each under the names of the
+      inputs, or ``.npy`` files of one batch or sample each; or any of these under ``train``, ``val`` and ``test``;
+    - a name in `BUILTIN`;
+    - ``package.module:function``, which is imported and called (the current directory is importable), and returns
+      whatever `Data` allows.
 
     Args:
         data: A spec, or data in memory: see `natonnx.data.Data`.
-        input_shape: The model's input shape without the batch axis; None where it is dynamic.
-        classes: Size of the model's output axis. Arrays may use fewer labels; a folder or a built-in set must agree.
+        signature: What the model takes.
         preprocessing: How raw values become inputs. A `Dataset` is taken as it is.
-        seed: Of the division into parts, where the source does not fix it.
-        limit: The most samples of each part, in the classes' shares; None is all of them. Not for a finished `Dataset`.
+        seed: Of the division into parts, where the source does not fix it. It does not depend on what labels are for.
+        targets: Whether labels must be class indices (``labels``), may be anything (``any``), or are not used
+            (``none``).
+        classes: The index of each class folder's name, see `natonnx.data.classes.read_classes`; else the folders must
+            be as many as the classes, and are numbered in the order of their names.
 
     Returns:
-        The data set; its test part is None if the source has none.
+        The parts; the test part is None if the source has none.
 
     Raises:
         InputError: The spec, the data or the preprocessing is bad, or does not fit the model.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit {limit} must be at least 1 sample")
     held = hold(data)
-    spec = data_name(held)
-    raw = _read(held, input_shape, classes, preprocessing) if isinstance(held, str) else held
-    if isinstance(raw, Held):
-        raw = raw.arrays
-    if isinstance(raw, Dataset):
-        return _told(check_ready(raw, shape=input_shape, classes=classes, where=spec))
-    parts = partition(raw, classes=classes, seed=seed, limit=limit, where=spec)
-
-    def split(part: Part) -> Split:
-        images = fit(part.images, input_shape, preprocessing.layout, spec)
-        return Split(preprocess(images, preprocessing, spec), part.labels)
-
-    made = Dataset(
-        name=spec,
-        train=split(parts["train"]),
-        validation=split(parts["validation"]),
-        test=split(parts["test"]) if "test" in parts else None,
-        classes=classes,
-        augment=preprocessing.augment,
+    if isinstance(held, Dataset):
+        return _told(check_ready(held, signature, targets))
+    if isinstance(held, str):
+        held = _read(held, signature, preprocessing, targets, classes)
+    elif classes is not None:
+        raise InputError(f"{held.name}: has no class folders, which classes are for: leave them out")
+    check_preprocessing(signature, preprocessing, held.name)
+    parts, notes = _parts(held, signature, preprocessing, seed, targets)
+    if len({part.has_targets for part in parts.values()}) > 1:
+        lacking = ", ".join(name for name, part in parts.items() if not part.has_targets)
+        raise InputError(
+            f"{held.name}: has no labels for {lacking}, but for other parts: give all parts labels, or none"
+        )
+    return _told(
+        Parts(
+            name=held.name,
+            train=parts["train"],
+            validation=parts["validation"],
+            test=parts.get("test"),
+            augment=preprocessing.augment,
+            notes=(*held.notes, *notes),
+        )
     )
-    return _told(made)
 
 
-def _told(made: Dataset) -> Dataset:
-    splits = (("training", made.train), ("validation", made.validation), ("test", made.test))
-    sizes = ", ".join(f"{len(split):,} {name}" for name, split in splits if split is not None)
-    shape = list(made.train.inputs.shape[1:])
-    _log.info("data %s: %s samples of %s, %d classes, augment %s", made.name, sizes, shape, made.classes, made.augment)
-    return made
+def _parts(
+    held: Held, signature: Signature, preprocessing: Preprocessing, seed: int, targets: Targets
+) -> tuple[dict[str, Batches], list[str]]:
+    notes: list[str] = []
+    collected: dict[str, Collected] = {}
+    parts: dict[str, Batches] = {}
+    for name, items in held.parts.items():
+        if items.is_stream:
+            parts[name] = stream(items, signature, preprocessing, targets)
+        else:
+            collected[name] = collect(items.open(), items, signature, targets)
+    raw = {name: one.arrays for name, one in collected.items()}
+    unused = dict.fromkeys(key for one in collected.values() for key in one.unused)
+    if unused:
+        notes.append(f"not used: {', '.join(unused)}")
+    if not parts:
+        raw, note = divide(raw, seed, held.name)
+        notes += [note] if note else []
+    if targets == "none" and any(one.targets is not None for one in raw.values()):
+        notes.append("labels are not used")
+    own_layout = all(one.own_layout for one in collected.values())
+    for name, arrays in raw.items():
+        made = conform(arrays, signature, preprocessing, held.name, own_layout=own_layout)
+        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets)
+    return parts, notes
 
 
-def _read(spec: str, shape: Shape, classes: int, preprocessing: Preprocessing) -> Arrays | Dataset:
+def _read(
+    spec: str,
+    signature: Signature,
+    preprocessing: Preprocessing,
+    targets: Targets,
+    classes: Path | Mapping[str, int] | None,
+) -> Held:
     path = Path(spec)
     try:
         if spec and path.is_dir():
-            return read_folder(path, shape=shape, classes=classes, layout=preprocessing.layout)
+            return _read_folder(path, signature, preprocessing, targets, classes)
+        if classes is not None:
+            raise InputError(f"{spec}: is no folder of class folders, which classes are for: leave them out")
         if spec and path.exists():
-            return read_npz(path)
+            return Held(spec, named_items(Archive(path), spec))
     except OSError as error:
         raise InputError(
             f"{spec}: cannot be read ({error.strerror or error}): give a file or folder that can be"
         ) from error
     if spec in BUILTIN:
-        return read_builtin(spec, classes)
-    if is_function(spec):
-        return call_function(spec)
+        return Held(spec, named_items(read_builtin(spec, signature.classes if targets == "labels" else None), spec))
     raise InputError(
-        f"{spec or 'data'}: no such data: give an existing .npz file, an existing folder of class folders, a built-in "
-        f"set ({', '.join(BUILTIN)}), or package.module:function"
+        f"{spec or 'data'}: no such data: give an existing .npz file, an existing folder of images or arrays, a "
+        f"built-in set ({', '.join(BUILTIN)}), or package.module:function"
     )
+
+
+def _read_folder(
+    path: Path,
+    signature: Signature,
+    preprocessing: Preprocessing,
+    targets: Targets,
+    classes: Path | Mapping[str, int] | None,
+) -> Held:
+    listings = list_folder(path)
+    if any(listing.arrays for listing in listings.values()):
+        if classes is not None:
+            raise InputError(f"{path}: has no class folders, which classes are for: leave them out")
+        return Held(str(path), array_items(listings, signature))
+    parts, notes = picture_items(
+        listings, signature, layout=preprocessing.layout, targets=targets, classes=classes, where=str(path)
+    )
+    return Held(str(path), parts, notes=notes)
+
+
+def _told(made: Parts) -> Parts:
+    named = (("training", made.train), ("validation", made.validation), ("test", made.test))
+    sizes = ", ".join(
+        f"{'?' if part.samples is None else f'{part.samples:,}'} {name}" for name, part in named if part is not None
+    )
+    labelled = "labelled" if made.train.has_targets else "unlabelled"
+    _log.info("data %s: %s samples, %s, augment %s", made.name, sizes, labelled, made.augment)
+    for note in made.notes:
+        _log.log(NOTICE, "data %s: %s", made.name, note)
+    return made

@@ -1,113 +1,117 @@
-"""Data that a Python program has in its hands: arrays, and torch's data sets and loaders."""
+"""Data that a Python program has in its hands, sorted by what it is for."""
 
 import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from natonnx.data.arrays import KEYS, Array, Arrays
+from natonnx.data.convert import to_array
 from natonnx.data.dataset import Dataset
-from natonnx.errors import InputError, first_line
+from natonnx.data.function import call_function, importable_here, is_function
+from natonnx.data.items import Items, Renamed, is_structure
+from natonnx.data.keys import LABELS, PARTS, group
+from natonnx.data.programs import called, is_program, program_items, program_name, read_now
+from natonnx.data.shipped import BUILTIN
+from natonnx.errors import InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import torch
     from torch.utils.data import DataLoader
     from torch.utils.data import Dataset as TorchDataset
 
-    Samples: TypeAlias = tuple[Any, Any] | TorchDataset[Any] | DataLoader[Any]
-    """Inputs and class indices: two arrays, or what yields pairs of them."""
+    Samples: TypeAlias = (
+        npt.NDArray[np.generic]
+        | torch.Tensor
+        | Mapping[str, Any]
+        | Iterable[Any]
+        | TorchDataset[Any]
+        | DataLoader[Any]
+        | Callable[[], Any]
+    )
 else:
     Samples = Any  # torch is not imported for a name
 
-__all__ = ["Data", "Held", "data_name", "hold"]
+__all__ = ["Data", "Held", "data_name", "hold", "named_items"]
 
-_SPLITS = {"train": "train", "val": "val", "validation": "val", "test": "test"}
+_PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """Arrays in memory.
+    """Data in a program's hands: its parts, not yet fitted to a model.
 
     Attributes:
-        name: What they came as, for reports and messages.
-        arrays: By the names of a ``.npz``.
-        is_prepared: Whether they are floating-point numbers from a torch data set or loader, where transforms make
-            such: what a model's metadata says of preprocessing is not for them.
+        name: What it came as, for reports and messages.
+        parts: ``all``, which is still to be divided, or ``train`` and perhaps ``validation`` and ``test``.
+        is_prepared: Whether it has floating-point numbers that a program yields, such as a torch data set with
+            transforms: what a model's metadata says of preprocessing is not for them.
+        notes: What was done to it, a short sentence each.
     """
 
     name: str
-    arrays: Arrays
-    is_prepared: bool
+    parts: Mapping[str, Items]
+    is_prepared: bool = False
+    notes: tuple[str, ...] = ()
 
 
-Data: TypeAlias = str | os.PathLike[str] | Dataset | Mapping[str, Any] | Samples | Held
-"""What stands for labelled data.
+Data: TypeAlias = str | os.PathLike[str] | Dataset | Samples | Held
+"""What stands for data: a spec as in `natonnx.data.load`, or what a program has in its hands.
 
-A spec as in `natonnx.data.load`; a finished `Dataset`; arrays under the names of a ``.npz``; `Samples`, which are
-divided 60/20/20; or `Samples` under the names ``train``, ``val`` and ``test``.
+Samples are
+
+- an array, for a model of one input; a tuple of arrays, one for each of the model's inputs in their order, and labels
+  last where there are any, so that a pair of arrays is ``(inputs, labels)`` for a model of one input; a mapping from
+  input names to arrays, with ``labels`` where there are any; or a pair of one of these and labels. Arrays under names
+  are in the model's own layout, samples along its batch axis; what has no batch axis is one value for all;
+- a torch `Dataset`, or what else has a length and is read by index, or an `IterableDataset`: they yield samples, each
+  of the forms above but without a batch axis;
+- a `DataLoader`, a generator, any other iterable, or a function that returns one: they yield batches of these forms. A
+  loader with torch's own collation has the samples in front, and they are moved to where the model has them.
+
+A data set is samples, which are divided 60/20/20; ``(train, validation)`` or ``(train, validation, test)``, a tuple of
+samples that are not plain arrays, such as loaders, mappings or pairs; a mapping with ``train``, ``val`` and ``test``,
+of which the first is a must; arrays under the names of a ``.npz``; or a finished `Dataset`.
+
+Loaders, `IterableDataset` and functions are read whenever samples are needed if training and validation are both given,
+and must yield the same validation and test samples in the same order each time. Anything else is read into memory.
 """
 
 
 def hold(data: Data) -> str | Dataset | Held:
-    """Read data that a program has in its hands into memory, once; a spec stays a spec.
+    """Sort out what data is, and read what can be read once only; a spec stays a spec, but for a function's, which is
+    called.
 
-    A torch data set is read sample by sample, a loader batch by batch, to the end; random transforms are drawn once.
+    A torch data set is read sample by sample, to the end; random transforms are drawn once.
 
     Raises:
-        InputError: If it is nothing of `Data`, or does not yield pairs of an input and a label, all of one shape.
+        InputError: If it is nothing of `Data`.
 
     Example:
-        >>> import numpy as np
         >>> import torch
         >>> from torch.utils.data import DataLoader, TensorDataset
         >>> images, labels = torch.zeros(20, 1, 8, 8), torch.arange(20) % 4
         >>> held = hold({"train": DataLoader(TensorDataset(images, labels), batch_size=8)})
-        >>> {name: array.shape for name, array in held.arrays.items()}
-        {'x_train': (20, 1, 8, 8), 'y_train': (20,)}
-    """
-    if isinstance(data, str | Dataset | Held):
+        >>> held.name, list(held.parts), held.is_prepared
+        ('TensorDataset', ['train'], True)
+    """  # noqa: D205
+    if isinstance(data, Dataset | Held):
         return data
     if isinstance(data, os.PathLike):
         return os.fspath(data)
-    if isinstance(data, Mapping):
-        return _from_mapping(data)
-    inputs, labels = _samples(data, "data")
-    return Held(_name(data), {"images": inputs, "labels": labels}, _is_prepared(data, inputs))
-
-
-def _from_mapping(data: Mapping[str, Any]) -> Held:
-    if data.keys() & set(KEYS):
-        _refuse_others(data, KEYS)
-        return Held("arrays", {key: _array(data[key], key) for key in KEYS if key in data}, is_prepared=False)
-    _refuse_others(data, _SPLITS)
-    if "train" not in data or {"val", "validation"} <= data.keys():
-        raise InputError(f"data has {_keys(data)}: name its parts train, val and test, the first at least, each once")
-    arrays: dict[str, Array] = {}
-    prepared = set()
-    for key, samples in data.items():
-        inputs, labels = _samples(samples, f"data[{key!r}]")
-        arrays |= {f"x_{_SPLITS[key]}": inputs, f"y_{_SPLITS[key]}": labels}
-        prepared.add(_is_prepared(samples, inputs))
-    if len(prepared) > 1:
-        raise InputError(
-            "data mixes raw arrays with floating-point numbers from torch, which are preprocessed differently: give one"
-            " kind"
-        )
-    return Held(_name(data["train"]), arrays, prepared.pop())
-
-
-def _refuse_others(data: Mapping[str, Any], known: Iterable[str]) -> None:
-    if not data.keys() <= set(known):
-        raise InputError(
-            f"data has {_keys(data)}: name arrays x_train, y_train, x_val, y_val, x_test, y_test, or images, labels; "
-            "or name data sets train, val, test"
-        )
-
-
-def _keys(data: Mapping[str, Any]) -> str:
-    return f"the keys {', '.join(map(repr, data))}" if data else "no keys"
+    if not isinstance(data, str):
+        return _held(data, "data")
+    if data in BUILTIN or not is_function(data) or Path(data).exists():
+        return data
+    with importable_here():
+        result = call_function(data)
+        if isinstance(result, str) and is_function(result):
+            raise InputError(f"{data}: returned the name of a function, {result!r}: return what that returns")
+        if isinstance(result, Dataset | Held | str | os.PathLike):
+            return hold(result)
+        return replace(_held(result, data), name=data)
 
 
 def data_name(data: str | Dataset | Held) -> str:
@@ -115,76 +119,101 @@ def data_name(data: str | Dataset | Held) -> str:
     return data if isinstance(data, str) else data.name
 
 
-def _name(samples: Any) -> str:
-    inner = samples.dataset if _is_loader(samples) else samples
-    return type(inner).__name__ if _is_torch(samples) else "arrays"
+def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
+    """Sort arrays by the parts that their names name: see `natonnx.data.keys.group`.
+
+    Raises:
+        InputError: If there are parts, but none to train with.
+    """
+    grouped = group(arrays)
+    shared = {name: key for name, key in grouped.pop("all", {}).items() if not grouped or name not in LABELS}
+    if not grouped:
+        return {"all": _single(Renamed(arrays, shared), where)}
+    if "train" not in grouped:
+        raise InputError(f"{where}: has {_keys(arrays)}, but nothing to train with: name it x_train, or train/NAME")
+    return {part: _single(Renamed(arrays, {**shared, **names}), where) for part, names in grouped.items()}
 
 
-def _is_prepared(samples: Any, inputs: Array) -> bool:
-    return _is_torch(samples) and inputs.dtype.kind == "f"
-
-
-def _torch(name: str) -> type[Any] | tuple[()]:
-    """A class of torch's; none where torch was not imported, as nothing can be of that class then."""
-    module = sys.modules.get("torch.utils.data")
-    return () if module is None else getattr(module, name)
-
-
-def _is_loader(samples: Any) -> bool:
-    return isinstance(samples, _torch("DataLoader"))
-
-
-def _is_torch(samples: Any) -> bool:
-    return _is_loader(samples) or isinstance(samples, _torch("Dataset"))
-
-
-def _samples(samples: Any, where: str) -> tuple[Array, Array]:
-    """Inputs [n, ...] and labels [n]."""
-    if not _is_torch(samples):
-        if not isinstance(samples, tuple | list) or len(samples) != 2:
+def _held(data: Any, where: str) -> Held:
+    data = called(data, where)
+    if isinstance(data, Mapping) and data.keys() & PARTS.keys():
+        if not data.keys() <= PARTS.keys():
             raise InputError(
-                f"{where} is {type(samples).__name__}: give a pair of arrays (inputs, labels), a torch Dataset or a "
-                "DataLoader"
+                f"{where} has {_keys(data)}: name data sets train, val, test, and nothing else beside them"
             )
-        return _array(samples[0], f"{where}[0]"), _array(samples[1], f"{where}[1]")
-    inputs, labels = [], []
-    for item in _items(samples, where):
-        if not isinstance(item, tuple | list) or len(item) != 2:
-            raise InputError(f"{where}: yields {type(item).__name__}, not a pair of an input and its label")
-        inputs.append(_array(item[0], f"{where}: an input"))
-        labels.append(_array(item[1], f"{where}: a label"))
-    if not inputs:
-        raise InputError(f"{where}: yields no samples: give at least a few a class")
-    if _is_loader(samples) and min(inputs[0].ndim, labels[0].ndim) == 0:
-        raise InputError(f"{where}: yields single samples: give the loader a batch size")
-    join = np.concatenate if _is_loader(samples) else np.stack
-    return _joined(join, inputs, f"{where}: inputs"), _joined(join, labels, f"{where}: labels")
+        if "train" not in data or {"val", "validation"} <= data.keys():
+            raise InputError(
+                f"{where} has {_keys(data)}: name its parts train, val and test, the first at least, each once"
+            )
+        return _parted({PARTS[key]: (samples, f"{where}[{key!r}]") for key, samples in data.items()})
+    if isinstance(data, Mapping):
+        if not data:
+            raise InputError(f"{where} has no keys: name arrays after the model's inputs, or images and labels")
+        return Held("arrays", named_items(data, where))
+    if isinstance(data, tuple) and len(data) in (2, 3) and all(is_program(one) or is_structure(one) for one in data):
+        return _parted(
+            {part: (samples, f"{where}[{i}]") for i, (part, samples) in enumerate(zip(_PARTS, data, strict=False))}
+        )
+    return _parted({"all": (tuple(data) if isinstance(data, list) and not is_program(data) else data, where)})
 
 
-def _joined(join: Any, arrays: list[Array], what: str) -> Array:
+def _parted(given: Mapping[str, tuple[Any, str]]) -> Held:
+    """Parts of a data set, by name; what cannot be read as it is needed is read now."""
+    parts, names, notes = {}, [], []
+    is_divided = {"train", "validation"} <= given.keys()
+    for part, (samples, where) in given.items():
+        source = called(samples, where)
+        names.append(program_name(source) if is_program(source) else "arrays")
+        items = _items(source, where)
+        if items.is_stream and not is_divided:
+            notes.append(f"{names[-1]} was read into memory, as it has to be divided")
+            items = read_now(items)
+        elif items.is_stream and part != "train" and not items.is_ordered:
+            notes.append(f"the {part} samples come shuffled: they were read into memory once")
+            items = read_now(items)
+        parts[part] = items
+    prepared = {_is_prepared(items) for items in parts.values()}
+    if len(prepared) > 1:
+        where = ", ".join(items.where for items in parts.values())
+        raise InputError(
+            f"{where}: mixes raw arrays with floating-point numbers from torch or another program, which are "
+            "preprocessed differently: give one kind"
+        )
+    return Held(names[0], parts, prepared.pop(), tuple(notes))
+
+
+def _items(samples: Any, where: str) -> Items:
+    if is_program(samples):
+        return program_items(samples, where)
+    if isinstance(samples, str | bytes | int | float | None):
+        raise InputError(
+            f"{where} is {type(samples).__name__}: give arrays, a tuple or a mapping of them, a torch Dataset, a "
+            "DataLoader, or an iterable of batches"
+        )
+    return _single(samples, where)
+
+
+def _single(samples: Any, where: str) -> Items:
+    return Items(lambda: [samples], where)
+
+
+def _is_prepared(items: Items) -> bool:
+    if not items.from_program:
+        return False
+    item = next(iter(items.open()), None)
+    if isinstance(item, tuple | list) and len(item) == 2:
+        item = item[0]  # the other one is labels, in most cases
+    if isinstance(item, Mapping):
+        item = [value for key, value in item.items() if key not in LABELS]
+    return any(map(_is_floating, item if isinstance(item, tuple | list) else [item]))
+
+
+def _is_floating(value: Any) -> bool:
     try:
-        return np.asarray(join(arrays))
-    except ValueError:
-        shapes = sorted({array.shape for array in arrays})
-        raise InputError(f"{what} differ in shape, from {shapes[0]} to {shapes[-1]}: make them of one size") from None
+        return to_array(value, "").dtype.kind == "f"
+    except InputError:
+        return False
 
 
-def _items(samples: Any, where: str) -> Iterator[Any]:
-    if _is_loader(samples) or isinstance(samples, _torch("IterableDataset")):
-        batches: Iterable[Any] = samples
-        yield from batches
-        return
-    if not hasattr(samples, "__len__"):
-        raise InputError(f"{where}: {type(samples).__name__} has no length: give it a __len__")
-    yield from (samples[position] for position in range(len(samples)))
-
-
-def _array(value: Any, what: str) -> Array:
-    """An array of numbers, from what numpy, torch (on any device) or Pillow made."""
-    try:
-        if hasattr(value, "detach"):
-            value = value.detach().cpu()
-            value = value.float() if "bfloat16" in str(value.dtype) else value  # which numpy lacks
-        return np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None
+def _keys(data: Mapping[str, Any]) -> str:
+    return f"the keys {', '.join(map(repr, data))}" if data else "no keys"

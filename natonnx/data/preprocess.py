@@ -1,22 +1,27 @@
 """Raw values to model inputs."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.data.arrays import Array
+from natonnx.data.batches import Array
 from natonnx.data.dataset import Layout, Preprocessing
 from natonnx.errors import InputError
 
 __all__ = ["preprocess"]
 
+_FLOAT32 = np.dtype(np.float32)
 
-def preprocess(images: Array, preprocessing: Preprocessing, where: str) -> npt.NDArray[np.float32]:
-    """Computes ``(x * scale - mean) / std`` in float32.
+
+def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: np.dtype[Any] = _FLOAT32) -> Array:
+    """Compute ``(x * scale - mean) / std``, in float32 or, for a model that takes it, in float64.
 
     Args:
         images: ``[n, ...]``, in the model's layout.
         preprocessing: The constants.
         where: The source, for messages.
+        dtype: The element type of the result.
 
     Returns:
         A new contiguous array of the same shape.
@@ -26,12 +31,13 @@ def preprocess(images: Array, preprocessing: Preprocessing, where: str) -> npt.N
     """
     scale = preprocessing.scale if preprocessing.scale is not None else 1 / 255 if images.dtype == np.uint8 else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
-        x = np.array(images, dtype=np.float32, order="C")
-        x *= np.float32(scale)
+        x: Array = np.array(images, dtype=np.float64 if dtype == np.float64 else np.float32, order="C")
+        x *= x.dtype.type(scale)
         if preprocessing.mean is not None:
             x -= _per_channel("mean", preprocessing.mean, images, preprocessing.layout, where)
         if preprocessing.std is not None:
             x /= _per_channel("std", preprocessing.std, images, preprocessing.layout, where)
+        x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
         raise InputError(f"{where}: holds NaN or infinite values: remove those samples, or mend them")
     return x

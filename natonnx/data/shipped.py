@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from natonnx.data.arrays import Array, Arrays
-from natonnx.data.npz import read_npz
+from natonnx.data.batches import Array
+from natonnx.data.npz import Archive
 from natonnx.errors import InputError
 
 __all__ = ["BUILTIN", "read_builtin"]
@@ -16,7 +16,7 @@ BUILTIN: tuple[str, ...] = ("fashion-mnist-small",)
 TRAIN_PER_CLASS = 200
 
 
-def read_builtin(name: str, classes: int) -> Arrays:
+def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
     """Reads a built-in set.
 
     The split of its training images into training and validation never changes, whatever the seed: the models in
@@ -24,7 +24,7 @@ def read_builtin(name: str, classes: int) -> Arrays:
 
     Args:
         name: One of `BUILTIN`.
-        classes: Size of the model's output axis.
+        classes: Number of classes that the model tells apart; None for any use of the images.
 
     Returns:
         The six arrays ``x_train`` … ``y_test``: 2,000, 1,000 and 1,000 images, uint8 ``[n, 28, 28]``.
@@ -32,9 +32,9 @@ def read_builtin(name: str, classes: int) -> Arrays:
     Raises:
         InputError: The model has another number of classes.
     """
-    arrays = read_npz(Path(__file__).parent / "builtin" / f"{name}.npz")
+    arrays = dict(Archive(Path(__file__).parent / "builtin" / f"{name}.npz"))
     images, labels = arrays["x_train"], arrays["y_train"]
-    if classes != len(np.unique(labels)):
+    if classes not in (None, len(np.unique(labels))):
         raise InputError(f"{name}: has {len(np.unique(labels))} classes, but the model's output has {classes}")
     chosen = _first_of_each_class(images, labels)
     return {

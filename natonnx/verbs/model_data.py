@@ -1,6 +1,5 @@
 """Data that fits a model: what its file says of itself, and what the user says instead."""
 
-import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,8 +13,6 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
 
 __all__ = ["Targets", "choose_data", "load_parts", "signature_of", "sized"]
-
-_log = logging.getLogger(__name__)
 
 Targets = Literal["labels", "any", "none"]
 

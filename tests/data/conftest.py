@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+from natonnx.data import ArrayBatches, Batches, Data, InputSpec, Parts, Preprocessing, Signature, load
+
 Array = npt.NDArray[Any]
 
 FUNCTIONS = """
@@ -23,11 +25,11 @@ def ready(classes=3, **changed):
     parts = {"train": split(9), "validation": split(3), "test": None, **changed}
     return Dataset("mine", classes=classes, **parts)
 def short():
-    return ready(train=Split(np.zeros((9, 1, 4, 4), np.float32), np.arange(8)))
+    return ready(train=Split(np.zeros((9, 1, 4, 4), np.float32), np.arange(8) % 3))
 def double():
     return ready(train=Split(np.zeros((9, 1, 4, 4)), np.arange(9)))
 def shape():
-    return ready(validation=Split(np.zeros((9, 4, 4), np.float32), np.arange(9)))
+    return ready(validation=Split(np.zeros((9, 4, 4), np.float32), np.arange(9) % 3))
 def label():
     return ready(test=Split(np.zeros((9, 1, 4, 4), np.float32), np.arange(9)))
 def nan():
@@ -42,10 +44,56 @@ def fails():
     raise RuntimeError("two\\nlines")
 def number():
     return 3
+def itself():
+    return "mydata:itself"
+def path():
+    return "set.npz"
+def batches():
+    for start in range(0, 50, 10):
+        yield np.zeros((10, 4, 4), np.uint8), np.arange(start, start + 10) % 3
+def parts():
+    return {"train": batches, "val": batches}
+def late():
+    yield np.zeros((10, 4, 4), np.uint8)
+    raise KeyError("two\\nlines")
 def objects():
     return {"images": np.array([None]), "labels": np.array([0])}
 value = 3
 """
+
+
+FLOAT, INT, BYTE = np.dtype(np.float32), np.dtype(np.int64), np.dtype(np.uint8)
+
+
+def image_model(*shape: int | None, classes: int | None = 3, dtype: npt.DTypeLike = FLOAT) -> Signature:
+    """A model of one input `x`; the shape is a sample's."""
+    return Signature((InputSpec("x", (None, *shape), np.dtype(dtype)),), classes)
+
+
+def read(data: Data, *shape: int | None, classes: int | None = 3, seed: int = 0, **options: Any) -> "Loaded":
+    """Load data for an image model, in memory."""
+    return Loaded(load(data, image_model(*shape, classes=classes), seed=seed, preprocessing=Preprocessing(**options)))
+
+
+class Split:
+    """The samples of one part, for a model of one input."""
+
+    def __init__(self, part: Batches) -> None:
+        held = part if isinstance(part, ArrayBatches) else part.sample(10**9)
+        (self.inputs,) = held.inputs.values()
+        self.labels: Any = held.targets
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+class Loaded:
+    """The parts of a data set, for a model of one input."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.name, self.notes = parts.name, parts.notes
+        self.train, self.validation = Split(parts.train), Split(parts.validation)
+        self.test = None if parts.test is None else Split(parts.test)
 
 
 def images(count: int, *shape: int, seed: int = 0) -> Array:

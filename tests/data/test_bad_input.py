@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from natonnx.data import Preprocessing, load
+from natonnx.data import Preprocessing
 from natonnx.errors import InputError
-from tests.data.conftest import images, labels
+from tests.data.conftest import images, labels, read
 
 Save = Callable[..., str]
 Folder = Callable[..., Path]
@@ -19,7 +19,7 @@ Folder = Callable[..., Path]
 
 def refused(match: str, spec: str, shape: tuple[int | None, ...] = (1, 4, 4), classes: int = 3, **options: Any) -> None:
     with pytest.raises(InputError, match=match) as caught:
-        load(spec, input_shape=shape, classes=classes, **options)
+        read(spec, *shape, classes=classes, **options)
     assert "\n" not in str(caught.value)
 
 
@@ -53,19 +53,23 @@ def test_pickles_are_never_loaded(save: Save) -> None:
 @pytest.mark.parametrize(
     ("arrays", "match"),
     [
-        ({"x": images(9, 4, 4)}, "has neither x_train, y_train, x_test, y_test nor images, labels"),
-        ({"images": images(9, 4, 4)}, "has images but no labels: add the labels"),
-        ({"x_train": images(9, 4, 4), "y_train": labels(9), "x_test": images(9, 4, 4)}, "has x_test but no y_test"),
+        ({"z": images(9, 4, 4)}, "has nothing for the model's input 'x', but 'z': name the arrays .* .or images"),
+        ({"labels": labels(9)}, "has nothing for the model's input 'x', but 'labels'"),
+        (
+            {"x_train": images(9, 4, 4), "y_train": labels(9), "x_test": images(9, 4, 4)},
+            "has no labels for test, but for other parts: give all parts labels, or none",
+        ),
+        ({"x_train": images(9, 4, 4), "y_test": labels(9)}, "has nothing for the model's input 'x', but 'y_test'"),
+        ({"x_test": images(9, 4, 4)}, "has the keys 'x_test', but nothing to train with: name it x_train"),
         ({"images": images(9, 4, 4), "labels": labels(8)}, "images has 9 samples but labels has 8"),
         (
             {"images": images(9, 4, 4), "labels": labels(9) * 1.0},
-            r"labels is float64 \(9,\): labels must be one integer",
+            r"labels is float64 \(9,\): labels must be integer class indices, usually one a sample",
         ),
-        ({"images": images(9, 4, 4), "labels": labels(9)[:, None]}, r"labels is int64 \(9, 1\): labels must be"),
         ({"images": images(9, 4, 4), "labels": labels(9, 4)}, "runs from 0 to 3, but.* output has 3 classes.*0…2"),
         ({"images": images(9, 4, 4), "labels": labels(9) - 1}, "runs from -1 to 1"),
         ({"images": images(0, 4, 4), "labels": labels(0)}, "images is empty: give"),
-        ({"images": np.uint8(3), "labels": labels(1)}, "images is empty"),
+        ({"images": np.uint8(3), "labels": labels(1)}, "images: yields single samples where a batch is wanted"),
         ({"images": images(2, 4, 4), "labels": labels(2)}, "too few samples to give the test part any"),
         ({"images": np.array(["a"] * 9), "labels": labels(9)}, "images is an array of <U1, not of numbers"),
         (
@@ -87,10 +91,6 @@ def test_builtin_needs_ten_classes_and_small_grey_images() -> None:
     refused("samples are 28×28, but the model's input is 3×32×32", "fashion-mnist-small", (3, 32, 32), 10)
 
 
-def test_limit_must_be_positive() -> None:
-    refused("limit 0 must be at least 1", "fashion-mnist-small", (1, 28, 28), 10, limit=0)
-
-
 @pytest.mark.parametrize(
     ("count", "shape", "sample"),
     [(50, (None, None, None), (4, 4, 3)), (50, (3, None, None), (3, 4, 3)), (50, (None, None, None), (4, 4))],
@@ -100,19 +100,15 @@ def test_ambiguous_layout_asks_for_it(
 ) -> None:
     spec = save(images=images(count, *sample), labels=labels(count))
     refused("fit the model's input .* in more than one way: .*--layout NCHW or --layout NHWC", spec, shape)
-    load(spec, input_shape=shape, classes=3, preprocessing=Preprocessing(layout="NCHW"))
+    read(spec, *shape, layout="NCHW")
 
 
 def test_mean_and_std_must_match_the_channels(save: Save) -> None:
     spec = save(images=images(9, 4, 4, 3), labels=labels(9))
-    two = Preprocessing(mean=(0.1, 0.2))
-    refused(
-        "mean has 2 values for 3 or 4 channels: give one value, or one a channel", spec, (3, 4, 4), preprocessing=two
-    )
-    refused("std has 2 values for 3 channels", spec, (3, 4, 4), preprocessing=Preprocessing(std=(1, 2), layout="NCHW"))
+    refused("mean has 2 values for 3 or 4 channels: give one value, or one a channel", spec, (3, 4, 4), mean=(0.1, 0.2))
+    refused("std has 2 values for 3 channels", spec, (3, 4, 4), std=(1, 2), layout="NCHW")
     spec = save(images=images(9, 3, 4, 3), labels=labels(9))
-    three = Preprocessing(mean=(0.1, 0.2, 0.3))
-    refused("mean could belong to either axis of 3: give --layout", spec, (3, 4, 3), preprocessing=three)
+    refused("mean could belong to either axis of 3: give --layout", spec, (3, 4, 3), mean=(0.1, 0.2, 0.3))
 
 
 @pytest.mark.parametrize(
@@ -134,15 +130,15 @@ def test_bad_preprocessing(options: dict[str, Any], match: str) -> None:
 
 
 def test_folder_without_classes_or_images(tmp_path: Path) -> None:
-    refused("has no class folders: put the images of every class", str(tmp_path))
+    refused("holds neither images nor arrays: natonnx reads .*.npz.*.png", str(tmp_path))
     for name in "abc":
         (tmp_path / name).mkdir()
-    refused("its class folders hold no images: natonnx reads .*.png", str(tmp_path))
+    refused("its folders hold no images: natonnx reads .*.png", str(tmp_path))
 
 
 def test_folder_with_the_wrong_classes(tmp_path: Path, classes_folder: Folder) -> None:
     classes_folder(tmp_path / "train")
-    refused("has 3 class folders, but the model's output has 4 classes", str(tmp_path), (1, 6, 5), 4)
+    refused("has 3 class folders, but the model's output has 4 classes: .*--classes FILE", str(tmp_path), (1, 6, 5), 4)
     classes_folder(tmp_path / "test", ("cat", "dog", "cow"))
     refused("test: its class folders are not those of .*train: name them alike", str(tmp_path), (1, 6, 5))
 
@@ -159,7 +155,11 @@ def test_unreadable_image(tmp_path: Path, classes_folder: Folder) -> None:
 def test_images_of_many_sizes_for_a_model_of_any_size(tmp_path: Path, classes_folder: Folder) -> None:
     folder = classes_folder(tmp_path / "set")
     Image.new("L", (8, 9)).save(folder / "dog" / "03.png")
-    refused("images run from 6×5 to 9×8 and the model takes any size: resize", str(folder), (1, None, None))
+    refused(
+        "images run from 6×5 to 9×8 and the model takes any size: say one with --input-shape",
+        str(folder),
+        (1, None, None),
+    )
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,7 @@ def test_folder_for_a_model_without_images(
 
 def test_folder_for_a_model_of_other_channels(tmp_path: Path, classes_folder: Folder) -> None:
     spec = str(classes_folder(tmp_path / "set"))
-    refused(
-        "images have 1 or 3 channels, but .* 4×8×8 has 4", spec, (4, 8, 8), preprocessing=Preprocessing(layout="NCHW")
-    )
+    refused("images have 1 or 3 channels, but .* 4×8×8 has 4", spec, (4, 8, 8), layout="NCHW")
 
 
 @pytest.mark.usefixtures("functions")
@@ -191,14 +189,16 @@ def test_folder_for_a_model_of_other_channels(tmp_path: Path, classes_folder: Fo
         ("fails", "mydata:fails: failed with RuntimeError: two lines: it must be importable and callable"),
         ("missing", "failed with AttributeError"),
         ("value", "failed with TypeError"),
-        ("number", "returned int: return a mapping .* or a natonnx.data.Dataset"),
+        ("number", "mydata:number is int: give arrays, a tuple or a mapping of them, a torch Dataset"),
+        ("itself", "mydata:itself: returned the name of a function, 'mydata:itself': return what that returns"),
+        ("late", "mydata:late: reading it failed with KeyError: 'two.*lines'"),
         ("objects", "images is an array of object, not of numbers"),
-        ("short", "the train part has 9 inputs and 8 labels"),
-        ("double", "the train part has float64 inputs and int64 labels: they must be float32 and int64"),
+        ("short", "the train part has 8 and 9 samples in its arrays: give as many inputs as labels"),
+        ("double", "the train part has float64 inputs x: they must be float32"),
         ("shape", "the validation part has inputs of 4×4, but the model's input is 1×4×4"),
         ("label", "the test part has labels 0 to 8: they must lie in 0…2"),
         ("nan", "the test part holds NaN"),
-        ("none", "the validation part is no Split of two numpy arrays"),
+        ("none", "the validation part is no Split of numpy arrays"),
         ("cut", "augment is 'cutout': choose one of none, shift, shift-flip"),
         ("wide", "has 4 classes, but the model's output has 3"),
     ],

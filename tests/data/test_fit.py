@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from natonnx.data import Preprocessing, load
+from natonnx.data import Preprocessing
 from natonnx.data.layout import fit
 from natonnx.data.preprocess import preprocess
-from tests.data.conftest import images, labels
+from tests.data.conftest import images, labels, read
 
 Layout = Literal["NCHW", "NHWC"]
 sizes = st.integers(min_value=4, max_value=9)
@@ -54,7 +54,7 @@ def test_values_are_scaled_then_centred_per_channel(save: Callable[..., str]) ->
     mean, std = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
     spec = save(x_train=x[:40], y_train=labels(40), x_val=x[40:], y_val=labels(10))
     for shape, to_model in (((4, 5, 3), (0, 1, 2, 3)), ((3, 4, 5), (0, 3, 1, 2))):
-        dataset = load(spec, input_shape=shape, classes=3, preprocessing=Preprocessing(mean=mean, std=std))
+        dataset = read(spec, *shape, mean=mean, std=std)
         expected = ((x / 255 - mean) / std).transpose(to_model)
         assert dataset.train.inputs.flags["C_CONTIGUOUS"]
         assert dataset.train.inputs.dtype == np.float32

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from natonnx.data import BUILTIN, Dataset, Preprocessing, load
-from tests.data.conftest import images, labels
+from natonnx.data import BUILTIN, load
+from tests.data.conftest import Loaded, image_model, images, labels, read
 
 Save = Callable[..., str]
 Folder = Callable[..., Path]
@@ -17,14 +17,14 @@ Folder = Callable[..., Path]
 TRAIN_CHECKSUM = 0xE10ADA5E
 
 
-def distinct(dataset: Dataset) -> list[set[bytes]]:
+def distinct(dataset: Loaded) -> list[set[bytes]]:
     """The images of the three parts, as bytes."""
     parts = [dataset.train, dataset.validation, dataset.test]
     return [{image.tobytes() for image in part.inputs} for part in parts if part is not None]
 
 
-def builtin(seed: int = 0, limit: int | None = None) -> Dataset:
-    return load("fashion-mnist-small", input_shape=(1, 28, 28), classes=10, seed=seed, limit=limit)
+def builtin(seed: int = 0) -> Loaded:
+    return read("fashion-mnist-small", 1, 28, 28, classes=10, seed=seed)
 
 
 def test_builtin_has_three_disjoint_stratified_parts() -> None:
@@ -53,20 +53,17 @@ def test_builtin_names() -> None:
     assert BUILTIN == ("fashion-mnist-small",)
 
 
-def test_limit_is_stratified_and_reproducible() -> None:
-    small = builtin(limit=50)
-    assert small.test is not None
-    assert [len(part) for part in (small.train, small.validation, small.test)] == [50, 50, 50]
-    assert np.bincount(small.train.labels).tolist() == [5] * 10
-    assert (small.train.inputs == builtin(limit=50).train.inputs).all()
-    assert len(builtin(limit=10**6).train) == 2000
+def test_builtin_needs_no_labels() -> None:
+    parts = load("fashion-mnist-small", image_model(28, 28, classes=None), targets="none")
+    assert not parts.train.has_targets
+    assert parts.notes == ("labels are not used",)
 
 
 def test_npz_with_all_three_parts_is_taken_as_it_is(save: Save) -> None:
     x = images(60, 8, 8, 3)
     y = labels(60)
     spec = save(x_train=x[:30], y_train=y[:30], x_val=x[30:45], y_val=y[30:45], x_test=x[45:], y_test=y[45:])
-    dataset = load(spec, input_shape=(3, 8, 8), classes=3)
+    dataset = read(spec, 3, 8, 8, classes=3)
     assert dataset.name == spec
     assert dataset.test is not None
     for part, rows in ((dataset.train, slice(30)), (dataset.validation, slice(30, 45)), (dataset.test, slice(45, 60))):
@@ -79,7 +76,7 @@ def test_npz_with_all_three_parts_is_taken_as_it_is(save: Save) -> None:
 def test_npz_without_validation_gives_a_fifth_of_training(save: Save) -> None:
     x, y = images(120, 4, 4), labels(120)
     spec = save(x_train=x[:100], y_train=y[:100], x_test=x[100:], y_test=y[100:])
-    dataset = load(spec, input_shape=(1, 4, 4), classes=3)
+    dataset = read(spec, 1, 4, 4, classes=3)
     assert dataset.test is not None
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (80, 20, 20)
     np.testing.assert_array_equal(dataset.test.labels, y[100:])
@@ -91,25 +88,25 @@ def test_npz_without_validation_gives_a_fifth_of_training(save: Save) -> None:
 
 def test_npz_without_test_has_none(save: Save) -> None:
     spec = save(x_train=images(50, 4, 4), y_train=labels(50))
-    assert load(spec, input_shape=(1, 4, 4), classes=3).test is None
+    assert read(spec, 1, 4, 4, classes=3).test is None
 
 
 def test_npz_of_images_and_labels_is_divided_by_the_seed(save: Save) -> None:
     spec = save(images=images(100, 4, 4), labels=labels(100, 4))
-    dataset = load(spec, input_shape=(4, 4), classes=4, seed=3)
+    dataset = read(spec, 4, 4, classes=4, seed=3)
     assert dataset.test is not None
     parts = (dataset.train, dataset.validation, dataset.test)
     assert [np.bincount(part.labels).tolist() for part in parts] == [[15] * 4, [5] * 4, [5] * 4]
     assert len(set.union(*distinct(dataset))) == 100
-    again = load(spec, input_shape=(4, 4), classes=4, seed=3)
-    other = load(spec, input_shape=(4, 4), classes=4, seed=4)
+    again = read(spec, 4, 4, classes=4, seed=3)
+    other = read(spec, 4, 4, classes=4, seed=4)
     np.testing.assert_array_equal(again.train.inputs, dataset.train.inputs)
     assert distinct(other)[0] != distinct(dataset)[0]
 
 
 def test_rows_of_numbers_need_not_be_images(save: Save) -> None:
     x = np.random.default_rng(0).normal(size=(50, 7))
-    dataset = load(save(images=x, labels=labels(50)), input_shape=(7,), classes=3)
+    dataset = read(save(images=x, labels=labels(50)), 7)
     assert dataset.train.inputs.shape == (30, 7)
 
 
@@ -118,7 +115,7 @@ def test_folder_of_classes(tmp_path: Path, classes_folder: Folder) -> None:
     (folder / "README.md").write_text("no class")
     (folder / ".hidden").mkdir()
     (folder / "cat" / "notes.txt").write_text("no image")
-    dataset = load(str(folder), input_shape=(1, 6, 5), classes=3, preprocessing=Preprocessing(scale=0.1))
+    dataset = read(str(folder), 1, 6, 5, classes=3, scale=0.1)
     assert dataset.test is not None
     assert (len(dataset.train), len(dataset.validation), len(dataset.test)) == (18, 6, 6)
     np.testing.assert_allclose(dataset.train.inputs.mean(axis=(1, 2, 3)), dataset.train.labels, rtol=1e-6)
@@ -131,7 +128,7 @@ def test_folder_of_classes(tmp_path: Path, classes_folder: Folder) -> None:
 def test_folder_images_take_the_format_of_the_model(
     tmp_path: Path, classes_folder: Folder, shape: tuple[int | None, ...], sample: tuple[int, ...]
 ) -> None:
-    dataset = load(str(classes_folder(tmp_path / "set")), input_shape=shape, classes=3)
+    dataset = read(str(classes_folder(tmp_path / "set")), *shape)
     assert dataset.train.inputs.shape == (18, *sample)
 
 
@@ -141,7 +138,7 @@ def test_folder_resizes_bilinearly_and_keeps_colours(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for index in range(5):
             Image.new("RGB", (9, 7), colour).save(tmp_path / name / f"{index}.bmp")
-    train = load(str(tmp_path), input_shape=(3, 4, 4), classes=2).train
+    train = read(str(tmp_path), 3, 4, 4, classes=2).train
     for image, label in zip(train.inputs, train.labels, strict=True):
         np.testing.assert_allclose(image.mean(axis=(1, 2)), np.array(colours[sorted(colours)[label]]) / 255)
 
@@ -152,7 +149,7 @@ def test_folder_with_parts(tmp_path: Path, classes_folder: Folder, validation: s
     classes_folder(tmp_path / "test", count=4)
     if validation:
         classes_folder(tmp_path / validation, count=2)
-    dataset = load(str(tmp_path), input_shape=(1, 6, 5), classes=3)
+    dataset = read(str(tmp_path), 1, 6, 5, classes=3)
     assert dataset.test is not None
     assert (len(dataset.train), len(dataset.validation)) == ((30, 6) if validation else (24, 6))
     assert len(dataset.test) == 12
@@ -160,13 +157,13 @@ def test_folder_with_parts(tmp_path: Path, classes_folder: Folder, validation: s
 
 @pytest.mark.usefixtures("functions")
 def test_function_in_the_current_directory_returns_arrays() -> None:
-    dataset = load("mydata:arrays", input_shape=(1, 4, 4), classes=3)
+    dataset = read("mydata:arrays", 1, 4, 4, classes=3)
     assert (dataset.name, len(dataset.train)) == ("mydata:arrays", 30)
 
 
 @pytest.mark.usefixtures("functions")
 def test_function_returns_a_finished_dataset() -> None:
-    dataset = load("mydata:ready", input_shape=(1, None, 4), classes=3)
+    dataset = read("mydata:ready", 1, None, 4, classes=3)
     assert (dataset.name, len(dataset.train), dataset.test) == ("mine", 9, None)
 
 
@@ -175,4 +172,4 @@ def test_an_existing_path_comes_before_a_builtin_name(
 ) -> None:
     classes_folder(tmp_path / "fashion-mnist-small")
     monkeypatch.chdir(tmp_path)
-    assert len(load("fashion-mnist-small", input_shape=(1, 6, 5), classes=3).train) == 18
+    assert len(read("fashion-mnist-small", 1, 6, 5, classes=3).train) == 18

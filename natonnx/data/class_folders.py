@@ -1,0 +1,117 @@
+"""Pictures in folders, with the classes that the folders' names are."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from natonnx.data.batches import Array
+from natonnx.data.classes import read_classes
+from natonnx.data.dataset import Layout
+from natonnx.data.folder import Listing
+from natonnx.data.items import Items
+from natonnx.data.labels import Targets
+from natonnx.data.pictures import PictureFormat, Remarks, picture_format, read_pictures
+from natonnx.data.signature import Signature
+from natonnx.errors import InputError
+
+__all__ = ["picture_items"]
+
+
+def picture_items(
+    listings: Mapping[str, Listing],
+    signature: Signature,
+    *,
+    layout: Layout | None,
+    targets: Targets,
+    classes: Path | Mapping[str, int] | None,
+    where: str,
+) -> tuple[dict[str, Items], tuple[str, ...]]:
+    """Read pictures into memory.
+
+    Classes are numbered in the order of their names, or as `classes` says. Pictures become grey or RGB as the model has
+    one channel or three, and are resized where their size is not the model's.
+
+    Args:
+        listings: Files by part.
+        signature: The model's inputs: one, which takes images.
+        layout: Of the model's input, where its shape does not tell.
+        targets: What labels are for.
+        classes: See `read_classes`; the folders may be a subset of these.
+        where: The source, for messages.
+
+    Returns:
+        The parts, and what was done.
+
+    Raises:
+        InputError: If the classes do not fit, a picture cannot be read, or the model takes other inputs.
+    """
+    if len(signature.inputs) != 1:
+        raise InputError(
+            f"{where}: pictures are for one input, but the model has {len(signature.inputs)} "
+            f"({', '.join(signature.names)}): give .npz files keyed by these names"
+        )
+    made = picture_format(signature.inputs[0].sample_shape, layout, where)
+    named = None if classes is None else read_classes(classes)
+    _check_names([listing for listing in listings.values() if listing.by_class], named, where)
+    remarks, loose = Remarks(), 0
+    parts: dict[str, Items] = {}
+    for part, listing in listings.items():
+        images, labels = _read(listing, made, named, targets, signature.classes, remarks)
+        loose += len(listing.pictures) if listing.by_class else 0
+        parts[part] = _items(images, labels, str(listing.folder))
+    notes = remarks.notes()
+    return parts, (*notes, f"{loose:,} pictures beside the class folders were passed over") if loose else notes
+
+
+def _check_names(listings: Sequence[Listing], named: Mapping[str, int] | None, where: str) -> None:
+    if not listings and named is not None:
+        raise InputError(f"{where}: has no class folders, which the classes file is for: leave --classes out")
+    for other in listings[1:]:
+        if named is None and other.by_class.keys() != listings[0].by_class.keys():
+            raise InputError(
+                f"{other.folder}: its class folders are not those of {listings[0].folder}: name them alike, or give "
+                "--classes FILE with the index of each name"
+            )
+
+
+def _items(images: Array, labels: Array | None, where: str) -> Items:
+    item = (images,) if labels is None else (images, labels)
+    return Items(lambda: [item], where)
+
+
+def _read(
+    listing: Listing,
+    made: PictureFormat,
+    named: Mapping[str, int] | None,
+    targets: Targets,
+    classes: int | None,
+    remarks: Remarks,
+) -> tuple[Array, Array | None]:
+    where = str(listing.folder)
+    if not listing.by_class:
+        return read_pictures(listing.pictures, made, remarks, where), None
+    indices = _indices(listing, named, targets, classes)
+    paths = [(path, indices[name]) for name, files in listing.by_class.items() for path in files]
+    images = read_pictures([path for path, _ in paths], made, remarks, where)
+    return images, np.array([index for _, index in paths], np.int64)
+
+
+def _indices(
+    listing: Listing, named: Mapping[str, int] | None, targets: Targets, classes: int | None
+) -> Mapping[str, int]:
+    names = list(listing.by_class)
+    unknown = [name for name in names if name not in named] if named is not None else []
+    if unknown and targets != "none":
+        raise InputError(
+            f"{listing.folder}: the classes file lacks the folders {', '.join(map(repr, unknown[:5]))}"
+            f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}: add them, each with its index"
+        )
+    if named is not None and not unknown:
+        return named
+    if targets == "labels" and classes is not None and len(names) != classes:
+        raise InputError(
+            f"{listing.folder}: has {len(names)} class folders, but the model's output has {classes} classes: if they "
+            "are some of these, say which with --classes FILE (lines: name index)"
+        )
+    return {name: index for index, name in enumerate(names)}

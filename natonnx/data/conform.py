@@ -1,0 +1,89 @@
+"""Make the arrays of a source those that a model takes: layout, element type, preprocessing."""
+
+from natonnx.data.batches import Array, ArrayBatches
+from natonnx.data.convert import cast
+from natonnx.data.dataset import Preprocessing
+from natonnx.data.layout import fit, matches, text
+from natonnx.data.preprocess import preprocess
+from natonnx.data.signature import InputSpec, Signature
+from natonnx.errors import InputError
+
+__all__ = ["check_preprocessing", "conform", "preprocessed_input"]
+
+PLAIN = Preprocessing()
+
+
+def preprocessed_input(signature: Signature) -> InputSpec | None:
+    """The input that preprocessing is for: the only one of a floating-point type that has a batch axis."""
+    found = [spec for spec in signature.inputs if spec.dtype.kind == "f" and spec.batch_axis is not None]
+    return found[0] if len(found) == 1 else None
+
+
+def check_preprocessing(signature: Signature, preprocessing: Preprocessing, where: str) -> None:
+    """Refuse means, stds and scales that are for no input, or for one of several.
+
+    Raises:
+        InputError: If so.
+    """
+    named = [name for name in ("mean", "std", "scale") if getattr(preprocessing, name) is not None]
+    if named and preprocessed_input(signature) is None:
+        count = sum(spec.dtype.kind == "f" and spec.batch_axis is not None for spec in signature.inputs)
+        raise InputError(
+            f"{where}: {', '.join(named)} given, but the model has {count or 'no'} inputs of floating-point samples: "
+            "preprocess the data yourself"
+        )
+
+
+def conform(
+    raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing, where: str, *, own_layout: bool
+) -> ArrayBatches:
+    """Fit samples to a model.
+
+    The array of a floating-point input, and the one of a model's only input, may have its channels elsewhere than the
+    model has them. uint8 is scaled by 1/255 for a floating-point input that has a batch axis.
+
+    Args:
+        raw: Arrays of all inputs, as a source gives them.
+        signature: What the model takes.
+        preprocessing: See `preprocessed_input`.
+        where: The source, for messages.
+        own_layout: Whether arrays that fit as they are, are in the model's layout; else the shapes have to prove it.
+
+    Raises:
+        InputError: If something does not fit, or is not finite.
+    """
+    chosen = preprocessed_input(signature)
+    inputs: dict[str, Array] = {}
+    for spec in signature.inputs:
+        what = where if len(signature.inputs) == 1 else f"{where}: {spec.name!r}"
+        array = _shaped(raw.inputs[spec.name], spec, preprocessing, what, own_layout, len(signature.inputs) == 1)
+        if spec is chosen and array.dtype.kind in "buif":
+            inputs[spec.name] = preprocess(array, preprocessing, what, spec.dtype)
+        elif spec.dtype.kind == "f" and spec.batch_axis is not None and array.dtype == "uint8":
+            inputs[spec.name] = preprocess(array, PLAIN, what, spec.dtype)
+        else:
+            inputs[spec.name] = cast(array, spec.dtype, what)
+    return ArrayBatches(inputs, raw.axes, raw.targets)
+
+
+def _shaped(
+    array: Array, spec: InputSpec, preprocessing: Preprocessing, what: str, own_layout: bool, alone: bool
+) -> Array:
+    is_own = array.ndim == len(spec.shape) and matches(_sample_sizes(array, spec), spec.sample_shape)
+    is_image = spec.batch_axis == 0 and (spec.dtype.kind == "f" or alone)
+    if is_image and not (is_own and (own_layout or spec.dtype.kind != "f")):
+        return fit(array, spec.sample_shape, preprocessing.layout, what)
+    if not is_own:
+        raise InputError(
+            f"{what}: is an array of {text(array.shape)}, but the model's input is {text(_shown(spec))}: give it in "
+            "the model's own layout"
+        )
+    return array
+
+
+def _sample_sizes(array: Array, spec: InputSpec) -> tuple[int, ...]:
+    return tuple(size for axis, size in enumerate(array.shape) if axis != spec.batch_axis)
+
+
+def _shown(spec: InputSpec) -> tuple[int | str | None, ...]:
+    return tuple("samples" if axis == spec.batch_axis else size for axis, size in enumerate(spec.shape))

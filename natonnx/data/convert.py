@@ -1,0 +1,69 @@
+"""Turn values into arrays, and arrays into those of an element type, never with a loss."""
+
+from typing import Any
+
+import numpy as np
+
+from natonnx.data.batches import Array
+from natonnx.errors import InputError, first_line
+
+__all__ = ["cast", "is_castable", "kind_name", "to_array"]
+
+_TEXT = "OSU"
+
+
+def to_array(value: Any, what: str) -> Array:
+    """Make an array of what numpy, torch (on any device) or Pillow made, or of numbers in lists.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        if hasattr(value, "detach"):
+            value = value.detach().cpu()
+            value = value.float() if "bfloat16" in str(value.dtype) else value  # which numpy lacks
+        return np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None
+
+
+def is_castable(array: Array, dtype: np.dtype[np.generic]) -> bool:
+    """Whether an array is of the kind that an element type is of: numbers, or text."""
+    return array.dtype.kind in (_TEXT if dtype.kind in _TEXT else "buif") or array.dtype == dtype
+
+
+def kind_name(dtype: np.dtype[np.generic]) -> str:
+    """What kind an element type is of, in a word."""
+    return "text" if dtype.kind in _TEXT else "numbers"
+
+
+def cast(array: Array, dtype: np.dtype[np.generic], what: str) -> Array:
+    """Give an array, which `is_castable`, the element type of a model's input.
+
+    Whole numbers and booleans stay what they are; floating-point numbers may lose precision, but no magnitude.
+
+    Raises:
+        InputError: If it cannot be done, or there is a NaN.
+    """
+    if dtype.kind in _TEXT:
+        return array.astype(object)
+    if dtype.kind in "bui":
+        return _cast_whole(array, dtype, what)
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = array.astype(dtype)
+    if array.dtype.kind == "f" and np.isnan(array).any():
+        raise InputError(f"{what} holds NaN: remove those samples, or mend them")
+    if dtype.kind == "f" and (np.isinf(made) != np.isinf(array)).any():
+        raise InputError(f"{what} holds values too large for {dtype}, which the model takes: scale them")
+    return made
+
+
+def _cast_whole(array: Array, dtype: np.dtype[np.generic], what: str) -> Array:
+    if array.dtype.kind == "f":
+        raise InputError(f"{what} is an array of {array.dtype}, but the model takes {dtype}: give whole numbers")
+    made = array.astype(dtype)
+    if (made.astype(array.dtype) != array).any() or ((made < 0) != (array < 0)).any():
+        raise InputError(
+            f"{what} runs from {array.min()} to {array.max()}, but the model takes {dtype}: give values it can hold"
+        )
+    return made

@@ -1,0 +1,189 @@
+"""Read pictures from files: grey or RGB, upright, 8 bits a channel, of the model's size."""
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from natonnx.data.batches import Array
+from natonnx.data.dataset import Layout
+from natonnx.data.layout import Shape, layout_of, text
+from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "picture_format", "read_pictures"]
+
+_log = logging.getLogger(__name__)
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+_MODES = {1: "L", 3: "RGB", None: "RGB"}
+_WORDS = {"L": "grey", "RGB": "RGB", "1": "black-and-white", "P": "palette", "LA": "grey", "RGBA": "RGB"}
+_SIGN_OF_LIFE = 5.0  # seconds
+
+
+@dataclass(frozen=True)
+class PictureFormat:
+    """What pictures are made.
+
+    Attributes:
+        mode: Of Pillow: ``L`` for one channel, ``RGB`` for three.
+        height: In pixels; None for any.
+        width: In pixels; None for any.
+    """
+
+    mode: str
+    height: int | None
+    width: int | None
+
+
+class Remarks:
+    """What was done to pictures."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._resized: list[tuple[int, int]] = []
+        self._to: tuple[int, int] | None = None
+
+    def count(self, what: str) -> None:
+        """Count a picture that something was done to."""
+        self._counts[what] += 1
+
+    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> None:
+        """Note a picture of another size, height and width."""
+        self._resized.append(size)
+        self._to = to
+
+    def notes(self) -> tuple[str, ...]:
+        """A sentence for each kind of thing."""
+        notes = [f"{count:,} {what}" for what, count in self._counts.items()]
+        if self._to is not None:
+            least, most = min(self._resized), max(self._resized)
+            sizes = text(least) if least == most else f"{text(least)} to {text(most)}"
+            notes.append(f"{len(self._resized):,} pictures of {sizes} resized to {text(self._to)} (bilinear)")
+        return tuple(notes)
+
+
+def picture_format(shape: Shape, layout: Layout | None, where: str) -> PictureFormat:
+    """Say what pictures a model takes.
+
+    Args:
+        shape: The model's input without the batch axis.
+        layout: Of the model's input, where its shape does not tell.
+        where: The source, for messages.
+
+    Raises:
+        InputError: If it takes none.
+    """
+    if len(shape) == 2:
+        return PictureFormat("L", shape[0], shape[1])
+    if len(shape) != 3:
+        raise InputError(f"{where}: a folder of images needs an image model, but this model's input is {text(shape)}")
+    channels, height, width = shape
+    if (layout or layout_of(shape, where)) == "NHWC":
+        height, width, channels = shape
+    if channels not in _MODES:
+        raise InputError(f"{where}: images have 1 or 3 channels, but the model's input {text(shape)} has {channels}")
+    return PictureFormat(_MODES[channels], height, width)
+
+
+def read_pictures(paths: Sequence[Path], made: PictureFormat, remarks: Remarks, where: str) -> Array:
+    """Read files; the log says how far from time to time.
+
+    Where a model leaves height and width open, pictures keep their size; where it leaves one open, their proportions.
+
+    Args:
+        paths: At least one.
+        made: What they are made.
+        remarks: Told what was done.
+        where: The source, for messages.
+
+    Returns:
+        uint8 ``[n, H, W]`` or ``[n, H, W, 3]``.
+
+    Raises:
+        InputError: If one cannot be read, or they are not of one size.
+    """
+    images: list[Array] = []
+    said = time.monotonic()
+    for path in paths:
+        images.append(_read(path, made, remarks))
+        if time.monotonic() - said > _SIGN_OF_LIFE:
+            said = time.monotonic()
+            _log.info("%s: read %s of %s pictures", where, f"{len(images):,}", f"{len(paths):,}")
+    shapes = sorted({image.shape[:2] for image in images})
+    if len(shapes) > 1:
+        raise InputError(
+            f"{where}: images run from {text(shapes[0])} to {text(shapes[-1])} and the model takes any size: say one "
+            "with --input-shape, or resize them to one"
+        )
+    return np.stack(images)
+
+
+def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+            upright = ImageOps.exif_transpose(opened)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
+    if opened.getexif().get(_ORIENTATION, 1) in range(2, 9):
+        remarks.count("pictures turned upright, as their EXIF data says")
+    image = _to_mode(upright, made.mode, path, remarks)
+    height, width = _size(image, made)
+    if (image.height, image.width) != (height, width):
+        remarks.resized((image.height, image.width), (height, width))
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
+
+
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def _to_mode(image: "Image.Image", mode: str, path: Path, remarks: Remarks) -> "Image.Image":
+    image = _to_8_bits(image, path, remarks)
+    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
+        remarks.count("pictures with transparency: it was dropped")
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGBA")
+    if image.mode == mode:
+        return image
+    if _WORDS.get(image.mode) != _WORDS[mode]:
+        remarks.count(f"{_WORDS.get(image.mode, image.mode)} pictures made {_WORDS[mode]}")
+    return image.convert(mode)
+
+
+def _to_8_bits(image: "Image.Image", path: Path, remarks: Remarks) -> "Image.Image":
+    from PIL import Image
+
+    if image.mode == "F":
+        raise InputError(
+            f"{path}: has floating-point pixels, whose range natonnx cannot know: save it with 8 or 16 bits"
+        )
+    if not image.mode.startswith("I"):
+        return image
+    pixels = np.asarray(image).astype(np.int64)
+    if pixels.min() < 0 or pixels.max() > 65535:
+        raise InputError(f"{path}: has pixels from {pixels.min()} to {pixels.max()}: save it with 8 or 16 bits")
+    remarks.count("grey pictures of 16 bits scaled to 8 bits")
+    return Image.fromarray(np.round(pixels / 257).astype(np.uint8))
+
+
+def _size(image: "Image.Image", made: PictureFormat) -> tuple[int, int]:
+    """Height and width that a picture is to have."""
+    if made.height is None and made.width is None:
+        return image.height, image.width
+    if made.width is None:
+        assert made.height is not None
+        return made.height, max(1, round(image.width * made.height / image.height))
+    if made.height is None:
+        return max(1, round(image.height * made.width / image.width)), made.width
+    return made.height, made.width

@@ -1,0 +1,151 @@
+"""Samples that a program yields: torch's data sets and loaders, generators, and whatever can be read in a loop."""
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from natonnx.data.items import Items, is_structure
+from natonnx.errors import InputError
+
+__all__ = ["called", "is_program", "program_items", "program_name", "read_now"]
+
+_log = logging.getLogger(__name__)
+_SIGN_OF_LIFE = 5.0  # seconds
+
+
+def _torch(name: str) -> type[Any] | tuple[()]:
+    """A class of torch's; none where torch was not imported, as nothing can be of that class then."""
+    module = sys.modules.get("torch.utils.data")
+    return () if module is None else getattr(module, name)
+
+
+def is_program(data: Any) -> bool:
+    """Whether something yields samples or batches, rather than being an array or several."""
+    if isinstance(data, list):
+        return bool(data) and all(map(is_structure, data))
+    if isinstance(data, Mapping | tuple | str | bytes) or hasattr(data, "__array__") or _is_picture(data):
+        return False
+    return isinstance(data, Iterable) or _is_sequence(data) or _is_torch(data) or callable(data)
+
+
+def called(data: Any, where: str) -> Any:
+    """What a function returns; the function itself if that is an iterator, which can be had anew then.
+
+    Raises:
+        InputError: If it fails.
+    """
+    if not callable(data) or isinstance(data, Iterable) or _is_sequence(data) or _is_torch(data):
+        return data
+    try:
+        made = data()
+    except Exception as error:
+        raise InputError(f"{where}: calling it failed with {_reason(error)}") from error
+    return data if isinstance(made, Iterator) else made
+
+
+def program_items(data: Any, where: str) -> Items:
+    """Say how to read what a program yields.
+
+    A torch `Dataset`, and whatever else has a length and is read by index, yields samples; so does `IterableDataset`. A
+    `DataLoader` yields batches, as does any other iterable, and a function that returns one.
+
+    Raises:
+        InputError: If it has no length, or a function fails.
+    """
+    if _is_loader(data):
+        return _loader_items(data, where)
+    if isinstance(data, _torch("IterableDataset")):
+        return _items(lambda: _guarded(data, where), where, batched=False, is_stream=True)
+    if isinstance(data, _torch("Dataset")) or (_is_sequence(data) and not isinstance(data, list)):
+        if not hasattr(data, "__len__"):
+            raise InputError(f"{where}: {type(data).__name__} has no length: give it a __len__")
+        return read_now(_items(lambda: _guarded(_by_index(data), where), where, batched=False))
+    if isinstance(data, list):
+        return _items(lambda: data, where)
+    if isinstance(data, Iterator):
+        return read_now(_items(lambda: _guarded(data, where), where))
+    if isinstance(data, Iterable):
+        return _items(lambda: _guarded(data, where), where, is_stream=True)
+    return _items(lambda: _guarded(data(), where), where, is_stream=True)
+
+
+def program_name(data: Any) -> str:
+    """What reports call it: its class, or that of the data set that a loader reads."""
+    inner = data.dataset if _is_loader(data) else data
+    return str(getattr(inner, "__name__", type(inner).__name__))
+
+
+def read_now(items: Items) -> Items:
+    """Read samples into memory, to the end; the log says how far from time to time."""
+    read: list[Any] = []
+    said = time.monotonic()
+    for item in items.open():
+        read.append(item)
+        if time.monotonic() - said > _SIGN_OF_LIFE:
+            said = time.monotonic()
+            _log.info("%s: read %s %s", items.where, f"{len(read):,}", "batches" if items.batched else "samples")
+    return replace(items, open=lambda: read, is_stream=False)
+
+
+def _items(open_: Callable[[], Iterable[Any]], where: str, *, batched: bool = True, is_stream: bool = False) -> Items:
+    return Items(open_, where, batched=batched, is_stream=is_stream, from_program=True)
+
+
+def _loader_items(loader: Any, where: str) -> Items:
+    from torch.utils.data import SequentialSampler, default_collate
+
+    is_iterable = isinstance(loader.dataset, _torch("IterableDataset"))
+    return Items(
+        lambda: _guarded(loader, where),
+        where,
+        in_front=loader.batch_size is not None and loader.collate_fn is default_collate,
+        is_stream=True,
+        is_ordered=is_iterable or isinstance(loader.sampler, SequentialSampler),
+        from_program=True,
+        samples=None if is_iterable or loader.batch_size is None else _loader_samples(loader),
+    )
+
+
+def _loader_samples(loader: Any) -> int | None:
+    try:
+        count = len(loader.sampler)
+    except TypeError:
+        return None
+    return count - count % loader.batch_size if loader.drop_last else count
+
+
+def _guarded(items: Any, where: str) -> Iterator[Any]:
+    """What a user's program yields; that it fails is said in one line."""
+    try:
+        yield from items
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{where}: reading it failed with {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def _by_index(data: Any) -> Iterator[Any]:
+    yield from (data[position] for position in range(len(data)))
+
+
+def _is_loader(data: Any) -> bool:
+    return isinstance(data, _torch("DataLoader"))
+
+
+def _is_torch(data: Any) -> bool:
+    return isinstance(data, _torch("Dataset")) or _is_loader(data)
+
+
+def _is_sequence(data: Any) -> bool:
+    return hasattr(data, "__len__") and hasattr(data, "__getitem__")
+
+
+def _is_picture(data: Any) -> bool:
+    return hasattr(data, "__array_interface__")
