@@ -1,10 +1,12 @@
 """Parameters and multiply-adds of an architecture.
 
 Conventions (facts/nat.md): one MAdd is one multiply-add of a convolution or of a matrix product with a constant, per
-sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Parameters are trainable
-scalars (weights, biases, normalisation scales and shifts; not running statistics); a shared tensor counts once. Only
-what still matters counts: an operation behind a null edge costs nothing, and a convolution behind a concat that lost
-a member counts without that member's channels.
+sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Per sample is the count
+for a batch, divided by its size, wherever the batch stands ([T, N, C], or as a factor of an axis of T * N rows); work
+that does not grow with the batch counts once. Where a size other than the batch is open, or work grows otherwise, the
+count is unknown. Parameters are trainable scalars (weights, biases, normalisation scales and shifts; not running
+statistics); a shared tensor counts once. Only what still matters counts: an operation behind a null edge costs nothing,
+and a convolution behind a concat that lost a member counts without that member's channels.
 """
 
 from collections.abc import Iterable

@@ -72,7 +72,7 @@ class FeatureMap:
 
     Attributes:
         name: The ONNX name of the tensor that the consumers read (after the activation).
-        shape: Its shape at the join (before the activation); batch first.
+        shape: Its shape at the join (before the activation).
         join: How it is made.
         inputs: For an opaque join, the feature maps it reads; all of them must be alive.
         weights: Trainable tensors of the nodes that belong to the map itself (its activation, or the opaque node).

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 __all__ = ["Shape", "Skip", "match_skip"]
 
 Shape = tuple[int | str | None, ...]
-"""Sizes of a tensor, batch first; a string is a symbolic size, None an unknown one."""
+"""Sizes of a tensor; a string is a symbol or a product such as `20*N`, None an unknown size."""
 
 
 @dataclass(frozen=True)

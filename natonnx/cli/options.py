@@ -62,7 +62,7 @@ def _parse_shapes(
         except ValueError:
             name = ""
         if not name or any(size < 1 for size in shapes[name]):
-            raise InputError(f"--input-shape {value}: write name:1,3,32,32, positive sizes with the batch first")
+            raise InputError(f"--input-shape {value}: write name:1,3,32,32, positive sizes with the batch in its place")
     return shapes
 
 

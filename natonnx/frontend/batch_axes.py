@@ -30,7 +30,7 @@ UNNAMED = "natonnx_batch"
 
 _CONVENTIONAL = {"n", "b", "bs", "bsz", "nbatch", "p2o.DynamicDimension.0"}
 _OTHER = re.compile(
-    r"seq|len|time|frame|step|width|height|token|point|box|past|query|audio|row|col|num_|^[thwlds]$", re.IGNORECASE
+    r"seq|len|time|frame|step|width|height|token|point|box|past|query|audio|row|col|num_|^[thwl]$", re.IGNORECASE
 )
 """What an axis that counts something else than samples is called."""
 
@@ -133,14 +133,14 @@ def _strength(symbol: str) -> int:
 def _choose(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> str | None:
     """The symbol that counts samples; None where none does."""
     symbols = dict.fromkeys(size for shape in inputs for size in shape if isinstance(size, str))
-    plausible = [symbol for symbol in symbols if _is_plausible(symbol, inputs)]
+    plausible = [symbol for symbol in symbols if _is_plausible(symbol, [*inputs, *outputs])]
     if not plausible and not any(isinstance(size, int) for shape in inputs for size in shape[:1]):
         one = all(1 in shape for shape in inputs if shape)  # "time" leads, and the batch is a fixed 1
         plausible = [] if one else [symbol for symbol in symbols if any(shape[:1] == (symbol,) for shape in inputs)]
     return max(
         plausible,
         key=lambda symbol: (
-            _strength(symbol),
+            _strength(symbol) - (_strength(symbol) == 1 and _follows(symbol, plausible, inputs)),
             sum(symbol in shape for shape in inputs),
             sum(symbol in shape for shape in outputs),
             sum(shape[:1] == (symbol,) for shape in inputs),
@@ -149,17 +149,23 @@ def _choose(inputs: Sequence[Shape], outputs: Sequence[Shape]) -> str | None:
     )
 
 
-def _is_plausible(symbol: str, inputs: Sequence[Shape]) -> bool:
+def _follows(symbol: str, others: Sequence[str], inputs: Sequence[Shape]) -> bool:
+    """Whether another symbol that may count samples stands before a symbol: the N of [B, N, 3] need not."""
+    return any(other in shape[: shape.index(symbol)] for shape in inputs if symbol in shape for other in others)
+
+
+def _is_plausible(symbol: str, shapes: Sequence[Shape]) -> bool:
+    """Whether a symbol may count samples, by its name or by where it stands."""
     if _strength(symbol):
         return True
+    return any(_leads(shape, symbol) for shape in shapes)
+
+
+def _leads(shape: Shape, symbol: str) -> bool:
+    """Whether a symbol stands first, or is all that is open behind a fixed number of layers, as in [2, N, 128]."""
     if _OTHER.search(symbol):
         return False
-    return any(shape[:1] == (symbol,) or _is_state(shape, symbol) for shape in inputs)
-
-
-def _is_state(shape: Shape, symbol: str) -> bool:
-    """Whether a symbol is all that is open behind a fixed leading axis, as in [layers, N, width]."""
-    return (
+    return shape[:1] == (symbol,) or (
         len(shape) >= 3
         and isinstance(shape[0], int)
         and shape[0] > 1
@@ -173,7 +179,7 @@ def _axis(shape: Shape, symbol: str) -> int | None:
     if symbol in shape:
         return shape.index(symbol)
     for axis, size in enumerate(shape):
-        if isinstance(size, str) and (_strength(size) == 2 or (axis == 0 and not _OTHER.search(size))):
+        if isinstance(size, str) and (_strength(size) == 2 or _leads(shape, size)):
             return axis
     return None
 

@@ -56,7 +56,7 @@ def _sizes(model: onnx.ModelProto, values: Mapping[str, int]) -> dict[str, tuple
             size = declared_size(dim)
             if not isinstance(size, int):
                 dim.Clear()
-                if size in values:
+                if isinstance(size, str) and size in values:
                     dim.dim_value = values[size]
     try:
         graph = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph

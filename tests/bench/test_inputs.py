@@ -50,6 +50,21 @@ def test_batch(given: dict[str, Sequence[int]], batch: int | None, expected: int
     assert random_inputs(model(**IMAGE), "m", input_shapes=given, batch=batch)["x"].shape == (expected, 3, 8, 8)
 
 
+def test_batch_behind_the_layers_and_a_scalar() -> None:
+    state: dict[str, Spec] = {
+        "x": (TensorProto.FLOAT, ["n", 16]),
+        "h": (TensorProto.FLOAT, [2, "n", 12]),
+        "fixed": (TensorProto.FLOAT, [5]),
+        "rate": (TensorProto.INT64, []),
+    }
+    axes = {"x": 0, "h": 1, "fixed": None, "rate": None}
+    made = random_inputs(model(**state), "m", batch=4, axes=axes)
+    assert shapes(made) == {"x": (4, 16), "h": (2, 4, 12), "fixed": (5,), "rate": ()}
+    assert shapes(random_inputs(model(**state), "m", axes=axes))["h"] == (2, 1, 12)
+    with pytest.raises(InputError, match=r"m: --batch 4: the batch of input 'h' is fixed \(2\)"):
+        random_inputs(model(**state), "m", batch=4, axes={**axes, "h": 0})
+
+
 @pytest.mark.parametrize(
     ("inputs", "options", "says"),
     [

@@ -39,8 +39,8 @@ def test_the_contract(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "path": str(path),
         "opset": model.opset_import[0].version,
         "ir_version": model.ir_version,
-        "inputs": [{"name": "image", "dtype": "float", "shape": ["batch", 1, 28, 28]}],
-        "outputs": [{"name": "logits", "dtype": "float", "shape": ["batch", 10]}],
+        "inputs": [{"name": "image", "dtype": "float", "shape": ["batch", 1, 28, 28], "batch_axis": 0}],
+        "outputs": [{"name": "logits", "dtype": "float", "shape": ["batch", 10], "batch_axis": 0}],
     }
     assert payload["cost"].keys() == {"params", "madds"}
     assert all(map(is_count, payload["cost"].values()))

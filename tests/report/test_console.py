@@ -95,6 +95,18 @@ def test_inspection() -> None:
     assert "fixed: pool (ReduceMean): " in text
 
 
+def test_a_batch_that_does_not_lead_is_told_of() -> None:
+    payload = inspection(parse(tiny.model()), "model.onnx")
+    payload["model"]["inputs"].append({"name": "h", "dtype": "float", "shape": [2, "N", 8], "batch_axis": 1})
+    payload["model"]["inputs"].append({"name": "sr", "dtype": "int64", "shape": [], "batch_axis": None})
+    stream = io.StringIO()
+    show_inspection(Console(file=stream, width=200), payload)
+    lines = [line.strip() for line in stream.getvalue().splitlines()]
+    assert "input image: float [batch, 1, 8, 8]" in lines
+    assert "input h: float [2, N, 8], batch on axis 1" in lines
+    assert "input sr: int64 [], no batch axis" in lines
+
+
 def test_inspection_of_unknown_shapes() -> None:
     payload = inspection(parse(tiny.model()), "model.onnx")
     payload["model"]["inputs"][0]["shape"] = None

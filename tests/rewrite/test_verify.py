@@ -302,12 +302,16 @@ def test_nothing_is_run_where_an_input_is_no_tensor_of_numbers(kind: str) -> Non
     assert check == (EQUAL, True, "not run: an input is no tensor of numbers")
 
 
-def test_open_sizes_are_no_reason_to_run_nothing() -> None:
+def test_open_sizes_are_chosen_so_that_the_source_runs() -> None:
+    """A table of 16 positions: of the sizes that are tried, 32 and 64 do not run."""
     graph = Builder(size="size")
-    graph.conv("x", "a")
-    network = graph.network("a")
-    with pytest.raises(InputError, match="--input-shape"):
-        verify(network, network.architecture, network.model)
+    graph.op("Add", "x", graph.weight("positions", 1, 1, 16, 1), out="a")
+    graph.conv("a", "b")
+    network = graph.network("b")
+    assert [sample["x"].shape for sample in sample_inputs(network)] == [(1, 4, 16, 16), (3, 4, 16, 16)]
+    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    assert check.passed
+    assert check.detail.endswith("batch sizes [1, 3]")
 
 
 def typed(elem_type: int) -> Network:
@@ -356,11 +360,22 @@ def test_fixed_batch_gives_one_sample() -> None:
     assert [sample["x"].shape for sample in sample_inputs(residual(batch=2))] == [(2, 4, 8, 8)]
 
 
-def test_open_sizes_ask_for_an_input_shape() -> None:
+def test_sizes_that_nothing_runs_with_ask_for_an_input_shape() -> None:
     graph = Builder(size="size")
-    graph.conv("x", "a")
-    with pytest.raises(InputError, match=r"^input 'x' has open sizes: give --input-shape x:1,\.\.\.$"):
+    graph.op("Add", "x", graph.weight("positions", 1, 1, 13, 1), out="a")
+    with pytest.raises(InputError, match=r"^input 'x' has open sizes, and .* none of 32, .*: give --input-shape x:1,"):
         sample_inputs(graph.network("a"))
+
+
+def test_a_batch_behind_the_layers_is_the_one_that_varies() -> None:
+    graph = Builder()
+    graph.input = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, "N", 8])
+    graph.op("MatMul", "x", graph.weight("w", 8, 8), out="y")
+    network = graph.network("y")
+    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    assert check.passed
+    assert check.detail.endswith("batch sizes [1, 3]")
+    assert [sample["x"].shape for sample in sample_inputs(network)] == [(2, 1, 8), (2, 3, 8)]
 
 
 @pytest.mark.parametrize("first", ["x", "factor"])
