@@ -12,8 +12,10 @@ import pytest
 from natonnx import apply, inspect
 from natonnx.architecture import Edit, State
 from natonnx.cli import main
+from natonnx.contract.apply import ApplyReport
 from natonnx.session import run, session
 from tests.cli import tiny
+from tests.contract.conforms import require_payload
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
 SKIP_ONE = '[{"edge": "one", "from": "O", "to": "S"}]'
@@ -77,7 +79,7 @@ def test_from_stdin_with_json_and_the_default_output(folder: Path) -> None:
     )
     assert code == 0
     payload = json.loads(stdout)
-    assert payload.keys() == {"schema", "output", "edits", "checks"}
+    require_payload(payload, ApplyReport)
     assert (payload["output"], payload["edits"]) == ("model.nat.onnx", 1)
     assert all(check.keys() == {"name", "passed", "detail"} and check["passed"] for check in payload["checks"])
     assert "onnxruntime equals the supernet" in {check["name"] for check in payload["checks"]}

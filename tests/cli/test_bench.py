@@ -12,10 +12,11 @@ from onnx import TensorProto
 
 from natonnx import benchmark
 from natonnx.cli import main
-from natonnx.contract.schema import SCHEMA_VERSION
+from natonnx.contract.bench import BenchReport
 from natonnx.verbs.bench import Conditions
 from tests import external
 from tests.cli import tiny
+from tests.contract.conforms import require_payload
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
 SHORT = ("--seconds", "0.1")
@@ -47,7 +48,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     options = ("--data", "fashion-mnist-small", "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
     assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
-    assert payload["schema"] == SCHEMA_VERSION
+    require_payload(payload, BenchReport)
     for path, row in zip(models, payload["models"], strict=True):
         assert list(row) == [
             "path",
@@ -83,7 +84,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
         "name": "labels",
         "measure": "accuracy",
         "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
-        "outputs": [{"name": "scores", "measure": "accuracy"}],
+        "outputs": [{"name": "logits", "measure": "accuracy"}],
     }
     assert payload["data"] == {"name": "fashion-mnist-small", "samples": {"validation": 1000, "test": 1000}}
 
@@ -95,6 +96,7 @@ def test_costs_are_those_of_inspect(folder: Path, capsys: pytest.CaptureFixture[
 
 def test_what_was_not_measured_is_null(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     payload = json.loads(bench(capsys, folder / "model.onnx", "--json"))
+    require_payload(payload, BenchReport)
     (row,) = payload["models"]
     assert row["score"] == {"validation": None, "test": None}
     assert row["ratio"] is None

@@ -15,11 +15,11 @@ from natonnx.architecture import Edit, State
 from natonnx.bench import Timings
 from natonnx.cli import main
 from natonnx.contract.check import CheckReport, GateName, gate_row
-from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.errors import InputError
 from natonnx.report.check import junit_xml, markdown
 from natonnx.verbs.check import Thresholds
 from tests.cli import tiny
+from tests.contract.conforms import require_payload
 
 CONV = 64 * 9 * 8 * 8
 """MAdds of one of the tiny model's 3x3 convolutions."""
@@ -97,6 +97,7 @@ def test_gates_on_data(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert gates["drop"]["value"] == 100 * (right[0] - right[1]) / 60
     assert gates["agreement"]["value"] == same / 60
     assert payload["data"] == {"split": "test", "samples": 60}
+    require_payload(payload, CheckReport)
     assert payload["status"] == "failed"
     assert code == 1
 
@@ -107,7 +108,7 @@ def test_the_contract(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
     assert payload.keys() == {"schema", "status", "model", "baseline", "gates", "data"}
-    assert payload["schema"] == SCHEMA_VERSION
+    require_payload(payload, CheckReport)
     assert (payload["model"], payload["baseline"]) == (str(pair / "skipped.onnx"), str(pair / "model.onnx"))
     assert payload["data"] is None
     madds, latency = payload["gates"]

@@ -13,11 +13,12 @@ from onnx import TensorProto, helper, numpy_helper, version_converter
 import natonnx
 from natonnx.architecture import Edit, State
 from natonnx.cli import main
-from natonnx.contract.schema import SCHEMA_VERSION
+from natonnx.contract.diff import DiffReport
 from natonnx.frontend import Granularity, ParseOptions
 from natonnx.rewrite.provenance import KEY
 from tests import external
 from tests.cli import tiny
+from tests.contract.conforms import require_payload
 from tests.rewrite.helpers import Builder, copy, runtime, zoo_model
 from tests.verbs.diff.test_digest import renamed
 
@@ -75,7 +76,7 @@ def test_the_contract(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(capsys, RESNET, edited, "--json", "--data", "fashion-mnist-small")
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
-    assert payload["schema"] == SCHEMA_VERSION
+    require_payload(payload, DiffReport)
     assert list(payload) == [
         "schema",
         "before",

@@ -8,8 +8,9 @@ import onnx
 import pytest
 
 from natonnx.cli import main
-from natonnx.contract.schema import SCHEMA_VERSION
+from natonnx.contract.inspect import Inspection
 from tests.cli import tiny
+from tests.contract.conforms import require_payload
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
 STATES = {"O", "S", "N"}
@@ -32,7 +33,7 @@ def is_count(value: object) -> bool:
 def test_the_contract(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     payload = inspect(path, capsys)
     assert payload.keys() == {"schema", "model", "cost", "feature_maps", "edges", "opaque"}
-    assert payload["schema"] == SCHEMA_VERSION
+    require_payload(payload, Inspection)
     assert payload["model"].keys() == {"path", "opset", "ir_version", "inputs", "outputs"}
     model = onnx.load(path)
     assert payload["model"] == {

@@ -90,8 +90,11 @@ def test_markdown_names_no_file_that_was_not_written(result: Result) -> None:
 
 def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
     assert list(dict.fromkeys(step.stage for step in steps)) == ["search", "select", "fine-tune"]
-    epochs = [step.values for step in steps if step.stage == "search" and step.done]
-    assert [finite(values) for values in epochs] == result.report["history"]
+    epochs = [dict(step.values) for step in steps if step.stage == "search" and step.done]
+    shares = [values.pop("madds") for values in epochs]
+    assert [{**finite(values), "cost": finite(share)} for values, share in zip(epochs, shares, strict=True)] == (
+        result.report["history"]
+    )
 
 
 def test_repr_is_short(result: Result) -> None:
