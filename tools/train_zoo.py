@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -16,11 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from natonnx.data import Dataset, Preprocessing, Split, load, random_shift_flip
+from natonnx.data import ArrayBatches, Batches, InputSpec, Parts, Preprocessing, Signature, load, random_shift_flip
 from natonnx.data.dataset import Augment
 from tools.dynamo import export_dynamo
 
 DATA, CLASSES = "fashion-mnist-small", 10
+SIGNATURE = Signature((InputSpec("image", (None, 1, 28, 28), np.dtype(np.float32)),), CLASSES)
 AUGMENT: Augment = "shift-flip"
 OPSET = 18
 BATCH, RATE, MOMENTUM, DECAY, SMOOTHING, WARMUP = 64, 0.1, 0.9, 5e-4, 0.1, 0.05
@@ -127,15 +129,23 @@ ZOO: dict[str, tuple[Callable[[], nn.Sequential], bool]] = {
 }
 
 
+def arrays(part: Batches) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Images and labels of a part, which is in memory."""
+    assert isinstance(part, ArrayBatches)
+    assert part.targets is not None
+    return part.inputs["image"], part.targets
+
+
 def training_statistics() -> tuple[float, float]:
     """Mean and standard deviation of the training pixels on [0, 1], four digits."""
-    pixels = load(DATA, input_shape=(1, 28, 28), classes=CLASSES).train.inputs.astype(np.float64)
+    pixels, _ = arrays(load(DATA, SIGNATURE).train)
+    pixels = pixels.astype(np.float64)
     return round(float(pixels.mean()), 4), round(float(pixels.std()), 4)
 
 
-def train(model: nn.Module, data: Dataset, epochs: int, seed: int) -> None:
+def train(model: nn.Module, data: Parts, epochs: int, seed: int) -> None:
     """SGD with warm-up, cosine schedule, label smoothing, shifts and flips, on the training part only."""
-    images, labels = torch.from_numpy(data.train.inputs), torch.from_numpy(data.train.labels)
+    images, labels = map(torch.from_numpy, arrays(data.train))
     generator = torch.Generator().manual_seed(seed)
     optim = torch.optim.SGD(model.parameters(), RATE, MOMENTUM, weight_decay=DECAY, nesterov=True)
     steps = epochs * (len(labels) // BATCH)
@@ -214,12 +224,13 @@ def cost(proto: onnx.ModelProto) -> tuple[int, int]:
     return parameters, madds
 
 
-def accuracy(proto: onnx.ModelProto, split: Split) -> float:
+def accuracy(proto: onnx.ModelProto, part: Batches) -> float:
     """Share of right answers, in percent, by onnxruntime."""
-    return 100 * float((logits(proto, split.inputs).argmax(1) == split.labels).mean())
+    images, labels = arrays(part)
+    return 100 * float((logits(proto, images).argmax(1) == labels).mean())
 
 
-def write_table(out: Path, data: Dataset) -> None:
+def write_table(out: Path, data: Parts) -> None:
     """Measures every zoo file of a folder and renews the table between the marks in its README.md."""
     lines = [
         "| file | size, kB | opset / IR | BN | parameters | MAdds | validation, % | test, % |",
@@ -256,7 +267,7 @@ def main(names: Sequence[str], epochs: int, seed: int, out: Path, threads: int) 
     out.mkdir(parents=True, exist_ok=True)
     mean, std = training_statistics()
     preprocessing = Preprocessing(mean=(mean,), std=(std,), augment=AUGMENT)
-    data = load(DATA, input_shape=(1, 28, 28), classes=CLASSES, preprocessing=preprocessing)
+    data = load(DATA, SIGNATURE, preprocessing=preprocessing)
     for name in names or ZOO:
         started = time.monotonic()
         click.echo(f"{name}: {epochs} epochs, seed {seed}", err=True)
@@ -270,7 +281,7 @@ def main(names: Sequence[str], epochs: int, seed: int, out: Path, threads: int) 
         )
         properties = {"data": DATA, "mean": str(mean), "std": str(std), "augment": AUGMENT}
         onnx.helper.set_model_props(proto, {f"natonnx.{key}": value for key, value in properties.items()})
-        verify(proto, model, data.validation.inputs)
+        verify(proto, model, arrays(data.validation)[0])
         onnx.save(proto, out / f"{name}-fashion.onnx")
         click.echo(f"{name}: done in {time.monotonic() - started:.0f} s", err=True)
     write_table(out, data)

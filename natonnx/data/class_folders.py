@@ -11,7 +11,7 @@ from natonnx.data.dataset import Layout
 from natonnx.data.folder import Listing
 from natonnx.data.items import Items
 from natonnx.data.labels import Targets
-from natonnx.data.pictures import PictureFormat, Remarks, picture_format, read_pictures
+from natonnx.data.pictures import PictureFormat, Remarks, counted, picture_format, read_pictures
 from natonnx.data.signature import Signature
 from natonnx.errors import InputError
 
@@ -61,7 +61,7 @@ def picture_items(
         loose += len(listing.pictures) if listing.by_class else 0
         parts[part] = _items(images, labels, str(listing.folder))
     notes = remarks.notes()
-    return parts, (*notes, f"{loose:,} pictures beside the class folders were passed over") if loose else notes
+    return parts, (*notes, counted(loose, "pictures beside the class folders: passed over")) if loose else notes
 
 
 def _check_names(listings: Sequence[Listing], named: Mapping[str, int] | None, where: str) -> None:

@@ -70,20 +70,18 @@ def _shaped(
     array: Array, spec: InputSpec, preprocessing: Preprocessing, what: str, own_layout: bool, alone: bool
 ) -> Array:
     is_own = array.ndim == len(spec.shape) and matches(_sample_sizes(array, spec), spec.sample_shape)
+    is_batched = spec.batch_axis is not None
     is_image = spec.batch_axis == 0 and (spec.dtype.kind == "f" or alone)
     if is_image and not (is_own and (own_layout or spec.dtype.kind != "f")):
         return fit(array, spec.sample_shape, preprocessing.layout, what)
     if not is_own:
+        have, want = (_sample_sizes(array, spec), spec.sample_shape) if is_batched else (array.shape, spec.shape)
         raise InputError(
-            f"{what}: is an array of {text(array.shape)}, but the model's input is {text(_shown(spec))}: give it in "
-            "the model's own layout"
+            f"{what}: {'samples are' if is_batched else 'is'} {text(have)}, but the model's input is {text(want)}: "
+            "give it in the model's own layout"
         )
     return array
 
 
 def _sample_sizes(array: Array, spec: InputSpec) -> tuple[int, ...]:
     return tuple(size for axis, size in enumerate(array.shape) if axis != spec.batch_axis)
-
-
-def _shown(spec: InputSpec) -> tuple[int | str | None, ...]:
-    return tuple("samples" if axis == spec.batch_axis else size for axis, size in enumerate(spec.shape))

@@ -68,7 +68,7 @@ def layout_of(shape: Shape, where: str) -> Layout:
     return "NCHW" if first else "NHWC"
 
 
-def text(shape: Sequence[int | str | None]) -> str:
+def text(shape: Shape) -> str:
     """Writes a shape for a message, a dynamic axis as ?."""
     return "×".join("?" if size is None else str(size) for size in shape) or "single numbers"
 

@@ -18,13 +18,25 @@ from natonnx.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "picture_format", "read_pictures"]
+__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "counted", "picture_format", "read_pictures"]
 
 _log = logging.getLogger(__name__)
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB", None: "RGB"}
-_WORDS = {"L": "grey", "RGB": "RGB", "1": "black-and-white", "P": "palette", "LA": "grey", "RGBA": "RGB"}
+_TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
+_WORDS = {
+    "1": "black-and-white",
+    "L": "grey",
+    "LA": "grey",
+    "La": "grey",
+    "P": "palette",
+    "PA": "palette",
+    "RGB": "RGB",
+    "RGBA": "RGB",
+    "RGBa": "RGB",
+}
+_ORIENTATION = 0x0112  # the EXIF tag
 _SIGN_OF_LIFE = 5.0  # seconds
 
 
@@ -62,12 +74,17 @@ class Remarks:
 
     def notes(self) -> tuple[str, ...]:
         """A sentence for each kind of thing."""
-        notes = [f"{count:,} {what}" for what, count in self._counts.items()]
+        notes = [counted(count, what) for what, count in self._counts.items()]
         if self._to is not None:
             least, most = min(self._resized), max(self._resized)
             sizes = text(least) if least == most else f"{text(least)} to {text(most)}"
-            notes.append(f"{len(self._resized):,} pictures of {sizes} resized to {text(self._to)} (bilinear)")
+            notes.append(f"{counted(len(self._resized), 'pictures')} of {sizes} resized to {text(self._to)} (bilinear)")
         return tuple(notes)
+
+
+def counted(count: int, what: str) -> str:
+    """Write a number of pictures."""
+    return f"{count:,} {what.replace('pictures', 'picture', 1) if count == 1 else what}"
 
 
 def picture_format(shape: Shape, layout: Layout | None, where: str) -> PictureFormat:
@@ -132,11 +149,12 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
     try:
         with Image.open(path) as opened:
             opened.load()
+            is_turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
             upright = ImageOps.exif_transpose(opened)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
-    if opened.getexif().get(_ORIENTATION, 1) in range(2, 9):
-        remarks.count("pictures turned upright, as their EXIF data says")
+    if is_turned:
+        remarks.count("pictures turned upright, as EXIF says")
     image = _to_mode(upright, made.mode, path, remarks)
     height, width = _size(image, made)
     if (image.height, image.width) != (height, width):
@@ -145,20 +163,16 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
     return np.asarray(image)
 
 
-_ORIENTATION = 0x0112  # the EXIF tag
-
-
 def _to_mode(image: "Image.Image", mode: str, path: Path, remarks: Remarks) -> "Image.Image":
     image = _to_8_bits(image, path, remarks)
-    if image.mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
+    if image.mode in _TRANSPARENT or "transparency" in image.info:
         remarks.count("pictures with transparency: it was dropped")
-        if image.mode in ("P", "PA"):
-            image = image.convert("RGBA")
-    if image.mode == mode:
-        return image
-    if _WORDS.get(image.mode) != _WORDS[mode]:
-        remarks.count(f"{_WORDS.get(image.mode, image.mode)} pictures made {_WORDS[mode]}")
-    return image.convert(mode)
+    was = _WORDS.get(image.mode, image.mode)
+    if was != _WORDS[mode]:
+        remarks.count(f"{was} pictures made {_WORDS[mode]}")
+    if image.mode in ("P", "PA"):
+        image = image.convert("RGBA")  # Pillow warns of palettes with transparency that become anything else
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _to_8_bits(image: "Image.Image", path: Path, remarks: Remarks) -> "Image.Image":

@@ -230,8 +230,10 @@ def test_a_fixed_batch_is_scored_too(folder: Path, capsys: pytest.CaptureFixture
     assert payload["conditions"]["inputs"][0]["shape"][0] == 7
 
 
-def test_data_that_changes_is_refused(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
-    """Two models of other preprocessing load it twice, and compare nothing then."""
+def test_a_function_is_called_once_for_all_models(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any
+) -> None:
+    """Models are compared on the same data, even if a function gives other data each time."""
     code = """
 import numpy as np
 from natonnx.data import Dataset, Split
@@ -245,8 +247,22 @@ def load():
     (folder / "changing_data.py").write_text(code, encoding="utf-8")
     monkeypatch.chdir(folder)
     onnx.save(tiny.model(natonnx_scale="2"), folder / "other.onnx")
-    line = refusal(capsys, folder / "model.onnx", folder / "other.onnx", "--data", "changing_data:load")
-    assert "other samples each time" in line
+    with pytest.raises(SystemExit) as stopped:
+        main(
+            [
+                "bench",
+                *map(str, (folder / "model.onnx", folder / "other.onnx")),
+                "--data",
+                "changing_data:load",
+                *SHORT,
+                "--json",
+            ]
+        )
+    assert stopped.value.code == 0
+    assert json.loads(capsys.readouterr().out)["data"] == {
+        "name": "changing",
+        "samples": {"validation": 11, "test": None},
+    }
 
 
 def test_a_provider_that_cannot_be_used_is_told(

@@ -11,7 +11,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, Subset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from natonnx.data import ArrayBatches, Data, Dataset, Held, Split, StreamBatches, data_name, hold, load
+from natonnx.data import ArrayBatches, Data, Dataset, Held, Split, data_name, hold, load
 from natonnx.errors import InputError
 from tests.data.conftest import Loaded, image_model, images, labels, read
 

@@ -10,7 +10,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from natonnx.data import load, metadata_options
+from natonnx.data import ArrayBatches, InputSpec, Signature, load, metadata_options
 
 ROOT = Path(__file__).parents[2]
 NAMES = ("resnet20-fashion.onnx", "vgg-fashion.onnx", "mobilenetv2-fashion.onnx")
@@ -71,11 +71,12 @@ def test_accuracy_is_that_of_the_table(name: str) -> None:
     model = onnx.load(ROOT / "models" / name)
     data, preprocessing = metadata_options({p.key: p.value for p in model.metadata_props})
     assert data is not None
-    dataset = load(data, input_shape=(1, 28, 28), classes=10, preprocessing=preprocessing)
-    assert dataset.test is not None
+    spec = InputSpec("image", (None, 1, 28, 28), np.dtype(np.float32))
+    parts = load(data, Signature((spec,), classes=10), preprocessing=preprocessing)
     *_, validation, test = table(ROOT / "models" / "README.md")[name]
-    for split, stated in ((dataset.validation, validation), (dataset.test, test)):
-        measured = 100 * (run(ROOT / "models" / name, split.inputs).argmax(1) == split.labels).mean()
+    for part, stated in ((parts.validation, validation), (parts.test, test)):
+        assert isinstance(part, ArrayBatches)
+        measured = 100 * (run(ROOT / "models" / name, part.inputs["image"]).argmax(1) == part.targets).mean()
         assert measured == pytest.approx(float(stated), abs=0.05)
 
 

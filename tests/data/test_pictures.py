@@ -1,0 +1,210 @@
+"""Folders of pictures: with class folders or without, and what becomes of each kind of picture."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from natonnx.data import ArrayBatches, Batches, load
+from natonnx.errors import InputError
+from tests.data.conftest import BYTE, image_model, images
+
+Folder = Callable[..., Path]
+
+
+def refused(match: str, folder: Path, *shape: int | None, classes: int | None = 3, **options: Any) -> None:
+    with pytest.raises(InputError, match=match) as caught:
+        load(str(folder), image_model(*shape, classes=classes), **options)
+    assert "\n" not in str(caught.value)
+
+
+def pixels(part: Batches) -> Any:
+    assert isinstance(part, ArrayBatches)
+    return part.inputs["x"]
+
+
+def fill(folder: Path, picture: Image.Image, count: int = 5, suffix: str = ".png", **options: Any) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(count):
+        picture.save(folder / f"{index}{suffix}", **options)
+
+
+def one(tmp_path: Path, picture: Image.Image, *shape: int | None, suffix: str = ".png", **options: Any) -> Any:
+    """What a picture becomes, as 8-bit values, and the notes but for the division."""
+    fill(tmp_path, picture, suffix=suffix, **options)
+    parts = load(str(tmp_path), image_model(*shape, dtype=BYTE))
+    return pixels(parts.train)[0], [note for note in parts.notes if not note.startswith("divided")]
+
+
+def test_pictures_need_no_class_folders(tmp_path: Path) -> None:
+    raw = images(10, 6, 5, 3)
+    for index, picture in enumerate(raw):
+        Image.fromarray(picture).save(tmp_path / f"{index}.png")
+    (tmp_path / "README.md").write_text("no picture")
+    (tmp_path / "empty").mkdir()
+    parts = load(str(tmp_path), image_model(3, None, None))
+    seen = []
+    for part in (parts.train, parts.validation, parts.test):
+        assert part is not None
+        assert not part.has_targets
+        seen += [np.round(255 * picture).astype(np.uint8).transpose(1, 2, 0).tobytes() for picture in pixels(part)]
+    assert sorted(seen) == sorted(picture.tobytes() for picture in raw)
+    assert parts.notes == ("divided by chance (seed 0): 60 % training, 20 % validation, 20 % test",)
+
+
+def test_parts_of_pictures(tmp_path: Path) -> None:
+    for value, name in enumerate(("train", "val", "test")):
+        fill(tmp_path / name, Image.new("L", (5, 6), 100 * value), count=value + 1)
+    parts = load(str(tmp_path), image_model(6, 5, dtype=BYTE), targets="none")
+    assert parts.test is not None
+    assert [set(pixels(part).ravel().tolist()) for part in (parts.train, parts.validation, parts.test)] == [
+        {0},
+        {100},
+        {200},
+    ]
+    assert [part.samples for part in (parts.train, parts.validation, parts.test)] == [1, 2, 3]
+    assert parts.notes == ()
+
+
+def test_class_folders_of_any_number_do_where_labels_are_not_used(tmp_path: Path, classes_folder: Folder) -> None:
+    folder = classes_folder(tmp_path / "set")
+    parts = load(str(folder), image_model(6, 5, classes=1000), targets="none")
+    assert not parts.train.has_targets
+    assert parts.notes[-1] == "labels are not used"
+    labelled = load(str(folder), image_model(6, 5), targets="labels")
+    np.testing.assert_array_equal(pixels(parts.train), pixels(labelled.train))
+    assert load(str(folder), image_model(6, 5, classes=1000), targets="any").train.has_targets
+
+
+def test_pictures_beside_class_folders_are_noted(tmp_path: Path, classes_folder: Folder) -> None:
+    folder = classes_folder(tmp_path / "set")
+    Image.new("L", (5, 6)).save(folder / "stray.png")
+    parts = load(str(folder), image_model(6, 5))
+    assert parts.train.samples == 18
+    assert parts.notes[0] == "1 picture beside the class folders: passed over"
+
+
+def test_labels_for_some_parts_only(tmp_path: Path, classes_folder: Folder) -> None:
+    classes_folder(tmp_path / "train")
+    fill(tmp_path / "test", Image.new("L", (5, 6)))
+    refused("has no labels for test, but for other parts", tmp_path, 6, 5)
+    assert not load(str(tmp_path), image_model(6, 5), targets="none").train.has_targets
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_stand_upright(tmp_path: Path, orientation: int) -> None:
+    """The EXIF tag says which way round the pixels are stored (EXIF 2.3, section 4.6.4, tag 274)."""
+    upright = images(1, 4, 6)[0]
+    stored = {
+        1: upright,
+        2: upright[:, ::-1],
+        3: upright[::-1, ::-1],
+        4: upright[::-1],
+        5: upright.T,
+        6: np.rot90(upright, 1),
+        7: np.rot90(upright, 2).T,
+        8: np.rot90(upright, -1),
+    }[orientation]
+    exif = Image.Exif()
+    exif[274] = orientation
+    got, notes = one(tmp_path, Image.fromarray(np.ascontiguousarray(stored)), 4, 6, exif=exif)
+    np.testing.assert_array_equal(got, upright)
+    assert notes == ([] if orientation == 1 else ["5 pictures turned upright, as EXIF says"])
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif", ".pgm"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
+    deep = np.linspace(0, 65535, 24).astype(np.uint16).reshape(4, 6)
+    got, notes = one(tmp_path, Image.fromarray(deep), 4, 6, suffix=suffix)
+    np.testing.assert_array_equal(got, np.round(deep / 65535 * 255))
+    assert notes == ["5 grey pictures of 16 bits scaled to 8 bits"]
+
+
+@pytest.mark.parametrize(
+    ("array", "match"),
+    [
+        (np.ones((4, 6), np.float32), r"0\.tif: has floating-point pixels, .*: save it with 8 or 16 bits"),
+        (np.full((4, 6), 70000, np.int32), r"0\.tif: has pixels from 70000 to 70000: save it with 8 or 16 bits"),
+        (np.full((4, 6), -1, np.int32), r"0\.tif: has pixels from -1 to -1: save it"),
+    ],
+)
+def test_pixels_of_unknown_range_are_refused(tmp_path: Path, array: Any, match: str) -> None:
+    fill(tmp_path, Image.fromarray(array), suffix=".tif")
+    refused(match, tmp_path, 4, 6)
+
+
+@pytest.mark.parametrize(
+    ("picture", "channels", "suffix", "expected", "notes"),
+    [
+        (Image.new("L", (6, 4), 77), 3, ".png", [77, 77, 77], ["5 grey pictures made RGB"]),
+        (Image.new("RGB", (6, 4), (90, 90, 90)), 1, ".png", [90], ["5 RGB pictures made grey"]),
+        (Image.new("1", (6, 4), 1), 1, ".png", [255], ["5 black-and-white pictures made grey"]),
+        (
+            Image.new("RGB", (6, 4), (255, 0, 0)).convert("P"),
+            3,
+            ".gif",
+            [255, 0, 0],
+            ["5 palette pictures made RGB"],
+        ),
+        (
+            Image.new("RGBA", (6, 4), (10, 20, 30, 40)),
+            3,
+            ".png",
+            [10, 20, 30],
+            ["5 pictures with transparency: it was dropped"],
+        ),
+        (
+            Image.new("LA", (6, 4), (10, 0)),
+            3,
+            ".png",
+            [10, 10, 10],
+            ["5 pictures with transparency: it was dropped", "5 grey pictures made RGB"],
+        ),
+        (Image.new("CMYK", (6, 4), (0, 0, 0, 255)), 3, ".tif", [0, 0, 0], ["5 CMYK pictures made RGB"]),
+        (Image.new("RGB", (6, 4), (1, 2, 3)), 3, ".png", [1, 2, 3], []),
+    ],
+    ids=lambda value: getattr(value, "mode", None),
+)
+def test_every_kind_becomes_what_the_model_takes(
+    tmp_path: Path, picture: Image.Image, channels: int, suffix: str, expected: list[int], notes: list[str]
+) -> None:
+    got, told = one(tmp_path, picture, channels, 4, 6, suffix=suffix)
+    np.testing.assert_array_equal(got, np.broadcast_to(np.reshape(expected, (-1, 1, 1)), (channels, 4, 6)))
+    assert told == notes
+
+
+def test_transparency_of_a_palette(tmp_path: Path) -> None:
+    palette = Image.new("RGB", (6, 4), (255, 0, 0)).convert("P")
+    got, told = one(tmp_path, palette, 3, 4, 6, transparency=bytes([128] * 256))
+    assert got[:, 0, 0].tolist() == [255, 0, 0]
+    assert told == ["5 pictures with transparency: it was dropped", "5 palette pictures made RGB"]
+
+
+def test_pictures_of_many_sizes_are_resized_to_the_models(tmp_path: Path) -> None:
+    fill(tmp_path, Image.new("RGB", (60, 40)), 3)
+    Image.new("RGB", (512, 512)).save(tmp_path / "large.png")
+    Image.new("RGB", (32, 32)).save(tmp_path / "right.png")
+    parts = load(str(tmp_path), image_model(3, 32, 32))
+    assert parts.notes[0] == "4 pictures of 40×60 to 512×512 resized to 32×32 (bilinear)"
+
+
+def test_one_open_size_keeps_the_proportions(tmp_path: Path) -> None:
+    """A recogniser of text takes 32 rows and any number of columns."""
+    fill(tmp_path, Image.new("RGB", (100, 64)))
+    assert pixels(load(str(tmp_path), image_model(3, 32, None)).train).shape == (3, 3, 32, 50)
+    assert pixels(load(str(tmp_path), image_model(3, None, 50)).train).shape == (3, 3, 32, 50)
+    Image.new("RGB", (64, 64)).save(tmp_path / "square.png")
+    refused(
+        "images run from 32×32 to 32×50 and the model takes any size: say one with --input-shape", tmp_path, 3, 32, None
+    )
+
+
+def test_progress_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("natonnx.data.pictures._SIGN_OF_LIFE", -1.0)
+    fill(tmp_path, Image.new("L", (6, 4)))
+    with caplog.at_level("INFO", "natonnx.data"):
+        load(str(tmp_path), image_model(4, 6))
+    assert f"{tmp_path}: read 3 of 5 pictures" in caplog.messages
