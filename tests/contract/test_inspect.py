@@ -15,7 +15,9 @@ def test_tensors_without_a_size_or_shape_are_null() -> None:
     dims = model.graph.input[0].type.tensor_type.shape.dim
     dims[2].ClearField("dim_value")
     payload = inspection(parse(model), "somewhere.onnx")
-    assert payload["model"]["inputs"] == [{"name": "image", "dtype": "float", "shape": ["batch", 1, None, 8]}]
+    assert payload["model"]["inputs"] == [
+        {"name": "image", "dtype": "float", "shape": ["batch", 1, None, 8], "batch_axis": 0}
+    ]
     assert payload["cost"]["madds"] is None
     json.dumps(payload, allow_nan=False)
 
