@@ -3,7 +3,6 @@
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts
 from natonnx.architecture.flow import Flow, flow
-from natonnx.architecture.genotype import Link, cell, links, nasbench201_cell, nasbench201_text, transformed
 from natonnx.architecture.graph import (
     Architecture,
     Edge,
@@ -40,7 +39,6 @@ __all__ = [
     "FeatureMap",
     "Flow",
     "Join",
-    "Link",
     "Operation",
     "Passage",
     "Shape",
@@ -50,17 +48,12 @@ __all__ = [
     "TransitionError",
     "Weight",
     "apply_edits",
-    "cell",
     "cost",
     "cuts",
     "edits_between",
     "flow",
     "legal_transitions",
-    "links",
     "match_skip",
-    "nasbench201_cell",
-    "nasbench201_text",
-    "transformed",
     "transition_mask",
     "violation",
     "without_idle_edits",

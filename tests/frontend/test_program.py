@@ -13,7 +13,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import RunNode, RunSkip, RunSum
 from tests.rewrite.helpers import ZOO, Builder, zoo_network
 from tests.rewrite.trunk import trunk
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     import onnx

@@ -8,8 +8,8 @@ import onnx
 import pytest
 
 from natonnx.architecture import cost
-from tests.e2e.test_zoo import table
 from tests.rewrite.helpers import MODELS, ZOO, arrays, zoo_model, zoo_network
+from tests.tools.upkeep.test_train_models import table
 
 
 def count(model: onnx.ModelProto) -> tuple[int, int]:

@@ -17,7 +17,7 @@ from natonnx.frontend import parse
 from natonnx.rewrite import build
 from tests.rewrite.helpers import ZOO, Builder, arrays, copy, images, node_names, runtime, zoo_network
 from tests.rewrite.trunk import assert_identical, value_info, without
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 
 def rich_model(*, functions: bool = True) -> onnx.ModelProto:

@@ -16,7 +16,7 @@ from natonnx.frontend import Granularity, lower, parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, fold, unfold
 from tests.rewrite.helpers import Builder, assert_close, images, runtime
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import ZOO, assert_close, edges, images, runtime, zoo_model, zoo_network
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from natonnx.architecture import Architecture

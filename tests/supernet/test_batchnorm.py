@@ -15,7 +15,7 @@ from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
 from tests.rewrite.helpers import Builder, assert_close, images, runtime, zoo_model, zoo_network
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from natonnx.architecture import Architecture

@@ -18,7 +18,7 @@ from natonnx.supernet import Supernet
 from natonnx.supernet.ops import UnsupportedOpError
 from tests.rewrite.helpers import ZOO, Builder, arrays, assert_close, images, runtime, zoo_model, zoo_network
 from tests.rewrite.trunk import value_info
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

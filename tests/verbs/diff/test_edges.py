@@ -19,7 +19,7 @@ from natonnx.verbs.diff.edges import compare_edges
 from tests.frontend.test_concat import dense, inception, shuffle
 from tests.rewrite.helpers import Builder, copy, edges, zoo_model, zoo_network
 from tests.rewrite.test_random_graphs import models
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
