@@ -1,10 +1,10 @@
 """Parameters and multiply-adds of an architecture.
 
-Conventions (facts/nat.md): one MAdd is one multiply-add of a convolution or of a matrix product with a constant, per
-sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Parameters are trainable
-scalars (weights, biases, normalisation scales and shifts; not running statistics); a shared tensor counts once. Only
-what still matters counts: an operation behind a null edge costs nothing, and a convolution behind a concat that lost
-a member counts without that member's channels.
+Conventions (docs/design/dag.md#cost): one MAdd is one multiply-add of a convolution or of a matrix product with a
+constant, per sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Parameters
+are trainable scalars (weights, biases, normalisation scales and shifts; not running statistics); a shared tensor counts
+once. Only what still matters counts: an operation behind a null edge costs nothing, and a convolution behind a concat
+that lost a member counts without that member's channels.
 """
 
 from collections.abc import Iterable
