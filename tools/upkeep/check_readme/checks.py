@@ -145,6 +145,7 @@ CHECKS: tuple[Check, ...] = (
         ),
         budget="--seconds 1",
     ),
+    # docs/commands.md
     Check(
         "natonnx bench a.onnx b.onnx --input-shape x:8,3,224,224 --threads 4 --provider cuda --json > bench.json",
         6,
@@ -180,6 +181,7 @@ CHECKS: tuple[Check, ...] = (
         shows(r"(?<=max \|Δ\| ).*"),
         first=(_EDITED,),
     ),
+    # docs/terminal.md
     Check('eval "$(natonnx completion bash)"', 1, "bash takes the script"),
     Check(
         "natonnx completion fish > ~/.config/fish/completions/natonnx.fish",
@@ -188,10 +190,12 @@ CHECKS: tuple[Check, ...] = (
         writes("natonnx.fish"),
         fill=("~/.config/fish/completions/", ""),
     ),
+    # docs/python.md, and the README's example
     Check("python: >>> import natonnx", 0, "", never="tests/e2e/test_doctest.py runs it"),
     Check(
         "python: def reward(model: natonnx.RunnableModel) -> float:", 0, "", never="a sketch; the docstrings have one"
     ),
+    # docs/benchmarks.md
     Check(
         "python -m tools.benchmarks.bench_policy --table nasbench201.csv --seeds 3",
         40,

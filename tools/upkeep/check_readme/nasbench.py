@@ -1,4 +1,4 @@
-"""The README's table of learners on NAS-Bench-201, against the tables that tools.benchmarks.bench_policy prints."""
+"""Compare a page's table of learners on NAS-Bench-201 with the tables that tools.benchmarks.bench_policy prints."""
 
 import re
 

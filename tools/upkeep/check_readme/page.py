@@ -8,7 +8,18 @@ from typing import NamedTuple
 
 __all__ = ["PAGES", "Shown", "Table", "mentions", "normal", "options", "read", "tables"]
 
-PAGES = ("README.md", "CONTRIBUTING.md", "models/README.md", "docs/policy.md", "docs/tables.md")
+PAGES = (
+    "README.md",
+    "docs/commands.md",
+    "docs/python.md",
+    "docs/files.md",
+    "docs/terminal.md",
+    "docs/benchmarks.md",
+    "CONTRIBUTING.md",
+    "models/README.md",
+    "docs/policy.md",
+    "docs/tables.md",
+)
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
 _PROGRAM = r"(?:natonnx|python[\d.]*|pip|uv|bash|eval|\.venv/bin/[\w-]+)(?= |$)"

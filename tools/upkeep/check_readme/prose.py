@@ -1,4 +1,4 @@
-"""What the README's text says of options, commands, exit codes and operators, against what the code has."""
+"""Compare what the pages say of options, commands, exit codes and operators with what the code has."""
 
 import re
 from collections.abc import Iterable
@@ -7,29 +7,35 @@ from pathlib import Path
 import click
 
 from natonnx.cli import EPILOG, cli
-from tools.upkeep.check_readme.page import Shown, options, tables
+from tools.upkeep.check_readme.page import PAGES, Shown, options, tables
 
 __all__ = ["differences"]
 
+_MOST_WORDS = 1500
+"""Of the README: a new user reads it to its end."""
+
 _FIGURES = {r"\b(\d+) operators": "{} operators", r"([\d,]+) of ([\d,]+) official": "{} passed|of the {} in reach"}
-"""What the README says of the op table, and how the page that a tool writes of it says that."""
+"""What the pages say of the op table, and how the page that a tool writes of it says that."""
 
 
 def differences(root: Path, shown: Iterable[Shown]) -> list[str]:
-    """What the README says and the code does not, one line each.
+    """List what the pages say and the code does not, one line each.
 
     Args:
         root: The repository.
         shown: Every command of the pages.
     """
-    text = (root / "README.md").read_text(encoding="utf-8")
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    text = "\n".join((root / page).read_text(encoding="utf-8") for page in PAGES)
     problems = [f"no command has the option {name}" for name in sorted(options(text) - _options(root))]
+    words = len(readme.split())
+    problems += [f"README.md has {words} words, more than {_MOST_WORDS:,}"] if words > _MOST_WORDS else []
     for each in shown:
         problems += [f"{each.page}:{each.line}: {problem}" for problem in _usage(each)]
-    listed, there = set(re.findall(r"^\| `natonnx (\w+) ", text, re.MULTILINE)), set(cli.commands)
+    listed, there = set(re.findall(r"^\| `natonnx (\w+) ", readme, re.MULTILINE)), set(cli.commands)
     problems += [f"the table of commands lacks natonnx {name}" for name in sorted(there - listed)]
     problems += [f"natonnx has no command {name}" for name in sorted(listed - there)]
-    (codes,) = [table for table in tables(text) if table.header == ("code", "meaning")]
+    (codes,) = [table for table in tables(readme) if table.header == ("code", "meaning")]
     stated, real = [row[0] for row in codes.rows], re.findall(r"\b\d+\b", EPILOG)
     problems += [] if stated == real else [f"exit codes {stated}, natonnx --help says {real}"]
     operators = (root / "natonnx/supernet/ops/README.md").read_text(encoding="utf-8")
