@@ -15,7 +15,7 @@ from natonnx.files import check_writable, write_bytes
 from natonnx.rewrite import add_provenance, parse_edits
 from natonnx.rewrite.edits import edits_to_data
 from natonnx.rewrite.provenance import KEY
-from tests.rewrite.helpers import copy, zoo_model
+from tests.rewrite.helpers import copy, shipped_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,14 +81,14 @@ ENTRY = {"version": "1", "source_sha256": "f00", "edits": [ITEM]}
 
 
 def test_provenance_is_added_beside_the_files_metadata() -> None:
-    model = copy(zoo_model("vgg"))
+    model = copy(shipped_model("vgg"))
     add_provenance(model, version="1", source_sha256="f00", edits=EDITS[:1])
     assert provenance(model) == [ENTRY]
-    assert list(model.metadata_props)[:-1] == list(zoo_model("vgg").metadata_props)
+    assert list(model.metadata_props)[:-1] == list(shipped_model("vgg").metadata_props)
 
 
 def test_provenance_of_a_second_run_follows_the_first() -> None:
-    model = copy(zoo_model("vgg"))
+    model = copy(shipped_model("vgg"))
     add_provenance(model, version="1", source_sha256="f00", edits=EDITS[:1])
     add_provenance(model, version="2", source_sha256="f01", edits=())
     assert provenance(model) == [ENTRY, {"version": "2", "source_sha256": "f01", "edits": []}]
@@ -96,7 +96,7 @@ def test_provenance_of_a_second_run_follows_the_first() -> None:
 
 @pytest.mark.parametrize(("old", "kept"), [("by hand", "by hand"), ('{"a": 1}', {"a": 1}), ("[1, 2]", None)])
 def test_foreign_provenance_is_kept(old: str, kept: object) -> None:
-    model = copy(zoo_model("vgg"))
+    model = copy(shipped_model("vgg"))
     model.metadata_props.add(key=KEY, value=old)
     add_provenance(model, version="1", source_sha256="f00", edits=EDITS[:1])
     assert provenance(model) == [*([1, 2] if kept is None else [kept]), ENTRY]

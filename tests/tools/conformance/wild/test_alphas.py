@@ -2,7 +2,7 @@ import pytest
 
 from natonnx.architecture import edits_between, violation
 from natonnx.frontend import parse
-from tests.rewrite.helpers import zoo_network
+from tests.rewrite.helpers import shipped_network
 from tools.conformance.wild.alphas import random_alpha
 from tools.conformance.wild.catalog import darts_model
 from tools.upkeep.export import export
@@ -11,7 +11,7 @@ from tools.upkeep.export import export
 @pytest.mark.parametrize("rate", [0.0, 0.2, 1.0])
 @pytest.mark.parametrize("seed", range(5))
 def test_every_alpha_is_legal_and_new(rate: float, seed: int) -> None:
-    beta = zoo_network("resnet20").architecture
+    beta = shipped_network("resnet20").architecture
     alpha = random_alpha(beta, seed, rate)
     assert violation(alpha, beta) is None
     assert len(edits_between(beta, alpha)) >= 1

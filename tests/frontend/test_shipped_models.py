@@ -8,7 +8,7 @@ import onnx
 import pytest
 
 from natonnx.architecture import cost
-from tests.rewrite.helpers import MODELS, ZOO, arrays, zoo_model, zoo_network
+from tests.rewrite.helpers import MODELS, SHIPPED, arrays, shipped_model, shipped_network
 from tests.tools.upkeep.test_train_models import table
 
 
@@ -32,15 +32,15 @@ def count(model: onnx.ModelProto) -> tuple[int, int]:
     return sum(params.values()), madds
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_cost_equals_the_count_on_the_file(name: str) -> None:
-    assert cost(zoo_network(name).architecture) == count(zoo_model(name))
+    assert cost(shipped_network(name).architecture) == count(shipped_model(name))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_cost_equals_the_table_in_the_readme(name: str) -> None:
     _, _, _, params, madds, *_ = table(MODELS / "README.md")[f"{name}-fashion.onnx"]
-    found = cost(zoo_network(name).architecture)
+    found = cost(shipped_network(name).architecture)
     assert found.madds is not None
     assert (f"{found.params:,}", f"{found.madds / 1e6:.2f}M") == (params, madds)
 
@@ -50,10 +50,10 @@ def test_cost_equals_the_table_in_the_readme(name: str) -> None:
     [("resnet20", 19 + 2 + 1, 7), ("vgg", 9 + 2 + 1, 0), ("mobilenetv2", 1 + 2 + 10 * 3 + 1 + 1, 8)],
 )
 def test_every_layer_and_every_residual_is_an_edge(name: str, operations: int, skips: int) -> None:
-    states = zoo_network(name).architecture.states
+    states = shipped_network(name).architecture.states
     assert (states.count(states[0]), sum(state.value == "S" for state in states)) == (operations, skips)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_only_the_global_pooling_is_opaque(name: str) -> None:
-    assert [node.op_type for node in zoo_network(name).opaque] == ["ReduceMean", "Reshape"]
+    assert [node.op_type for node in shipped_network(name).opaque] == ["ReduceMean", "Reshape"]

@@ -12,7 +12,7 @@ from natonnx.architecture import State, cost, flow
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
-from tests.rewrite.helpers import ZOO, assert_close, edges, images, runtime, zoo_model, zoo_network
+from tests.rewrite.helpers import SHIPPED, assert_close, edges, images, runtime, shipped_model, shipped_network
 from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Case(NamedTuple):
 
 @functools.cache
 def make_case(name: str, seed: int) -> Case:
-    network = zoo_network(name)
+    network = shipped_network(name)
     alpha = random_alpha(network.architecture, seed, rate=0.05 + 0.05 * (seed % 8))
     assert alpha != network.architecture
     return Case(name, alpha, build(network, alpha))
@@ -37,13 +37,13 @@ def make_case(name: str, seed: int) -> Case:
 
 @functools.cache
 def supernet(name: str) -> Supernet:
-    return Supernet(zoo_network(name))
+    return Supernet(shipped_network(name))
 
 
 @pytest.fixture(
     params=[
         pytest.param((name, seed), marks=() if seed < FEW else pytest.mark.slow, id=f"{name}-{seed}")
-        for name in ZOO
+        for name in SHIPPED
         for seed in range(FEW + MANY)
     ]
 )
@@ -79,7 +79,7 @@ def test_operation_that_became_a_skip_is_parsed_as_a_skip_of_that_name(case: Cas
 
 
 def test_only_new_nodes_differ_from_the_files(case: Case) -> None:
-    source = {node.name: node for node in zoo_model(case.name).graph.node}
+    source = {node.name: node for node in shipped_model(case.name).graph.node}
     allowed = {"Identity", "AveragePool", "Pad", "Constant", "Add", "Sum"}
     for node in case.model.graph.node:
         if node.op_type in allowed:
@@ -92,7 +92,7 @@ def test_only_new_nodes_differ_from_the_files(case: Case) -> None:
 
 def test_no_initializer_is_unused_and_none_is_changed(case: Case) -> None:
     used = {name for node in case.model.graph.node for name in node.input}
-    source = {tensor.name: tensor for tensor in zoo_model(case.name).graph.initializer}
+    source = {tensor.name: tensor for tensor in shipped_model(case.name).graph.initializer}
     for tensor in case.model.graph.initializer:
         assert tensor.name in used
         assert tensor == source[tensor.name]
@@ -105,7 +105,7 @@ def test_node_names_are_unique(case: Case) -> None:
 
 def test_everything_but_nodes_and_tensors_is_the_files(case: Case) -> None:
     stripped = []
-    for model in (zoo_model(case.name), case.model):
+    for model in (shipped_model(case.name), case.model):
         copy = onnx.ModelProto()
         copy.CopyFrom(model)
         for field in ("node", "initializer", "value_info"):
@@ -114,22 +114,22 @@ def test_everything_but_nodes_and_tensors_is_the_files(case: Case) -> None:
     assert stripped[0] == stripped[1]
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_beta_is_bit_exact(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     result = build(network, network.architecture)
     assert result is not network.model
-    assert result.SerializeToString(deterministic=True) == zoo_model(name).SerializeToString(deterministic=True)
+    assert result.SerializeToString(deterministic=True) == shipped_model(name).SerializeToString(deterministic=True)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_own_weights_are_bit_exact(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     result = build(network, network.architecture, supernet(name).weights())
-    assert result.SerializeToString(deterministic=True) == zoo_model(name).SerializeToString(deterministic=True)
+    assert result.SerializeToString(deterministic=True) == shipped_model(name).SerializeToString(deterministic=True)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_edits_of_edits(name: str) -> None:
     case = make_case(name, 1)
     again = parse(case.model)
