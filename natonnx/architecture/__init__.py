@@ -2,7 +2,6 @@
 
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts
-from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import (
     Architecture,
     Edge,
@@ -15,6 +14,7 @@ from natonnx.architecture.graph import (
     Topology,
     Weight,
 )
+from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.architecture.skip import Skip, match_skip
 from natonnx.architecture.transition import (
     ALLOWED,
@@ -37,8 +37,8 @@ __all__ = [
     "Edge",
     "Edit",
     "FeatureMap",
-    "Flow",
     "Join",
+    "Liveness",
     "Operation",
     "Passage",
     "Shape",
@@ -51,7 +51,7 @@ __all__ = [
     "cost",
     "cuts",
     "edits_between",
-    "flow",
+    "find_liveness",
     "legal_transitions",
     "match_skip",
     "transition_mask",

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from natonnx.architecture.cut import Cut, Cuts, cuts, find_passage
-from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Passage, State, Weight
+from natonnx.architecture.liveness import Liveness, find_liveness
 
 __all__ = ["Cost", "cost"]
 
@@ -32,20 +32,20 @@ class Cost(NamedTuple):
         return other.madds is not None and (self.madds is None or self.madds > other.madds)
 
 
-def cost(architecture: Architecture, state: Flow | None = None, lost: Cuts | None = None) -> Cost:
+def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cuts | None = None) -> Cost:
     """Count an architecture's parameters and multiply-adds, dead and unneeded parts left out.
 
     Args:
         architecture: The architecture.
-        state: Its null propagation, where the caller has it already.
+        liveness: Its null propagation, where the caller has it already.
         lost: What its maps have lost, likewise.
     """
-    state = state or flow(architecture)
-    lost = lost or cuts(architecture, state)
+    liveness = liveness or find_liveness(architecture)
+    lost = lost or cuts(architecture, liveness)
     topology = architecture.topology
     weights: dict[tuple[str, int], int] = {}
     madds: int | None = 0
-    for e in np.flatnonzero(state.active).tolist():
+    for e in np.flatnonzero(liveness.active).tolist():
         operation = topology.edges[e].operation
         if operation is None or architecture.states[e] is not State.O:
             continue
@@ -55,7 +55,7 @@ def cost(architecture: Architecture, state: Flow | None = None, lost: Cuts | Non
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
             madds -= own.madds - cut.scaled(own.madds)
-    for i in np.flatnonzero(state.live & state.needed).tolist():
+    for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         cut = lost.joins.get(i)
         own = find_passage(topology.maps[i].passages, cut.axis) if cut else None
         _add(weights, topology.maps[i].weights, cut, own)

@@ -5,18 +5,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from natonnx.architecture.cut import carried_passage, find_passage, has_known_sizes
-from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join
+from natonnx.architecture.liveness import Liveness
 
 __all__ = ["refusals"]
 
 
-def refusals(architecture: Architecture, state: Flow) -> Mapping[int, str | None]:
+def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str | None]:
     """Judge every concat, in time linear in the architecture's size.
 
     Args:
         architecture: The architecture.
-        state: Its null propagation.
+        liveness: Its null propagation.
 
     Returns:
         By position of a concat: None where all that read it can bear to lose any of its channels, else why not.
@@ -24,7 +24,7 @@ def refusals(architecture: Architecture, state: Flow) -> Mapping[int, str | None
     topology = architecture.topology
     if not topology.concats:
         return {}
-    tolerated = _tolerances(architecture, state)
+    tolerated = _tolerances(architecture, liveness)
     found: dict[int, str | None] = {}
     for i in topology.concats:
         fmap = topology.maps[i]
@@ -38,12 +38,12 @@ def refusals(architecture: Architecture, state: Flow) -> Mapping[int, str | None
     return found
 
 
-def _tolerances(architecture: Architecture, state: Flow) -> Mapping[tuple[int, int], str | None]:
+def _tolerances(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[int, int], str | None]:
     """By map and axis along which it may lose channels: why its readers cannot bear that; None where they can."""
     topology = architecture.topology
     found: dict[tuple[int, int], str | None] = {}
     entering = [0] * len(topology.maps)
-    for e in np.flatnonzero(state.active):
+    for e in np.flatnonzero(liveness.active):
         entering[topology.ends[e][1]] += 1
     outputs = {topology.map_index[name] for name in topology.outputs}
 
@@ -75,8 +75,10 @@ def _tolerances(architecture: Architecture, state: Flow) -> Mapping[tuple[int, i
     for i in reversed(range(len(topology.maps))):
         for axis in {one.out for one in topology.maps[i].passages if one.out is not None}:
             reasons = [f"{topology.maps[i].name!r} is an output of the model"] if i in outputs else []
-            reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if state.active[e]))
-            readers = [reader for reader in topology.fixed_readers[i] if state.live[reader] and state.needed[reader]]
+            reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if liveness.active[e]))
+            readers = [
+                reader for reader in topology.fixed_readers[i] if liveness.live[reader] and liveness.needed[reader]
+            ]
             reasons += filter(None, (read(reader, axis) for reader in readers))
             found[i, axis] = reasons[0] if reasons else None
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from natonnx.architecture import Architecture, Edge, State, cost, flow, legal_transitions
+from natonnx.architecture import Architecture, Edge, State, cost, find_liveness, legal_transitions
 from natonnx.frontend import Network, default_opset
 
 __all__ = ["edge_row", "finite", "idle_edges", "inspection", "tensor_row"]
@@ -36,7 +36,14 @@ def inspection(network: Network, path: str) -> dict[str, Any]:
 
 def idle_edges(before: Architecture, after: Architecture) -> list[str]:
     """Names of edges that keep their state but carry nothing any more, their source or reader being gone."""
-    rows = zip(before.topology.edges, before.states, after.states, flow(before).active, flow(after).active, strict=True)
+    rows = zip(
+        before.topology.edges,
+        before.states,
+        after.states,
+        find_liveness(before).active,
+        find_liveness(after).active,
+        strict=True,
+    )
     return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]
 
 

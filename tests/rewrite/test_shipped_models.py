@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import onnx
 import pytest
 
-from natonnx.architecture import State, cost, flow
+from natonnx.architecture import State, cost, find_liveness
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
@@ -68,7 +68,7 @@ def test_cost_of_the_parsed_result_is_that_of_alpha(case: Case) -> None:
 
 def test_operation_that_became_a_skip_is_parsed_as_a_skip_of_that_name(case: Case) -> None:
     topology = case.alpha.topology
-    active = flow(case.alpha).active
+    active = find_liveness(case.alpha).active
     expected = {
         edge.name: "S"
         for edge, state, works in zip(topology.edges, case.alpha.states, active, strict=True)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from natonnx.architecture import Architecture, Edit, State, apply_edits, flow
+from natonnx.architecture import Architecture, Edit, State, apply_edits, find_liveness
 from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
 from natonnx.verbs.diff.alignment import align_parts, share_names
@@ -186,7 +186,7 @@ def check(network: Network, alpha: Architecture) -> None:
     maps = after_all.architecture.topology.map_index
     rows = {row["edge"]: row for row in found["changes"]}
     twice = {edge.name.partition("#")[0] for edge in network.architecture.topology.edges if "#" in edge.name}
-    was, still = flow(network.architecture).active, flow(alpha).active
+    was, still = find_liveness(network.architecture).active, find_liveness(alpha).active
     if not found["related"]:
         for row in found["changes"]:
             assert row["change"] != "transition" or (row["from"], row["to"]) == ("O", "S")
@@ -258,7 +258,7 @@ def test_nothing_false_is_said_of_branches(granularity: Granularity, seed: int) 
     network = parse(shipped_model("resnet20"), granularity=granularity)
     alpha = random_alpha(network.architecture, seed, rate=0.3)
     after = parse(build(network, alpha), granularity=granularity)
-    still = flow(alpha).active
+    still = find_liveness(alpha).active
     for row in between(network, after)["changes"]:
         index = network.architecture.topology.edge_index.get(row["edge"])
         if row["change"] == "transition":

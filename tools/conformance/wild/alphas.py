@@ -2,7 +2,7 @@
 
 import random
 
-from natonnx.architecture import Architecture, flow, legal_transitions, violation
+from natonnx.architecture import Architecture, find_liveness, legal_transitions, violation
 
 __all__ = ["random_alpha"]
 
@@ -25,7 +25,7 @@ def random_alpha(beta: Architecture, seed: random.Random | int, rate: float = 0.
         α; β itself only where no single legal transition leads to a legal architecture.
     """
     generator = seed if isinstance(seed, random.Random) else random.Random(seed)  # noqa: S311 - not for secrets
-    origin = flow(beta)
+    origin = find_liveness(beta)
     untouched = {e for e, verdict in enumerate(legal_transitions(beta)) if None in verdict.values()}
     missing = max(1, round(rate * len(untouched)))
     untouched = set(range(len(beta.states)))

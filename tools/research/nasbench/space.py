@@ -17,9 +17,9 @@ from torch import Tensor
 from natonnx.architecture import (
     ALLOWED,
     Architecture,
-    Flow,
+    Liveness,
     State,
-    flow,
+    find_liveness,
     transition_mask,
 )
 from natonnx.policy.base import log_probability
@@ -186,14 +186,14 @@ class Space:
     @cached_property
     def signatures(self) -> list[str]:
         """A text that is equal for cells that are equal after null propagation."""
-        active = np.stack([self._flows[c].active for c in self._code(self.current).tolist()])
+        active = np.stack([self._liveness[c].active for c in self._code(self.current).tolist()])
         ops = np.where(active, self.ops.numpy(), 0)
         return ["".join(map(str, row)) for row in ops.tolist()]
 
     @property
     def broken(self) -> NDArray[np.bool_]:
         """Cells whose output does not depend on their input [cells]."""
-        return np.array([self._flows[c].broken is not None for c in self._code(self.current).tolist()])
+        return np.array([self._liveness[c].broken is not None for c in self._code(self.current).tolist()])
 
     # What depends on states alone, from natonnx.architecture
 
@@ -209,18 +209,18 @@ class Space:
         return [template.with_states(tuple(_STATES[column] for column in row)) for row in self.combinations.tolist()]
 
     @cached_property
-    def _flows(self) -> list[Flow]:
-        return list(map(flow, self._with_states))
+    def _liveness(self) -> list[Liveness]:
+        return list(map(find_liveness, self._with_states))
 
     @cached_property
     def _active(self) -> Tensor:
         """Whether each edge carries anything [729, EDGES]."""
-        return torch.from_numpy(np.array([one.active for one in self._flows]))
+        return torch.from_numpy(np.array([one.active for one in self._liveness]))
 
     @cached_property
     def _origin(self) -> Tensor:
         """By state combination: which maps are alive, as a number; the walk depends on β by this alone [729]."""
-        lives = [tuple(one.live.tolist()) for one in self._flows]
+        lives = [tuple(one.live.tolist()) for one in self._liveness]
         kinds = {live: i for i, live in enumerate(sorted(set(lives)))}
         return torch.tensor([kinds[live] for live in lives])
 
@@ -240,7 +240,7 @@ class Space:
     def _carries(self) -> Tensor:
         """Whether each edge would carry something if it were not null [729, EDGES]."""
         ends = np.array(self.architectures[0].topology.ends)
-        return torch.from_numpy(np.array([one.live[ends[:, 0]] & one.needed[ends[:, 1]] for one in self._flows]))
+        return torch.from_numpy(np.array([one.live[ends[:, 0]] & one.needed[ends[:, 1]] for one in self._liveness]))
 
     def _kinds(self, betas: Tensor, columns: Tensor) -> Tensor:
         """What edges carry now: 0 to 3, a convolution, a pooling, a skip, null [B, n, EDGES]."""
@@ -266,7 +266,7 @@ class Space:
 
     def _masks_of(self, alphas: Sequence[Architecture]) -> Tensor:
         """`transition_mask` by kind of origin, all of whose edges carry something [origins, alphas, EDGES, 3]."""
-        first = {kind: self._flows[c] for c, kind in reversed(list(enumerate(self._origin.tolist())))}
+        first = {kind: self._liveness[c] for c, kind in reversed(list(enumerate(self._origin.tolist())))}
         origins = [replace(first[kind], active=np.ones(EDGES, bool)) for kind in sorted(first)]
         return torch.from_numpy(np.array([[transition_mask(alpha, origin) for alpha in alphas] for origin in origins]))
 
@@ -275,7 +275,7 @@ class Space:
         """Whether states may become other states, cost left aside [729, 729]."""
         edges = _TRANSITIONS[self.combinations[:, None].expand(-1, _COMBINATIONS, -1)]
         edges = edges.gather(-1, self.combinations[None, :, :, None].expand(_COMBINATIONS, -1, -1, 1))[..., 0]
-        broken = torch.tensor([one.broken is not None for one in self._flows])
+        broken = torch.tensor([one.broken is not None for one in self._liveness])
         legal = edges.all(-1) & ~broken[None]
         legal.fill_diagonal_(True)
         return legal

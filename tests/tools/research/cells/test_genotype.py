@@ -17,7 +17,7 @@ from natonnx.architecture import (
     cost,
     cuts,
     edits_between,
-    flow,
+    find_liveness,
     legal_transitions,
     violation,
 )
@@ -288,7 +288,7 @@ def test_the_dead_node_of_nat_r2_leaves_the_concat() -> None:
     """Both edges into node 3 are null; what read it reads nothing, and the next cell's convolution loses 4 channels."""
     beta = named("R2", "normal")
     alpha = transformed(beta, part("NAT_R2", "normal")[0])
-    state, topology = flow(alpha), alpha.topology
+    state, topology = find_liveness(alpha), alpha.topology
     assert [name for name, live in zip(topology.map_index, state.live, strict=True) if not live] == ["3"]
     inactive = ["sep_conv_5x5:2->3", "avg_pool_3x3:2->3", "3->4", "max_pool_3x3:3->5", "3->concat"]
     assert [name for name, active in zip(topology.edge_index, state.active, strict=True) if not active] == inactive
@@ -336,8 +336,8 @@ def test_the_last_member_may_not_go() -> None:
 def test_null_propagates_through_a_nasbench201_cell() -> None:
     ops = ["none", "nor_conv_1x1", "nor_conv_3x3", "skip_connect", "nor_conv_3x3", "avg_pool_3x3"]
     architecture = nasbench201_cell(text(ops), channels=5, size=8)
-    assert flow(architecture).live.tolist() == [True, False, True, True]
-    assert flow(architecture).active.tolist() == [False, True, False, True, False, True]
+    assert find_liveness(architecture).live.tolist() == [True, False, True, True]
+    assert find_liveness(architecture).active.tolist() == [False, True, False, True, False, True]
     assert cost(architecture) == Cost(5 * 5 + 2 * 5, 5 * 5 * 8 * 8)
 
 

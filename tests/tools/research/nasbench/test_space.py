@@ -13,7 +13,7 @@ from torch import Tensor
 from natonnx.architecture import (
     Architecture,
     cost,
-    flow,
+    find_liveness,
     transition_mask,
     violation,
 )
@@ -98,7 +98,7 @@ def test_costs_are_those_of_each_architecture(space: Space, some: Tensor) -> Non
 
 
 def test_broken_cells_are_those_whose_output_gets_nothing(space: Space, some: Tensor) -> None:
-    expected = [flow(nasbench201_cell(EVERY[cell])).broken is not None for cell in some.tolist()]
+    expected = [find_liveness(nasbench201_cell(EVERY[cell])).broken is not None for cell in some.tolist()]
     assert space.broken[some.numpy()].tolist() == expected
     assert {True, False} == set(expected)
 
@@ -109,7 +109,7 @@ def test_signatures_are_equal_after_null_propagation_alone(space: Space) -> None
     left: dict[str, set[str]] = {}
     for cell in cells:
         beta = nasbench201_cell(EVERY[cell])
-        used = zip(_ops_of(EVERY[cell]), flow(beta).active.tolist(), strict=True)
+        used = zip(_ops_of(EVERY[cell]), find_liveness(beta).active.tolist(), strict=True)
         left.setdefault(space.signatures[cell], set()).add(text([op if active else "none" for op, active in used]))
     assert all(len(cells) == 1 for cells in left.values())
     assert len({cell for cells in left.values() for cell in cells}) == len(left) < len(cells)

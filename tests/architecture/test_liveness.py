@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, flow
+from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, find_liveness
 from natonnx.architecture.fatal import fatal_maps
 from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
@@ -13,7 +13,7 @@ from tests.architecture.strategies import architectures, legal_architectures, pr
 
 
 def _fatal(architecture: Architecture) -> np.ndarray:
-    state = flow(architecture)
+    state = find_liveness(architecture)
     return np.array([reason is not None for reason in fatal_maps(architecture, state, refusals(architecture, state))])
 
 
@@ -24,31 +24,31 @@ def _named(architecture: Architecture, flags: np.ndarray) -> set[str]:
 @property_test
 @given(architectures())
 def test_live_maps_are_those_that_input_reaches(architecture: Architecture) -> None:
-    assert _named(architecture, flow(architecture).live) == naive.live(architecture)
+    assert _named(architecture, find_liveness(architecture).live) == naive.live(architecture)
 
 
 @property_test
 @given(architectures())
 def test_needed_maps_are_those_that_reach_an_output(architecture: Architecture) -> None:
-    assert _named(architecture, flow(architecture).needed) == naive.needed(architecture)
+    assert _named(architecture, find_liveness(architecture).needed) == naive.needed(architecture)
 
 
 @property_test
 @given(architectures())
 def test_active_edges_carry_something_that_is_used(architecture: Architecture) -> None:
-    assert flow(architecture).active.tolist() == naive.active(architecture)
+    assert find_liveness(architecture).active.tolist() == naive.active(architecture)
 
 
 @property_test
 @given(architectures())
 def test_broken_exactly_when_an_output_or_a_needed_fixed_node_starves(architecture: Architecture) -> None:
-    assert (flow(architecture).broken is not None) == naive.broken(architecture)
+    assert (find_liveness(architecture).broken is not None) == naive.broken(architecture)
 
 
 @property_test
 @given(architectures())
 def test_why_it_is_broken_is_one_line(architecture: Architecture) -> None:
-    reason = flow(architecture).broken
+    reason = find_liveness(architecture).broken
     assert reason is None or (reason.strip() == reason != "" and "\n" not in reason)
 
 
@@ -76,7 +76,7 @@ def test_a_branch_beside_a_skip_is_not_fatal() -> None:
 
 def test_a_dead_output_is_named() -> None:
     dead = chain(2).with_states((State.N, State.O))
-    assert flow(dead).broken == "the model's output 'map2' would no longer depend on its input"
+    assert find_liveness(dead).broken == "the model's output 'map2' would no longer depend on its input"
 
 
 def _product(states: tuple[State, ...]) -> Architecture:
@@ -98,17 +98,17 @@ def _product(states: tuple[State, ...]) -> Architecture:
 
 
 def test_a_fixed_node_dies_with_any_of_its_inputs() -> None:
-    state = flow(_product((State.N, State.O, State.S, State.S)))
+    state = find_liveness(_product((State.N, State.O, State.S, State.S)))
     assert state.live.tolist() == [True, False, True, False, True]
 
 
 def test_a_starving_fixed_node_that_is_needed_is_named() -> None:
-    state = flow(_product((State.N, State.O, State.S, State.S)))
+    state = find_liveness(_product((State.N, State.O, State.S, State.S)))
     assert state.broken == "the fixed node that makes 'product' would lose an input"
 
 
 def test_a_starving_fixed_node_that_nobody_reads_breaks_nothing() -> None:
-    state = flow(_product((State.N, State.O, State.N, State.S)))
+    state = find_liveness(_product((State.N, State.O, State.N, State.S)))
     assert state.broken is None
     assert state.active.tolist() == [False, False, False, True]
 
@@ -120,5 +120,5 @@ def test_the_inputs_of_a_needed_fixed_node_are_fatal() -> None:
 
 @pytest.mark.parametrize("states", [(), (State.O,)])
 def test_flags_have_one_entry_a_map_and_an_edge(states: tuple[State, ...]) -> None:
-    state = flow(chain(len(states)))
+    state = find_liveness(chain(len(states)))
     assert (len(state.live), len(state.needed), len(state.active)) == (len(states) + 1, len(states) + 1, len(states))

@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 
 from natonnx.architecture.graph import Architecture, Join, State
 
-__all__ = ["Flags", "Flow", "flow"]
+__all__ = ["Flags", "Liveness", "find_liveness"]
 
 Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Flow:
+class Liveness:
     """Null propagation of one architecture.
 
     Attributes:
@@ -29,7 +29,7 @@ class Flow:
     broken: str | None
 
 
-def flow(architecture: Architecture) -> Flow:
+def find_liveness(architecture: Architecture) -> Liveness:
     """Propagate null through an architecture, in time linear in its size.
 
     A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs.
@@ -61,7 +61,7 @@ def flow(architecture: Architecture) -> Flow:
     active = np.array(
         [state is not State.N and live[s] and needed[t] for state, (s, t) in zip(states, ends, strict=True)], bool
     )
-    return Flow(np.array(live, bool), np.array(needed, bool), active, broken)
+    return Liveness(np.array(live, bool), np.array(needed, bool), active, broken)
 
 
 def _explain(architecture: Architecture, dead: int) -> str | None:
