@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from natonnx.architecture.concat_legality import refusals
 from natonnx.architecture.cost import cost
 from natonnx.architecture.cut import cuts
 from natonnx.architecture.fatal import fatal_maps
 from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.architecture.liveness import Liveness, find_liveness
-from natonnx.architecture.tolerance import refusals
 from natonnx.errors import InputError
 
 __all__ = [

@@ -27,8 +27,8 @@ from natonnx.architecture import (
     legal_transitions,
     violation,
 )
+from natonnx.architecture.concat_legality import refusals
 from natonnx.architecture.fatal import fatal_maps
-from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE
 from tests.architecture.strategies import (

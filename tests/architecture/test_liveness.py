@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, find_liveness
+from natonnx.architecture.concat_legality import refusals
 from natonnx.architecture.fatal import fatal_maps
-from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import architectures, legal_architectures, property_test

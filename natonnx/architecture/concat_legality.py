@@ -24,7 +24,7 @@ def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str
     topology = architecture.topology
     if not topology.concats:
         return {}
-    tolerated = _tolerances(architecture, liveness)
+    refused = _cut_refusals(architecture, liveness)
     found: dict[int, str | None] = {}
     for i in topology.concats:
         fmap = topology.maps[i]
@@ -34,11 +34,11 @@ def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str
         elif own is None:
             found[i] = f"the nodes of {fmap.name!r} have no rule for fewer channels"
         else:
-            found[i] = None if own.out is None else tolerated[i, own.out]
+            found[i] = None if own.out is None else refused[i, own.out]
     return found
 
 
-def _tolerances(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[int, int], str | None]:
+def _cut_refusals(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[int, int], str | None]:
     """By map and axis along which it may lose channels: why its readers cannot bear that; None where they can."""
     topology = architecture.topology
     found: dict[tuple[int, int], str | None] = {}
