@@ -2,19 +2,19 @@
 
 import pytest
 
-from tools.check_readme.__main__ import TABLE
-from tools.check_readme.check import Check, unmatched
-from tools.check_readme.checks import CHECKS
-from tools.check_readme.page import read
-from tools.check_readme.place import ROOT, Place
-from tools.check_readme.prose import differences
-from tools.check_readme.sample import consistent
+from tools.upkeep.check_readme.__main__ import TABLE
+from tools.upkeep.check_readme.check import Check, unmatched
+from tools.upkeep.check_readme.checks import CHECKS
+from tools.upkeep.check_readme.page import read
+from tools.upkeep.check_readme.place import ROOT, Place
+from tools.upkeep.check_readme.prose import differences
+from tools.upkeep.check_readme.sample import consistent
 
 SHOWN = read(ROOT)
 FAST, FAST_TOOL, SLOW = 10, 4, 180
 """Seconds up to which a check of natonnx, and of a tool, is a fast test, and up to which it is a slow one.
 
-The others run by `python -m tools.check_readme` alone.
+The others run by `python -m tools.upkeep.check_readme` alone.
 """
 
 

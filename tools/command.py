@@ -1,4 +1,4 @@
-"""How a command-line tool of tools/ ends."""
+"""Run a command-line tool of tools/ the way natonnx runs its own commands."""
 
 import sys
 
@@ -6,10 +6,10 @@ import click
 
 from natonnx.errors import NatonnxError
 
-__all__ = ["main"]
+__all__ = ["run_command"]
 
 
-def main(command: click.Command) -> None:
+def run_command(command: click.Command) -> None:
     """Run a command and exit; bad input that natonnx refuses is one line on stderr, and exit code 2."""
     try:
         command(standalone_mode=True)

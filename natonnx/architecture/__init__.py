@@ -2,8 +2,6 @@
 
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts
-from natonnx.architecture.flow import Flow, flow
-from natonnx.architecture.genotype import Link, cell, links, nasbench201_cell, nasbench201_text, transformed
 from natonnx.architecture.graph import (
     Architecture,
     Edge,
@@ -16,6 +14,7 @@ from natonnx.architecture.graph import (
     Topology,
     Weight,
 )
+from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.architecture.skip import Skip, match_skip
 from natonnx.architecture.transition import (
     ALLOWED,
@@ -38,9 +37,8 @@ __all__ = [
     "Edge",
     "Edit",
     "FeatureMap",
-    "Flow",
     "Join",
-    "Link",
+    "Liveness",
     "Operation",
     "Passage",
     "Shape",
@@ -50,17 +48,12 @@ __all__ = [
     "TransitionError",
     "Weight",
     "apply_edits",
-    "cell",
     "cost",
     "cuts",
     "edits_between",
-    "flow",
+    "find_liveness",
     "legal_transitions",
-    "links",
     "match_skip",
-    "nasbench201_cell",
-    "nasbench201_text",
-    "transformed",
     "transition_mask",
     "violation",
     "without_idle_edits",

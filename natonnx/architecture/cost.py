@@ -1,12 +1,12 @@
 """Parameters and multiply-adds of an architecture.
 
-Conventions (facts/nat.md): one MAdd is one multiply-add of a convolution or of a matrix product with a constant, per
-sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Per sample is the count
-for a batch, divided by its size, wherever the batch stands ([T, N, C], or as a factor of an axis of T * N rows); work
-that does not grow with the batch counts once. Where a size other than the batch is open, or work grows otherwise, the
-count is unknown. Parameters are trainable scalars (weights, biases, normalisation scales and shifts; not running
-statistics); a shared tensor counts once. Only what still matters counts: an operation behind a null edge costs nothing,
-and a convolution behind a concat that lost a member counts without that member's channels.
+Conventions (docs/design/dag.md#cost): one MAdd is one multiply-add of a convolution or of a matrix product with a
+constant, per sample, at the model's input shape; normalisation, pooling, activations and sums count nothing. Per sample
+is the count for a batch, divided by its size, wherever the batch stands ([T, N, C], or as a factor of an axis of T * N
+rows); work that does not grow with the batch counts once. Where a size other than the batch is open, or work grows
+otherwise, the count is unknown. Parameters are trainable scalars (weights, biases, normalisation scales and shifts; not
+running statistics); a shared tensor counts once. Only what still matters counts: an operation behind a null edge costs
+nothing, and a convolution behind a concat that lost a member counts without that member's channels.
 """
 
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from natonnx.architecture.cut import Cut, Cuts, cuts, find_passage
-from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Passage, State, Weight
+from natonnx.architecture.liveness import Liveness, find_liveness
 
 __all__ = ["Cost", "cost"]
 
@@ -34,20 +34,20 @@ class Cost(NamedTuple):
         return other.madds is not None and (self.madds is None or self.madds > other.madds)
 
 
-def cost(architecture: Architecture, state: Flow | None = None, lost: Cuts | None = None) -> Cost:
+def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cuts | None = None) -> Cost:
     """Count an architecture's parameters and multiply-adds, dead and unneeded parts left out.
 
     Args:
         architecture: The architecture.
-        state: Its null propagation, where the caller has it already.
+        liveness: Its null propagation, where the caller has it already.
         lost: What its maps have lost, likewise.
     """
-    state = state or flow(architecture)
-    lost = lost or cuts(architecture, state)
+    liveness = liveness or find_liveness(architecture)
+    lost = lost or cuts(architecture, liveness)
     topology = architecture.topology
     weights: dict[tuple[str, int], int] = {}
     madds: int | None = 0
-    for e in np.flatnonzero(state.active).tolist():
+    for e in np.flatnonzero(liveness.active).tolist():
         operation = topology.edges[e].operation
         if operation is None or architecture.states[e] is not State.O:
             continue
@@ -57,7 +57,7 @@ def cost(architecture: Architecture, state: Flow | None = None, lost: Cuts | Non
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
             madds -= own.madds - cut.scaled(own.madds)
-    for i in np.flatnonzero(state.live & state.needed).tolist():
+    for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         cut = lost.joins.get(i)
         own = find_passage(topology.maps[i].passages, cut.axis) if cut else None
         _add(weights, topology.maps[i].weights, cut, own)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
+from natonnx.architecture.liveness import Liveness
 
 __all__ = ["Cut", "Cuts", "carried_passage", "cuts", "find_passage", "has_known_sizes"]
 
@@ -52,12 +52,12 @@ def find_passage(passages: Iterable[Passage], axis: int) -> Passage | None:
     return next((one for one in passages if one.axis == axis), None)
 
 
-def cuts(architecture: Architecture, state: Flow) -> Cuts:
+def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
     """Follow every lost member of a concat to where it is absorbed.
 
     Args:
         architecture: The architecture.
-        state: Its null propagation.
+        liveness: Its null propagation.
     """
     joins: dict[int, Cut] = {}
     values: dict[int, Cut] = {}
@@ -66,9 +66,9 @@ def cuts(architecture: Architecture, state: Flow) -> Cuts:
         return Cuts(joins, values, None)
     outputs = {topology.map_index[name] for name in topology.outputs}
     try:
-        for i in np.flatnonzero(state.live & state.needed).tolist():
+        for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
             fmap = topology.maps[i]
-            cut = _at_join(architecture, state, i, values)
+            cut = _at_join(architecture, liveness, i, values)
             if cut is None:
                 continue
             own = find_passage(fmap.passages, cut.axis)
@@ -85,7 +85,7 @@ def cuts(architecture: Architecture, state: Flow) -> Cuts:
     return Cuts(joins, values, None)
 
 
-def _at_join(architecture: Architecture, state: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
+def _at_join(architecture: Architecture, liveness: Liveness, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     fmap = topology.maps[i]
     if fmap.join is Join.OPAQUE:
@@ -95,25 +95,25 @@ def _at_join(architecture: Architecture, state: Flow, i: int, values: Mapping[in
             raise _BrokenError(f"the node that makes {fmap.name!r} has no rule for fewer channels")
         return lost[0] if lost else None
     if fmap.join is Join.CONCAT:
-        return _concat(architecture, state, i, values)
-    members = [_delivered(architecture, e, values) for e in topology.incoming[i] if state.active[e]]
+        return _concat(architecture, liveness, i, values)
+    members = [_delivered(architecture, e, values) for e in topology.incoming[i] if liveness.active[e]]
     first = members[0] if members else None
     if any(not _same(member, first) for member in members):
         raise _BrokenError(f"the members of the sum {fmap.name!r} would have lost different channels")
     return first
 
 
-def _concat(architecture: Architecture, state: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
+def _concat(architecture: Architecture, liveness: Liveness, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     axis = topology.maps[i].axis
     parts: list[NDArray[np.bool_]] = []
     for e in topology.incoming[i]:
         source = topology.ends[e][0]
         size = member_size(topology.maps[source], axis)
-        cut = values.get(source) if state.active[e] else None
+        cut = values.get(source) if liveness.active[e] else None
         if cut is not None and cut.axis != axis:
             raise _BrokenError(f"a member of the concat {topology.maps[i].name!r} would be shorter along another axis")
-        parts.append(cut.kept if cut is not None else np.full(size or 1, bool(state.active[e])))
+        parts.append(cut.kept if cut is not None else np.full(size or 1, bool(liveness.active[e])))
     kept = np.concatenate(parts)
     if kept.all():
         return None

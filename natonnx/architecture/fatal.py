@@ -8,26 +8,26 @@ from collections.abc import Mapping
 import numpy as np
 
 from natonnx.architecture.dominators import Dominators, dominators
-from natonnx.architecture.flow import Flow
 from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.liveness import Liveness
 
 __all__ = ["fatal_maps"]
 
 
-def fatal_maps(architecture: Architecture, state: Flow, refused: Mapping[int, str | None]) -> list[str | None]:
+def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[int, str | None]) -> list[str | None]:
     """Per feature map: why its death alone would break the architecture; None where it would not.
 
     Args:
         architecture: The architecture.
-        state: Its null propagation.
+        liveness: Its null propagation.
         refused: By position of a concat: why it cannot lose a member.
     """
     topology = architecture.topology
     count = len(topology.maps)
-    tree = dominators(_feeding(architecture, state))
+    tree = dominators(_feeding(architecture, liveness))
     parent = tree.parent
     fatal: list[str | None] = [None] * (count + 1)
-    for needed in np.flatnonzero(state.needed):
+    for needed in np.flatnonzero(liveness.needed):
         for source in topology.fixed_inputs[needed]:
             fatal[source] = "which the model's output depends on"
     for name in topology.outputs:
@@ -35,15 +35,15 @@ def fatal_maps(architecture: Architecture, state: Flow, refused: Mapping[int, st
     for i in reversed(range(count)):
         if fatal[i] is not None:
             fatal[parent[i]] = fatal[parent[i]] or fatal[i]
-    for i, reason in enumerate(_members(architecture, state, refused, tree)):
+    for i, reason in enumerate(_members(architecture, liveness, refused, tree)):
         fatal[i] = fatal[i] or reason
     return fatal[:count]
 
 
-def _feeding(architecture: Architecture, state: Flow) -> list[list[int]]:
+def _feeding(architecture: Architecture, liveness: Liveness) -> list[list[int]]:
     """By map: the maps that keep it alive. An opaque map dies only with an input, which is marked fatal itself."""
     topology = architecture.topology
-    live = state.live.tolist()
+    live = liveness.live.tolist()
     feeding: list[list[int]] = []
     for i, fmap in enumerate(topology.maps):
         fed = live[i] and fmap.join not in (Join.INPUT, Join.OPAQUE)
@@ -54,7 +54,7 @@ def _feeding(architecture: Architecture, state: Flow) -> list[list[int]]:
 
 
 def _members(
-    architecture: Architecture, state: Flow, refused: Mapping[int, str | None], tree: Dominators
+    architecture: Architecture, liveness: Liveness, refused: Mapping[int, str | None], tree: Dominators
 ) -> list[str | None]:
     """Why a map may not die for the sake of a concat that would lose a member and live on without it.
 
@@ -70,10 +70,10 @@ def _members(
             marks[i] = concat
 
     for concat in topology.concats:
-        if state.live[concat] and state.needed[concat] and refused[concat]:
+        if liveness.live[concat] and liveness.needed[concat] and refused[concat]:
             for e in topology.incoming[concat]:
                 source = topology.ends[e][0]
-                if state.active[e] and source != parent[concat]:
+                if liveness.active[e] and source != parent[concat]:
                     mark(source, concat)
     reasons: list[str | None] = [None] * len(topology.maps)
     for i in reversed(range(len(topology.maps))):

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from natonnx.architecture.concat_legality import refusals
 from natonnx.architecture.cost import cost
 from natonnx.architecture.cut import cuts
 from natonnx.architecture.fatal import fatal_maps
-from natonnx.architecture.flow import Flow, flow
 from natonnx.architecture.graph import Architecture, Join, State
-from natonnx.architecture.tolerance import refusals
+from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.errors import InputError
 
 __all__ = [
@@ -53,7 +53,9 @@ class Edit(NamedTuple):
     after: State
 
 
-def legal_transitions(architecture: Architecture, origin: Flow | None = None) -> tuple[Mapping[State, str | None], ...]:
+def legal_transitions(
+    architecture: Architecture, origin: Liveness | None = None
+) -> tuple[Mapping[State, str | None], ...]:
     """Judge every single transition of every edge, in time linear in the architecture's size.
 
     Args:
@@ -65,7 +67,7 @@ def legal_transitions(architecture: Architecture, origin: Flow | None = None) ->
     Returns:
         Per edge: each state it may be asked to become, mapped to None where that is legal, else to the reason.
     """
-    judge = _Judge(architecture, flow(architecture), origin)
+    judge = _Judge(architecture, find_liveness(architecture), origin)
     return tuple(
         {wanted: judge.reason(e, wanted) for wanted in ALLOWED[current]}
         for e, current in enumerate(architecture.states)
@@ -75,16 +77,16 @@ def legal_transitions(architecture: Architecture, origin: Flow | None = None) ->
 class _Judge:
     """Knows of one architecture what every single transition would do."""
 
-    def __init__(self, architecture: Architecture, state: Flow, origin: Flow | None) -> None:
+    def __init__(self, architecture: Architecture, liveness: Liveness, origin: Liveness | None) -> None:
         topology = architecture.topology
         self.architecture = architecture
-        self.refused = refusals(architecture, state)
-        self.cut = cuts(architecture, state)
-        self.fatal = fatal_maps(architecture, state, self.refused)
-        self.active = state.active.tolist()
-        self.used = (origin or state).active.tolist()
-        self.live, self.needed = state.live.tolist(), state.needed.tolist()
-        self.revivable = (origin or state).live.tolist()
+        self.refused = refusals(architecture, liveness)
+        self.cut = cuts(architecture, liveness)
+        self.fatal = fatal_maps(architecture, liveness, self.refused)
+        self.active = liveness.active.tolist()
+        self.used = (origin or liveness).active.tolist()
+        self.live, self.needed = liveness.live.tolist(), liveness.needed.tolist()
+        self.revivable = (origin or liveness).live.tolist()
         self.carrying = [0] * len(topology.maps)
         for e, (source, target) in enumerate(topology.ends):
             self.carrying[target] += architecture.states[e] is not State.N and self.live[source]
@@ -172,10 +174,10 @@ class _Judge:
         if not topology.concats:
             return None
         revived = self.architecture.with_states((*states[:e], State.S, *states[e + 1 :]))
-        return cuts(revived, flow(revived)).broken
+        return cuts(revived, find_liveness(revived)).broken
 
 
-def transition_mask(architecture: Architecture, origin: Flow | None = None) -> NDArray[np.bool_]:
+def transition_mask(architecture: Architecture, origin: Liveness | None = None) -> NDArray[np.bool_]:
     """What each edge may become, as the policy's mask.
 
     Args:
@@ -208,11 +210,11 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
             return f"edge {edge.name!r} may not change: {edge.fixed}"
         if after not in ALLOWED[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
-    state = flow(alpha)
-    lost = cuts(alpha, state)
-    if state.broken or lost.broken:
-        return state.broken or lost.broken
-    if cost(alpha, state, lost).exceeds(cost(beta)):
+    liveness = find_liveness(alpha)
+    lost = cuts(alpha, liveness)
+    if liveness.broken or lost.broken:
+        return liveness.broken or lost.broken
+    if cost(alpha, liveness, lost).exceeds(cost(beta)):
         return "it would cost more: an added skip revives operations that null had removed"
     return None
 
@@ -225,15 +227,15 @@ def without_idle_edits(alpha: Architecture, beta: Architecture) -> Architecture:
         beta: The β it comes from.
     """
     ends = np.array(alpha.topology.ends, int).reshape(-1, 2)
-    state, used = flow(alpha), flow(beta).active
+    liveness, used = find_liveness(alpha), find_liveness(beta).active
     while True:
-        kept = (state.live[ends[:, 0]] & state.needed[ends[:, 1]]) | used
+        kept = (liveness.live[ends[:, 0]] & liveness.needed[ends[:, 1]]) | used
         pairs = zip(kept.tolist(), beta.states, alpha.states, strict=True)
         plain = alpha.with_states(tuple(new if matters else old for matters, old, new in pairs))
-        after = flow(plain)
-        if plain.states == alpha.states or not np.array_equal(after.active, state.active):
+        after = find_liveness(plain)
+        if plain.states == alpha.states or not np.array_equal(after.active, liveness.active):
             return alpha
-        alpha, state = plain, after
+        alpha, liveness = plain, after
 
 
 def edits_between(beta: Architecture, alpha: Architecture) -> tuple[Edit, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from natonnx.architecture import Architecture, Cut, Cuts, Flow, Join, Skip, State, cuts, flow
+from natonnx.architecture import Architecture, Cut, Cuts, Join, Liveness, Skip, State, cuts, find_liveness
 from natonnx.errors import InputError
 from natonnx.frontend.network import Network
 
@@ -107,19 +107,19 @@ def lower(network: Network, architecture: Architecture) -> Program:
     Raises:
         InputError: If the architecture is broken (its output is dead).
     """
-    state = flow(architecture)
-    lost = cuts(architecture, state)
-    if state.broken or lost.broken:
-        raise InputError(f"this architecture cannot run: {state.broken or lost.broken}; undo one of its edits")
-    lowering = _Lowering(network, architecture, state, lost)
+    liveness = find_liveness(architecture)
+    lost = cuts(architecture, liveness)
+    if liveness.broken or lost.broken:
+        raise InputError(f"this architecture cannot run: {liveness.broken or lost.broken}; undo one of its edits")
+    lowering = _Lowering(network, architecture, liveness, lost)
     return Program(tuple(lowering.run()), lowering.cut)
 
 
 class _Lowering:
-    def __init__(self, network: Network, architecture: Architecture, state: Flow, lost: Cuts) -> None:
+    def __init__(self, network: Network, architecture: Architecture, liveness: Liveness, lost: Cuts) -> None:
         self.network = network
         self.architecture = architecture
-        self.flow = state
+        self.liveness = liveness
         self.lost = lost
         self.cut: dict[str, Cut] = {}  # by tensor
         self.done: set[int] = set()
@@ -127,7 +127,7 @@ class _Lowering:
     def run(self) -> Iterator[Instruction]:
         topology = self.architecture.topology
         for i, fmap in enumerate(topology.maps):
-            if not (self.flow.live[i] and self.flow.needed[i]) or fmap.join is Join.INPUT:
+            if not (self.liveness.live[i] and self.liveness.needed[i]) or fmap.join is Join.INPUT:
                 continue
             binding = self.network.maps[fmap.name]
             if fmap.join is Join.OPAQUE:
@@ -172,7 +172,7 @@ class _Lowering:
         topology = self.architecture.topology
         fmap = topology.maps[i]
         binding = self.network.maps[fmap.name]
-        members = [e for e in topology.incoming[i] if self.flow.active[e]]
+        members = [e for e in topology.incoming[i] if self.liveness.active[e]]
         if len(members) == 1:
             yield from self._member(members[0], binding.join_tensor)
             return

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from natonnx.architecture import Architecture, flow
+from natonnx.architecture import Architecture, find_liveness
 from natonnx.errors import InputError
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.network import ParseOptions
@@ -49,8 +49,8 @@ def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[in
 
 def keep_dead_code(architecture: Architecture) -> Architecture:
     """Mark what no output depends on: it is dead code of the file, which stays as it is, bit for bit."""
-    state, topology = flow(architecture), architecture.topology
-    alive = (state.live & state.needed).tolist()
+    liveness, topology = find_liveness(architecture), architecture.topology
+    alive = (liveness.live & liveness.needed).tolist()
     edges = tuple(
         edge if edge.fixed or (alive[source] and alive[target]) else replace(edge, fixed=_DEAD)
         for edge, (source, target) in zip(topology.edges, topology.ends, strict=True)

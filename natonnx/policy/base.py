@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, flow, transition_mask, without_idle_edits
+from natonnx.architecture import Architecture, State, find_liveness, transition_mask, without_idle_edits
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -180,7 +180,7 @@ class _Walk:
 
     def __init__(self, beta: Architecture) -> None:
         self.beta = beta
-        self.origin = flow(beta)
+        self.origin = find_liveness(beta)
         self.first = transition_mask(beta, self.origin)
         self.order = sorted(range(len(beta.states)), key=self._turn)
 

@@ -10,7 +10,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture import Architecture, FeatureMap, Join, Operation, State, Topology, flow, transition_mask
+from natonnx.architecture import (
+    Architecture,
+    FeatureMap,
+    Join,
+    Operation,
+    State,
+    Topology,
+    find_liveness,
+    transition_mask,
+)
 
 __all__ = ["FEATURES", "encode"]
 
@@ -32,7 +41,7 @@ def encode(architecture: Architecture) -> NDArray[np.float32]:
         whether it carries anything, depth, and which states the edge may take.
     """
     topology = architecture.topology
-    active = flow(architecture).active
+    active = find_liveness(architecture).active
     states = np.array([[state is option for option in State] for state in architecture.states], float).reshape(-1, 3)
     states[~active] = (0, 0, 1)
     operations, shapes = _operations(topology).copy(), _shapes(topology)

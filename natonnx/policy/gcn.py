@@ -2,8 +2,9 @@
 
 The graph's nodes are the architecture's edges, each with its operation's features, joined where one reads what the
 other writes. The slides give A alone, and the authors' code neither adds self-loops nor normalises it: there an
-operation never reaches its own logits, and for DARTS no logit depends on any operation (facts/nat.md). Here A is
-A + Aᵀ + I with symmetric normalisation (Kipf and Welling 2017), a stated deviation.
+operation never reaches its own logits, and for DARTS no logit depends on any operation
+(docs/design/policy.md#the-papers-form). Here A is A + Aᵀ + I with symmetric normalisation (Kipf and Welling 2017), a
+stated deviation.
 """
 
 import itertools

@@ -1,8 +1,8 @@
 """Build the ONNX model of an architecture: the source file with the difference that graph-surgeon made.
 
-graph-surgeon loses or corrupts much of what it carries (facts/dependencies.md), so its export is not the result. The
-result is a copy of the source in which only the node list is replaced, unchanged nodes by their own source messages,
-and the tensors that nothing reads any more are left out. What is not edited cannot be lost.
+graph-surgeon loses or corrupts much of what it carries (docs/design/rewrite.md#graph-surgeon), so its export is not the
+result. The result is a copy of the source in which only the node list is replaced, unchanged nodes by their own source
+messages, and the tensors that nothing reads any more are left out. What is not edited cannot be lost.
 """
 
 import logging

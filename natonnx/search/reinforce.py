@@ -21,7 +21,7 @@ class Reinforce:
 
     The advantages of one β's α's are divided by their root mean square, so that the step depends neither on the
     reward's unit nor on how much there is to gain from that β. The advantage is never fed back into the baseline (the
-    released code's is: facts/nat.md).
+    released code's is: docs/design/policy.md#reinforce).
 
     Args:
         policy: The learner.

@@ -33,7 +33,7 @@ class Settings:
         alphas: α's drawn for each β (the paper's n).
         batch: Training batch.
         reward_batch: Validation minibatch on which α and β are compared.
-        learning_rate: Of w in the search; low, since shared weights diverge easily.
+        learning_rate: Of w in the search; low, since shared weights diverge (docs/design/search.md#shared-weights).
         finetune_learning_rate: At the start of fine-tuning; a cosine takes it to 0.
         policy_learning_rate: Of θ, by Adam.
         entropy: λ at the start; a line takes it to 0.

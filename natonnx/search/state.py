@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from natonnx.architecture import Architecture, State, flow
+from natonnx.architecture import Architecture, State, find_liveness
 from natonnx.policy.base import Policy
 from natonnx.search.budget import Budget
 from natonnx.search.reinforce import Reinforce
@@ -106,7 +106,7 @@ class SearchState:
 
 def signature(architecture: Architecture) -> str:
     """A text that is equal for architectures that compute the same: states, with N for edges that carry nothing."""
-    active = flow(architecture).active
+    active = find_liveness(architecture).active
     pairs = zip(architecture.states, active, strict=True)
     return "".join(state.value if carries else State.N.value for state, carries in pairs)
 

@@ -1,6 +1,6 @@
 """Unfold BatchNormalization that an exporter folded into convolutions, and fold it back.
 
-Unfolding leaves the function unchanged (facts/onnx-to-torch.md, section 5): behind a convolution with a bias comes a
+Unfolding leaves the function unchanged (docs/design/supernet.md#unfolding): behind a convolution with a bias comes a
 normalisation whose running statistics are those of its output and whose scale and shift undo it. Training is stable
 with it, and statistics can be re-estimated for every architecture. Both directions work on the ONNX model, so nothing
 else needs to know.

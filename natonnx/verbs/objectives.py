@@ -185,7 +185,7 @@ def objective_row(objective: Objective, reward: object = None) -> ObjectiveRow:
         "name": objective.name if reward is None else name_of(reward),
         "measure": objective.measure if reward is None else "reward",
         "unit": unit_row(objective.unit if reward is None else Unit()),
-        "outputs": [{"name": figure.name, "measure": figure.measure} for figure in objective.figures],
+        "outputs": [{"name": figure.name, "measure": figure.measure} for figure in objective.figures if reward is None],
     }
 
 

@@ -23,12 +23,12 @@ from natonnx.architecture import (
     Weight,
     cost,
     cuts,
-    flow,
+    find_liveness,
     legal_transitions,
     violation,
 )
+from natonnx.architecture.concat_legality import refusals
 from natonnx.architecture.fatal import fatal_maps
-from natonnx.architecture.tolerance import refusals
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE
 from tests.architecture.strategies import (
@@ -52,7 +52,7 @@ def _loss(cut: Cut) -> naive.Loss:
 @property_test
 @given(architectures(9, concats=True))
 def test_cuts_are_what_the_naive_rules_lose(architecture: Architecture) -> None:
-    found = cuts(architecture, flow(architecture))
+    found = cuts(architecture, find_liveness(architecture))
     try:
         expected = naive.losses(architecture)
     except naive.StuckError:
@@ -73,7 +73,7 @@ def test_cost_leaves_out_what_is_cut(architecture: Architecture) -> None:
 @property_test
 @given(legal_architectures(9, concats=True))
 def test_a_map_that_is_not_fatal_may_die(architecture: Architecture) -> None:
-    state = flow(architecture)
+    state = find_liveness(architecture)
     fatal = fatal_maps(architecture, state, refusals(architecture, state))
     for fmap, reason in zip(architecture.topology.maps, fatal, strict=True):
         mortal = fmap.join not in (Join.OPAQUE, Join.INPUT) and fmap.name in naive.live(architecture)
@@ -106,7 +106,7 @@ def test_legal_transitions_one_after_the_other_stay_legal_and_cost_no_more(beta:
     for _ in range(8):
         moves = [
             (e, after)
-            for e, verdict in enumerate(legal_transitions(architecture, flow(beta)))
+            for e, verdict in enumerate(legal_transitions(architecture, find_liveness(beta)))
             for after, reason in verdict.items()
             if reason is None
         ]
@@ -214,7 +214,7 @@ def test_a_lost_member_costs_nothing_from_its_root_to_where_it_is_absorbed(chang
 
 def test_lost_channels_stand_where_the_member_stood() -> None:
     beta = _with(fork(), a=State.N)
-    found = cuts(beta, flow(beta))
+    found = cuts(beta, find_liveness(beta))
     lost = naive.Loss(1, 16, frozenset(range(8)))
     assert {i: _loss(cut) for i, cut in found.joins.items()} == {3: lost, 4: lost}
     assert {i: _loss(cut) for i, cut in found.values.items()} == {3: lost, 4: lost}
@@ -260,11 +260,11 @@ def test_what_has_lost_channels_cannot_be_bypassed() -> None:
 
 def test_a_lost_member_may_come_back() -> None:
     moment = _with(fork(), right_joined=State.N)
-    assert legal_transitions(moment, flow(fork()))[3] == {
+    assert legal_transitions(moment, find_liveness(fork()))[3] == {
         State.S: "it would revive a feature map that null has removed"
     }
     moment = _with(fork(), b=State.N)
-    assert legal_transitions(moment, flow(fork()))[1] == {State.S: None}
+    assert legal_transitions(moment, find_liveness(fork()))[1] == {State.S: None}
 
 
 def _beside() -> Architecture:
@@ -289,7 +289,7 @@ def _beside() -> Architecture:
 
 def test_a_sum_of_a_cut_member_and_a_whole_one_is_not_allowed_in_any_order() -> None:
     beta = _beside()
-    index, origin = beta.topology.edge_index, flow(beta)
+    index, origin = beta.topology.edge_index, find_liveness(beta)
     assert legal_transitions(beta)[index["b"]][State.N] == (
         "nothing else feeds 'right', a member of the concat 'joined', which cannot lose it: "
         "it is a member of the sum 'deep'"
@@ -366,11 +366,11 @@ def test_a_member_that_is_shorter_along_another_axis_may_not_come_back() -> None
     beta = nested()
     names = beta.topology.edge_index
     moment = naive.change(beta, names["inner->joined"], State.N)
-    assert legal_transitions(moment, flow(beta))[names["x->inner"]][State.N] is None
+    assert legal_transitions(moment, find_liveness(beta))[names["x->inner"]][State.N] is None
     moment = naive.change(moment, names["x->inner"], State.N)
     assert violation(moment, beta) is None
     assert violation(naive.change(moment, names["inner->joined"], State.S), beta) is not None
-    assert legal_transitions(moment, flow(beta))[names["inner->joined"]][State.S] is not None
+    assert legal_transitions(moment, find_liveness(beta))[names["inner->joined"]][State.S] is not None
 
 
 def _unknown(size: int | str | None) -> Architecture:

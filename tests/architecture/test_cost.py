@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natonnx.architecture import Architecture, Cost, Operation, State, Weight, cost, legal_transitions, violation
-from natonnx.architecture.flow import flow
+from natonnx.architecture.liveness import find_liveness
 from tests.architecture import naive
 from tests.architecture.examples import chain, residual_network
 from tests.architecture.strategies import (
@@ -29,7 +29,7 @@ def test_cost_counts_what_is_used_and_nothing_else(architecture: Architecture) -
 @property_test
 @given(architectures())
 def test_cost_is_the_same_with_and_without_a_given_flow(architecture: Architecture) -> None:
-    assert cost(architecture, flow(architecture)) == cost(architecture)
+    assert cost(architecture, find_liveness(architecture)) == cost(architecture)
 
 
 @property_test

@@ -22,7 +22,7 @@ from natonnx.architecture import (
     apply_edits,
     cost,
     edits_between,
-    flow,
+    find_liveness,
     legal_transitions,
     transition_mask,
     violation,
@@ -199,7 +199,7 @@ def test_a_map_that_only_this_transformation_emptied_may_be_fed_again() -> None:
     beta = residual_network(1)
     moment = beta.with_states((State.N, State.O, State.S))
     assert legal_transitions(moment)[0][State.S] is not None
-    assert legal_transitions(moment, flow(beta))[0][State.S] is None
+    assert legal_transitions(moment, find_liveness(beta))[0][State.S] is None
 
 
 def test_a_chain_of_5000_maps() -> None:

@@ -19,7 +19,7 @@ from natonnx.rewrite.provenance import KEY
 from tests import external
 from tests.cli import tiny
 from tests.contract.conforms import require_payload
-from tests.rewrite.helpers import Builder, copy, runtime, zoo_model
+from tests.rewrite.helpers import Builder, copy, runtime, shipped_model
 from tests.verbs.diff.test_digest import renamed
 
 if TYPE_CHECKING:
@@ -193,10 +193,10 @@ def test_a_model_and_itself(path: Path, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = pair(tmp_path, zoo_model("vgg"), with_weights(zoo_model("vgg"), 1.25))
+    found = pair(tmp_path, shipped_model("vgg"), with_weights(shipped_model("vgg"), 1.25))
     assert found["differs_in"] == ["weights"]
     assert found["edges"]["changes"] == []
-    floats = {t.name: t for t in zoo_model("vgg").graph.initializer if t.data_type == TensorProto.FLOAT}
+    floats = {t.name: t for t in shipped_model("vgg").graph.initializer if t.data_type == TensorProto.FLOAT}
     rows = {row["name"]: row for row in found["weights"]["changed"]}
     assert rows.keys() == floats.keys()
     for name, row in rows.items():
@@ -211,7 +211,7 @@ def test_other_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2"])
 def test_other_names(name: str, tmp_path: Path) -> None:
     """Nothing within has the name that it had, and everything is found by the structure."""
-    model = zoo_model(name)
+    model = shipped_model(name)
     found = pair(tmp_path, model, renamed(model))
     assert found["differs_in"] == []
     assert found["edges"]["changes"] == []
@@ -222,18 +222,20 @@ def test_other_names(name: str, tmp_path: Path) -> None:
 
 
 def test_other_names_and_weights(tmp_path: Path) -> None:
-    found = pair(tmp_path, zoo_model("vgg"), renamed(with_weights(zoo_model("vgg"), 2.0)))
+    found = pair(tmp_path, shipped_model("vgg"), renamed(with_weights(shipped_model("vgg"), 2.0)))
     assert found["differs_in"] == ["weights"]
     assert {row["relative_l2"] for row in found["weights"]["changed"]} == {1.0}
-    assert {row["name"] for row in found["weights"]["changed"]} <= {t.name for t in zoo_model("vgg").graph.initializer}
+    assert {row["name"] for row in found["weights"]["changed"]} <= {
+        t.name for t in shipped_model("vgg").graph.initializer
+    }
     assert not found["weights"]["removed"]
 
 
 def test_other_names_of_nodes_only(tmp_path: Path) -> None:
-    after = copy(zoo_model("vgg"))
+    after = copy(shipped_model("vgg"))
     for i, node in enumerate(after.graph.node):
         node.name = f"n{i}"
-    found = pair(tmp_path, zoo_model("vgg"), after)
+    found = pair(tmp_path, shipped_model("vgg"), after)
     assert found["differs_in"] == found["edges"]["changes"] == []
     assert found["edges"]["matched"]["structure"] == found["edges"]["before"]
     assert found["weights"]["renamed"] == []
@@ -242,7 +244,7 @@ def test_other_names_of_nodes_only(tmp_path: Path) -> None:
 
 def test_an_edited_model_under_other_names_is_matched_up_to_the_first_edit(edited: Path, tmp_path: Path) -> None:
     """What cannot be matched is said to be gone and new, and counted by operator; weights are told by their content."""
-    found = pair(tmp_path, zoo_model("resnet20"), renamed(onnx.load(edited)))
+    found = pair(tmp_path, shipped_model("resnet20"), renamed(onnx.load(edited)))
     assert not found["edges"]["related"]
     assert {row["change"] for row in found["edges"]["changes"]} == {"removed", "added"}
     assert found["edges"]["matched"] == {"name": 0, "structure": 4, "ends": 0, "nodes": 0}

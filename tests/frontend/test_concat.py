@@ -16,7 +16,7 @@ from natonnx.rewrite import build, verify
 from natonnx.supernet import Supernet
 from tests.frontend.test_passage import fork, without, zeroed
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, joins, runtime
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable

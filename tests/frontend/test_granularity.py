@@ -13,7 +13,7 @@ from natonnx.rewrite import build
 from tests.frontend.test_concat import inception, parts
 from tests.frontend.test_passage import capturing, without, zeroed
 from tests.rewrite.helpers import Builder, assert_close, copy, edges, images, joins, runtime
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable

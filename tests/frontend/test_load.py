@@ -14,7 +14,7 @@ from natonnx.frontend import parse, read
 from natonnx.frontend.load import check
 from natonnx.frontend.shapes import infer_shapes
 from tests import external
-from tests.rewrite.helpers import MODELS, Builder, edges, zoo_model
+from tests.rewrite.helpers import MODELS, Builder, edges, shipped_model
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def refusal(path: Path) -> str:
 
 
 def test_valid_file_is_read_as_it_is() -> None:
-    assert read(RESNET) == zoo_model("resnet20")
+    assert read(RESNET) == shipped_model("resnet20")
 
 
 def test_missing_file() -> None:
@@ -198,7 +198,7 @@ def test_invalid_model_with_external_data(tmp_path: Path) -> None:
 
 
 def test_check_of_a_valid_model_is_none() -> None:
-    assert check(zoo_model("vgg")) is None
+    assert check(shipped_model("vgg")) is None
 
 
 # --input-shape

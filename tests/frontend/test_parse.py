@@ -13,7 +13,7 @@ from natonnx.architecture import apply_edits
 from natonnx.architecture.transition import Edit
 from natonnx.frontend import WINDOW, parse
 from natonnx.rewrite import build
-from tests.rewrite.helpers import ZOO, Builder, assert_close, edges, images, joins, runtime, zoo_network
+from tests.rewrite.helpers import SHIPPED, Builder, assert_close, edges, images, joins, runtime, shipped_network
 
 if TYPE_CHECKING:
     from natonnx.architecture import Operation
@@ -569,9 +569,9 @@ def test_no_candidate_enters_or_leaves_an_opaque_map() -> None:
     assert set(candidates(graph.network("b"))) == {("x", "b"), ("a", "b")}
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_candidates_of_the_zoo_are_new_and_within_the_window(name: str) -> None:
-    network = zoo_network(name)
+@pytest.mark.parametrize("name", SHIPPED)
+def test_candidates_of_shipped_models_are_new_and_within_the_window(name: str) -> None:
+    network = shipped_network(name)
     existing = [(source, target) for source, target, _ in edges(network).values()]
     order = [fmap for fmap, join in joins(network).items() if join != "opaque"]
     found = candidates(network)
@@ -607,9 +607,9 @@ def test_input_shapes_make_strided_skips_possible() -> None:
     assert (topology.edges[0].skip.pool, topology.edges[0].skip.pad_channels) == ((2, 2), 2)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_parsing_does_not_change_the_model(name: str) -> None:
-    model = onnx.load_from_string(zoo_network(name).model.SerializeToString())
+    model = onnx.load_from_string(shipped_network(name).model.SerializeToString())
     before = model.SerializeToString(deterministic=True)
     parse(model, input_shapes={"image": (5, 1, 28, 28)})
     assert model.SerializeToString(deterministic=True) == before

@@ -11,9 +11,9 @@ from natonnx import frontend
 from natonnx.architecture import State
 from natonnx.errors import InputError
 from natonnx.frontend import RunNode, RunSkip, RunSum
-from tests.rewrite.helpers import ZOO, Builder, zoo_network
+from tests.rewrite.helpers import SHIPPED, Builder, shipped_network
 from tests.rewrite.trunk import trunk
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     import onnx
@@ -51,9 +51,9 @@ def residual() -> Network:
     return graph.network("s")
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_beta_runs_each_needed_node_once(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     program = lower(network, network.architecture)
     ran = [step.node for step in program if isinstance(step, RunNode)]
     assert len(ran) == len(program)
@@ -62,10 +62,10 @@ def test_beta_runs_each_needed_node_once(name: str) -> None:
     assert all(step.output is None for step in program if isinstance(step, RunNode))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 @pytest.mark.parametrize("seed", [None, *range(5)])
 def test_every_tensor_is_made_once_and_before_it_is_read(name: str, seed: int | None) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     beta = network.architecture
     made = {"image", *(tensor.name for tensor in network.model.graph.initializer)}
     for step in lower(network, beta if seed is None else random_alpha(beta, seed)):

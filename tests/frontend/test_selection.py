@@ -17,7 +17,7 @@ from tests.frontend.test_concat import inception, parts
 from tests.frontend.test_granularity import attention, residual
 from tests.frontend.test_passage import capturing
 from tests.rewrite.helpers import Builder, assert_close, images, runtime
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -20,7 +20,6 @@ from natonnx.architecture import (
     State,
     Topology,
     cost,
-    nasbench201_cell,
     transition_mask,
     violation,
 )
@@ -31,6 +30,7 @@ from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import legal_architectures, property_test
 from tests.policy.references import by_alpha, edit_count, enumerate_alphas, is_one_of, seeded
+from tools.research.cells import nasbench201_cell
 
 
 def _bold(edits: float = 3.0) -> GCNPolicy:

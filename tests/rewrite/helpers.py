@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     Arrays = Mapping[str, NDArray[Any]]
 
 MODELS = Path(__file__).parents[2] / "models"
-ZOO = ("resnet20", "vgg", "mobilenetv2")
+SHIPPED = ("resnet20", "vgg", "mobilenetv2")
 TOLERANCE = 1e-4
 
 
 @functools.cache
-def zoo_model(name: str) -> onnx.ModelProto:
+def shipped_model(name: str) -> onnx.ModelProto:
     """A model of models/; shared between tests, never to be changed."""
     return onnx.load(MODELS / f"{name}-fashion.onnx")
 
 
 @functools.cache
-def zoo_network(name: str) -> Network:
-    return parse(zoo_model(name))
+def shipped_network(name: str) -> Network:
+    return parse(shipped_model(name))
 
 
 class Builder:

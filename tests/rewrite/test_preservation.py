@@ -15,9 +15,9 @@ from onnx import TensorProto, helper, numpy_helper
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.frontend import parse
 from natonnx.rewrite import build
-from tests.rewrite.helpers import ZOO, Builder, arrays, copy, images, node_names, runtime, zoo_network
+from tests.rewrite.helpers import SHIPPED, Builder, arrays, copy, images, node_names, runtime, shipped_network
 from tests.rewrite.trunk import assert_identical, value_info, without
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 
 def rich_model(*, functions: bool = True) -> onnx.ModelProto:
@@ -208,7 +208,7 @@ def test_weight_that_another_operation_shares_stays() -> None:
 
 
 def test_limits_of_clips_stay_while_a_clip_does() -> None:
-    network = zoo_network("mobilenetv2")
+    network = shipped_network("mobilenetv2")
     alpha = apply_edits(network.architecture, [Edit("stage1_block1.project.conv", State.O, State.N)])
     result = build(network, alpha)
     assert {"min_val_cast", "max_val_cast"} <= arrays(result).keys()
@@ -251,9 +251,9 @@ def test_optional_inputs_and_outputs_left_out_are_no_dependency() -> None:
     onnx.checker.check_model(result, full_check=True)
 
 
-@pytest.mark.parametrize("name", ZOO)
-def test_decorations_of_the_zoo_stay(name: str) -> None:
-    source = decorate(copy(zoo_network(name).model))
+@pytest.mark.parametrize("name", SHIPPED)
+def test_decorations_of_shipped_models_stay(name: str) -> None:
+    source = decorate(copy(shipped_network(name).model))
     network = parse(source)
     result = build(network, random_alpha(network.architecture, 0, rate=0.1))
     originals = {node.name: node for node in source.graph.node}

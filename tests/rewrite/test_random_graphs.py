@@ -11,12 +11,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from natonnx.architecture import Architecture, State, cost, flow, legal_transitions, violation
+from natonnx.architecture import Architecture, State, cost, find_liveness, legal_transitions, violation
 from natonnx.frontend import Granularity, lower, parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, fold, unfold
 from tests.rewrite.helpers import Builder, assert_close, images, runtime
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -133,7 +133,7 @@ def assert_states_are_shown(alpha: Architecture, shown: Architecture) -> None:
     """
     states = dict(zip(shown.topology.edge_index, shown.states, strict=True))
     numbered = {name.partition("#")[0] for name in alpha.topology.edge_index if "#" in name}
-    for edge, state, used in zip(alpha.topology.edge_index, alpha.states, flow(alpha).active, strict=True):
+    for edge, state, used in zip(alpha.topology.edge_index, alpha.states, find_liveness(alpha).active, strict=True):
         if (used or state is State.N) and edge.partition("#")[0] not in numbered:
             assert states.get(edge, state) is state
 

@@ -12,12 +12,12 @@ from natonnx.errors import VerificationError
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
-from tests.rewrite.helpers import ZOO, Builder, arrays, assert_close, images, runtime, zoo_network
+from tests.rewrite.helpers import SHIPPED, Builder, arrays, assert_close, images, runtime, shipped_network
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_new_weights_are_the_supernets(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     weights = {tensor: value * 0.9 + 0.01 for tensor, value in Supernet(network).weights().items()}
     result = build(network, network.architecture, weights)
     supernet = Supernet(network)
@@ -26,9 +26,9 @@ def test_new_weights_are_the_supernets(name: str) -> None:
     assert_close(runtime(result, x)["logits"], supernet.as_reference()(x)["logits"])
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_only_the_named_tensors_change(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     new = np.full((10,), 3.0, np.float32)
     result = build(network, network.architecture, {"classifier.bias": new})
     for before, after in zip(network.model.graph.initializer, result.graph.initializer, strict=True):

@@ -10,7 +10,7 @@ import onnxruntime as ort
 import torch
 from onnx import helper
 
-from tools.onnx_cases import as_array, interpret
+from tools.conformance.onnx_cases import as_array, interpret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -14,8 +14,8 @@ from torch.nn import functional as f
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
-from tests.rewrite.helpers import Builder, assert_close, images, runtime, zoo_model, zoo_network
-from tools.wild.alphas import random_alpha
+from tests.rewrite.helpers import Builder, assert_close, images, runtime, shipped_model, shipped_network
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from natonnx.architecture import Architecture
@@ -25,8 +25,8 @@ FOLDED = ("vgg", "mobilenetv2")
 
 
 @functools.cache
-def unfolded_zoo(name: str) -> Unfolded:
-    return unfold(zoo_network(name), [{"image": torch.from_numpy(images(16))}])
+def unfolded_model(name: str) -> Unfolded:
+    return unfold(shipped_network(name), [{"image": torch.from_numpy(images(16))}])
 
 
 def outputs(network: Network, x: np.ndarray, architecture: Architecture | None = None) -> np.ndarray:
@@ -36,22 +36,24 @@ def outputs(network: Network, x: np.ndarray, architecture: Architecture | None =
 @pytest.mark.parametrize("name", FOLDED)
 def test_unfolding_is_the_identity(name: str) -> None:
     assert_close(
-        outputs(unfolded_zoo(name).network, images(4, seed=1)), outputs(zoo_network(name), images(4, seed=1)), 1e-5
+        outputs(unfolded_model(name).network, images(4, seed=1)),
+        outputs(shipped_network(name), images(4, seed=1)),
+        1e-5,
     )
 
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_unfolded_model_is_valid_and_the_same_in_onnxruntime(name: str) -> None:
-    model = unfolded_zoo(name).network.model
+    model = unfolded_model(name).network.model
     onnx.checker.check_model(model, full_check=True)
     x = {"image": images(4)}
-    assert_close(runtime(model, x)["logits"], runtime(zoo_model(name), x)["logits"], 1e-5)
+    assert_close(runtime(model, x)["logits"], runtime(shipped_model(name), x)["logits"], 1e-5)
 
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_folding_what_was_unfolded_is_the_identity(name: str) -> None:
-    unfolded = unfolded_zoo(name)
-    original = Supernet(zoo_network(name)).weights()
+    unfolded = unfolded_model(name)
+    original = Supernet(shipped_network(name)).weights()
     folded = fold(unfolded, Supernet(unfolded.network).weights())
     assert folded.keys() == original.keys()
     for tensor, value in original.items():
@@ -60,13 +62,13 @@ def test_folding_what_was_unfolded_is_the_identity(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_every_convolution_with_a_bias_is_unfolded(name: str) -> None:
-    biased = [node for node in zoo_model(name).graph.node if node.op_type == "Conv" and len(node.input) == 3]
-    assert len(unfolded_zoo(name).pairs) == len(biased) > 0
+    biased = [node for node in shipped_model(name).graph.node if node.op_type == "Conv" and len(node.input) == 3]
+    assert len(unfolded_model(name).pairs) == len(biased) > 0
 
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_architecture_keeps_names_order_and_states(name: str) -> None:
-    before, after = zoo_network(name).architecture, unfolded_zoo(name).network.architecture
+    before, after = shipped_network(name).architecture, unfolded_model(name).network.architecture
     assert [fmap.name for fmap in after.topology.maps] == [fmap.name for fmap in before.topology.maps]
     assert [(e.name, e.source, e.target, e.skip) for e in after.topology.edges] == [
         (e.name, e.source, e.target, e.skip) for e in before.topology.edges
@@ -76,7 +78,7 @@ def test_architecture_keeps_names_order_and_states(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_statistics_are_those_of_the_calibration_batch(name: str) -> None:
-    unfolded = unfolded_zoo(name)
+    unfolded = unfolded_model(name)
     supernet = Supernet(unfolded.network).train()
     before = supernet.weights()
     with torch.no_grad():
@@ -90,23 +92,23 @@ def test_statistics_are_those_of_the_calibration_batch(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_folded_after_training_equals_the_unfolded_network(name: str) -> None:
-    unfolded = unfolded_zoo(name)
+    unfolded = unfolded_model(name)
     supernet = Supernet(unfolded.network).train()
     optimizer = torch.optim.SGD(supernet.parameters(), lr=0.01)
     labels = torch.arange(16) % 10
     torch.autograd.backward(f.cross_entropy(supernet(torch.from_numpy(images(16))), labels))
     optimizer.step()
-    folded = Supernet(zoo_network(name))
+    folded = Supernet(shipped_network(name))
     folded.load_weights(fold(unfolded, supernet.weights()))
     x = {"image": images(4, seed=1)}
     trained = supernet.as_reference()(x)["logits"]
-    assert np.abs(trained - outputs(zoo_network(name), x["image"])).max() > 0.01
+    assert np.abs(trained - outputs(shipped_network(name), x["image"])).max() > 0.01
     assert_close(folded.as_reference()(x)["logits"], trained)
 
 
 @pytest.mark.parametrize("name", FOLDED)
 def test_folded_alpha_in_onnxruntime_equals_the_trained_supernet(name: str) -> None:
-    unfolded, network = unfolded_zoo(name), zoo_network(name)
+    unfolded, network = unfolded_model(name), shipped_network(name)
     supernet = Supernet(unfolded.network).train()
     alpha = random_alpha(unfolded.network.architecture, 1)
     with torch.no_grad():
@@ -117,18 +119,18 @@ def test_folded_alpha_in_onnxruntime_equals_the_trained_supernet(name: str) -> N
 
 
 def test_unfolding_does_not_change_its_argument() -> None:
-    network = zoo_network("vgg")
+    network = shipped_network("vgg")
     before = network.model.SerializeToString(deterministic=True)
     unfold(network, [{"image": torch.from_numpy(images(4))}])
     assert network.model.SerializeToString(deterministic=True) == before
 
 
 def test_models_with_and_without_batchnorm() -> None:
-    assert [has_batchnorm(zoo_network(name)) for name in ("resnet20", "vgg", "mobilenetv2")] == [True, False, False]
+    assert [has_batchnorm(shipped_network(name)) for name in ("resnet20", "vgg", "mobilenetv2")] == [True, False, False]
 
 
 def test_kept_batchnorm_is_not_unfolded() -> None:
-    assert unfold(zoo_network("resnet20"), [{"image": torch.from_numpy(images(4))}]).pairs == ()
+    assert unfold(shipped_network("resnet20"), [{"image": torch.from_numpy(images(4))}]).pairs == ()
 
 
 def unfold_and_compare(network: Network, size: int = 8) -> Unfolded:

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper
 from natonnx.errors import InputError
 from natonnx.frontend.vocabulary import TRAINABLE
 from natonnx.supernet.ops import OpSpec, UnsupportedOpError, build, is_mode_dependent, supported
-from tools.onnx_cases import KNOWN_FAILURES, UNCOVERED, Case, all_cases, failure
-from tools.op_coverage import README, describe_table, families
+from tools.conformance.onnx_cases import KNOWN_FAILURES, UNCOVERED, Case, all_cases, failure
+from tools.conformance.op_coverage import README, describe_table, families
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,7 +58,7 @@ def test_official_cases_are_all_there(cases: dict[str, list[Case]]) -> None:
 
 
 def test_the_readme_tells_what_the_table_holds() -> None:
-    assert README.read_text().startswith(describe_table()), "python -m tools.op_coverage --markdown"
+    assert README.read_text().startswith(describe_table()), "python -m tools.conformance.op_coverage --markdown"
     listed = [op_type for group in families().values() for op_type in group]
     assert sorted(listed) == sorted(supported())
 

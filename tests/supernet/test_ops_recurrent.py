@@ -13,7 +13,7 @@ from torch import nn
 
 from natonnx.supernet.ops import OpSpec, UnsupportedOpError, build
 from tests.supernet.oracle import agrees, array, leaf, one_node
-from tools.onnx_cases import interpret
+from tools.conformance.onnx_cases import interpret
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.supernet.oracle import agrees, array, one_node, reference
-from tools.onnx_cases import interpret
+from tools.conformance.onnx_cases import interpret
 
 GEOMETRIES = [
     {"kernel_shape": [3, 3], "pads": [0, 0, 1, 1]},

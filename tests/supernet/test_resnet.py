@@ -13,7 +13,7 @@ from torch.nn import functional
 from natonnx.architecture import Architecture, Edit, State, apply_edits
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
-from tests.rewrite.helpers import arrays, assert_close, images, runtime, zoo_model, zoo_network
+from tests.rewrite.helpers import arrays, assert_close, images, runtime, shipped_model, shipped_network
 
 
 class ConvBN(nn.Module):
@@ -69,7 +69,7 @@ class ResNet(nn.Module):
                 self.blocks.append(name)
                 source = target
         self.classifier = nn.Linear(64, 10)
-        values = {name: torch.from_numpy(value.copy()) for name, value in arrays(zoo_model("resnet20")).items()}
+        values = {name: torch.from_numpy(value.copy()) for name, value in arrays(shipped_model("resnet20")).items()}
         state = self.state_dict()
         state.update({name: value for name, value in values.items() if name in state})
         assert {name for name in state if name not in values} == {n for n in state if n.endswith("batches_tracked")}
@@ -147,7 +147,7 @@ CASES["all of them"] = (
 @pytest.fixture(params=CASES)
 def case(request: pytest.FixtureRequest) -> tuple[ResNet, Architecture]:
     model, edits = CASES[request.param]
-    return model, apply_edits(zoo_network("resnet20").architecture, [edit(*parts) for parts in edits])
+    return model, apply_edits(shipped_network("resnet20").architecture, [edit(*parts) for parts in edits])
 
 
 def logits(model: nn.Module, *arguments: object) -> np.ndarray:
@@ -158,18 +158,18 @@ def logits(model: nn.Module, *arguments: object) -> np.ndarray:
 
 def test_supernet_of_alpha_equals_torch(case: tuple[ResNet, Architecture]) -> None:
     model, alpha = case
-    assert_close(logits(Supernet(zoo_network("resnet20")), alpha), logits(model), 1e-5)
+    assert_close(logits(Supernet(shipped_network("resnet20")), alpha), logits(model), 1e-5)
 
 
 def test_rewritten_alpha_equals_torch(case: tuple[ResNet, Architecture]) -> None:
     model, alpha = case
-    result = runtime(build(zoo_network("resnet20"), alpha), {"image": images(4)})["logits"]
+    result = runtime(build(shipped_network("resnet20"), alpha), {"image": images(4)})["logits"]
     assert_close(result, logits(model), 1e-5)
 
 
 def test_alpha_differs_from_beta(case: tuple[ResNet, Architecture]) -> None:
     _, alpha = case
-    supernet = Supernet(zoo_network("resnet20"))
+    supernet = Supernet(shipped_network("resnet20"))
     assert np.abs(logits(supernet, alpha) - logits(supernet)).max() > 0.01
 
 
@@ -184,7 +184,7 @@ def batch(step: int) -> tuple[Tensor, Tensor]:
 
 
 def double_supernet() -> Supernet:
-    return Supernet(zoo_network("resnet20")).double()
+    return Supernet(shipped_network("resnet20")).double()
 
 
 def double_resnet(template: ResNet | None = None) -> ResNet:
@@ -224,7 +224,7 @@ def test_gradients_of_beta_equal_torch() -> None:
 
 def test_gradients_of_alpha_equal_torch() -> None:
     template, edits = CASES["all of them"]
-    alpha = apply_edits(zoo_network("resnet20").architecture, [edit(*parts) for parts in edits])
+    alpha = apply_edits(shipped_network("resnet20").architecture, [edit(*parts) for parts in edits])
     assert_same_gradients(double_supernet(), double_resnet(template), alpha)
 
 

@@ -16,9 +16,18 @@ from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops import UnsupportedOpError
-from tests.rewrite.helpers import ZOO, Builder, arrays, assert_close, images, runtime, zoo_model, zoo_network
+from tests.rewrite.helpers import (
+    SHIPPED,
+    Builder,
+    arrays,
+    assert_close,
+    images,
+    runtime,
+    shipped_model,
+    shipped_network,
+)
 from tests.rewrite.trunk import value_info
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,16 +43,16 @@ def outputs(supernet: Supernet, batch: int, architecture: Architecture | None = 
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_beta_equals_onnxruntime(name: str, batch: int) -> None:
-    expected = runtime(zoo_model(name), {"image": images(batch)})["logits"]
-    assert_close(outputs(Supernet(zoo_network(name)), batch), expected)
+    expected = runtime(shipped_model(name), {"image": images(batch)})["logits"]
+    assert_close(outputs(Supernet(shipped_network(name)), batch), expected)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_named_tensors_are_the_files_floating_weights(name: str) -> None:
-    weights = Supernet(zoo_network(name)).weights()
-    model = zoo_model(name)
+    weights = Supernet(shipped_network(name)).weights()
+    model = shipped_model(name)
     expected = {
         name
         for node in model.graph.node
@@ -56,13 +65,16 @@ def test_named_tensors_are_the_files_floating_weights(name: str) -> None:
             np.testing.assert_array_equal(weights[tensor], value)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_parameters_are_all_but_the_running_statistics(name: str) -> None:
-    parameters = {key.replace("%2E", ".") for key, _ in Supernet(zoo_network(name)).named_parameters()}
+    parameters = {key.replace("%2E", ".") for key, _ in Supernet(shipped_network(name)).named_parameters()}
     statistics = {
-        name for node in zoo_model(name).graph.node if node.op_type == "BatchNormalization" for name in node.input[3:]
+        name
+        for node in shipped_model(name).graph.node
+        if node.op_type == "BatchNormalization"
+        for name in node.input[3:]
     }
-    assert parameters == Supernet(zoo_network(name)).weights().keys() - statistics
+    assert parameters == Supernet(shipped_network(name)).weights().keys() - statistics
 
 
 def test_names_with_percent_and_point_do_not_clash() -> None:
@@ -77,7 +89,7 @@ def test_names_with_percent_and_point_do_not_clash() -> None:
 
 
 def test_limits_of_a_clip_are_not_trained() -> None:
-    supernet = Supernet(zoo_network("mobilenetv2"))
+    supernet = Supernet(shipped_network("mobilenetv2"))
     assert not {"min_val_cast", "max_val_cast"} & dict(supernet.named_parameters()).keys()
 
 
@@ -97,9 +109,9 @@ def test_weight_that_is_read_in_an_untrainable_place_too_is_not_trained() -> Non
     assert [name for name, _ in Supernet(graph.network("m")).named_parameters()] == ["kernel"]
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_switching_back_and_forth_changes_nothing(name: str) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     supernet = Supernet(network)
     alphas = [network.architecture, *(random_alpha(network.architecture, seed) for seed in range(3))]
     first = [outputs(supernet, 2, alpha) for alpha in alphas]
@@ -110,14 +122,14 @@ def test_switching_back_and_forth_changes_nothing(name: str) -> None:
 
 
 def test_no_architecture_means_beta() -> None:
-    network = zoo_network("vgg")
+    network = shipped_network("vgg")
     supernet = Supernet(network)
     np.testing.assert_array_equal(outputs(supernet, 2), outputs(supernet, 2, network.architecture))
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_weights_round_trip(name: str) -> None:
-    source, target = Supernet(zoo_network(name)), Supernet(zoo_network(name))
+    source, target = Supernet(shipped_network(name)), Supernet(shipped_network(name))
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for tensor in source.named_tensors().values():
@@ -129,7 +141,7 @@ def test_weights_round_trip(name: str) -> None:
 
 
 def test_weights_are_copies() -> None:
-    supernet = Supernet(zoo_network("vgg"))
+    supernet = Supernet(shipped_network("vgg"))
     before = outputs(supernet, 2)
     for value in supernet.weights().values():
         value[...] = 0
@@ -137,7 +149,7 @@ def test_weights_are_copies() -> None:
 
 
 def test_deep_copy_is_independent() -> None:
-    supernet = Supernet(zoo_network("resnet20"))
+    supernet = Supernet(shipped_network("resnet20"))
     before = outputs(supernet, 2)
     twin = copy.deepcopy(supernet)
     np.testing.assert_array_equal(outputs(twin, 2), before)
@@ -147,9 +159,9 @@ def test_deep_copy_is_independent() -> None:
     np.testing.assert_array_equal(outputs(supernet, 2), before)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_state_dict_round_trip(name: str) -> None:
-    source, target = Supernet(zoo_network(name)), Supernet(zoo_network(name))
+    source, target = Supernet(shipped_network(name)), Supernet(shipped_network(name))
     with torch.no_grad():
         for parameter in source.parameters():
             parameter.mul_(1.1)
@@ -158,7 +170,7 @@ def test_state_dict_round_trip(name: str) -> None:
 
 
 def test_building_a_supernet_does_not_change_the_model() -> None:
-    network = zoo_network("resnet20")
+    network = shipped_network("resnet20")
     before = network.model.SerializeToString(deterministic=True)
     supernet = Supernet(network)
     with torch.no_grad():
@@ -168,10 +180,10 @@ def test_building_a_supernet_does_not_change_the_model() -> None:
 
 
 def test_capture_returns_inner_tensors() -> None:
-    supernet = Supernet(zoo_network("vgg")).eval()
+    supernet = Supernet(shipped_network("vgg")).eval()
     with torch.inference_mode():
         captured = supernet.run({"image": torch.from_numpy(images(2))}, capture=["relu", "max_pool2d", "logits"])
-    model = zoo_model("vgg")
+    model = shipped_model("vgg")
     extended = type(model)()
     extended.CopyFrom(model)
     for name in ("relu", "max_pool2d"):
@@ -461,9 +473,9 @@ def test_more_plans_than_are_kept_still_run() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_gradient_reaches_exactly_the_weights_that_the_rewritten_file_keeps(name: str, seed: int) -> None:
-    network = zoo_network(name)
+    network = shipped_network(name)
     alpha = random_alpha(network.architecture, seed)
     supernet = Supernet(network).train()
     torch.autograd.backward(supernet(torch.from_numpy(images(4)), alpha).square().sum())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import natonnx
 from natonnx.frontend import parse
 from natonnx.verbs.diff.alignment import align_parts, share_names
-from tests.rewrite.helpers import Builder, copy, zoo_model, zoo_network
+from tests.rewrite.helpers import Builder, copy, shipped_model, shipped_network
 from tests.verbs.diff.test_digest import of, renamed
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def test_a_tensor_that_has_a_twin_is_not_paired_by_itself() -> None:
 
 
 def test_models_without_anything_in_common() -> None:
-    before, after = zoo_model("resnet20"), zoo_model("vgg")
+    before, after = shipped_model("resnet20"), shipped_model("vgg")
     assert parts(before, after) == {}
-    assert not share_names(zoo_network("resnet20"), zoo_network("vgg"), {})
+    assert not share_names(shipped_network("resnet20"), shipped_network("vgg"), {})
 
 
 def test_names_that_mean_other_things_are_not_gone_by(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from natonnx.tensors import is_external
 from natonnx.verbs.diff.alignment import align
 from natonnx.verbs.diff.digest import Digests, digests
 from tests import external
-from tests.rewrite.helpers import Builder, copy, zoo_model
+from tests.rewrite.helpers import Builder, copy, shipped_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +58,7 @@ def outputs(model: onnx.ModelProto, kind: str = "content") -> list[bytes]:
     return [found[info.name] for info in model.graph.output]
 
 
-@pytest.mark.parametrize("make", [sample, lambda: zoo_model("resnet20"), lambda: zoo_model("mobilenetv2")])
+@pytest.mark.parametrize("make", [sample, lambda: shipped_model("resnet20"), lambda: shipped_model("mobilenetv2")])
 def test_names_do_not_matter(make: Callable[[], onnx.ModelProto]) -> None:
     before = make()
     after = renamed(before)

@@ -1,4 +1,4 @@
-"""What `diff` says of edges, against the edits that were applied: on the zoo, on concats, on random graphs."""
+"""What `diff` says of edges, against the edits that were applied: on shipped models, on concats, on random graphs."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from natonnx.architecture import Architecture, Edit, State, apply_edits, flow
+from natonnx.architecture import Architecture, Edit, State, apply_edits, find_liveness
 from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
 from natonnx.verbs.diff.alignment import align_parts, share_names
 from natonnx.verbs.diff.digest import digests
 from natonnx.verbs.diff.edges import compare_edges
 from tests.frontend.test_concat import dense, inception, shuffle
-from tests.rewrite.helpers import Builder, copy, edges, zoo_model, zoo_network
+from tests.rewrite.helpers import Builder, copy, edges, shipped_model, shipped_network
 from tests.rewrite.test_random_graphs import models
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ def test_each_transition_on_a_resnet() -> None:
         Edit("relu_14->relu_16", S, N),
         Edit("relu_1->relu_4", N, S),
     )
-    rows = edited(zoo_network("resnet20"), *edits)
+    rows = edited(shipped_network("resnet20"), *edits)
     assert told(rows) == {
         "stage1_block2.first.conv": ("removed", "O", None),  # which of the two is null cannot be seen
         "stage1_block2.second.conv": ("removed", "O", None),
@@ -158,7 +158,7 @@ def test_an_operation_that_two_others_replace_is_not_null() -> None:
 
 
 def test_models_that_share_names_only_are_not_said_to_be_made_of_each_other() -> None:
-    found = between(zoo_network("resnet20"), zoo_network("vgg"))
+    found = between(shipped_network("resnet20"), shipped_network("vgg"))
     assert not found["related"]
     assert {row["change"] for row in found["changes"]} == {"removed", "added", "changed"}
     assert [row["edge"] for row in found["changes"] if row["change"] == "changed"] == ["classifier"]
@@ -168,7 +168,7 @@ def test_models_that_share_names_only_are_not_said_to_be_made_of_each_other() ->
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2", "vgg"])
 @pytest.mark.parametrize("granularity", list(Granularity))
 def test_nothing_changes_between_a_model_and_itself(name: str, granularity: Granularity) -> None:
-    network = parse(zoo_model(name), granularity=granularity)
+    network = parse(shipped_model(name), granularity=granularity)
     found = between(network, network)
     assert found["changes"] == []
     assert found["same"] == found["before"] == found["after"] == len(edges(network))
@@ -186,7 +186,7 @@ def check(network: Network, alpha: Architecture) -> None:
     maps = after_all.architecture.topology.map_index
     rows = {row["edge"]: row for row in found["changes"]}
     twice = {edge.name.partition("#")[0] for edge in network.architecture.topology.edges if "#" in edge.name}
-    was, still = flow(network.architecture).active, flow(alpha).active
+    was, still = find_liveness(network.architecture).active, find_liveness(alpha).active
     if not found["related"]:
         for row in found["changes"]:
             assert row["change"] != "transition" or (row["from"], row["to"]) == ("O", "S")
@@ -231,8 +231,8 @@ def test_random_edits_of_concats_are_told(make: Callable[[], Builder], seed: int
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("name", ["resnet20", "mobilenetv2", "vgg"])
-def test_random_edits_of_the_zoo_are_told(name: str, seed: int) -> None:
-    network = zoo_network(name)
+def test_random_edits_of_shipped_models_are_told(name: str, seed: int) -> None:
+    network = shipped_network(name)
     check(network, random_alpha(network.architecture, seed, rate=0.05 + 0.1 * (seed % 5)))
 
 
@@ -255,10 +255,10 @@ def test_random_edits_of_many_random_graphs_are_told(model: onnx.ModelProto, see
 @pytest.mark.parametrize("seed", range(4))
 def test_nothing_false_is_said_of_branches(granularity: Granularity, seed: int) -> None:
     """A rewritten model may have other branches; what is said to be null or a skip is so all the same."""
-    network = parse(zoo_model("resnet20"), granularity=granularity)
+    network = parse(shipped_model("resnet20"), granularity=granularity)
     alpha = random_alpha(network.architecture, seed, rate=0.3)
     after = parse(build(network, alpha), granularity=granularity)
-    still = flow(alpha).active
+    still = find_liveness(alpha).active
     for row in between(network, after)["changes"]:
         index = network.architecture.topology.edge_index.get(row["edge"])
         if row["change"] == "transition":

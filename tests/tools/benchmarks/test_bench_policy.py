@@ -1,0 +1,77 @@
+"""Learners on a made-up table of NAS-Bench-201."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tools.research.nasbench.cells import EVERY
+from tools.research.nasbench.table import DATASETS
+
+ROOT = Path(__file__).parents[3]
+
+
+def _write_table(path: Path) -> None:
+    chance = np.random.default_rng(0)
+    columns = [f"{name}_{part}" for name in DATASETS for part in ("valid", "test")]
+    rows = [",".join([cell, *(f"{value:.2f}" for value in chance.uniform(10, 90, len(columns)))]) for cell in EVERY]
+    path.write_text("\n".join([",".join(["cell", *columns]), *rows]))
+
+
+def _bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tools.benchmarks.bench_policy", "--table", "table.csv", *options]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500
+    )
+
+
+@pytest.mark.slow
+def test_every_table_and_plot(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="plots need the bench extra")
+    _write_table(tmp_path / "table.csv")
+    files = ["--json", "all.json", "--plot", "curves.svg", "--save", "theta.safetensors"]
+    short = ["--seeds", "2", "--steps", "4", "--grid-steps", "2", "--processes", "2"]
+    done = _bench(tmp_path, "--learners", "gcn-directed,gcn,random", *short, *files)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "all.json", "curves.svg", "theta.safetensors"}
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert [len(found[name]) for name in ("grid", "learners")] == [8, 6]
+    for run in found["learners"]:
+        measures = run["measures"]["cifar10"]["zero_shot"]
+        assert f"{measures['best']:.2f}" in done.stdout
+        assert run["queries"] == (0 if run["learner"] == "random" else 4 * 256 * 5)
+    assert "| ImageNet16-120 | gcn |" in done.stdout
+    assert "6,004 cells in 164 groups that are equal under it" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (
+            ["--learners", "gcn,oracle"],
+            "unknown learner 'oracle': choose from gcn-directed, gcn, gcn-max, lstm, random",
+        ),
+        (["--learners", "gcn", "--save", "theta"], "--save needs gcn-directed among --learners"),
+        (["--seeds", "0"], "0 is not in the range x>=1"),
+        (["--table", "nowhere.csv"], "nowhere.csv"),
+    ],
+)
+def test_bad_usage(tmp_path: Path, options: list[str], says: str) -> None:
+    (tmp_path / "table.csv").write_text("cell\n")
+    done = _bench(tmp_path, *options)
+    assert done.returncode == 2
+    assert says in " ".join(done.stderr.split()).replace("│ ", "")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_that_is_no_table(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    done = _bench(tmp_path)
+    assert done.returncode == 1
+    assert "table.csv: needs the columns cell, cifar100_test" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,41 @@
+"""Cells by their operations, and random accuracies of all of them."""
+
+import itertools
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from natonnx.architecture import Architecture, State
+from tools.research.nasbench.space import Space
+from tools.research.nasbench.table import Accuracies
+
+__all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working"]
+
+OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+STATES = tuple(State)
+
+
+def text(ops: Sequence[str]) -> str:
+    a, b, c, d, e, f = ops
+    return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+
+EVERY = tuple(map(text, itertools.product(OPS, repeat=6)))
+
+
+def working(space: Space, count: int, seed: int = 0) -> Tensor:
+    """Positions of random cells whose output depends on their input."""
+    order = torch.randperm(len(space.cells), generator=torch.Generator().manual_seed(seed))
+    return order[~torch.from_numpy(space.broken)[order]][:count]
+
+
+def become(beta: Architecture, columns: Sequence[int]) -> Architecture:
+    """The architecture with these states, by column."""
+    return beta.with_states(tuple(STATES[column] for column in columns))
+
+
+def accuracies(count: int, seed: int = 0) -> Accuracies:
+    """Noise."""
+    generator = torch.Generator().manual_seed(seed)
+    return Accuracies(torch.rand(count, generator=generator), torch.rand(count, generator=generator))

@@ -1,0 +1,11 @@
+"""All cells, made once."""
+
+import pytest
+
+from tests.tools.research.nasbench.cells import EVERY
+from tools.research.nasbench.space import Space
+
+
+@pytest.fixture(scope="session")
+def space() -> Space:
+    return Space(EVERY)

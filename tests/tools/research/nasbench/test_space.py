@@ -1,0 +1,269 @@
+"""All cells at once, in arrays: the same as one at a time by natonnx.architecture and natonnx.policy."""
+
+import itertools
+import math
+from collections import Counter
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from natonnx.architecture import (
+    Architecture,
+    cost,
+    find_liveness,
+    transition_mask,
+    violation,
+)
+from natonnx.policy import make_policy
+from natonnx.policy.base import greedy
+from natonnx.policy.encode import FEATURES, encode
+from natonnx.policy.graph import RELATIONS, edge_graph
+from tests.architecture import naive
+from tests.policy.references import enumerate_alphas, seeded
+from tests.tools.research.nasbench.cells import EVERY, OPS, STATES, accuracies, become, text, working
+from tools.research.cells import nasbench201_cell, nasbench201_text
+from tools.research.nasbench.measure import best_alphas
+from tools.research.nasbench.space import Space
+from tools.research.nasbench.training import logits
+
+ODD = (
+    text(["none"] * 6),
+    text(["skip_connect"] * 6),
+    text(["avg_pool_3x3"] * 6),
+    text(["nor_conv_3x3"] * 6),
+    text(["none", "none", "avg_pool_3x3", "nor_conv_1x1", "none", "none"]),  # a pool that reads what null removed
+    text(["avg_pool_3x3", "skip_connect", "avg_pool_3x3", "nor_conv_1x1", "nor_conv_3x3", "none"]),  # an idle node 2
+    text(["nor_conv_3x3", "none", "none", "skip_connect", "none", "avg_pool_3x3"]),  # node 2 is dead, and 1 not read
+    text(["none", "nor_conv_3x3", "none", "none", "skip_connect", "nor_conv_1x1"]),
+)
+
+
+@pytest.fixture(scope="module")
+def some(space: Space) -> Tensor:
+    """Positions of odd cells and of random ones, broken ones among them."""
+    odd = torch.tensor([EVERY.index(cell) for cell in ODD])
+    return torch.cat([odd, torch.randperm(len(space.cells), generator=seeded(5))[:22]])
+
+
+@cache
+def _alphas(cell: str) -> dict[tuple[int, ...], Architecture]:
+    """By their columns, the jointly legal α's of a cell, and the cell itself."""
+    beta = nasbench201_cell(cell)
+    found: dict[tuple[int, ...], Architecture] = {}
+    for columns in itertools.product(range(3), repeat=6):
+        carried = zip(columns, beta.topology.edges, strict=True)
+        if any(column == 0 and edge.operation is None for column, edge in carried):
+            continue  # null and skip edges have no operation to carry
+        alpha = become(beta, columns)
+        if alpha == beta or violation(alpha, beta) is None:
+            found[columns] = alpha
+    return found
+
+
+# What a cell is
+
+
+def test_there_are_as_many_cells_as_choices(space: Space) -> None:
+    assert len(space.cells) == len(set(space.cells)) == 5**6
+    assert space.cells == EVERY
+
+
+def test_features_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
+    for cell in some.tolist():
+        np.testing.assert_array_equal(space.features[cell], encode(nasbench201_cell(EVERY[cell])))
+
+
+def test_states_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
+    for cell in some.tolist():
+        assert become(space.architectures[cell], space.current[cell].tolist()) == nasbench201_cell(EVERY[cell])
+
+
+def test_masks_are_what_each_edge_may_become(space: Space, some: Tensor) -> None:
+    cells = torch.cat([some, torch.randperm(len(space.cells), generator=seeded(6))[:400]])
+    expected = np.stack([transition_mask(nasbench201_cell(EVERY[cell])) for cell in cells.tolist()])
+    np.testing.assert_array_equal(space.masks[cells], expected)
+
+
+def test_costs_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
+    codes = {tuple(columns): code for code, columns in enumerate(space.combinations.tolist())}
+    assert len(codes) == 3**6
+    for cell in some[:12].tolist():
+        beta = nasbench201_cell(EVERY[cell])
+        assert space.own_costs[cell].tolist() == [cost(beta).params, cost(beta).madds]
+        for columns, alpha in _alphas(EVERY[cell]).items():
+            assert space.costs[cell, codes[columns]].tolist() == [cost(alpha).params, cost(alpha).madds]
+
+
+def test_broken_cells_are_those_whose_output_gets_nothing(space: Space, some: Tensor) -> None:
+    expected = [find_liveness(nasbench201_cell(EVERY[cell])).broken is not None for cell in some.tolist()]
+    assert space.broken[some.numpy()].tolist() == expected
+    assert {True, False} == set(expected)
+
+
+def test_signatures_are_equal_after_null_propagation_alone(space: Space) -> None:
+    """Cells have the same one if they differ in edges that carry nothing, and not otherwise."""
+    cells = torch.randperm(len(space.cells), generator=seeded(7))[:400].tolist()
+    left: dict[str, set[str]] = {}
+    for cell in cells:
+        beta = nasbench201_cell(EVERY[cell])
+        used = zip(_ops_of(EVERY[cell]), find_liveness(beta).active.tolist(), strict=True)
+        left.setdefault(space.signatures[cell], set()).add(text([op if active else "none" for op, active in used]))
+    assert all(len(cells) == 1 for cells in left.values())
+    assert len({cell for cells in left.values() for cell in cells}) == len(left) < len(cells)
+
+
+def _ops_of(cell: str) -> list[str]:
+    return [word.partition("~")[0] for word in cell.replace("+", "").split("|") if word]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_graph_is_that_of_many_cells_side_by_side(space: Space, count: int) -> None:
+    graph, alone = space.graph(count), edge_graph(nasbench201_cell(EVERY[0]).topology)
+    assert space.graph(count) is graph
+    assert graph.batch_num_nodes().tolist() == [6] * count
+    for relation in RELATIONS:
+        first, second = alone.edges(etype=relation)
+        expected = [(int(e) + 6 * i, int(f) + 6 * i) for i in range(count) for e, f in zip(first, second, strict=True)]
+        assert list(zip(*(ends.tolist() for ends in graph.edges(etype=relation)), strict=True)) == expected
+
+
+@pytest.mark.parametrize("learner", ["gcn-directed", "gcn-max", "lstm"])
+def test_logits_are_those_of_each_architecture(space: Space, some: Tensor, learner: str) -> None:
+    policy = make_policy(learner)
+    found = logits(policy, space, some, seeded()).detach()
+    for row, cell in zip(found, some.tolist(), strict=True):
+        beta = nasbench201_cell(EVERY[cell])
+        prior = policy.prior(torch.from_numpy(transition_mask(beta)), space.current[cell], seeded())
+        torch.testing.assert_close(row, policy.logits(beta).detach() + prior)
+
+
+# What it may become
+
+
+def test_alphas_are_the_cells_that_the_text_says(space: Space, some: Tensor) -> None:
+    for cell in some.tolist():
+        for columns, alpha in _alphas(EVERY[cell]).items():
+            found = space.alphas(torch.tensor([cell]), torch.tensor([[columns]]))
+            assert space.cells[int(found)] == nasbench201_text(alpha)
+
+
+def test_a_space_of_few_cells_knows_no_others() -> None:
+    """Positions follow the order in which the cells are given."""
+    cells = [text(["none", "none", "none", op, "none", "none"]) for op in ("none", "nor_conv_3x3", "skip_connect")]
+    space = Space(cells)
+    columns = torch.full((1, 4, 6), 2)
+    columns[0, :, 3] = torch.tensor([0, 1, 2, 1])
+    columns[0, 3, 0] = 1  # a cell that is not there
+    assert space.alphas(torch.tensor([1]), columns).tolist() == [[1, 2, 0, -1]]
+    assert space.features.shape == (3, 6, FEATURES)
+
+
+def test_legal_alphas_are_those_of_the_joint_check(space: Space, some: Tensor) -> None:
+    """All 729 combinations of states, one by one."""
+    for cell in some.tolist():
+        found = {tuple(columns) for columns in space.combinations[space.legal[cell]].tolist()}
+        assert found == _alphas(EVERY[cell]).keys()
+
+
+def test_neighbours_are_the_legal_alphas(space: Space, some: Tensor) -> None:
+    for cell in some.tolist():
+        found = {space.cells[position] for position in space.neighbours[cell].tolist()}
+        assert found == {nasbench201_text(alpha) for alpha in _alphas(EVERY[cell]).values()}
+
+
+def test_the_best_alpha_is_the_best_of_all_legal_ones(space: Space, some: Tensor) -> None:
+    accuracy = accuracies(len(space.cells))
+    found = best_alphas(space, some, accuracy)
+    for cell, best in zip(some.tolist(), found.tolist(), strict=True):
+        positions = [EVERY.index(nasbench201_text(alpha)) for alpha in _alphas(EVERY[cell]).values()]
+        assert best == max(positions, key=lambda position: float(accuracy.validation[position]))
+
+
+# Drawing
+
+
+def test_a_walk_draws_what_draw_draws(space: Space, some: Tensor) -> None:
+    """The same α's with the same log π, as often as that says."""
+    count = 3000
+    tables = 1.5 * torch.randn(len(some), 6, 3, generator=seeded(1))
+    walk = space.walk(some, tables, count, seeded(2))
+    log_pi = walk.log_probabilities(tables).tolist()
+    for i, cell in enumerate(some.tolist()):
+        beta = nasbench201_cell(EVERY[cell])
+        expected = {
+            tuple(STATES.index(state) for state in states): value
+            for states, value in enumerate_alphas(beta, tables[i].double().numpy()).items()
+        }
+        drawn = list(map(tuple, walk.columns[i].tolist()))
+        assert log_pi[i] == pytest.approx([expected[columns] for columns in drawn], abs=1e-4)
+        often = Counter(drawn)
+        for columns, value in expected.items():
+            mean = count * math.exp(value)
+            assert abs(often[columns] - mean) < 6 * max(1, math.sqrt(mean)), (EVERY[cell], columns)
+
+
+def test_choices_without_effect_are_undone(space: Space, some: Tensor) -> None:
+    walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(5)), 40, seeded(6))
+    undone = 0
+    for cell, columns, alphas in zip(some.tolist(), walk.columns.tolist(), walk.alphas.tolist(), strict=True):
+        beta = nasbench201_cell(EVERY[cell])
+        for drawn, alpha in zip(columns, alphas, strict=True):
+            plain = naive.without_idle_edits(become(beta, drawn), beta)
+            assert EVERY[alpha] == nasbench201_text(plain)
+            undone += plain != become(beta, drawn)
+    assert undone > 20
+
+
+def test_masks_of_a_walk_say_what_could_be_chosen(space: Space, some: Tensor) -> None:
+    """They hold what was chosen, and what the edge is."""
+    walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(3)), 20, seeded(4))
+    assert walk.masks.gather(-1, walk.columns[..., None]).all()
+    assert walk.masks.gather(-1, space.current[some][:, None, :, None].expand(-1, 20, -1, -1)).all()
+
+
+def test_gradients_reach_the_logits(space: Space, some: Tensor) -> None:
+    tables = torch.randn(len(some), 6, 3, generator=seeded(3)).requires_grad_()
+    log_pi = space.walk(some, tables, 4, seeded()).log_probabilities(tables)
+    assert log_pi.shape == (len(some), 4)
+    torch.autograd.backward(log_pi.sum())
+    assert tables.grad is not None
+    assert torch.isfinite(tables.grad).all()
+    assert tables.grad.any()
+
+
+def test_every_alpha_drawn_is_legal(space: Space) -> None:
+    betas = working(space, 300)
+    policy = make_policy("random")
+    for seed in range(3):
+        columns = space.walk(betas, logits(policy, space, betas, seeded(seed)), 4, seeded(seed)).columns
+        assert space.legal[betas].gather(1, columns @ torch.tensor([3**e for e in range(6)])).all()
+        for cell, drawn in zip(betas[:60].tolist(), columns[:60].tolist(), strict=True):
+            beta = nasbench201_cell(EVERY[cell])
+            assert [violation(become(beta, one), beta) for one in drawn] == [None] * 4
+
+
+@pytest.mark.parametrize("learner", ["gcn-directed", "gcn-max"])
+def test_without_a_count_it_is_the_most_probable_alpha(space: Space, some: Tensor, learner: str) -> None:
+    policy = make_policy(learner, edits=6.0, seed=1)
+    with torch.no_grad():
+        policy.get_submodule("head").get_parameter("weight").mul_(20)
+    alphas = space.walk(some, logits(policy, space, some, seeded()), None, seeded()).alphas
+    for cell, drawn in zip(some.tolist(), alphas.tolist(), strict=True):
+        beta = nasbench201_cell(EVERY[cell])
+        assert [EVERY[one] for one in drawn] == [nasbench201_text(greedy(policy, beta, seeded()))]
+
+
+def test_a_seed_repeats_a_walk(space: Space, some: Tensor) -> None:
+    tables = torch.zeros(len(some), 6, 3)
+    one, two, other = (space.walk(some, tables, 8, seeded(seed)).columns for seed in (5, 5, 6))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+def test_operations_have_the_papers_states(space: Space) -> None:
+    for i, op in enumerate(OPS):
+        cell = space.current[EVERY.index(text([op] * 6))]
+        assert {STATES[column] for column in cell.tolist()} == {"N" if op == "none" else "S" if i == 1 else "O"}

@@ -1,0 +1,1 @@
+"""Measure natonnx: its learners, its speed, and its own measurements."""

@@ -1,0 +1,1 @@
+"""Compare natonnx with the tables of the NAT paper."""

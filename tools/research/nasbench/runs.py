@@ -1,0 +1,148 @@
+"""Training runs in processes of their own, one thread each."""
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from natonnx.policy import make_policy
+from tools.research.nasbench.measure import Measures, choose, measure, transform
+from tools.research.nasbench.table import Table, read_table, split
+from tools.research.nasbench.training import Recipe, train
+
+__all__ = ["CHOICES", "REWARD", "Job", "Run", "run_all"]
+
+REWARD = "cifar10"
+"""The data set whose validation accuracy is the reward."""
+CHOICES = ("zero_shot", "never_worse", "best_of_samples", "both")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A policy to train and measure.
+
+    Attributes:
+        learner: Its name.
+        recipe: How it is trained.
+        seed: Of its weights and of training.
+        options: Of the learner's class.
+        label: What a table calls it.
+        measured: Whether to measure it on the held-out cells.
+    """
+
+    learner: str
+    recipe: Recipe = field(default_factory=Recipe)
+    seed: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+    measured: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    """A job that is done.
+
+    Attributes:
+        job: The job.
+        queries: Look-ups of the table in training, repetitions counted.
+        cells: How many different cells were looked up.
+        seconds: Wall time of training.
+        curve: Queries and mean reward in points, now and then.
+        tuning: Mean validation accuracy in percent of the tuning cells' α's, zero-shot.
+        measures: By data set and way to choose, on the held-out cells.
+        weights: The policy's, for `torch.nn.Module.load_state_dict`.
+    """
+
+    job: Job
+    queries: int
+    cells: int
+    seconds: float
+    curve: Sequence[tuple[int, float]]
+    tuning: float
+    measures: Mapping[str, Mapping[str, Measures]]
+    weights: Mapping[str, torch.Tensor]
+
+    @property
+    def zero_shot(self) -> Measures:
+        """On the data set of the reward."""
+        return self.measures[REWARD]["zero_shot"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "learner": self.job.learner,
+            "label": self.job.label,
+            "seed": self.job.seed,
+            "recipe": asdict(self.job.recipe),
+            "options": dict(self.job.options),
+            "queries": self.queries,
+            "cells": self.cells,
+            "seconds": self.seconds,
+            "curve": [list(point) for point in self.curve],
+            "tuning": self.tuning,
+            "measures": {
+                name: {choice: found.to_dict() for choice, found in choices.items()}
+                for name, choices in self.measures.items()
+            },
+        }
+
+
+def run_all(path: Path, jobs: Sequence[Job], processes: int, done: Callable[[Run], None]) -> list[Run]:
+    """Run jobs side by side.
+
+    Args:
+        path: Of the table.
+        jobs: What to run.
+        processes: How many at once.
+        done: Called with each run that ends.
+
+    Returns:
+        The runs in the order of the jobs.
+    """
+    found: dict[int, Run] = {}
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        waiting = {pool.submit(_run, path, job): i for i, job in enumerate(jobs)}
+        for future in as_completed(waiting):
+            found[waiting[future]] = future.result()
+            done(found[waiting[future]])
+    return [found[i] for i in range(len(jobs))]
+
+
+def _run(path: Path, job: Job) -> Run:
+    torch.set_num_threads(1)
+    table = _table(path)
+    cells = split(len(table.space.cells))
+    policy = make_policy(job.learner, seed=job.seed, **job.options)
+    reward = table.accuracies[REWARD]
+    training = train(policy, table.space, reward.validation, cells.training, job.recipe, seed=job.seed)
+    tuned = transform(policy, table.space, cells.tuning, job.seed).likely
+    measures: dict[str, dict[str, Measures]] = {}
+    if job.measured:
+        draws = transform(policy, table.space, cells.held_out, job.seed)
+        for name, accuracy in table.accuracies.items():
+            alphas = choose(draws, accuracy)
+            measures[name] = {
+                choice: measure(table.space, cells.held_out, getattr(alphas, choice), accuracy) for choice in CHOICES
+            }
+    return Run(
+        job,
+        training.queries,
+        int(training.seen.sum()),
+        training.seconds,
+        training.curve,
+        100 * float(reward.validation[tuned].mean()),
+        measures,
+        {name: value.detach() for name, value in policy.state_dict().items()},
+    )
+
+
+@functools.cache
+def _table(path: Path) -> Table:
+    """Read once a process."""
+    return read_table(path)

@@ -1,0 +1,1 @@
+"""What keeps the repository in order: its shipped models, its pages, and exports from torch."""

@@ -1,0 +1,152 @@
+"""A copy of the repository in which commands run as they stand, with the files that examples name made real."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+from PIL import Image
+
+from natonnx.data.shipped import read_builtin
+
+__all__ = ["ROOT", "Place", "Ran"]
+
+ROOT = Path(__file__).parents[3]
+_COPIED = (".ci", "docs", "models", "natonnx", "tests", "tools")
+_FILES = (".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md")
+_SHIMS = {"natonnx": '-m natonnx "$@"', "python": '"$@"', "python3.11": '"$@"'}
+_IMAGES = 200
+_FUNCTION = """import numpy as np
+
+def load():
+    return dict(np.load("set.npz"))
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has run.
+
+    Attributes:
+        command: What ran.
+        full: Whether that is the page's command to the letter.
+        code: Its exit code.
+        place: Where it ran.
+    """
+
+    command: str
+    full: bool
+    code: int
+    stdout: str
+    stderr: str
+    seconds: float
+    place: "Place"
+
+
+class Place:
+    """A folder like a checkout, and besides `model.onnx`, `images/`, `set.npz` and what else examples name.
+
+    Args:
+        folder: An empty one.
+        table: The CSV of NAS-Bench-201, if it is at hand.
+    """
+
+    def __init__(self, folder: Path, table: Path | None = None) -> None:
+        self.folder = folder / "natonnx-copy"
+        self.has_table = table is not None
+        litter = shutil.ignore_patterns("__pycache__", "*.nat.onnx", "*.resume")
+        for name in _COPIED:
+            shutil.copytree(ROOT / name, self.folder / name, ignore=litter)
+        for name in (*_FILES, "pyproject.toml"):
+            shutil.copy(ROOT / name, self.folder / name)
+        if table:
+            shutil.copy(table, self.folder / "nasbench201.csv")
+        self._shims()
+        self._examples()
+
+    def run(self, command: str, *, full: bool = False) -> Ran:
+        """Run a command in bash, with this Python and the copy's `natonnx`; a full one in an environment of its own.
+
+        Args:
+            command: To run.
+            full: Whether it is the page's own; if that installs something, it gets a fresh environment.
+        """
+        paths = [str(self.folder / "bin"), os.environ["PATH"]]
+        environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
+        if full and "pip install" in command:
+            fresh = self.folder / "fresh"
+            subprocess.run([sys.executable, "-m", "venv", "--clear", fresh], check=True)
+            paths.insert(0, str(fresh / "bin"))
+            del environment["PYTHONPATH"]
+        begun = time.monotonic()
+        done = subprocess.run(
+            ["bash", "-c", command],  # noqa: S607
+            cwd=self.folder,
+            env={**environment, "PATH": os.pathsep.join(paths)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Ran(command, full, done.returncode, done.stdout, done.stderr, time.monotonic() - begun, self)
+
+    def _shims(self) -> None:
+        (self.folder / "bin").mkdir()
+        for name, arguments in _SHIMS.items():
+            path = self.folder / "bin" / name
+            path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}\n', encoding="utf-8")
+            path.chmod(0o755)
+
+    def _examples(self) -> None:
+        for name, model in {"old": "resnet20", "new": "mobilenetv2"}.items():
+            shutil.copy(ROOT / "models" / f"{model}-fashion.onnx", self.folder / f"{name}.onnx")
+        arrays = {name: array[:_IMAGES] for name, array in read_builtin("fashion-mnist-small", 10).items()}
+        np.savez(self.folder / "set.npz", allow_pickle=False, **arrays)
+        for i, (image, label) in enumerate(zip(arrays["x_train"], arrays["y_train"], strict=True)):
+            kind = self.folder / "images" / f"class{label}"
+            kind.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(kind / f"{i}.png")
+        (self.folder / "my").mkdir()
+        (self.folder / "my" / "package.py").write_text(_FUNCTION, encoding="utf-8")
+        (self.folder / "none.json").write_text("[]", encoding="utf-8")
+        onnx.save(_model(8, 1, [28, 28]), self.folder / "small.onnx")
+        for name, width in {"open": 8, "a": 8, "b": 4}.items():
+            onnx.save(_model(width, 3, ["height", "width"]), self.folder / f"{name}.onnx")
+
+
+def _model(width: int, channels: int, sizes: Sequence[int | str]) -> onnx.ModelProto:
+    """Stem → (branch → branch) + shortcut → head, of images x [N, channels, *sizes], with random weights."""
+    chance = np.random.default_rng(0)
+    shapes = {
+        "stem": (width, channels, 3, 3),
+        "one": (width, width, 3, 3),
+        "two": (width, width, 3, 3),
+        "head": (10, width),
+    }
+    weights = {name: 0.2 * chance.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("Conv", ["x", "stem"], ["s"], "stem", strides=[2, 2], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["s"], ["t"], "stem.relu"),
+        helper.make_node("Conv", ["t", "one"], ["u"], "branch.one", pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["u"], ["v"], "branch.relu"),
+        helper.make_node("Conv", ["v", "two"], ["w"], "branch.two", pads=[1, 1, 1, 1]),
+        helper.make_node("Add", ["t", "w"], ["sum"], "join"),
+        helper.make_node("GlobalAveragePool", ["sum"], ["mean"], "head.pool"),
+        helper.make_node("Flatten", ["mean"], ["flat"], "head.flat"),
+        helper.make_node("Gemm", ["flat", "head"], ["scores"], "head", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "example",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", channels, *sizes])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["n", 10])],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

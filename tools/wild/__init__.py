@@ -1,1 +1,0 @@
-"""Models that we did not write, and the checks that natonnx must pass on them: `python -m tools.wild`."""
