@@ -1,11 +1,11 @@
-"""Peak memory, profile, predictions and providers, by real onnxruntime."""
+"""Peak memory, profile and providers, by real onnxruntime."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from natonnx.bench import accuracy, find_provider, peak_memory, predict, profile, provider_used
+from natonnx.bench import find_provider, peak_memory, profile, provider_used
 from natonnx.bench.profile import summarize
 from natonnx.errors import InputError
 from natonnx.session import session
@@ -84,19 +84,6 @@ def test_summary_of_a_profile() -> None:
 
 def test_nothing_to_summarize() -> None:
     assert summarize([], 3) == []
-
-
-@pytest.mark.parametrize("batch", ["batch", 1, 7])
-def test_predictions_do_not_depend_on_the_batch(batch: int | str) -> None:
-    data = tiny.arrays()
-    found = predict(session(tiny.model(batch=batch)), data["x_test"])
-    np.testing.assert_array_equal(found, predict(session(tiny.model()), data["x_test"]))
-    assert found.shape == data["y_test"].shape
-    assert accuracy(found, data["y_test"]) > 0.95
-
-
-def test_accuracy_is_a_share() -> None:
-    assert accuracy(np.array([1, 2, 3, 4]), np.array([1, 2, 3, 5])) == 0.75
 
 
 @pytest.mark.parametrize("name", ["cpu", "CPU", "CPUExecutionProvider"])

@@ -18,9 +18,10 @@ import numpy as np
 from natonnx.frontend import load
 from natonnx.search import Problem, Settings
 from natonnx.search.algorithm import Algorithm1
+from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.run import make_teacher, start
-from natonnx.search.train import Teacher
+from natonnx.search.run import start
+from natonnx.search.runner import Runner
 from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.prepare import prepare
 from tools.command import run_command
@@ -78,9 +79,9 @@ def main(models: Sequence[Path], seeds: int, rounds: int, epochs: int, policies:
     print("|---|---|---|---|---|---|", flush=True)
     for path in models:
         problem = prepare(load(path)).problem
-        supernet, teacher = _train(problem, epochs)
+        supernet, original = _train(problem, epochs)
         found = [
-            _learn(path, problem, supernet, teacher, policy, seed, rounds)
+            _learn(path, problem, supernet, original, policy, seed, rounds)
             for policy in policies.split(",")
             for seed in range(seeds)
         ]
@@ -96,35 +97,35 @@ def main(models: Sequence[Path], seeds: int, rounds: int, epochs: int, policies:
         as_json.write_text(json.dumps([asdict(run) for run in everything], indent=1))
 
 
-def _train(problem: Problem, epochs: int) -> tuple[Supernet, Teacher]:
+def _train(problem: Problem, epochs: int) -> tuple[Supernet, Runner]:
     """Weights shared by β and its neighbours."""
-    teacher = make_teacher(Supernet(problem.network).to(problem.device))
+    original = original_runner(problem, Supernet(problem.network).to(problem.device))
     settings = Settings(learner="random", target_madds=_TARGET)
     state = start(problem, settings)
     state.budget.approach(1.0)
     state.budget.calibrate(state.policy, problem.network.architecture, state.generator)
-    algorithm = Algorithm1(problem, settings, state, teacher, Clock(None))
+    algorithm = Algorithm1(problem, settings, state, original, Clock(None))
     for _ in range(epochs):
         algorithm.train_weights()
-    return state.supernet, teacher
+    return state.supernet, original
 
 
 def _learn(
-    path: Path, problem: Problem, supernet: Supernet, teacher: Teacher, policy: str, seed: int, rounds: int
+    path: Path, problem: Problem, supernet: Supernet, original: Runner, policy: str, seed: int, rounds: int
 ) -> Learning:
     settings = Settings(policy=policy, seed=seed, target_madds=_TARGET, epochs=rounds)
     state = start(problem, settings)
     state.supernet = copy.deepcopy(supernet)
-    algorithm = Algorithm1(problem, settings, state, teacher, Clock(None))
+    algorithm = Algorithm1(problem, settings, state, original, Clock(None))
     state.budget.approach(1.0)
     evaluations, rewards, madds = [], [], []
-    groups = -(-len(problem.validation.labels) // settings.reward_batch)
+    groups = -(-(problem.validation.samples or 0) // settings.reward_batch)
     for done in range(rounds):
         row = algorithm.train_policy()
         state.history.append({"epoch": done + 1, **row})
         evaluations.append((done + 1) * groups * (settings.alphas + 1))
         rewards.append(100 * row["reward"])
-        madds.append(row["madds"])
+        madds.append(row["cost"])
     return Learning(path.stem, policy, seed, evaluations, rewards, madds)
 
 

@@ -210,12 +210,13 @@ def write_table(out: Path) -> None:
     paths = {out / f"{name}-fashion.onnx": keep_norm for name, (_, keep_norm) in MODELS.items()}
     there = [path for path in paths if path.exists()]
     for path, row in zip(there, benchmark(there, DATA, conditions=Conditions(seconds=0.1))["models"], strict=True):
-        proto = onnx.load(path)
+        proto, madds, score = onnx.load(path), row["madds"], row["score"]
+        assert None not in (madds, score["validation"], score["test"])
+        shares = [100 * (share or 0.0) for share in (score["validation"], score["test"])]
         lines.append(
             f"| `{path.name}` | {row['size_bytes'] / 1000:.0f} | {proto.opset_import[0].version} / "
             f"{proto.ir_version} | {'kept' if paths[path] else 'folded'} | {row['params']:,} | "
-            f"{row['madds'] / 1e6:.2f}M | {100 * row['accuracy']['validation']:.1f} | "
-            f"{100 * row['accuracy']['test']:.1f} |"
+            f"{(madds or 0) / 1e6:.2f}M | {shares[0]:.1f} | {shares[1]:.1f} |"
         )
     readme = out / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.exists() else f"{START}\n{END}\n"
