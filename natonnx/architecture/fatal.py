@@ -1,4 +1,5 @@
-"""Which feature maps may not die: those that an output, a fixed node or an unyielding concat hangs on.
+"""Which feature maps may not die: those on which an output, a fixed node, an operation of several inputs or an
+unyielding concat hangs.
 
 The death of a map kills every map that it dominates, all flow from the input being through it.
 """
@@ -30,6 +31,11 @@ def fatal_maps(architecture: Architecture, state: Flow, refused: Mapping[int, st
     for needed in np.flatnonzero(state.needed):
         for source in topology.fixed_inputs[needed]:
             fatal[source] = "which the model's output depends on"
+    for e, further in topology.further_inputs.items():
+        source, target = topology.ends[e]
+        if architecture.states[e] is State.O and state.needed[target]:
+            for read in (source, *further):
+                fatal[read] = fatal[read] or f"which the operation {topology.edges[e].name!r} reads with other tensors"
     for name in topology.outputs:
         fatal[topology.map_index[name]] = "which the model's output depends on"
     for i in reversed(range(count)):

@@ -6,7 +6,7 @@ import numpy as np
 
 from natonnx.architecture.cut import carried_passage, find_passage, has_known_sizes
 from natonnx.architecture.flow import Flow
-from natonnx.architecture.graph import Architecture, Join
+from natonnx.architecture.graph import Architecture, Join, State
 
 __all__ = ["refusals"]
 
@@ -78,5 +78,8 @@ def _tolerances(architecture: Architecture, state: Flow) -> Mapping[tuple[int, i
             reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if state.active[e]))
             readers = [reader for reader in topology.fixed_readers[i] if state.live[reader] and state.needed[reader]]
             reasons += filter(None, (read(reader, axis) for reader in readers))
+            further = [e for e in topology.further_readers.get(i, ()) if state.active[e]]
+            operations = (topology.edges[e].name for e in further if architecture.states[e] is State.O)
+            reasons += [f"edge {name!r} has no rule for fewer channels" for name in operations]
             found[i, axis] = reasons[0] if reasons else None
     return found
