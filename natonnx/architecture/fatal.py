@@ -1,5 +1,6 @@
-"""Which feature maps may not die: those on which an output, a fixed node, an operation of several inputs or an
-unyielding concat hangs.
+"""Which feature maps may not die: those that an output, a fixed node or an unyielding concat hangs on.
+
+So does an operation of several inputs, which needs all of them.
 
 The death of a map kills every map that it dominates, all flow from the input being through it.
 """

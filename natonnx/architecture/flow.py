@@ -33,8 +33,8 @@ class Flow:
 def flow(architecture: Architecture) -> Flow:
     """Propagate null through an architecture, in time linear in its size.
 
-    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs, and so
-    does an operation that reads further maps besides its edge's source.
+    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs, and
+    so does an operation that reads further maps besides its edge's source.
     """
     topology, states = architecture.topology, architecture.states
     maps, ends = topology.maps, topology.ends
