@@ -71,7 +71,9 @@ def node_passage(view: GraphView, node: int, axis: int) -> NodePassage | None:
 def _is_product(view: GraphView, node: int) -> bool:
     """Whether a node combines tensors of one shape entry by entry, as the last of a SiLU does."""
     shape = view.shape(view.nodes[node].output[0])
-    return view.kind(node) in vocabulary.AFFINE and all(view.shape(name) == shape for name in view.variable_inputs(node))
+    return view.kind(node) in vocabulary.AFFINE and all(
+        view.shape(name) == shape for name in view.variable_inputs(node)
+    )
 
 
 def _source(view: GraphView, node: int) -> Shape:
