@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from natonnx.architecture.cut import carried_passage, find_passage, has_known_sizes
-from natonnx.architecture.graph import Architecture, Join
+from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.architecture.liveness import Liveness
 
 __all__ = ["refusals"]
@@ -80,5 +80,8 @@ def _cut_refusals(architecture: Architecture, liveness: Liveness) -> Mapping[tup
                 reader for reader in topology.fixed_readers[i] if liveness.live[reader] and liveness.needed[reader]
             ]
             reasons += filter(None, (read(reader, axis) for reader in readers))
+            further = [e for e in topology.further_readers.get(i, ()) if liveness.active[e]]
+            operations = (topology.edges[e].name for e in further if architecture.states[e] is State.O)
+            reasons += [f"edge {name!r} has no rule for fewer channels" for name in operations]
             found[i, axis] = reasons[0] if reasons else None
     return found

@@ -138,6 +138,10 @@ def member_size(source: FeatureMap, axis: int | None) -> int | None:
 
 def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) -> Cut | None:
     edge = architecture.topology.edges[e]
+    if architecture.states[e] is State.O:
+        further = architecture.topology.further_inputs.get(e, ())
+        if not values.keys().isdisjoint(further):
+            raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
     cut = values.get(architecture.topology.ends[e][0])
     if cut is None:
         return None

@@ -1,5 +1,7 @@
 """Which feature maps may not die: those that an output, a fixed node or an unyielding concat hangs on.
 
+So does an operation of several inputs, which needs all of them.
+
 The death of a map kills every map that it dominates, all flow from the input being through it.
 """
 
@@ -30,6 +32,11 @@ def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[
     for needed in np.flatnonzero(liveness.needed):
         for source in topology.fixed_inputs[needed]:
             fatal[source] = "which the model's output depends on"
+    for e, further in topology.further_inputs.items():
+        source, target = topology.ends[e]
+        if architecture.states[e] is State.O and state.needed[target]:
+            for read in (source, *further):
+                fatal[read] = fatal[read] or f"which the operation {topology.edges[e].name!r} reads with other tensors"
     for name in topology.outputs:
         fatal[topology.map_index[name]] = "which the model's output depends on"
     for i in reversed(range(count)):

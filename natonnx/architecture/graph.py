@@ -101,6 +101,8 @@ class Operation:
         weights: Trainable tensors, by name, so that shared ones count once.
         madds: Multiply-adds per sample at the model's input shape; None where a shape is unknown.
         passages: What it does with a cut, by the axis of its input; an axis that is missing may not be cut.
+        inputs: Feature maps that it reads besides the edge's source, such as the mask of an attention block; all of
+            them, and the source, must be alive.
     """
 
     kind: str
@@ -110,6 +112,7 @@ class Operation:
     weights: tuple[Weight, ...] = ()
     madds: int | None = 0
     passages: tuple[Passage, ...] = ()
+    inputs: tuple[str, ...] = ()
 
     @property
     def params(self) -> int:
@@ -145,7 +148,7 @@ class Topology:
     """Feature maps in topological order, the edges between them, and the maps that the model's outputs read.
 
     Raises:
-        ValueError: If names repeat, an edge names an unknown map, or an edge or opaque input points backwards.
+        ValueError: If names repeat, an edge names an unknown map, or an edge or a further input points backwards.
     """
 
     maps: tuple[FeatureMap, ...]
@@ -157,6 +160,7 @@ class Topology:
             raise ValueError("names of feature maps and of edges must be unique")
         ends = [(edge.source, edge.target) for edge in self.edges]
         ends += [(source, fmap.name) for fmap in self.maps for source in fmap.inputs]
+        ends += [(source, edge.target) for edge in self.edges if edge.operation for source in edge.operation.inputs]
         for source, target in ends:
             if self.map_index.get(source, len(self.maps)) >= self.map_index.get(target, -1):
                 raise ValueError(f"{source!r} -> {target!r} does not run forwards between known feature maps")
@@ -210,6 +214,21 @@ class Topology:
     def fixed_inputs(self) -> tuple[tuple[int, ...], ...]:
         """Map positions that each opaque map reads."""
         return tuple(tuple(self.map_index[name] for name in fmap.inputs) for fmap in self.maps)
+
+    @cached_property
+    def further_inputs(self) -> Mapping[int, tuple[int, ...]]:
+        """By edge position: the maps that its operation reads besides its source; edges that read none are absent."""
+        operations = ((i, edge.operation) for i, edge in enumerate(self.edges))
+        return {i: tuple(self.map_index[name] for name in own.inputs) for i, own in operations if own and own.inputs}
+
+    @cached_property
+    def further_readers(self) -> Mapping[int, tuple[int, ...]]:
+        """By map position: the edges whose operations read it besides their source; maps without any are absent."""
+        readers: dict[int, list[int]] = {}
+        for edge, sources in self.further_inputs.items():
+            for source in dict.fromkeys(sources):
+                readers.setdefault(source, []).append(edge)
+        return {source: tuple(edges) for source, edges in readers.items()}
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ class Liveness:
         live: Per feature map: it receives a value from the model's input.
         needed: Per feature map: a model output depends on it through edges that are not null.
         active: Per edge: not null, its source alive and its target needed; only these cost anything.
-        broken: Why the architecture cannot run (a dead output, or a dead input of a needed opaque join); else None.
+        broken: Why the architecture cannot run (a dead output, or a dead input of a needed opaque join or of a needed
+            operation that reads several maps); else None.
     """
 
     live: Flags
@@ -32,7 +33,8 @@ class Liveness:
 def find_liveness(architecture: Architecture) -> Liveness:
     """Propagate null through an architecture, in time linear in its size.
 
-    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs.
+    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs, and
+    so does an operation that reads further maps besides its edge's source.
     """
     topology, states = architecture.topology, architecture.states
     maps, ends = topology.maps, topology.ends
@@ -58,6 +60,11 @@ def find_liveness(architecture: Architecture) -> Liveness:
         for e in topology.incoming[i]:
             if states[e] is not State.N:
                 needed[ends[e][0]] = True
+            if states[e] is State.O and e in topology.further_inputs:
+                for source in topology.further_inputs[e]:
+                    needed[source] = True
+                if not all(live[source] for source in (ends[e][0], *topology.further_inputs[e])):
+                    broken = f"the operation {topology.edges[e].name!r} would lose an input"
     active = np.array(
         [state is not State.N and live[s] and needed[t] for state, (s, t) in zip(states, ends, strict=True)], bool
     )

@@ -134,6 +134,11 @@ class _Judge:
                 continue
             fed = [e for e in topology.incoming[i] if self.architecture.states[e] is not State.N]
             sources = {topology.ends[e][0] for e in fed} | set(topology.fixed_inputs[i])
+            several = [e for e in fed if self.architecture.states[e] is State.O and e in topology.further_inputs]
+            if several:
+                sources.update(source for e in several for source in topology.further_inputs[e])
+                if not all(self.live[s] for e in several for s in (topology.ends[e][0], *topology.further_inputs[e])):
+                    continue
             costly = any(self.live[topology.ends[e][0]] and self._costs(e) for e in fed)
             paid[i] = all(paid[source] for source in sources) and not costly
         return paid

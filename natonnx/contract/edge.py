@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from natonnx.architecture import Architecture, Edge, State, liveness
+from natonnx.architecture import Architecture, Edge, State, find_liveness
 
 __all__ = ["EdgeRow", "edge_row", "idle_edges"]
 
@@ -45,6 +45,11 @@ def edge_row(edge: Edge, state: State) -> EdgeRow:
 def idle_edges(before: Architecture, after: Architecture) -> list[str]:
     """Name the edges that keep their state but carry nothing any more, their source or reader being gone."""
     rows = zip(
-        before.topology.edges, before.states, after.states, liveness(before).active, liveness(after).active, strict=True
+        before.topology.edges,
+        before.states,
+        after.states,
+        find_liveness(before).active,
+        find_liveness(after).active,
+        strict=True,
     )
     return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]

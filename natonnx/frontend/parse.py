@@ -10,7 +10,8 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
 5. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
-join are its activation and belong to the map, so that they survive a skip.
+join are its activation and belong to the map, so that they survive a skip; an activation may be spelled out in several
+nodes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
 from natonnx.frontend.draft import Draft
+from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
 from natonnx.frontend.operation import describe, prepares_input
@@ -115,6 +117,7 @@ class _Parser:
         self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
+        self.elementwise = Elementwise(view)
         self.preactivating = self._find_preactivating()
 
     def run(self) -> tuple[Draft, tuple[int, ...]]:
@@ -142,10 +145,10 @@ class _Parser:
         elif self._is_operation(i):
             origin, before = self._origin(i)
             self._take_edge((*before, i, *self._suffix(i)), origin, is_operation=True)
-        elif self._is_preactivation(i):
+        elif run := self._preactivation(i):
             origin, before = self._origin(i)
-            self.prefix[self.view.nodes[i].output[0]] = (origin, (*before, i))
-            self.taken.add(i)
+            self.prefix[self.view.nodes[run[-1]].output[0]] = (origin, (*before, *run))
+            self.taken.update(run)
         else:
             self._visit_opaque(i)
 
@@ -247,33 +250,22 @@ class _Parser:
         return (
             view.kind(i) in vocabulary.COMPUTE
             and view.variable_inputs(i) == [node.input[0]]
-            and not self._uses_further_outputs(i)
+            and not view.uses_further_outputs(i)
             and view.is_float(node.output[0])
             and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
-    def _is_elementwise(self, i: int) -> bool:
-        """Whether a node works on one tensor, entry by entry or channel by channel, and keeps its shape."""
-        view, node = self.view, self.view.nodes[i]
-        if len(view.variable_inputs(i)) != 1:
-            return False
-        if view.kind(i) in vocabulary.AFFINE:
-            source = view.variable_inputs(i)[0]
-            shape = view.shape(source)
-            return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
-        kinds = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
-        return view.kind(i) in kinds and node.input[0] not in view.constants and not self._uses_further_outputs(i)
+    def _preactivation(self, i: int) -> tuple[int, ...]:
+        """The nodes from one on whose elementwise function feeds nothing but compute operators; () if there are none.
 
-    def _uses_further_outputs(self, i: int) -> bool:
-        view = self.view
-        return any(name in view.readers or name in view.outputs for name in view.nodes[i].output[1:])
-
-    def _is_preactivation(self, i: int) -> bool:
-        """Whether an elementwise node feeds nothing but compute operators, through more of its kind at most."""
-        if not self._is_elementwise(i):
-            return False
-        source = self.view.variable_inputs(i)[0]
-        return (source in self.owner or source in self.prefix) and self._feeds_compute(i)
+        There may be more such functions between it and them.
+        """
+        variable = self.view.variable_inputs(i)
+        source = variable[0] if variable else ""
+        if source not in self.owner and source not in self.prefix:
+            return ()
+        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) else ())
+        return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
@@ -285,17 +277,17 @@ class _Parser:
         found: set[str] = set()
         for readers in view.readers.values():
             if len(readers) > 1:
-                kinds = {view.kind(i) for i in readers if self._is_elementwise(i)}
+                kinds = {view.kind(i) for i in readers if self.elementwise.fits(i)}
                 direct = any(self._is_sum(i) or self._is_concat(i) or self._fits_an_edge(i) for i in readers)
                 found |= kinds if kinds - found and direct else set()
         return frozenset(found - vocabulary.AFFINE)
 
     def _belongs_to_edges(self, i: int) -> bool:
         """Whether an elementwise node that alone reads a feature map is a pre-activation all the same."""
-        return self.view.kind(i) in self.preactivating and self._feeds_compute(i)
+        return self.view.kind(i) in self.preactivating and self.elementwise.fits(i) and self._feeds_compute(i)
 
     def _feeds_compute(self, i: int) -> bool:
-        """See `_is_preactivation`; remembered, so that long chains take linear time."""
+        """Whether what a node makes feeds compute operators alone; remembered, so that long chains take linear time."""
         chain: list[int] = []
         pending = [i]
         good = True
@@ -308,8 +300,10 @@ class _Parser:
             chain.append(node)
             tensor = self.view.nodes[node].output[0]
             good = tensor not in self.view.outputs
-            for reader in self.view.readers.get(tensor, []):
-                if self._is_elementwise(reader):
+            group = self.elementwise.group(tensor)
+            pending.extend(group[-1:])
+            for reader in () if group else self.view.readers.get(tensor, []):
+                if self.elementwise.fits(reader):
                     pending.append(reader)
                 else:
                     good = good and self._fits_an_edge(reader)
@@ -324,7 +318,7 @@ class _Parser:
         tensor, depthwise = view.nodes[i].output[0], self._is_depthwise(i)
         while (reader := view.only_reader(tensor)) is not None:
             node = view.nodes[reader]
-            if view.kind(reader) in _SUFFIX and self._is_elementwise(reader):
+            if view.kind(reader) in _SUFFIX and self.elementwise.fits(reader):
                 pass
             elif depthwise and view.kind(reader) == "Conv" and view.variable_inputs(reader) == [tensor]:
                 if any(size != 1 for size in view.shape(node.input[1])[2:]) or view.attribute(reader, "group", 1) != 1:
@@ -365,11 +359,9 @@ class _Parser:
         axis: int | None = None,
     ) -> str:
         view, chain, value = self.view, [], tensor
-        while join is not Join.INPUT and (reader := view.only_reader(value)) is not None:
-            if not self._is_elementwise(reader) or self._belongs_to_edges(reader):
-                break
-            chain.append(reader)
-            value = view.nodes[reader].output[0]
+        while join is not Join.INPUT and (run := self.elementwise.run(value)) and not self._belongs_to_edges(run[0]):
+            chain.extend(run)
+            value = view.nodes[run[-1]].output[0]
         self.taken.update(chain)
         if join_node is not None:
             self.taken.add(join_node)

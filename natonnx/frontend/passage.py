@@ -47,7 +47,7 @@ _Rule = Callable[[GraphView, int, int], NodePassage | None]
 
 
 def node_passage(view: GraphView, node: int, axis: int) -> NodePassage | None:
-    """Find how a node takes a cut of its only variable input.
+    """Find how a node takes a cut of its only variable input, or the same cut of all of them.
 
     Args:
         view: The graph.
@@ -55,16 +55,25 @@ def node_passage(view: GraphView, node: int, axis: int) -> NodePassage | None:
         axis: The axis of its input that gets shorter.
 
     Returns:
-        None where there is no rule, the node reads other variable tensors, or a constant that would lose entries has
-        other readers.
+        None where there is no rule, the node reads several variable tensors and is not elementwise, or a constant
+        that would lose entries has other readers.
     """
     proto = view.nodes[node]
     rule = _RULES.get(view.kind(node))
-    if rule is None or len(view.variable_inputs(node)) != 1 or not view.shape(view.variable_inputs(node)[0]):
+    variable = view.variable_inputs(node)
+    if rule is None or not view.shape(variable[0]) or (len(variable) > 1 and not _is_product(view, node)):
         return None
     found = rule(view, node, axis)
     owned = found is not None and all(view.is_owned(proto.input[one.position]) for one in found.slices)
     return found if owned else None
+
+
+def _is_product(view: GraphView, node: int) -> bool:
+    """Whether a node combines tensors of one shape entry by entry, as the last of a SiLU does."""
+    shape = view.shape(view.nodes[node].output[0])
+    return view.kind(node) in vocabulary.AFFINE and all(
+        view.shape(name) == shape for name in view.variable_inputs(node)
+    )
 
 
 def _source(view: GraphView, node: int) -> Shape:
@@ -93,7 +102,7 @@ def _per_channel(*positions: int) -> _Rule:
     """Constants of one entry a channel, of axis 1."""
 
     def rule(view: GraphView, node: int, axis: int) -> NodePassage | None:
-        if axis != 1 or _uses_further_outputs(view, node):
+        if axis != 1 or view.uses_further_outputs(node):
             return None
         present = [position for position in positions if position < len(view.nodes[node].input)]
         return NodePassage(1, slices=tuple(OperandSlice(p, 0) for p in present))
@@ -103,11 +112,7 @@ def _per_channel(*positions: int) -> _Rule:
 
 def _pooling(view: GraphView, node: int, axis: int) -> NodePassage | None:
     """Pools of each channel by itself; indices into the whole tensor would change."""
-    return NodePassage(1) if axis == 1 and not _uses_further_outputs(view, node) else None
-
-
-def _uses_further_outputs(view: GraphView, node: int) -> bool:
-    return any(name in view.readers or name in view.outputs for name in view.nodes[node].output[1:])
+    return NodePassage(1) if axis == 1 and not view.uses_further_outputs(node) else None
 
 
 def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
@@ -246,7 +251,7 @@ def _resize(view: GraphView, node: int, axis: int) -> NodePassage | None:
 
 def _layer_norm(view: GraphView, node: int, axis: int) -> NodePassage | None:
     rank, first = len(_source(view, node)), view.attribute(node, "axis", -1)
-    if not isinstance(first, int) or axis >= first % rank or _uses_further_outputs(view, node):
+    if not isinstance(first, int) or axis >= first % rank or view.uses_further_outputs(node):
         return None
     return _elementwise(view, node, axis)
 

@@ -87,6 +87,8 @@ class _Trace:
             arriving = [cut[name] for name in view.reads(node) if name in cut]
             if not arriving:
                 continue
+            if len(arriving) < len(view.variable_inputs(node)) or len(set(arriving)) > 1:
+                return None
             on, repeat = arriving[0]
             passage = node_passage(view, node, on)
             if passage is None:

@@ -123,6 +123,10 @@ class GraphView:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
         return [name for name in reads(self.nodes[node]) if name not in self.constants]
 
+    def uses_further_outputs(self, node: int) -> bool:
+        """Whether anything reads what a node makes besides its first output, or the model puts it out."""
+        return any(name in self.readers or name in self._outputs for name in self.nodes[node].output[1:])
+
     def reads_only_inputs(self, node: int) -> bool:
         """Whether all that varies in what a node reads is the model's own input."""
         return self._inputs.issuperset(self.variable_inputs(node))

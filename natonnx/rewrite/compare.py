@@ -9,11 +9,15 @@ import onnx
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.constants import ancestors
+from natonnx.frontend.view import reads
 from natonnx.rewrite.trial import Outputs, Reference, Trial, sensitivity
 
 __all__ = ["Comparison", "Verdict"]
 
 _SATURATING = {"Sigmoid", "Softmax"}
+
+_CHOOSING = {"ArgMax", "ArgMin", "Ceil", "Floor", "NonMaxSuppression", "Round", "Sign", "TopK"}
+"""Operators whose outputs jump where their inputs change in the last bit."""
 
 
 class Verdict(NamedTuple):
@@ -47,6 +51,8 @@ class Comparison:
         trial = self._trial(self.model, samples)
         if not trial.complete and not trial.obstacle:
             trial = self._before_saturation(samples) or trial
+        if not trial.complete and not trial.obstacle:
+            trial = self._before_choices(samples) or trial
         if not trial.complete and not trial.obstacle and self.reference and self.rounded:
             trial.allow_for(sensitivity(self.reference, self.rounded, samples, trial.names))
         if trial.complete:
@@ -76,6 +82,34 @@ class Comparison:
             return None
         trial = self._trial(ancestors(self.model, names), samples, names)
         trial.detail += ", before the last " + " and ".join(sorted({n.op_type for n in ends.values()} & _SATURATING))
+        return trial
+
+    def _before_choices(self, samples: Sequence[Outputs]) -> Trial | None:
+        """Compare what the first choosing operators read in place of the outputs that depend on what they choose.
+
+        Two boxes of equal scores may be chosen in either order. What follows a choice must be as in the source.
+        """
+        own = {node.SerializeToString() for node in self.network.model.graph.node}
+        made = {name for node in self.model.graph.node for name in node.output}
+        chosen: set[str] = set()
+        names: list[str] = []
+        kinds: set[str] = set()
+        for node in self.model.graph.node:
+            if not chosen.isdisjoint(reads(node)):
+                if node.SerializeToString() not in own:
+                    return None
+            elif node.op_type in _CHOOSING:
+                names += (name for name in node.input if name in made)
+                kinds.add(node.op_type)
+            else:
+                continue
+            chosen.update(filter(None, node.output))
+        if self.reference is None or chosen.isdisjoint(self.network.outputs):
+            return None
+        names += (name for name in self.network.outputs if name not in chosen)
+        names = list(dict.fromkeys(names))
+        trial = self._trial(ancestors(self.model, names), samples, names)
+        trial.detail += f", before the first {' and '.join(sorted(kinds))}"
         return trial
 
     def _frontier(self, samples: Sequence[Outputs], obstacle: str) -> Verdict:

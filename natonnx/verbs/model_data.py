@@ -123,7 +123,11 @@ def sized(source: Source, parts: data.Parts) -> Source:
     first = next(iter(parts.validation.sample(1).batches(1)))
     shapes = {**source.network.options.input_shapes}
     for name in open_inputs:
-        shapes.setdefault(name, first.inputs[name].shape)
+        sizes = list(first.inputs[name].shape)
+        axis = source.network.batch_axes.inputs.get(name)
+        if axis is not None and source.network.batch_axes.size is not None:
+            sizes[axis] = source.network.batch_axes.size
+        shapes.setdefault(name, tuple(sizes))
     options = replace(source.network.options, input_shapes=shapes)
     return replace(source, network=parse_with(source.network.model, options, source.network.folder))
 

@@ -76,9 +76,18 @@ def needed(architecture: Architecture) -> set[str]:
         for fmap in architecture.topology.maps:
             if fmap.name in found:
                 more.update(fmap.inputs)
+        for _, inputs in _of_several(architecture, found):
+            more.update(inputs)
         if more == found:
             return found
         found = more
+
+
+def _of_several(architecture: Architecture, wanted: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
+    """Source and further inputs of each operation that has any, and that something wanted is made of."""
+    pairs = zip(architecture.topology.edges, architecture.states, strict=True)
+    carried = [(edge, edge.operation) for edge, state in pairs if state == "O" and edge.target in wanted]
+    return [(edge.source, operation.inputs) for edge, operation in carried if operation and operation.inputs]
 
 
 def active(architecture: Architecture, killed: Collection[str] = ()) -> list[bool]:
@@ -89,12 +98,14 @@ def active(architecture: Architecture, killed: Collection[str] = ()) -> list[boo
 
 
 def broken(architecture: Architecture, killed: Collection[str] = ()) -> bool:
-    """Whether an output, or a fixed node that an output depends on, receives nothing."""
+    """Whether an output, or a fixed node or operation of several inputs that an output depends on, starves."""
     alive = live(architecture, killed)
     vital = set(architecture.topology.outputs)
     for fmap in architecture.topology.maps:
         if fmap.join == "opaque" and fmap.name in needed(architecture):
             vital.update({fmap.name, *fmap.inputs})
+    for source, inputs in _of_several(architecture, needed(architecture)):
+        vital.update({source, *inputs})
     return not vital <= alive
 
 
@@ -143,6 +154,8 @@ def losses(architecture: Architecture, killed: Collection[str] = ()) -> Losses:
             arriving = [
                 _over(edge, architecture.states[e], found.values.get(edge.source)) for e, edge in entering if carried[e]
             ]
+            if any(name in found.values for _, inputs in _of_several(architecture, {fmap.name}) for name in inputs):
+                raise StuckError
         if len(set(arriving)) > 1:
             raise StuckError  # one sum, different channels
         for loss in filter(None, set(arriving)):
@@ -306,6 +319,8 @@ def _revived(before: Architecture, after: Architecture, edge: int) -> set[str]:
     for fmap in after.topology.maps:
         if fmap.inputs and fmap.name in needed(after):  # a fixed node that starves, or did
             found |= ({fmap.name} - live(after)) | ((live(after) - live(before)) & set(fmap.inputs))
+    for source, inputs in _of_several(after, needed(after)):
+        found |= {source, *inputs} - live(after)
     changes = zip(active(before), active(after), strict=True)
     for e, (was, now) in enumerate(changes):
         operation = after.topology.edges[e].operation

@@ -4,6 +4,7 @@ Each is made from a size and a seed: a hundred times as fast as one choice of hy
 failure still shrinks to the smallest size.
 """
 
+from dataclasses import replace
 from random import Random
 
 from hypothesis import settings
@@ -78,6 +79,8 @@ def _architecture(size: int, seed: int, known: bool) -> Architecture:
         if join in (Join.SINGLE, Join.SUM):
             for source in chance.choices(earlier, k=chance.randint(1, 3)):
                 operation = _operation(chance, known) if chance.random() < 0.6 else None
+                if operation and chance.random() < 0.2:
+                    operation = replace(operation, inputs=tuple(chance.choices(earlier, k=chance.randint(1, 2))))
                 skip = Skip(4) if chance.random() < 0.7 else None
                 edges.append(Edge(f"edge{len(edges)}", source, f"map{i}", operation, skip, "" if skip else _NO_SKIP))
     chance.shuffle(edges)
@@ -110,6 +113,10 @@ def _with_concats(size: int, seed: int, known: bool) -> Architecture:
         for source in [] if join is Join.OPAQUE else sources:
             name = f"edge{len(edges)}"
             edges.append(_edge(chance, name, source.name, maps[-1], known))
+            operation = edges[-1].operation
+            if operation and chance.random() < 0.15:
+                further = chance.choice(maps[-5:-1]).name
+                edges[-1] = replace(edges[-1], operation=replace(operation, inputs=(further,)))
     edges += _shortcuts(chance, maps)
     outputs = {f"map{size - 1}", f"map{chance.randrange(size)}"} if chance.random() < 0.2 else {f"map{size - 1}"}
     joined = {fmap.name for fmap in maps if fmap.join is Join.CONCAT}

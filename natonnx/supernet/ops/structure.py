@@ -135,13 +135,16 @@ def slice_(spec: OpSpec) -> Kernel:
 
 
 def _cut(x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[int], steps: Sequence[int]) -> Tensor:
-    """Slice as Python does, whose rules for negative and excessive bounds are ONNX's; torch steps only forwards."""
+    """Slice as Python does, whose rules for negative and excessive bounds are ONNX's; torch steps only forwards.
+
+    Bounds are brought within the axis first: torch warns of 2⁶³ − 1, by which exporters mean the end.
+    """
     for start, end, axis, step in zip(starts, ends, normalized(axes, x.ndim), steps, strict=True):
+        entries = range(x.shape[axis])[start:end:step]
         if step > 0:
-            x = x[(slice(None),) * axis + (slice(start, end, step),)]
+            x = x[(slice(None),) * axis + (slice(entries.start, entries.stop, step),)]
         else:
-            backwards = range(x.shape[axis])[start:end:step]
-            x = x.index_select(axis, torch.tensor(list(backwards), dtype=torch.int64, device=x.device))
+            x = x.index_select(axis, torch.tensor(list(entries), dtype=torch.int64, device=x.device))
     return x
 
 

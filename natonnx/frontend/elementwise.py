@@ -1,0 +1,94 @@
+"""Nodes that compute an elementwise function of one tensor: its activation, its scale, its normalisation.
+
+An activation may be spelled out in several nodes, each entry by itself: SiLU as x·sigmoid(x), hard swish as
+x·clip(x + 3, 0, 6)/6, Gelu by Erf or by Tanh, Mish by Softplus and Tanh. Such a *group* has one way in and one way out.
+"""
+
+import heapq
+
+from natonnx.frontend import vocabulary
+from natonnx.frontend.view import GraphView
+
+__all__ = ["Elementwise"]
+
+_MOST = 16
+"""Nodes of a group: Gelu by Tanh takes eight. A limit keeps the search linear in the size of the graph."""
+
+_ALONE = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
+_GROUPED = vocabulary.ACTIVATIONS | vocabulary.AFFINE | {"Erf", "Exp", "Max", "Min", "Neg", "Pow", "Reciprocal"}
+
+
+class Elementwise:
+    """Finds such nodes in a graph.
+
+    Args:
+        view: The graph.
+    """
+
+    def __init__(self, view: GraphView) -> None:
+        self.view = view
+        self._groups: dict[str, tuple[int, ...]] = {}
+
+    def fits(self, i: int) -> bool:
+        """Whether a node works on one tensor, entry by entry or channel by channel, and keeps its shape."""
+        view, node = self.view, self.view.nodes[i]
+        if len(view.variable_inputs(i)) != 1:
+            return False
+        if view.kind(i) in vocabulary.AFFINE:
+            source = view.variable_inputs(i)[0]
+            shape = view.shape(source)
+            return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
+        return view.kind(i) in _ALONE and node.input[0] not in view.constants and not view.uses_further_outputs(i)
+
+    def run(self, tensor: str) -> tuple[int, ...]:
+        """The nodes that alone read a tensor and make one elementwise function of it: one that fits, or a group.
+
+        Returns:
+            Positions of the nodes, in order, the last of which makes the result; () where there are none.
+        """
+        reader = self.view.only_reader(tensor)
+        if reader is not None and self.fits(reader):
+            return (reader,)
+        return self.group(tensor)
+
+    def group(self, tensor: str) -> tuple[int, ...]:
+        """The group that alone reads a tensor, in order; () where there is none."""
+        found = self._groups.get(tensor)
+        if found is None:
+            found = self._groups[tensor] = self._find_group(tensor)
+        return found
+
+    def _find_group(self, tensor: str) -> tuple[int, ...]:
+        """Take in the readers in order, and what reads them, until nothing but the last result is left to be read."""
+        view = self.view
+        if len(view.readers.get(tensor, ())) < 2 or tensor in view.outputs or not view.is_float(tensor):
+            return ()
+        made, nodes = {tensor}, []
+        waiting = sorted(set(view.readers[tensor]))
+        while len(nodes) < _MOST:
+            i = heapq.heappop(waiting)
+            if not self._fits_a_group(i, tensor) or not made.issuperset(view.variable_inputs(i)):
+                return ()
+            nodes.append(i)
+            result = view.nodes[i].output[0]
+            made.add(result)
+            if not waiting:
+                # A sum at the end is a join of what it adds up.
+                is_sum = view.kind(i) in vocabulary.JOINS and len(view.variable_inputs(i)) > 1
+                return () if is_sum else tuple(nodes)
+            if result in view.outputs or result not in view.readers:
+                return ()
+            for reader in set(view.readers[result]) - set(waiting):
+                heapq.heappush(waiting, reader)
+        return ()
+
+    def _fits_a_group(self, i: int, tensor: str) -> bool:
+        """Whether a node works on each entry by itself, without a change of shape or type."""
+        view, shape = self.view, self.view.shape(tensor)
+        result = view.nodes[i].output[0]
+        return (
+            view.kind(i) in _GROUPED
+            and view.shape(result) == shape != ()
+            and view.is_float(result)
+            and not view.uses_further_outputs(i)
+        )
