@@ -187,17 +187,21 @@ def _axis(shape: Shape, symbol: str) -> int | None:
 def _fixed(inputs: Mapping[str, Shape]) -> tuple[dict[str, int | None], int | None]:
     """Batch axes where no symbol counts samples."""
     shapes = [shape for shape in inputs.values() if shape]
-    leading = {shape[0] for shape in shapes}
-    if len(leading) > 1 and all(1 in shape for shape in shapes):
-        size: int | str | None = 1
-    else:
-        size = next((shape[0] for shape in shapes), None)
-        size = 1 if isinstance(size, str) and all(1 in shape for shape in shapes) else size
+    leading = list(dict.fromkeys(shape[0] for shape in shapes))
+    size = next(iter(leading), None)
+    if len(leading) > 1 or isinstance(size, str):
+        shared = [one for one in (1, *leading) if all(_place(shape, one) is not None for shape in shapes)]
+        size = next(iter(shared), size)
     if not isinstance(size, int):
         return dict.fromkeys(inputs), None
-    if len(leading) > 1 and size != 1:
-        return {name: 0 if shape[:1] == (size,) else None for name, shape in inputs.items()}, size
-    return {name: shape.index(size) if size in shape else None for name, shape in inputs.items()}, size
+    return {name: _place(shape, size) for name, shape in inputs.items()}, size
+
+
+def _place(shape: Shape, size: int | str | None) -> int | None:
+    """Where a fixed batch stands: in front, or as in [layers, N, width]; a 1 may stand anywhere."""
+    if size == 1:
+        return shape.index(1) if 1 in shape else None
+    return 0 if shape[:1] == (size,) else 1 if len(shape) >= 3 and shape[1] == size else None
 
 
 def _output_of_fixed(model: onnx.ModelProto, axes: BatchAxes, name: str, shapes: Mapping[str, Shape]) -> int | None:

@@ -8,7 +8,9 @@ onnxruntime's symbolic inference does; it takes seconds to load, so only then.
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 
 from natonnx.architecture import Shape
@@ -60,7 +62,9 @@ def infer_shapes(
     if any(None in shapes.get(name, (None,)) for name in made):
         further, types = _noted(_symbolically(model, shapes))
         dtypes = {**types, **dtypes}
-        shapes.update((name, shape) for name, shape in further.items() if None in shapes.get(name, (None,)))
+        for name, shape in further.items():
+            if any(_is_open(size, symbols) for size in shapes.get(name, (None,))):
+                shapes[name] = _merged(shapes.get(name), shape, symbols)
     return {name: tuple(_simplified(size, symbols) for size in shape) for name, shape in shapes.items()}, dtypes
 
 
@@ -124,6 +128,8 @@ def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.Gr
 
         logging.getLogger(symbolic_shape_infer.__name__).setLevel(logging.CRITICAL)
         inference = symbolic_shape_infer.SymbolicShapeInference(2**31 - 1, False, False, 0)
+        value_of = inference._try_get_value  # noqa: SLF001
+        inference._try_get_value = lambda node, position: _whole(value_of(node, position))  # noqa: SLF001
         inference._preprocess(model)  # noqa: SLF001
         while inference.run_:
             inference._infer_impl()  # noqa: SLF001
@@ -132,6 +138,13 @@ def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.Gr
     except Exception:  # whatever an odd model makes its arithmetic raise
         return onnx.GraphProto()
     return graph
+
+
+def _whole(value: Any) -> Any:
+    """Scales of a Resize with whole numbers as integers: times 1.0, a symbol is no longer the same to sympy."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != 1:
+        return value
+    return [int(one) if one.is_integer() else one for one in value.tolist()]
 
 
 def _with_input_shapes(
