@@ -12,6 +12,7 @@ import onnx
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
+from natonnx.frontend.declared import contradictions, corrected, dimension
 from natonnx.tensors import light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
@@ -42,7 +43,12 @@ def infer_shapes(
     if input_shapes:
         model = _with_input_shapes(model, input_shapes)
     model = _with_named_axes(model)
-    shapes, dtypes = _noted(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError:  # believe the nodes where an output's declared shape contradicts them
+        model = corrected(model, contradictions(model))
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    shapes, dtypes = _noted(inferred.graph)
     made = [name for node in model.graph.node for name in node.output if name and dtypes.get(name) != OTHER_TYPE]
     if any(None in shapes.get(name, (None,)) for name in made):
         further, types = _noted(_symbolically(model, shapes))
@@ -63,7 +69,7 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
         if info.type.tensor_type.elem_type:
             dtypes[info.name] = info.type.tensor_type.elem_type
         if info.type.tensor_type.HasField("shape"):
-            shapes[info.name] = tuple(map(_size, info.type.tensor_type.shape.dim))
+            shapes[info.name] = tuple(map(dimension, info.type.tensor_type.shape.dim))
     for tensor in graph.initializer:
         shapes[tensor.name] = tuple(tensor.dims)
         dtypes[tensor.name] = tensor.data_type
@@ -111,7 +117,7 @@ def _with_input_shapes(model: onnx.ModelProto, input_shapes: Mapping[str, Sequen
                 f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given; give one an axis"
             )
         for axis, (dim, size) in enumerate(zip(dims, shape, strict=True)):
-            fixed = _size(dim)
+            fixed = dimension(dim)
             if isinstance(fixed, int) and fixed != size:
                 raise InputError(
                     f"--input-shape: axis {axis} of input {name!r} is {fixed} in the file, not {size}; choose "
@@ -133,15 +139,8 @@ def _with_named_axes(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     for info in copy.graph.input:
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
-            if info.name not in defaults and _size(dim) is None:
+            if info.name not in defaults and dimension(dim) is None:
                 dim.Clear()
                 if axis == 0:
                     dim.dim_param = "natonnx_batch"
     return copy
-
-
-def _size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
-    name = str(dim.dim_param)
-    return None if name.startswith("unk__") or not name.strip("?-1 ") else name
