@@ -123,7 +123,7 @@ def test_a_model_that_onnxruntime_refuses_is_refused(tmp_path: Path) -> None:
     model = declare(graph.model("y"), "y", ["n", 7, 1, 1])
     model.opset_import.add(domain="unknown.domain", version=1)
     model.graph.node.append(helper.make_node("Mystery", ["y"], ["z"], domain="unknown.domain"))
-    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, None))
+    model.graph.output.append(helper.make_tensor_value_info("z", TensorProto.FLOAT, ["n"]))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match="not a valid ONNX model"):
         read(tmp_path / "model.onnx")
