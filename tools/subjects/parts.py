@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 
 from natonnx.files import write_bytes
 
-__all__ = ["SIZES", "Arrays", "Parts", "make_parts", "save_parts", "seeds"]
+__all__ = ["Arrays", "Effort", "Parts", "make_parts", "save_parts"]
 
 Arrays = Mapping[str, npt.NDArray[np.generic]]
 """Arrays by input name, and `labels`."""
@@ -17,27 +18,36 @@ Arrays = Mapping[str, npt.NDArray[np.generic]]
 Parts = Mapping[str, Arrays]
 """Arrays by part: train, val, test."""
 
-SIZES = {"train": 256, "val": 128, "test": 256}
-"""Samples of each part where data is made without limit."""
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is made: less for a test.
+
+    Attributes:
+        sizes: Samples of each part where there is no end of them.
+        steps: Share of the training steps that make a model worth optimising.
+    """
+
+    sizes: Mapping[str, int] = field(default_factory=lambda: {"train": 512, "val": 256, "test": 512})
+    steps: float = 1.0
+
+    def of(self, steps: int) -> int:
+        """Return that share of a number of steps, at least one."""
+        return max(1, round(self.steps * steps))
 
 
-def seeds(seed: int) -> dict[str, int]:
-    """Return one seed a part: no part's samples are another's."""
-    return {part: 1000 * seed + i for i, part in enumerate(SIZES)}
-
-
-def make_parts(
-    make: Callable[[np.random.Generator, int], Arrays], seed: int, sizes: Mapping[str, int] | None = None
-) -> dict[str, Arrays]:
-    """Make all parts of a data set that has no end.
+def make_parts(make: Callable[[np.random.Generator, int, str], Arrays], seed: int, effort: Effort) -> dict[str, Arrays]:
+    """Make all parts of a data set that has no end, each from a seed of its own.
 
     Args:
-        make: Gives that many samples from a generator.
+        make: Gives samples: from a generator, how many, for which part.
         seed: Of the data set.
-        sizes: Samples of each part; `SIZES` where None.
+        effort: Samples of each part.
     """
-    own = sizes or SIZES
-    return {part: make(np.random.default_rng(each), own[part]) for part, each in seeds(seed).items() if part in own}
+    return {
+        part: make(np.random.default_rng([seed, position]), size, part)
+        for position, (part, size) in enumerate(effort.sizes.items())
+    }
 
 
 def save_parts(parts: Parts, path: Path) -> Path:
