@@ -21,19 +21,19 @@ __all__ = ["Decoded", "with_suppression", "yolo", "yolo_nms"]
 _BATCH = 24
 
 
-def yolo(folder: Path, _cache: Path, effort: Effort) -> None:
+def yolo(folder: Path, cache: Path, effort: Effort) -> None:
     """YOLO-like detector, its three maps the outputs."""
     example, names = {"images": torch.zeros(2, 3, SIZE, SIZE)}, ["fine", "middle", "deep"]
     axes = {name: {0: "batch"} for name in ("images", *names)}
-    save(export(_trained(effort), example, names, axes, "script", 13), folder / "model.onnx")
+    save(export(_trained(cache, effort), example, names, axes, "script", 13), folder / "model.onnx")
     save_parts(make_parts(_scenes, 8, effort), folder / "data.npz")
 
 
-def yolo_nms(folder: Path, _cache: Path, effort: Effort) -> None:
+def yolo_nms(folder: Path, cache: Path, effort: Effort) -> None:
     """The same network, its boxes decoded and overlapping ones suppressed in the graph."""
     example = {"images": torch.zeros(2, 3, SIZE, SIZE)}
     axes = {"images": {0: "batch"}}
-    decoded = export(Decoded(_trained(effort)), example, ["boxes", "scores"], axes, "dynamo", 18)
+    decoded = export(Decoded(_trained(cache, effort)), example, ["boxes", "scores"], axes, "dynamo", 18)
     save(with_suppression(decoded), folder / "model.onnx")
     save_parts(make_parts(_scenes, 9, effort), folder / "data.npz")
 
@@ -89,9 +89,15 @@ def _scenes(generator: np.random.Generator, count: int, _part: str) -> Arrays:
     return {"images": np.stack([scene(generator)[0] for _ in range(count)])}
 
 
-def _trained(effort: Effort) -> Yolo:
+def _trained(cache: Path, effort: Effort) -> Yolo:
+    """Return the network that both detectors share, trained by the first that needs it."""
+    steps = effort.of(900)
+    path = cache / f"yolo-{steps}.pt"
     with one_thread(8):
         model = Yolo(CLASSES)
+        if path.exists():
+            model.load_state_dict(torch.load(path, weights_only=True))
+            return model
 
         def loss(step: int) -> Tensor:
             generator = np.random.default_rng([8, 9, step])
@@ -103,7 +109,9 @@ def _trained(effort: Effort) -> Yolo:
                 total = total + _loss(one, goal)
             return total / _BATCH
 
-        train(model, loss, effort.of(500), 5e-3)
+        train(model, loss, steps, 5e-3)
+    cache.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), path)
     return model
 
 
