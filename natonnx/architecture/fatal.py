@@ -34,7 +34,7 @@ def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[
             fatal[source] = "which the model's output depends on"
     for e, further in topology.further_inputs.items():
         source, target = topology.ends[e]
-        if architecture.states[e] is State.O and state.needed[target]:
+        if architecture.states[e] is State.O and liveness.needed[target]:
             for read in (source, *further):
                 fatal[read] = fatal[read] or f"which the operation {topology.edges[e].name!r} reads with other tensors"
     for name in topology.outputs:

@@ -1,20 +1,29 @@
 """Read and validate an ONNX file."""
 
+import logging
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
 from natonnx.errors import InputError, first_line
+from natonnx.frontend.declared import Contradiction, contradictions, corrected
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
+from natonnx.session import session
 from natonnx.tensors import all_tensors, is_external, light_copy, locate, refer
 
-__all__ = ["check", "default_opset", "read", "true_inputs"]
+__all__ = ["check", "default_opset", "read", "true_inputs", "wrong_outputs"]
+
+_log = logging.getLogger(__name__)
 
 
 def read(path: Path) -> onnx.ModelProto:
     """Read an ONNX model and validate it with onnx's full checker.
+
+    An output whose declared shape contradicts inference is warned of, where that is all that the checker objects to
+    and onnxruntime loads the model.
 
     Returns:
         The model as the file has it: external data stays where it is, to be read by `natonnx.tensors.read_tensor`.
@@ -38,7 +47,10 @@ def read(path: Path) -> onnx.ModelProto:
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     reason = _check_data(model, path) or check(model, path.parent)
-    if reason:
+    if reason and (wrong := _excused(model, path.parent)):
+        for contradiction in wrong:
+            _log.warning("%s: %s; the latter is believed", path, contradiction)
+    elif reason:
         raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason.rstrip('.')}; export it again")
     return model
 
@@ -58,18 +70,43 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     return _objection(str(path)) if external else None
 
 
-def check(model: onnx.ModelProto, folder: Path | None = None) -> str | None:
+def _excused(model: onnx.ModelProto, folder: Path) -> tuple[Contradiction, ...]:
+    """Return the wrongly declared outputs of a model that is valid without them; nothing where it is not."""
+    wrong = wrong_outputs(model, folder)
+    if not wrong or check(model, folder, wrong):
+        return ()
+    try:
+        session(model, folder=folder)
+    except InputError:
+        return ()
+    return wrong
+
+
+def wrong_outputs(model: onnx.ModelProto, folder: Path | None = None) -> tuple[Contradiction, ...]:
+    """Return the outputs of a model whose declared shape contradicts inference.
+
+    Args:
+        model: The model.
+        folder: Where its external data is.
+    """
+    return contradictions(light_copy(model, folder))
+
+
+def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collection[Contradiction] = ()) -> str | None:
     """Run onnx's checker with full shape inference; return what it objects to in one line, or None.
 
     Args:
         model: The model.
         folder: Where its external data is. The checker gets the small tensors themselves and, as it does not read
             values from files, one empty file for all the large ones: so what is checked needs not be written first.
+        accepted: Contradictions that are no objection where the model has exactly them.
 
     Raises:
         InputError: See `locate`.
     """
     light = light_copy(model, folder)
+    if accepted:
+        light = corrected(light, [one for one in contradictions(light) if one in accepted])
     external = list(filter(is_external, all_tensors(light)))
     if not external:
         return _objection(light, full_check=True)

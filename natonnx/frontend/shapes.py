@@ -16,6 +16,7 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
+from natonnx.frontend.declared import contradictions, corrected
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
@@ -51,7 +52,12 @@ def infer_shapes(
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
     model = _with_named_axes(model, axes)
-    shapes, dtypes = _noted(onnx.shape_inference.infer_shapes(model, data_prop=True).graph)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    except onnx.shape_inference.InferenceError:  # believe the nodes where an output's declared shape contradicts them
+        model = corrected(model, contradictions(model))
+        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+    shapes, dtypes = _noted(inferred.graph)
     inputs = {info.name: shapes[info.name] for info in true_inputs(model) if info.name in shapes}
     symbols = dict.fromkeys(size for shape in inputs.values() for size in shape if isinstance(size, str))
     batch = {shape[axis] for name, shape in inputs.items() if (axis := axes[name]) is not None} & symbols.keys()

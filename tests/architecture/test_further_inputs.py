@@ -15,7 +15,7 @@ from natonnx.architecture import (
     State,
     Topology,
     cost,
-    flow,
+    find_liveness,
     legal_transitions,
     violation,
 )
@@ -49,14 +49,14 @@ def _with(architecture: Architecture, **states: State) -> Architecture:
 
 def test_what_an_operation_reads_is_needed() -> None:
     beta = masked()
-    assert flow(beta).needed.all()
+    assert find_liveness(beta).needed.all()
     assert cost(beta).params == conv("mask").params + conv("branch").params
 
 
 @pytest.mark.parametrize("after", [State.N, State.S])
 def test_what_only_the_operation_read_goes_with_it(after: State) -> None:
     alpha = _with(masked(), branch=after)
-    assert flow(alpha).needed.tolist() == [True, False, False, True]
+    assert find_liveness(alpha).needed.tolist() == [True, False, False, True]
     assert cost(alpha) == (0, 0)
     assert violation(alpha, masked()) is None
 

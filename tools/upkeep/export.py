@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from natonnx.files import write_bytes
 from tools.upkeep.dynamo import export_dynamo
 
-__all__ = ["Exporter", "export", "save"]
+__all__ = ["Exporter", "export", "quiet", "save"]
 
 Exporter = Literal["dynamo", "script"]
 
@@ -45,7 +45,7 @@ def export(
     """
     model.eval()
     names = [f"x{i}" for i in range(len(inputs))]
-    with _quiet():
+    with quiet():
         if exporter == "dynamo":
             return export_dynamo(model, inputs, names, "y", opset, keep_norm=keep_norm)
         with _without_sharing() if keep_equal else contextlib.nullcontext():
@@ -53,7 +53,7 @@ def export(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Silence the exporters: deprecations inside torch, what tracing assumes, opsets that cannot be had."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

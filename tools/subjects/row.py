@@ -1,0 +1,134 @@
+"""A row of the table: what `natonnx optimize` and `natonnx check` said of a subject."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+__all__ = ["Row", "row_of"]
+
+_SAME = 5e-4
+"""Largest difference of two fractions that are printed alike, to a tenth of a per cent."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was found of a subject; None for what is not known.
+
+    Attributes:
+        name: Of the subject.
+        command: What was run.
+        exit_code: Of `natonnx optimize`.
+        objective: What was good: labels or agreement.
+        measure: What the scores are, in words.
+        madds: Of β and of α, a sample.
+        validation: Score of α, a fraction.
+        test: Score of α on the part that nothing was selected on.
+        test_before: Score of β on the same.
+        checked: What `natonnx check` says of that part, in the same measure.
+        expected: What it should say: `test`, or the least of several outputs.
+        agreement: With β on that part, by `natonnx check`.
+        check_exit_code: Of `natonnx check`.
+        edits: How many edges changed.
+        seconds: That `natonnx optimize` took, by its own clock.
+        problem: The last line on stderr of a command that failed.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    exit_code: int
+    objective: str | None = None
+    measure: str | None = None
+    madds: tuple[int | None, int | None] = (None, None)
+    validation: float | None = None
+    test: float | None = None
+    test_before: float | None = None
+    checked: float | None = None
+    expected: float | None = None
+    agreement: float | None = None
+    check_exit_code: int | None = None
+    edits: int = 0
+    seconds: float | None = None
+    problem: str | None = None
+
+    @property
+    def is_same(self) -> bool:
+        """Whether `natonnx check` says the figure that `natonnx optimize` says; true where there is none to check."""
+        if self.checked is None or self.expected is None:
+            return self.checked is None and self.expected is None
+        return abs(self.checked - self.expected) <= _SAME
+
+    @property
+    def is_good(self) -> bool:
+        """Whether optimize ended with 0 or 1, and check with 0 and the same figure where there is a model."""
+        if self.exit_code == 1:
+            return self.check_exit_code is None
+        return self.exit_code == 0 and self.check_exit_code == 0 and self.checked is not None and self.is_same
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `from_json` takes."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Row":
+        """Make a row of what JSON gives: lists for tuples.
+
+        Raises:
+            TypeError: If the values are those of another version of this class.
+        """
+        names = {field.name for field in fields(cls)}
+        if set(values) != names:
+            raise TypeError("another version's row")
+        return cls(**{**values, "command": tuple(values["command"]), "madds": tuple(values["madds"])})
+
+
+def row_of(
+    name: str,
+    command: tuple[str, ...],
+    exit_code: int,
+    report: Mapping[str, Any] | None,
+    check_exit_code: int | None = None,
+    check: Mapping[str, Any] | None = None,
+    problem: str | None = None,
+) -> Row:
+    """Make a row of two payloads.
+
+    Args:
+        name: Of the subject.
+        command: That was run.
+        exit_code: Of `natonnx optimize`.
+        report: What it printed (`natonnx.contract.optimize.OptimizeReport`); None where it failed.
+        check_exit_code: Of `natonnx check`; None where there was no model to check.
+        check: What that printed (`natonnx.contract.check.CheckReport`).
+        problem: See `Row`.
+    """
+    if report is None:
+        return Row(name, command, exit_code, check_exit_code=check_exit_code, problem=problem)
+    objective, before, after = report["objective"], report["input"], report["output"]
+    gates = {gate["name"]: gate["value"] for gate in check["gates"]} if check else {}
+    is_agreement = objective["name"] == "agreement"
+    test = after["score"]["test"] if after else None
+    outputs = after["outputs"]["test"] if after else None
+    return Row(
+        name,
+        command,
+        exit_code,
+        objective=objective["name"],
+        measure=_measure(objective),
+        madds=(before["madds"], after["madds"] if after else None),
+        validation=after["score"]["validation"] if after else None,
+        test=test,
+        test_before=before["score"]["test"],
+        checked=gates.get("agreement" if is_agreement else "accuracy"),
+        expected=min(outputs.values()) if is_agreement and outputs else test,
+        agreement=gates.get("agreement"),
+        check_exit_code=check_exit_code,
+        edits=len(report["edits"]),
+        seconds=report["seconds"],
+        problem=problem,
+    )
+
+
+def _measure(objective: Mapping[str, Any]) -> str:
+    """Say by what the outputs are judged, each word once."""
+    measures = dict.fromkeys(output["measure"] for output in objective["outputs"])
+    return ", ".join(measures) or str(objective["measure"])
