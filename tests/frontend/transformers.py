@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import onnx
 import torch
-from tools.export import Exporter, export
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from natonnx.architecture import State
+from tools.upkeep.export import Exporter, export
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Optimise real models of many kinds: `python -m tools.subjects --markdown docs/subjects.md`."""
+"""Optimise real models of many kinds: `python -m tools.benchmarks.subjects --markdown docs/subjects.md`."""
 
 import fnmatch
 import sys
@@ -8,13 +8,13 @@ from pathlib import Path
 import click
 
 from natonnx.files import write_bytes
-from tools.command import main as run_command
-from tools.subjects.catalog import SUBJECTS
-from tools.subjects.page import page, table_row
-from tools.subjects.parts import Effort
-from tools.subjects.row import Row
-from tools.subjects.run import inspect, optimize, stored_row
-from tools.subjects.subject import Subject
+from tools.benchmarks.subjects.catalog import SUBJECTS
+from tools.benchmarks.subjects.page import page, table_row
+from tools.benchmarks.subjects.parts import Effort
+from tools.benchmarks.subjects.row import Row
+from tools.benchmarks.subjects.run import inspect, optimize, stored_row
+from tools.benchmarks.subjects.subject import Subject
+from tools.command import run_command
 from tools.wheels import UnavailableError
 
 

@@ -8,7 +8,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from tools.export import Exporter, quiet
+from tools.upkeep.export import Exporter, quiet
 
 __all__ = ["Axes", "export"]
 

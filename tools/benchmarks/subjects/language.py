@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from tools.export import save
-from tools.subjects import hops
-from tools.subjects.exporting import export
-from tools.subjects.parts import Arrays, Effort, make_parts, save_parts
-from tools.subjects.source_text import sentences
-from tools.subjects.training import one_thread, train
-from tools.subjects.transformers import Bert, MiniLM
+from tools.benchmarks.subjects import hops
+from tools.benchmarks.subjects.exporting import export
+from tools.benchmarks.subjects.parts import Arrays, Effort, make_parts, save_parts
+from tools.benchmarks.subjects.source_text import sentences
+from tools.benchmarks.subjects.training import one_thread, train
+from tools.benchmarks.subjects.transformers import Bert, MiniLM
+from tools.upkeep.export import save
 
 __all__ = ["bert", "minilm"]
 

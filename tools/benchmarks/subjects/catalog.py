@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from tools.subjects import detectors, faces, fashion, language, ocr, recurrent
-from tools.subjects.subject import Subject
+from tools.benchmarks.subjects import detectors, faces, fashion, language, ocr, recurrent
+from tools.benchmarks.subjects.subject import Subject
 
 __all__ = ["SUBJECTS"]
 

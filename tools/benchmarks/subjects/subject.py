@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.subjects.parts import Effort
+from tools.benchmarks.subjects.parts import Effort
 
 __all__ = ["Subject"]
 

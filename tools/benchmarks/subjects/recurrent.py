@@ -9,12 +9,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from tools.export import save
-from tools.subjects import text
-from tools.subjects.exporting import export
-from tools.subjects.image_nets import conv_norm
-from tools.subjects.parts import Arrays, Effort, make_parts, save_parts
-from tools.subjects.training import one_thread, train
+from tools.benchmarks.subjects import text
+from tools.benchmarks.subjects.exporting import export
+from tools.benchmarks.subjects.image_nets import conv_norm
+from tools.benchmarks.subjects.parts import Arrays, Effort, make_parts, save_parts
+from tools.benchmarks.subjects.training import one_thread, train
+from tools.upkeep.export import save
 
 __all__ = ["CRNN", "Stream", "chunks", "crnn", "stream"]
 

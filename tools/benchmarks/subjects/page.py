@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from tools.subjects.row import Row
-from tools.subjects.subject import Subject
+from tools.benchmarks.subjects.row import Row
+from tools.benchmarks.subjects.subject import Subject
 
 __all__ = ["page", "table_row"]
 
@@ -25,7 +25,7 @@ def page(rows: Sequence[Row], subjects: Mapping[str, Subject], options: str) -> 
     lines = [
         "# Real subjects",
         "",
-        "Made by `python -m tools.subjects --markdown docs/subjects.md`: it fetches or trains each model, makes its",
+        "Made by `python -m tools.benchmarks.subjects --markdown docs/subjects.md`: it fetches or trains each model, makes its",
         f"data, runs `natonnx optimize {options}` on one thread, and `natonnx check --baseline` on the result. Seconds",
         "are those of optimize. The models and the data are made by fixed seeds. The test part is one that nothing was",
         "selected on. Where the objective is agreement, the original scores 100 % by definition. With several outputs,",

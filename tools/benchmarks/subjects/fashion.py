@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from natonnx.data.shipped import read_builtin
-from tools.export import save
-from tools.subjects.exporting import export
-from tools.subjects.image_nets import EfficientNet, TwoHeads
-from tools.subjects.parts import Arrays, Effort, save_parts
-from tools.subjects.training import one_thread, train
-from tools.subjects.transformers import ViT
+from tools.benchmarks.subjects.exporting import export
+from tools.benchmarks.subjects.image_nets import EfficientNet, TwoHeads
+from tools.benchmarks.subjects.parts import Arrays, Effort, save_parts
+from tools.benchmarks.subjects.training import one_thread, train
+from tools.benchmarks.subjects.transformers import ViT
+from tools.upkeep.export import save
 
 __all__ = ["COLOR_MEAN", "COLOR_STD", "efficientnet", "two_heads", "vit"]
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from natonnx.files import write_bytes
-from tools.subjects import text
-from tools.subjects.parts import Arrays, Effort, make_parts, save_parts
+from tools.benchmarks.subjects import text
+from tools.benchmarks.subjects.parts import Arrays, Effort, make_parts, save_parts
 from tools.wheels import OCRSPINE, RAPIDOCR, Wheel, member
 
 __all__ = ["detector", "orientation_v2", "orientation_v5", "recogniser", "turned_lines"]

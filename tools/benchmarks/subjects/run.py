@@ -11,8 +11,8 @@ import numpy as np
 import onnx
 
 from natonnx.files import write_bytes
-from tools.subjects.row import Row, row_of
-from tools.subjects.subject import Subject
+from tools.benchmarks.subjects.row import Row, row_of
+from tools.benchmarks.subjects.subject import Subject
 
 __all__ = ["inspect", "optimize", "stored_row"]
 
