@@ -27,7 +27,7 @@ def write(folder: Path, start: int, end: int, labelled: bool = True) -> None:
     for first in range(start, end, 8):
         cut = slice(first, min(first + 8, end))
         told: dict[str, Any] = {"labels": labels(50)[cut]} if labelled else {}
-        np.savez(folder / f"{first:03}.npz", ids=IDS[cut], state=STATE[:, cut], **told)  # type: ignore[arg-type]
+        np.savez(folder / f"{first:03}.npz", ids=IDS[cut], state=STATE[:, cut], **told)
 
 
 def check(part: ArrayBatches, labelled: bool = True) -> list[int]:
