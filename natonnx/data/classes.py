@@ -12,7 +12,7 @@ __all__ = ["read_classes"]
 _NAMED = re.compile(r"(.*?)(?:\s*:\s*|\s+)(-?\d+)")
 
 
-def read_classes(classes: Path | Mapping[str, int]) -> Mapping[str, int]:
+def read_classes(classes: Path | str | Mapping[str, int]) -> Mapping[str, int]:
     """Read the indices of classes by name.
 
     Args:
@@ -24,12 +24,13 @@ def read_classes(classes: Path | Mapping[str, int]) -> Mapping[str, int]:
     """
     if isinstance(classes, Mapping):
         return classes
+    path = Path(classes)
     try:
-        content = classes.read_text(encoding="utf-8-sig")
+        content = path.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"{classes}: cannot be read ({reason}): give a file of lines such as: name index") from error
-    pairs = _json(content, classes) if content.lstrip()[:1] in ("{", "[") else _lines(content, classes)
+    pairs = _json(content, path) if content.lstrip()[:1] in ("{", "[") else _lines(content, path)
     found: dict[str, int] = {}
     for name, index in pairs:
         if name in found:

@@ -72,7 +72,8 @@ def _shaped(
     is_own = array.ndim == len(spec.shape) and matches(_sample_sizes(array, spec), spec.sample_shape)
     is_batched = spec.batch_axis is not None
     is_image = spec.batch_axis == 0 and (spec.dtype.kind == "f" or alone)
-    if is_image and not (is_own and (own_layout or spec.dtype.kind != "f")):
+    is_certain = spec.dtype.kind != "f" or (own_layout and preprocessing.layout is None)
+    if is_image and not (is_own and is_certain):
         return fit(array, spec.sample_shape, preprocessing.layout, what)
     if not is_own:
         have, want = (_sample_sizes(array, spec), spec.sample_shape) if is_batched else (array.shape, spec.shape)

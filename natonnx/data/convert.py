@@ -1,5 +1,6 @@
 """Turn values into arrays, and arrays into those of an element type, never with a loss."""
 
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from natonnx.errors import InputError, first_line
 __all__ = ["cast", "is_castable", "kind_name", "to_array"]
 
 _TEXT = "OSU"
+_PLAIN = (Number, str, bytes, range)
+_ARRAY_LIKE = ("__array__", "__array_interface__", "detach")
 
 
 def to_array(value: Any, what: str) -> Array:
@@ -18,6 +21,8 @@ def to_array(value: Any, what: str) -> Array:
     Raises:
         InputError: If it is none.
     """
+    if not _is_readable(value):
+        raise InputError(f"{what} cannot be read as an array of numbers (it has a {_leaf_type(value)} in it)")
     try:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
@@ -25,6 +30,19 @@ def to_array(value: Any, what: str) -> Array:
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None
+
+
+def _is_readable(value: Any) -> bool:
+    """Whether numpy reads a value as an array, rather than as an object, or in a loop that may never end."""
+    if isinstance(value, list | tuple):
+        return all(map(_is_readable, value))
+    return isinstance(value, _PLAIN) or any(hasattr(value, name) for name in _ARRAY_LIKE)
+
+
+def _leaf_type(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return next(_leaf_type(one) for one in value if not _is_readable(one))
+    return type(value).__name__
 
 
 def is_castable(array: Array, dtype: np.dtype[np.generic]) -> bool:

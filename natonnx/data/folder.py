@@ -35,8 +35,8 @@ def list_folder(folder: Path) -> dict[str, Listing]:
 
     Args:
         folder: It has a folder ``train``, and perhaps ``val`` or ``validation`` and ``test``; or it has the files of
-            one set. A set is class folders of pictures, or pictures, or files of arrays. Hidden entries are passed
-            over, and files that are neither pictures nor arrays by their suffix.
+            one set. A set is class folders of pictures (one of which may be called ``train``), or pictures, or files
+            of arrays. Hidden entries are passed over, and files that are neither pictures nor arrays by their suffix.
 
     Returns:
         Parts by name: ``train`` and perhaps ``validation`` and ``test``; or ``all``.
@@ -45,11 +45,19 @@ def list_folder(folder: Path) -> dict[str, Listing]:
         OSError: If a folder cannot be read.
         InputError: If a part holds nothing, or both pictures and arrays.
     """
-    if not (folder / "train").is_dir():
+    if not _has_parts(folder):
         return {"all": _list(folder)}
     if (folder / "val").is_dir() and (folder / "validation").is_dir():
         raise InputError(f"{folder}: has both val and validation: keep one of the two")
     return {part: _list(folder / name) for name, part in PARTS.items() if (folder / name).is_dir()}
+
+
+def _has_parts(folder: Path) -> bool:
+    """Whether there is a training part; ``train`` may also be a class beside others."""
+    if not (folder / "train").is_dir():
+        return False
+    others = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in PARTS]
+    return not _of((folder / "train").iterdir(), SUFFIXES) or not any(_of(one.iterdir(), SUFFIXES) for one in others)
 
 
 def _list(folder: Path) -> Listing:

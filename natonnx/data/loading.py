@@ -7,11 +7,11 @@ from pathlib import Path
 from natonnx.data.array_files import array_items
 from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.class_folders import picture_items
+from natonnx.data.collect import Collected, collect
 from natonnx.data.conform import check_preprocessing, conform
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
 from natonnx.data.divide import divide
 from natonnx.data.folder import list_folder
-from natonnx.data.items import Collected, collect
 from natonnx.data.labels import Targets
 from natonnx.data.memory import Data, Held, hold, named_items
 from natonnx.data.npz import Archive

@@ -149,6 +149,8 @@ def _held(data: Any, where: str) -> Held:
     if isinstance(data, Mapping):
         if not data:
             raise InputError(f"{where} has no keys: name arrays after the model's inputs, or images and labels")
+        if not all(isinstance(key, str) for key in data):
+            raise InputError(f"{where} has {_keys(data)}: name arrays after the model's inputs, or images and labels")
         return Held("arrays", named_items(data, where))
     if isinstance(data, tuple) and len(data) in (2, 3) and all(is_program(one) or is_structure(one) for one in data):
         return _parted(

@@ -5,9 +5,10 @@ from itertools import chain, islice
 from typing import Any
 
 from natonnx.data.batches import Batch, StreamBatches
+from natonnx.data.collect import collect
 from natonnx.data.conform import conform
 from natonnx.data.dataset import Preprocessing
-from natonnx.data.items import Items, collect
+from natonnx.data.items import Items
 from natonnx.data.labels import Targets
 from natonnx.data.signature import Signature
 from natonnx.errors import InputError

@@ -194,6 +194,15 @@ def test_preprocessing_is_for_the_one_floating_point_input() -> None:
     assert 0.9 < scaled.inputs["other"].max() <= 1
 
 
+def test_arrays_under_the_inputs_name_are_in_its_layout_unless_another_is_said() -> None:
+    model, pixels = image_model(None, None, None), images(50, 3, 5, 4)
+    as_given = arrays(load({"x": pixels}, model).train).inputs["x"]
+    assert as_given.shape == (30, 3, 5, 4)
+    said = arrays(load({"x": pixels}, model, preprocessing=Preprocessing(layout="NHWC")).train).inputs["x"]
+    np.testing.assert_array_equal(said, as_given.transpose(0, 2, 3, 1))
+    refused("more than one way: .*--layout", pixels, model)
+
+
 def test_a_model_of_bytes_gets_the_raw_pixels(save: Save) -> None:
     pixels = images(50, 4, 4, 3)
     for shape, axes in (((3, 4, 4), (0, 3, 1, 2)), ((4, 4, 3), (0, 1, 2, 3))):

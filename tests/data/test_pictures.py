@@ -87,6 +87,12 @@ def test_pictures_beside_class_folders_are_noted(tmp_path: Path, classes_folder:
     assert parts.notes[0] == "1 picture beside the class folders: passed over"
 
 
+def test_train_may_be_a_class(tmp_path: Path, classes_folder: Folder) -> None:
+    classes_folder(tmp_path / "set", ("bus", "car", "train"))
+    parts = load(tmp_path / "set", image_model(6, 5))
+    assert (parts.train.samples, parts.train.has_targets) == (18, True)
+
+
 def test_labels_for_some_parts_only(tmp_path: Path, classes_folder: Folder) -> None:
     classes_folder(tmp_path / "train")
     fill(tmp_path / "test", Image.new("L", (5, 6)))
