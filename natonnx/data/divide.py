@@ -37,7 +37,7 @@ def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[
         note = f"divided {how} (seed {seed}): 60 % training, 20 % validation, 20 % test"
     elif "validation" not in made:
         made["validation"], made["train"] = _draw(made["train"], HELD_OUT, rng)
-        note = f"has no validation part: 20 % of the training samples, drawn by chance (seed {seed}), became it"
+        note = f"has no validation part: 20 % of the training samples, drawn by chance (seed {seed}), are taken for it"
     for name, part in made.items():
         if not part.samples:
             raise InputError(f"{where}: too few samples to give the {name} part any: add more, about 5 a class or more")

@@ -20,7 +20,6 @@ from natonnx.data.shipped import BUILTIN, read_builtin
 from natonnx.data.signature import Signature
 from natonnx.data.stream import stream
 from natonnx.errors import InputError
-from natonnx.notices import NOTICE
 
 __all__ = ["load"]
 
@@ -172,6 +171,4 @@ def _told(made: Parts) -> Parts:
     )
     labelled = "labelled" if made.train.has_targets else "unlabelled"
     _log.info("data %s: %s samples, %s, augment %s", made.name, sizes, labelled, made.augment)
-    for note in made.notes:
-        _log.log(NOTICE, "data %s: %s", made.name, note)
     return made

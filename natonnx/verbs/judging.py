@@ -21,7 +21,7 @@ from natonnx.search.outputs import JudgedOutput, judged_outputs
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
-from natonnx.verbs.model_data import choose_data, load_parts, signature_of
+from natonnx.verbs.model_data import choose_data, load_parts, signature_of, tell_notes
 from natonnx.verbs.objectives import Choice, choose, objective_row
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models"]
@@ -120,7 +120,7 @@ def judge_models(
             own = replace(own, kind="agreement")
         _, preprocessing = choose_data(source, chosen, overrides, first)
         classes = choice.classes if own.classes is None else own.classes
-        key = (signature_of(source, classes), preprocessing)
+        key = (replace(signature_of(source, classes), batch=None), preprocessing)
         if key not in loaded:
             loaded[key] = load_parts(
                 source,
@@ -132,6 +132,7 @@ def judge_models(
                 class_names=class_names,
             )
         models.append(_open(comparison, source, loaded[key], choice, own))
+    tell_notes(models[0].parts)
     labels = models[0].labelled is not None
     _check_outputs(models)
     splits: dict[SplitName, SplitScores] = {"validation": _score(models, "validation", labels=labels)}

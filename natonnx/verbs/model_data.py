@@ -1,5 +1,6 @@
 """Data that fits a model: what its file says of itself, and what the user says instead."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -11,8 +12,11 @@ import onnx
 from natonnx import data
 from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
+from natonnx.notices import NOTICE
 
-__all__ = ["Targets", "choose_data", "load_parts", "signature_of", "sized"]
+__all__ = ["Targets", "choose_data", "load_parts", "signature_of", "sized", "tell_notes"]
+
+_log = logging.getLogger(__name__)
 
 Targets = Literal["labels", "any", "none"]
 
@@ -46,6 +50,12 @@ def load_parts(
     """
     signature = signature_of(source, classes)
     return data.load(chosen, signature, preprocessing=preprocessing, seed=seed, targets=targets, classes=class_names)
+
+
+def tell_notes(parts: data.Parts) -> None:
+    """Say what was done to data: to whoever listens, and once on a command's stderr."""
+    for note in parts.notes:
+        _log.log(NOTICE, "data %s: %s", parts.name, note)
 
 
 def choose_data(

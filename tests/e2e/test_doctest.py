@@ -31,7 +31,7 @@ def run(test: doctest.DocTest) -> None:
 
 def test_what_has_examples() -> None:
     names = {path.stem for path in EXAMPLES}
-    assert {"inspect", "apply", "bench", "check", "optimize", "memory", "reward"} <= names
+    assert {"inspect", "apply", "bench", "check", "optimize", "memory", "own"} <= names
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=str)

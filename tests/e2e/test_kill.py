@@ -147,7 +147,7 @@ def result(folder: Path, *, resume: bool = False) -> str:
 def quick() -> Iterator[None]:
     """No time is spent on measuring latencies in this process."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("natonnx.verbs.optimize.conclusion.latencies_ms", lambda models, _, **__: [1.0] * len(models))
+        patch.setattr("natonnx.verbs.optimize.report.latencies_ms", lambda models, _, **__: [1.0] * len(models))
         yield
 
 

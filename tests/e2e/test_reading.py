@@ -73,9 +73,9 @@ def test_a_concat_loses_members_and_their_channels(folder: Path) -> None:
 
 def test_a_baked_batch_is_freed_on_demand(folder: Path) -> None:
     onnx.save(tiny.model(batch=1), folder / "model.onnx")
-    code, stdout, stderr = tiny.natonnx(*OPTIMIZE, *ANY, cwd=folder)
-    assert (code, stdout) == (2, "")
-    assert "give --free-batch" in stderr
+    code, _, stderr = tiny.natonnx(*OPTIMIZE, *ANY, "-o", "one.onnx", cwd=folder)
+    assert code in (0, 1), stderr
+    assert "samples run piece by piece; --free-batch is faster" in stderr
     finished = optimize(folder, *OPTIMIZE, *ANY, "--target-madds", "0.9", "--free-batch")
     passed(finished)
     model = onnx.load(finished.output)

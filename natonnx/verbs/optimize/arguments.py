@@ -3,9 +3,9 @@
 from natonnx.architecture import cost
 from natonnx.errors import InputError
 from natonnx.frontend import Source
-from natonnx.search import REWARDS, Settings
+from natonnx.search import REWARDS, Problem, Settings
 
-__all__ = ["check_arguments", "check_target"]
+__all__ = ["check_arguments", "check_limits"]
 
 
 def check_arguments(reward: object, threads: int | None) -> None:
@@ -22,11 +22,14 @@ def check_arguments(reward: object, threads: int | None) -> None:
         raise InputError(f"threads {threads} must be at least 1")
 
 
-def check_target(source: Source, settings: Settings) -> None:
-    """Refuse a target in multiply-adds for a model whose own are not known.
+def check_limits(source: Source, problem: Problem, settings: Settings) -> None:
+    """Refuse limits that mean nothing for this model: a target where the cost is not known, or more points than 100.
 
     Raises:
         InputError: Saying what to give instead.
     """
+    points = problem.reward is None and problem.objective.unit.difference == "points"
+    if points and settings.max_drop is not None and settings.max_drop > 100:
+        raise InputError(f"max drop {settings.max_drop} must be points of {problem.objective.measure} from 0 to 100")
     if settings.target_madds is not None and not cost(source.network.architecture).madds:
         raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")

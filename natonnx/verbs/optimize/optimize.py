@@ -13,7 +13,7 @@ from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
 from natonnx.search import Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.objectives import warn_of_chance
-from natonnx.verbs.optimize.arguments import check_arguments, check_target
+from natonnx.verbs.optimize.arguments import check_arguments, check_limits
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
@@ -108,7 +108,7 @@ def optimize(
             class_names=classes,
         )
         source, problem = prepared.source, prepared.problem
-        check_target(source, settings)
+        check_limits(source, problem, settings)
         original = open_original(prepared)
         if problem.objective.name == "labels":
             warn_of_chance(source.path, original.score.figures[0], prepared.parts.validation)
