@@ -87,7 +87,7 @@ def test_progress_is_a_plain_line_a_step(either: Run) -> None:
     assert "\x1b" not in either.stderr
     assert "\r" not in either.stderr
     stages = [line.split()[0] for line in either.stderr.splitlines() if line]
-    assert [stage for stage in stages if stage != "data"][0] == "search"
+    assert next(stage for stage in stages if stage != "data") == "search"
     assert {"search", "select", "fine-tune"} <= set(stages)
     for line in either.stderr.splitlines():
         if line.startswith(("search", "select", "fine-tune")):
