@@ -285,6 +285,51 @@ def test_other_differences_of_scores_are_none_the_less_failures(op_type: str) ->
     assert set(failed(network, network.architecture, model, Supernet(network).as_reference())) == {EQUAL}
 
 
+def chosen(*outputs: str) -> Network:
+    """y is the place of the largest channel of t, z what is made of it."""
+    graph = trunk()
+    graph.op("ArgMax", "t", out="y", axis=1)
+    graph.op("Cast", "y", out="z", to=TensorProto.FLOAT)
+    return graph.network(*outputs)
+
+
+@pytest.mark.parametrize("outputs", [["y"], ["r", "y"], ["z"], ["t", "y", "z"]], ids="+".join)
+def test_choices_are_compared_by_what_they_are_made_from(outputs: list[str]) -> None:
+    """Of two channels that are equal but for rounding, either may be the largest."""
+    network = chosen(*outputs)
+    exact = Supernet(network).as_reference()
+
+    def reference(inputs: Outputs, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        return {name: 1 - value if name in "yz" else value for name, value in exact(inputs, names).items()}
+
+    check = verify(network, network.architecture, network.model, reference)[-1]
+    assert check.passed
+    assert check.detail.endswith("batch sizes [1, 3], before the first ArgMax")
+
+
+@pytest.mark.parametrize("outputs", [["y"], ["z"], ["y", "r"]], ids="+".join)
+def test_other_differences_of_choices_are_none_the_less_failures(outputs: list[str]) -> None:
+    network = chosen(*outputs)
+    own = Supernet(network).weights()["c.w"]
+    model = build(network, network.architecture, {"c.w": np.roll(own, 1, axis=0)})
+    assert set(failed(network, network.architecture, model, Supernet(network).as_reference())) == {EQUAL}
+
+
+def test_what_follows_a_choice_must_be_as_it_was() -> None:
+    network = chosen("z")
+    exact = Supernet(network).as_reference()
+
+    def reference(inputs: Outputs, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        return {name: 1 - value if name == "z" else value for name, value in exact(inputs, names).items()}
+
+    model = copy(network.model)
+    model.graph.node[-1].op_type = "Neg"
+    model.graph.node[-1].ClearField("attribute")
+    model.graph.node[-1].input[0] = "q"
+    model.graph.node.insert(len(model.graph.node) - 1, helper.make_node("Cast", ["y"], ["q"], to=TensorProto.FLOAT))
+    assert set(failed(network, network.architecture, model, reference)) == {EQUAL}
+
+
 @pytest.mark.parametrize("kind", ["sequence", "text"])
 def test_nothing_is_run_where_an_input_is_no_tensor_of_numbers(kind: str) -> None:
     tensor = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
