@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 
 from natonnx.architecture import Architecture, Shape
-from natonnx.frontend.passage import NodePassage
+from natonnx.frontend.cut_rules import NodeCutRule
 
 __all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
 
@@ -107,7 +107,7 @@ class Network:
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor, batch first.
         dtypes: Inferred onnx.TensorProto element type of every tensor; a negative number for what is no plain tensor.
-        passages: What nodes do with a cut, by node position and axis of their input.
+        cut_rules: What nodes do with a cut, by node position and axis of their input.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
         folder: Where the model's external data is; None where it has none.
@@ -123,7 +123,7 @@ class Network:
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
     dtypes: Mapping[str, int]
-    passages: Mapping[tuple[int, int], NodePassage]
+    cut_rules: Mapping[tuple[int, int], NodeCutRule]
     frozen: frozenset[int]
     options: ParseOptions
     folder: Path | None = None
