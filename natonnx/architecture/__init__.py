@@ -4,11 +4,11 @@ from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts
 from natonnx.architecture.graph import (
     Architecture,
+    ChannelCutRule,
     Edge,
     FeatureMap,
     Join,
     Operation,
-    Passage,
     Shape,
     State,
     Topology,
@@ -31,6 +31,7 @@ from natonnx.architecture.transition import (
 __all__ = [
     "ALLOWED",
     "Architecture",
+    "ChannelCutRule",
     "Cost",
     "Cut",
     "Cuts",
@@ -40,7 +41,6 @@ __all__ = [
     "Join",
     "Liveness",
     "Operation",
-    "Passage",
     "Shape",
     "Skip",
     "State",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from natonnx.architecture.cut import carried_passage, find_passage, has_known_sizes
+from natonnx.architecture.cut import carried_cut_rule, find_cut_rule, has_known_sizes
 from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.architecture.liveness import Liveness
 
@@ -28,7 +28,7 @@ def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str
     found: dict[int, str | None] = {}
     for i in topology.concats:
         fmap = topology.maps[i]
-        own = None if fmap.axis is None else find_passage(fmap.passages, fmap.axis)
+        own = None if fmap.axis is None else find_cut_rule(fmap.cut_rules, fmap.axis)
         if not has_known_sizes(architecture, i):
             found[i] = f"the sizes of the members of {fmap.name!r} are unknown"
         elif own is None:
@@ -52,7 +52,7 @@ def _cut_refusals(architecture: Architecture, liveness: Liveness) -> Mapping[tup
         fmap = topology.maps[target]
         if alone and entering[target] > 1:
             return f"it is a member of the sum {fmap.name!r}"
-        own = find_passage(fmap.passages, axis)
+        own = find_cut_rule(fmap.cut_rules, axis)
         if own is None:
             return f"the nodes of {fmap.name!r} have no rule for fewer channels"
         return None if own.out is None else found[target, own.out]
@@ -62,7 +62,7 @@ def _cut_refusals(architecture: Architecture, liveness: Liveness) -> Mapping[tup
         if topology.maps[target].join is Join.CONCAT:
             same = topology.maps[target].axis == axis
             return beyond(target, axis, alone=False) if same else f"{edge.target!r} joins along another axis"
-        carried = carried_passage(architecture, e, axis)
+        carried = carried_cut_rule(architecture, e, axis)
         if carried is None:
             return f"edge {edge.name!r} has no rule for fewer channels"
         return None if carried.out is None else beyond(target, carried.out, alone=True)
@@ -73,7 +73,7 @@ def _cut_refusals(architecture: Architecture, liveness: Liveness) -> Mapping[tup
         return beyond(reader, axis, alone=False)
 
     for i in reversed(range(len(topology.maps))):
-        for axis in {one.out for one in topology.maps[i].passages if one.out is not None}:
+        for axis in {one.out for one in topology.maps[i].cut_rules if one.out is not None}:
             reasons = [f"{topology.maps[i].name!r} is an output of the model"] if i in outputs else []
             reasons += filter(None, (through(e, axis) for e in topology.outgoing[i] if liveness.active[e]))
             readers = [

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from natonnx.architecture.cut import Cut, Cuts, cuts, find_passage
-from natonnx.architecture.graph import Architecture, Passage, State, Weight
+from natonnx.architecture.cut import Cut, Cuts, cuts, find_cut_rule
+from natonnx.architecture.graph import Architecture, ChannelCutRule, State, Weight
 from natonnx.architecture.liveness import Liveness, find_liveness
 
 __all__ = ["Cost", "cost"]
@@ -52,19 +52,21 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
         if operation is None or architecture.states[e] is not State.O:
             continue
         cut = lost.values.get(topology.ends[e][0])
-        own = find_passage(operation.passages, cut.axis) if cut else None
+        own = find_cut_rule(operation.cut_rules, cut.axis) if cut else None
         _add(weights, operation.weights, cut, own)
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
             madds -= own.madds - cut.scaled(own.madds)
     for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         cut = lost.joins.get(i)
-        own = find_passage(topology.maps[i].passages, cut.axis) if cut else None
+        own = find_cut_rule(topology.maps[i].cut_rules, cut.axis) if cut else None
         _add(weights, topology.maps[i].weights, cut, own)
     return Cost(sum(weights.values()), madds)
 
 
-def _add(total: dict[tuple[str, int], int], weights: Iterable[Weight], cut: Cut | None, own: Passage | None) -> None:
+def _add(
+    total: dict[tuple[str, int], int], weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None
+) -> None:
     """Count weights once by name; one that loses channels counts once for each number of channels that it keeps."""
     for name, size in weights:
         left = cut.scaled(size) if cut and own and name in own.weights else size

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, FeatureMap, Join, Passage, State
+from natonnx.architecture.graph import Architecture, ChannelCutRule, FeatureMap, Join, State
 from natonnx.architecture.liveness import Liveness
 
-__all__ = ["Cut", "Cuts", "carried_passage", "cuts", "find_passage", "has_known_sizes"]
+__all__ = ["Cut", "Cuts", "carried_cut_rule", "cuts", "find_cut_rule", "has_known_sizes"]
 
 
 class Cut(NamedTuple):
@@ -23,9 +23,9 @@ class Cut(NamedTuple):
         """What is left of a size that is proportional to the number of channels."""
         return size * int(self.kept.sum()) // self.kept.size
 
-    def through(self, passage: Passage) -> "Cut | None":
+    def through(self, rule: ChannelCutRule) -> "Cut | None":
         """The cut of what nodes make of this tensor; None where they absorb it."""
-        return None if passage.out is None else Cut(passage.out, np.repeat(self.kept, passage.repeat))
+        return None if rule.out is None else Cut(rule.out, np.repeat(self.kept, rule.repeat))
 
 
 @dataclass(frozen=True)
@@ -47,9 +47,9 @@ class _BrokenError(Exception):
     """A cut that cannot be carried out."""
 
 
-def find_passage(passages: Iterable[Passage], axis: int) -> Passage | None:
-    """The passage of a cut along an axis, if there is one."""
-    return next((one for one in passages if one.axis == axis), None)
+def find_cut_rule(cut_rules: Iterable[ChannelCutRule], axis: int) -> ChannelCutRule | None:
+    """The rule of a cut along an axis, if there is one."""
+    return next((one for one in cut_rules if one.axis == axis), None)
 
 
 def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
@@ -71,7 +71,7 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
             cut = _at_join(architecture, liveness, i, values)
             if cut is None:
                 continue
-            own = find_passage(fmap.passages, cut.axis)
+            own = find_cut_rule(fmap.cut_rules, cut.axis)
             if own is None:
                 raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
             joins[i] = cut
@@ -145,21 +145,21 @@ def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) ->
     cut = values.get(architecture.topology.ends[e][0])
     if cut is None:
         return None
-    carried = carried_passage(architecture, e, cut.axis)
+    carried = carried_cut_rule(architecture, e, cut.axis)
     if carried is None:
         raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
     return cut.through(carried)
 
 
-def carried_passage(architecture: Architecture, e: int, axis: int) -> Passage | None:
+def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCutRule | None:
     """What an edge does with a cut in its present state; None where it has no rule."""
     edge = architecture.topology.edges[e]
     if architecture.states[e] is State.O and edge.operation is not None:
-        return find_passage(edge.operation.passages, axis)
+        return find_cut_rule(edge.operation.cut_rules, axis)
     skip = edge.skip
     if skip is None or skip.pad_channels or (skip.pool and axis != 1):
         return None
-    return Passage(axis, axis)
+    return ChannelCutRule(axis, axis)
 
 
 def _same(a: Cut | None, b: Cut | None) -> bool:

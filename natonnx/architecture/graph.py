@@ -10,11 +10,11 @@ from natonnx.architecture.skip import Shape, Skip
 
 __all__ = [
     "Architecture",
+    "ChannelCutRule",
     "Edge",
     "FeatureMap",
     "Join",
     "Operation",
-    "Passage",
     "Shape",
     "State",
     "Topology",
@@ -48,7 +48,7 @@ class Weight(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Passage:
+class ChannelCutRule:
     """What nodes do where the tensor that they read has lost channels, for a concat upstream lost a member.
 
     Attributes:
@@ -77,7 +77,7 @@ class FeatureMap:
         inputs: For an opaque join, the feature maps it reads; all of them must be alive.
         weights: Trainable tensors of the nodes that belong to the map itself (its activation, or the opaque node).
         axis: Of a concat: along which its members stand, in the order of the edges that enter it.
-        passages: What the map's own nodes do with a cut, by the axis at the join (at the input of an opaque node).
+        cut_rules: What the map's own nodes do with a cut, by the axis at the join (at the input of an opaque node).
     """
 
     name: str
@@ -86,7 +86,7 @@ class FeatureMap:
     inputs: tuple[str, ...] = ()
     weights: tuple[Weight, ...] = ()
     axis: int | None = None
-    passages: tuple[Passage, ...] = ()
+    cut_rules: tuple[ChannelCutRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Operation:
         groups: Convolution groups, 1 where there are none.
         weights: Trainable tensors, by name, so that shared ones count once.
         madds: Multiply-adds per sample at the model's input shape; None where a shape is unknown.
-        passages: What it does with a cut, by the axis of its input; an axis that is missing may not be cut.
+        cut_rules: What it does with a cut, by the axis of its input; an axis that is missing may not be cut.
         inputs: Feature maps that it reads besides the edge's source, such as the mask of an attention block; all of
             them, and the source, must be alive.
     """
@@ -111,7 +111,7 @@ class Operation:
     groups: int = 1
     weights: tuple[Weight, ...] = ()
     madds: int | None = 0
-    passages: tuple[Passage, ...] = ()
+    cut_rules: tuple[ChannelCutRule, ...] = ()
     inputs: tuple[str, ...] = ()
 
     @property

@@ -9,7 +9,7 @@ import onnx
 
 from natonnx.architecture import Architecture, Shape
 from natonnx.frontend.batch_axes import BatchAxes
-from natonnx.frontend.passage import NodePassage
+from natonnx.frontend.cut_rules import NodeCutRule
 
 __all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
 
@@ -109,7 +109,7 @@ class Network:
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor.
         dtypes: Inferred onnx.TensorProto element type of every tensor; a negative number for what is no plain tensor.
-        passages: What nodes do with a cut, by node position and axis of their input.
+        cut_rules: What nodes do with a cut, by node position and axis of their input.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
         batch_axes: The axis of each input and output that counts samples.
@@ -126,7 +126,7 @@ class Network:
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]
     dtypes: Mapping[str, int]
-    passages: Mapping[tuple[int, int], NodePassage]
+    cut_rules: Mapping[tuple[int, int], NodeCutRule]
     frozen: frozenset[int]
     options: ParseOptions
     batch_axes: BatchAxes

@@ -86,7 +86,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         merge_branches(draft, view, options.granularity)
     add_shortcuts(draft, view, options.window)
     frozen = select(draft, view, options)
-    passages = trace_cuts(draft, view)
+    cut_rules = trace_cuts(draft, view)
     return Network(
         model=model,
         architecture=keep_dead_code(draft.architecture()),
@@ -98,7 +98,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         outputs=view.outputs,
         shapes=shapes,
         dtypes=dtypes,
-        passages=passages,
+        cut_rules=cut_rules,
         frozen=frozen,
         options=options,
         batch_axes=axes,

@@ -153,18 +153,18 @@ class _Lowering:
         cut = next((self.cut[name] for name in proto.input if name in self.cut), None)
         if cut is None:
             return None
-        passage = self.network.passages[node, cut.axis]
-        kept = np.repeat(cut.kept, passage.repeat)
-        if passage.out is not None:
+        rule = self.network.cut_rules[node, cut.axis]
+        kept = np.repeat(cut.kept, rule.repeat)
+        if rule.out is not None:
             made = [name for name in proto.output if name] if output is None else [output]
-            self.cut.update(dict.fromkeys(made, Cut(passage.out, kept)))
+            self.cut.update(dict.fromkeys(made, Cut(rule.out, kept)))
         trim = Trim(
             tuple(
                 (one.position, one.axis, tuple(np.flatnonzero(np.repeat(cut.kept, one.repeat)).tolist()))
-                for one in passage.slices
+                for one in rule.slices
             ),
-            None if passage.size is None else (*passage.size, int(kept.sum())),
-            int(cut.kept.sum()) if passage.grouped else None,
+            None if rule.size is None else (*rule.size, int(kept.sum())),
+            int(cut.kept.sum()) if rule.grouped else None,
         )
         return None if trim == Trim() else trim
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from natonnx.architecture import FeatureMap, Join, Passage, State
+from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State
+from natonnx.frontend.cut_rules import NodeCutRule, node_cut_rule
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.operation import madds
-from natonnx.frontend.passage import NodePassage, node_passage
 from natonnx.frontend.view import GraphView
 
 __all__ = ["trace_cuts"]
 
 
-def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodePassage]:
-    """Give operations and feature maps behind a concat their passages.
+def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCutRule]:
+    """Give operations and feature maps behind a concat their cut rules.
 
     Args:
         draft: Its edges and maps get them.
@@ -36,10 +36,10 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodePa
             arriving |= _cross(draft, trace, edge_name, axes.get(draft.edges[edge_name].source, set()))
         if fmap.join is Join.OPAQUE and len(fmap.inputs) == 1:
             arriving |= axes.get(fmap.inputs[0], set())
-        passages = tuple(_own(draft, trace, fmap, arriving))
-        if passages:
-            draft.maps[name] = replace(fmap, passages=passages)
-        axes[name] = {one.out for one in passages if one.out is not None}
+        cut_rules = tuple(_own(draft, trace, fmap, arriving))
+        if cut_rules:
+            draft.maps[name] = replace(fmap, cut_rules=cut_rules)
+        axes[name] = {one.out for one in cut_rules if one.out is not None}
     return trace.nodes
 
 
@@ -47,27 +47,27 @@ def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set
     """Lead cuts along an edge; return the axes along which they arrive."""
     edge, binding = draft.edges[name], draft.edge_bindings[name]
     source = draft.map_bindings[edge.source].value_tensor
-    passages = [trace.run(binding.nodes, source, axis, binding.tensor) for axis in sorted(axes)]
-    found = tuple(one for one in passages if one is not None)
+    cut_rules = [trace.run(binding.nodes, source, axis, binding.tensor) for axis in sorted(axes)]
+    found = tuple(one for one in cut_rules if one is not None)
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
-        draft.edges[name] = replace(edge, operation=replace(edge.operation, passages=found))
+        draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
         if edge.skip is not None and not edge.skip.pad_channels:  # what the edge would do as a skip
             arriving |= {axis for axis in axes if not edge.skip.pool or axis == 1}
     return arriving
 
 
-def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -> Iterable[Passage]:
+def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -> Iterable[ChannelCutRule]:
     binding = draft.map_bindings[fmap.name]
     for axis in sorted(axes):
         if fmap.join is Join.OPAQUE:
             source = draft.map_bindings[fmap.inputs[0]].value_tensor
             nodes = (*(() if binding.join_node is None else (binding.join_node,)), *binding.chain)
-            passage = trace.run(nodes, source, axis, binding.value_tensor)
+            rule = trace.run(nodes, source, axis, binding.value_tensor)
         else:
-            passage = trace.run(binding.chain, binding.join_tensor, axis, binding.value_tensor)
-        if passage is not None:
-            yield passage
+            rule = trace.run(binding.chain, binding.join_tensor, axis, binding.value_tensor)
+        if rule is not None:
+            yield rule
 
 
 class _Trace:
@@ -75,9 +75,9 @@ class _Trace:
 
     def __init__(self, view: GraphView) -> None:
         self.view = view
-        self.nodes: dict[tuple[int, int], NodePassage] = {}
+        self.nodes: dict[tuple[int, int], NodeCutRule] = {}
 
-    def run(self, nodes: Iterable[int], source: str, axis: int, result: str) -> Passage | None:
+    def run(self, nodes: Iterable[int], source: str, axis: int, result: str) -> ChannelCutRule | None:
         """What nodes in order make of a cut of the tensor `source`; None where one of them has no rule."""
         view = self.view
         cut = {source: (axis, 1)}  # tensor -> axis, entries a channel
@@ -90,16 +90,16 @@ class _Trace:
             if len(arriving) < len(view.variable_inputs(node)) or len(set(arriving)) > 1:
                 return None
             on, repeat = arriving[0]
-            passage = node_passage(view, node, on)
-            if passage is None:
+            rule = node_cut_rule(view, node, on)
+            if rule is None:
                 return None
-            self.nodes[node, on] = passage
-            owned = {view.nodes[node].input[one.position] for one in passage.slices}
+            self.nodes[node, on] = rule
+            owned = {view.nodes[node].input[one.position] for one in rule.slices}
             weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
-            if passage.out is not None:
-                entries = repeat * passage.repeat
-                cut.update((name, (passage.out, entries)) for name in view.nodes[node].output if name)
+            if rule.out is not None:
+                entries = repeat * rule.repeat
+                cut.update((name, (rule.out, entries)) for name in view.nodes[node].output if name)
         if result not in cut:
-            return Passage(axis, None, 1, frozenset(weights), count)
-        return Passage(axis, cut[result][0], cut[result][1], frozenset(weights), count)
+            return ChannelCutRule(axis, None, 1, frozenset(weights), count)
+        return ChannelCutRule(axis, cut[result][0], cut[result][1], frozenset(weights), count)

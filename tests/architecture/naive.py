@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Passage, State, Weight
+from natonnx.architecture import Architecture, ChannelCutRule, Edge, FeatureMap, Join, State, Weight
 
 __all__ = [
     "TRANSITIONS",
@@ -160,7 +160,7 @@ def losses(architecture: Architecture, killed: Collection[str] = ()) -> Losses:
             raise StuckError  # one sum, different channels
         for loss in filter(None, set(arriving)):
             found.joins[fmap.name] = loss
-            rest = _through(fmap.passages, loss)
+            rest = _through(fmap.cut_rules, loss)
             if rest is not None:
                 found.values[fmap.name] = rest
                 if fmap.name in architecture.topology.outputs:
@@ -195,15 +195,15 @@ def _over(edge: Edge, state: State, loss: Loss | None) -> Loss | None:
         return None
     if state == "O":
         assert edge.operation is not None
-        return _through(edge.operation.passages, loss)
+        return _through(edge.operation.cut_rules, loss)
     assert edge.skip is not None
     if edge.skip.pad_channels or (edge.skip.pool and loss.axis != 1):
         raise StuckError  # zeros are appended to all channels; only channels can be pooled one by one
     return loss
 
 
-def _through(passages: Collection[Passage], loss: Loss) -> Loss | None:
-    rule = _rule(passages, loss)
+def _through(cut_rules: Collection[ChannelCutRule], loss: Loss) -> Loss | None:
+    rule = _rule(cut_rules, loss)
     if rule is None:
         raise StuckError
     if rule.out is None:
@@ -212,8 +212,8 @@ def _through(passages: Collection[Passage], loss: Loss) -> Loss | None:
     return Loss(rule.out, rule.repeat * loss.size, frozenset(gone))
 
 
-def _rule(passages: Collection[Passage], loss: Loss | None) -> Passage | None:
-    rules = [rule for rule in passages if loss is not None and rule.axis == loss.axis]
+def _rule(cut_rules: Collection[ChannelCutRule], loss: Loss | None) -> ChannelCutRule | None:
+    rules = [rule for rule in cut_rules if loss is not None and rule.axis == loss.axis]
     assert len(rules) <= 1
     return rules[0] if rules else None
 
@@ -238,7 +238,7 @@ def cost(architecture: Architecture) -> Counts:
         if state == "O" and used:
             assert edge.operation is not None
             loss = lost.values.get(edge.source)
-            rule = _rule(edge.operation.passages, loss)
+            rule = _rule(edge.operation.cut_rules, loss)
             tensors |= _left(edge.operation.weights, loss, rule)
             count = edge.operation.madds
             if rule is not None and count is not None:
@@ -247,12 +247,12 @@ def cost(architecture: Architecture) -> Counts:
     for fmap in architecture.topology.maps:
         if fmap.name in live(architecture) and fmap.name in needed(architecture):
             loss = lost.joins.get(fmap.name)
-            tensors |= _left(fmap.weights, loss, _rule(fmap.passages, loss))
+            tensors |= _left(fmap.weights, loss, _rule(fmap.cut_rules, loss))
     known = [count for count in madds if count is not None]
     return Counts(sum(size for _, size in tensors), sum(known) if len(known) == len(madds) else None)
 
 
-def _left(weights: Collection[Weight], loss: Loss | None, rule: Passage | None) -> set[tuple[str, int]]:
+def _left(weights: Collection[Weight], loss: Loss | None, rule: ChannelCutRule | None) -> set[tuple[str, int]]:
     cut = rule.weights if rule is not None else frozenset()
     return {(name, _share(size, loss) if name in cut else size) for name, size in weights}
 

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from natonnx.architecture import (
     Architecture,
+    ChannelCutRule,
     Edge,
     FeatureMap,
     Join,
     Operation,
-    Passage,
     Shape,
     Skip,
     State,
@@ -108,8 +108,8 @@ def _with_concats(size: int, seed: int, known: bool) -> Architecture:
         inputs = tuple(source.name for source in sources) if join is Join.OPAQUE else ()
         shape = _SHAPE if axis is None else _joined([source.shape for source in sources], axis)
         weights = _own_weights(chance, f"map{i}")
-        passages = _passages(chance, weights, () if axis is None else (axis,))
-        maps.append(FeatureMap(f"map{i}", shape, join, inputs, weights, axis, passages))
+        cut_rules = _cut_rules(chance, weights, () if axis is None else (axis,))
+        maps.append(FeatureMap(f"map{i}", shape, join, inputs, weights, axis, cut_rules))
         for source in [] if join is Join.OPAQUE else sources:
             name = f"edge{len(edges)}"
             edges.append(_edge(chance, name, source.name, maps[-1], known))
@@ -137,7 +137,7 @@ def _edge(chance: Random, name: str, source: str, target: FeatureMap, known: boo
         return Edge(name, source, target.name, None, Skip(4))
     weights = _own_weights(chance, name)
     madds = chance.randint(0, 50) if known or chance.random() < 0.7 else None
-    operation = Operation("Conv", weights=weights, madds=madds, passages=_passages(chance, weights, (), madds or 0))
+    operation = Operation("Conv", weights=weights, madds=madds, cut_rules=_cut_rules(chance, weights, (), madds or 0))
     skip = chance.choice([Skip(4), Skip(4), Skip(4, (2, 2)), Skip(4, pad_channels=4), None])
     return Edge(name, source, target.name, operation, skip, "" if skip else _NO_SKIP)
 
@@ -149,19 +149,19 @@ def _shortcuts(chance: Random, maps: list[FeatureMap]) -> list[Edge]:
     return [Edge(f"map{a}->map{b}", f"map{a}", f"map{b}", None, Skip(4)) for a, b in pairs]
 
 
-def _passages(
+def _cut_rules(
     chance: Random, weights: tuple[Weight, ...], likely: tuple[int, ...], madds: int = 0
-) -> tuple[Passage, ...]:
+) -> tuple[ChannelCutRule, ...]:
     """For some of two axes, and all likely ones: absorbing, passing on, or passing on to another axis."""
-    passages: list[Passage] = []
+    cut_rules: list[ChannelCutRule] = []
     for axis in (1, 2):
         cut = frozenset(weight.name for weight in weights if chance.random() < 0.6)
         out, repeat = chance.choice([(None, 1), (None, 1), (axis, 1), (axis, 1), (3 - axis, chance.randint(1, 3))])
         if axis in likely:
             out, repeat = axis, 1
         if axis in likely or chance.random() < 0.8:
-            passages.append(Passage(axis, out, repeat, cut, chance.randint(0, madds)))
-    return tuple(passages)
+            cut_rules.append(ChannelCutRule(axis, out, repeat, cut, chance.randint(0, madds)))
+    return tuple(cut_rules)
 
 
 def _own_weights(chance: Random, owner: str) -> tuple[Weight, ...]:

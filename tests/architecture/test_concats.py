@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from natonnx.architecture import (
     Architecture,
+    ChannelCutRule,
     Cost,
     Cut,
     Edge,
     FeatureMap,
     Join,
     Operation,
-    Passage,
     Shape,
     Skip,
     State,
@@ -152,14 +152,14 @@ def test_a_refusal_for_a_concat_names_it_and_the_obstacle(beta: Architecture) ->
 
 def _dense(name: str, channels: int) -> Operation:
     """A convolution that reads that many channels, 10 weights and 100 multiply-adds each."""
-    absorbs = Passage(1, None, 1, frozenset({f"{name}.weight"}), 100 * channels)
+    absorbs = ChannelCutRule(1, None, 1, frozenset({f"{name}.weight"}), 100 * channels)
     weights = (Weight(f"{name}.weight", 10 * channels), Weight(f"{name}.bias", 8))
     return Operation("Conv", (1, 1), (1, 1), 1, weights, 100 * channels, (absorbs,))
 
 
 def _depthwise(name: str, channels: int) -> Operation:
     """A convolution of each channel, 9 weights and 90 multiply-adds each."""
-    passes_on = Passage(1, 1, 1, frozenset({f"{name}.weight"}), 90 * channels)
+    passes_on = ChannelCutRule(1, 1, 1, frozenset({f"{name}.weight"}), 90 * channels)
     return Operation(
         "Conv", (3, 3), (1, 1), channels, (Weight(f"{name}.weight", 9 * channels),), 90 * channels, (passes_on,)
     )
@@ -175,8 +175,8 @@ def fork() -> Architecture:
         FeatureMap("x", SHAPE, Join.INPUT),
         FeatureMap("left", SHAPE, Join.SINGLE),
         FeatureMap("right", SHAPE, Join.SINGLE),
-        FeatureMap("joined", _wide(16), Join.CONCAT, axis=1, passages=(Passage(1, 1),)),
-        FeatureMap("deep", _wide(16), Join.SINGLE, passages=(Passage(1, 1),)),
+        FeatureMap("joined", _wide(16), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)),
+        FeatureMap("deep", _wide(16), Join.SINGLE, cut_rules=(ChannelCutRule(1, 1),)),
         FeatureMap("y", SHAPE, Join.SINGLE),
     )
     edges = (
@@ -235,9 +235,9 @@ def test_a_skip_hands_lost_channels_on() -> None:
     ("name", "changes", "obstacle"),
     [
         ("joined", {"axis": None}, "the sizes of the members of 'joined' are unknown"),
-        ("deep", {"passages": ()}, "the nodes of 'deep' have no rule for fewer channels"),
-        ("joined", {"passages": (Passage(1, 2),)}, "edge 'dw' has no rule for fewer channels"),
-        ("joined", {"axis": 2, "passages": (Passage(2, 2),)}, "edge 'dw' has no rule for fewer channels"),
+        ("deep", {"cut_rules": ()}, "the nodes of 'deep' have no rule for fewer channels"),
+        ("joined", {"cut_rules": (ChannelCutRule(1, 2),)}, "edge 'dw' has no rule for fewer channels"),
+        ("joined", {"axis": 2, "cut_rules": (ChannelCutRule(2, 2),)}, "edge 'dw' has no rule for fewer channels"),
         ("joined", {"axis": 2}, "the nodes of 'joined' have no rule for fewer channels"),
     ],
 )
@@ -273,9 +273,9 @@ def _beside() -> Architecture:
     whole has a reader of its own, a second output.
     """
     topology = fork().topology
-    passes_on = (Passage(1, 1),)
+    passes_on = (ChannelCutRule(1, 1),)
     more = (FeatureMap("whole", _wide(16), Join.SINGLE), FeatureMap("part", _wide(16), Join.SINGLE))
-    deep = FeatureMap("deep", _wide(16), Join.SUM, passages=passes_on)
+    deep = FeatureMap("deep", _wide(16), Join.SUM, cut_rules=passes_on)
     edges = (
         Edge("wide", "x", "whole", _dense("wide", 8), None, "no"),
         Edge("e", "whole", "part", _depthwise("e", 16), Skip(4)),
@@ -308,8 +308,8 @@ def _reaching() -> Architecture:
         FeatureMap("x", SHAPE, Join.INPUT),
         FeatureMap("hub", SHAPE, Join.SINGLE),
         FeatureMap("member", SHAPE, Join.SINGLE),
-        FeatureMap("near", _wide(16), Join.CONCAT, axis=1, passages=(Passage(1, 1),)),
-        FeatureMap("far", _wide(16), Join.CONCAT, axis=1, passages=(Passage(1, 1),)),
+        FeatureMap("near", _wide(16), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)),
+        FeatureMap("far", _wide(16), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)),
         FeatureMap("y", SHAPE, Join.SUM),
     )
     stubborn = Operation("Conv", groups=2)
@@ -343,12 +343,12 @@ def nested() -> Architecture:
     maps = (
         FeatureMap("x", SHAPE, Join.INPUT),
         FeatureMap("left", SHAPE, Join.SINGLE),
-        FeatureMap("inner", (*SHAPE[:2], 2 * 16, 16), Join.CONCAT, axis=2, passages=(Passage(2, 2),)),
-        FeatureMap("tall", SHAPE, Join.SINGLE, passages=(Passage(2, 2),)),
-        FeatureMap("joined", _wide(16), Join.CONCAT, axis=1, passages=(Passage(1, 1),)),
+        FeatureMap("inner", (*SHAPE[:2], 2 * 16, 16), Join.CONCAT, axis=2, cut_rules=(ChannelCutRule(2, 2),)),
+        FeatureMap("tall", SHAPE, Join.SINGLE, cut_rules=(ChannelCutRule(2, 2),)),
+        FeatureMap("joined", _wide(16), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)),
         FeatureMap("y", SHAPE, Join.SINGLE),
     )
-    absorbs = Operation("MaxPool", passages=(Passage(2, None),))
+    absorbs = Operation("MaxPool", cut_rules=(ChannelCutRule(2, None),))
     edges = (
         Edge("a", "x", "left", _dense("a", 8), Skip(4)),
         Edge("x->inner", "x", "inner", None, Skip(4)),

@@ -6,11 +6,11 @@ import pytest
 
 from natonnx.architecture import (
     Architecture,
+    ChannelCutRule,
     Edge,
     FeatureMap,
     Join,
     Operation,
-    Passage,
     Skip,
     State,
     Topology,
@@ -79,14 +79,14 @@ def test_further_inputs_run_forwards() -> None:
 
 
 def test_what_an_operation_reads_besides_its_source_keeps_all_its_channels() -> None:
-    through = (Passage(1, 1),)
+    through = (ChannelCutRule(1, 1),)
     half = ("batch", 4, 8, 8)
     maps = (
         FeatureMap("x", half, Join.INPUT),
         FeatureMap("a", half, Join.SINGLE),
         FeatureMap("b", half, Join.SINGLE),
-        FeatureMap("c", ("batch", 8, 8, 8), Join.CONCAT, axis=1, passages=through),
-        FeatureMap("y", half, Join.SUM, passages=through),
+        FeatureMap("c", ("batch", 8, 8, 8), Join.CONCAT, axis=1, cut_rules=through),
+        FeatureMap("y", half, Join.SUM, cut_rules=through),
     )
     edges = (
         Edge("a", "x", "a", conv("a"), Skip(4)),

@@ -12,10 +12,9 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from tools.randomise import randomise
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
-
-from tools.randomise import randomise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

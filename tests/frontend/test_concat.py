@@ -14,7 +14,7 @@ from natonnx.architecture import Architecture, State, cost, edits_between, legal
 from natonnx.frontend import Network, lower, parse
 from natonnx.rewrite import build, verify
 from natonnx.supernet import Supernet
-from tests.frontend.test_passage import fork, without, zeroed
+from tests.frontend.test_cut_rules import fork, without, zeroed
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, joins, runtime
 from tools.conformance.wild.alphas import random_alpha
 

@@ -11,7 +11,7 @@ from natonnx.architecture import State, cost, legal_transitions
 from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
 from tests.frontend.test_concat import inception, parts
-from tests.frontend.test_passage import capturing, without, zeroed
+from tests.frontend.test_cut_rules import capturing, without, zeroed
 from tests.rewrite.helpers import Builder, assert_close, copy, edges, images, joins, runtime
 from tools.conformance.wild.alphas import random_alpha
 

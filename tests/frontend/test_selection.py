@@ -14,8 +14,8 @@ from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
 from tests.frontend.test_concat import inception, parts
+from tests.frontend.test_cut_rules import capturing
 from tests.frontend.test_granularity import attention, residual
-from tests.frontend.test_passage import capturing
 from tests.rewrite.helpers import Builder, assert_close, images, runtime
 from tools.conformance.wild.alphas import random_alpha
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Passage, Skip, State, Topology, match_skip
+from natonnx.architecture import Architecture, ChannelCutRule, Edge, FeatureMap, Join, Skip, State, Topology, match_skip
 from natonnx.errors import InputError
 from tools.research.cells.operations import CELL_OPS, cell_op, preprocessing
 
@@ -112,7 +112,9 @@ def cell(
     names, sizes = ("c_{k-2}", "c_{k-1}", *map(str, inner)), (size, size, *(within for _ in inner))
     maps, edges, states = _graph(made, names, sizes, channels)
     wide = len(members) * channels
-    joined = FeatureMap("concat", ("batch", wide, within, within), Join.CONCAT, axis=1, passages=(Passage(1, 1),))
+    joined = FeatureMap(
+        "concat", ("batch", wide, within, within), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)
+    )
     edges += (Edge(f"{node}->concat", str(node), "concat", None, Skip(4), fixed=_MEMBER) for node in members)
     name = "conv_1x1:concat->next"
     edges.append(Edge(name, "concat", "next", preprocessing(name, wide, channels, within), None, _NEXT, fixed=_NEXT))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import NamedTuple
 
-from natonnx.architecture import Operation, Passage, Weight
+from natonnx.architecture import ChannelCutRule, Operation, Weight
 
 __all__ = ["CELL_OPS", "cell_op", "preprocessing"]
 
@@ -86,7 +86,7 @@ def preprocessing(edge: str, wide: int, channels: int, size: int) -> Operation:
     """
     conv = Weight(f"{edge}.weight", wide * channels)
     madds = conv.size * size**2
-    absorbs = Passage(1, None, weights=frozenset({conv.name}), madds=madds)
+    absorbs = ChannelCutRule(1, None, weights=frozenset({conv.name}), madds=madds)
     return Operation("Conv", (1, 1), (1, 1), 1, (conv, *_norm(edge, channels)), madds, (absorbs,))
 
 

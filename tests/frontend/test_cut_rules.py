@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Architecture, State, cost, legal_transitions, violation
 from natonnx.frontend import Network, parse
-from natonnx.frontend.passage import _RULES
+from natonnx.frontend.cut_rules import _RULES
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, runtime

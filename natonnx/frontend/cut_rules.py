@@ -12,7 +12,7 @@ from natonnx.architecture import Shape
 from natonnx.frontend import vocabulary
 from natonnx.frontend.view import GraphView
 
-__all__ = ["NodePassage", "OperandSlice", "node_passage"]
+__all__ = ["NodeCutRule", "OperandSlice", "node_cut_rule"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class OperandSlice:
 
 
 @dataclass(frozen=True)
-class NodePassage:
+class NodeCutRule:
     """How a node takes a cut of the tensor that it reads.
 
     Attributes:
@@ -43,10 +43,10 @@ class NodePassage:
     grouped: bool = False
 
 
-_Rule = Callable[[GraphView, int, int], NodePassage | None]
+_Rule = Callable[[GraphView, int, int], NodeCutRule | None]
 
 
-def node_passage(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def node_cut_rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Find how a node takes a cut of its only variable input, or the same cut of all of them.
 
     Args:
@@ -80,7 +80,7 @@ def _source(view: GraphView, node: int) -> Shape:
     return view.shape(view.variable_inputs(node)[0])
 
 
-def _elementwise(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _elementwise(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Constants broadcast against the tensor, aligned from the last axis; none makes it larger."""
     shape, proto = _source(view, node), view.nodes[node]
     constants = [(position, name) for position, name in enumerate(proto.input) if name in view.constants]
@@ -95,27 +95,27 @@ def _elementwise(view: GraphView, node: int, axis: int) -> NodePassage | None:
             return None  # below opset 7 one slope a channel, and the opset is not known here
         if own >= 0 and view.shape(name)[own] != 1:
             slices.append(OperandSlice(position, own))
-    return NodePassage(axis, slices=tuple(slices))
+    return NodeCutRule(axis, slices=tuple(slices))
 
 
 def _per_channel(*positions: int) -> _Rule:
     """Constants of one entry a channel, of axis 1."""
 
-    def rule(view: GraphView, node: int, axis: int) -> NodePassage | None:
+    def rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
         if axis != 1 or view.uses_further_outputs(node):
             return None
         present = [position for position in positions if position < len(view.nodes[node].input)]
-        return NodePassage(1, slices=tuple(OperandSlice(p, 0) for p in present))
+        return NodeCutRule(1, slices=tuple(OperandSlice(p, 0) for p in present))
 
     return rule
 
 
-def _pooling(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _pooling(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Pools of each channel by itself; indices into the whole tensor would change."""
-    return NodePassage(1) if axis == 1 and not view.uses_further_outputs(node) else None
+    return NodeCutRule(1) if axis == 1 and not view.uses_further_outputs(node) else None
 
 
-def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _convolution(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Absorbed by a convolution of all channels; passed on by one of each channel for itself."""
     proto = view.nodes[node]
     transposed = view.kind(node) == "ConvTranspose"
@@ -124,38 +124,38 @@ def _convolution(view: GraphView, node: int, axis: int) -> NodePassage | None:
     if axis != 1 or proto.input[0] in view.constants or not isinstance(channels, int) or not weight:
         return None
     if groups == 1:
-        return NodePassage(None, slices=(OperandSlice(1, 0 if transposed else 1),))
+        return NodeCutRule(None, slices=(OperandSlice(1, 0 if transposed else 1),))
     if groups != channels or not isinstance(made := weight[1] if transposed else weight[0], int):
         return None
     outputs = made if transposed else made // channels  # per channel
     own = OperandSlice(1, 0, 1 if transposed else outputs)
     bias = (OperandSlice(2, 0, outputs),) if len(proto.input) > 2 and proto.input[2] else ()
-    return NodePassage(1, outputs, (own, *bias), grouped=True)
+    return NodeCutRule(1, outputs, (own, *bias), grouped=True)
 
 
-def _gemm(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _gemm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     if axis != 1 or view.nodes[node].input[0] in view.constants or view.attribute(node, "transA", 0):
         return None
-    return NodePassage(None, slices=(OperandSlice(1, 1 if view.attribute(node, "transB", 0) else 0),))
+    return NodeCutRule(None, slices=(OperandSlice(1, 1 if view.attribute(node, "transB", 0) else 0),))
 
 
-def _matmul(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _matmul(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     proto, rank = view.nodes[node], len(_source(view, node))
     weight = len(view.shape(proto.input[1]))
     if axis != rank - 1 or rank < 2 or proto.input[0] in view.constants or not 1 <= weight <= 2:
         return None
-    return NodePassage(None, slices=(OperandSlice(1, 0),))
+    return NodeCutRule(None, slices=(OperandSlice(1, 0),))
 
 
-def _flatten(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _flatten(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     shape, first = _source(view, node), view.attribute(node, "axis", 1)
     inner = [size for size in shape[axis + 1 :] if isinstance(size, int)]
     if axis != first or axis != 1 or len(inner) != len(shape) - axis - 1:
         return None
-    return NodePassage(1, prod(inner))
+    return NodeCutRule(1, prod(inner))
 
 
-def _reshape(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _reshape(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Axes before the channels stay; what is behind them stays behind them, or is flattened into them."""
     shape, proto = _source(view, node), view.nodes[node]
     target, result = view.integers(node, "shape", 1), view.shape(proto.output[0])
@@ -171,8 +171,8 @@ def _reshape(view: GraphView, node: int, axis: int) -> NodePassage | None:
     else:
         return None
     if target[axis] == -1 or (target[axis] == 0 and repeat == 1):
-        return NodePassage(axis, repeat)
-    return NodePassage(axis, repeat, size=(1, axis)) if len(proto.input) > 1 else None
+        return NodeCutRule(axis, repeat)
+    return NodeCutRule(axis, repeat, size=(1, axis)) if len(proto.input) > 1 else None
 
 
 def _keeps_leading(shape: Shape, target: tuple[int, ...], result: Shape, axis: int) -> bool:
@@ -185,59 +185,59 @@ def _keeps_leading(shape: Shape, target: tuple[int, ...], result: Shape, axis: i
     return axis == 1 and (target[0] == 0 or (target[0] == -1 and same))
 
 
-def _transpose(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _transpose(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank = len(_source(view, node))
-    return NodePassage(view.ints(node, "perm", tuple(reversed(range(rank)))).index(axis))
+    return NodeCutRule(view.ints(node, "perm", tuple(reversed(range(rank)))).index(axis))
 
 
-def _squeeze(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _squeeze(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank, axes = len(_source(view, node)), view.integers(node, "axes", 1)
     if axes is None:
         return None
     gone = {one % rank for one in axes}
-    return None if axis in gone else NodePassage(axis - sum(one < axis for one in gone))
+    return None if axis in gone else NodeCutRule(axis - sum(one < axis for one in gone))
 
 
-def _unsqueeze(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _unsqueeze(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     axes = view.integers(node, "axes", 1)
     if axes is None:
         return None
     rank = len(_source(view, node)) + len(axes)
     kept = [one for one in range(rank) if one not in {a % rank for a in axes}]
-    return NodePassage(kept[axis])
+    return NodeCutRule(kept[axis])
 
 
-def _reduction(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _reduction(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank, axes = len(_source(view, node)), view.integers(node, "axes", 1)
     if not axes:
         return None
     gone = {one % rank for one in axes}
     if axis in gone:
         return None
-    return NodePassage(axis if view.attribute(node, "keepdims", 1) else axis - sum(one < axis for one in gone))
+    return NodeCutRule(axis if view.attribute(node, "keepdims", 1) else axis - sum(one < axis for one in gone))
 
 
-def _pad(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _pad(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank, pads = len(_source(view, node)), view.integers(node, "pads", 1)
     if pads is None or len(pads) != 2 * rank or len(view.nodes[node].input) > 3:
         return None
-    return NodePassage(axis) if pads[axis] == pads[axis + rank] == 0 else None
+    return NodeCutRule(axis) if pads[axis] == pads[axis + rank] == 0 else None
 
 
-def _slice(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _slice(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank = len(_source(view, node))
     starts, axes = view.integers(node, "starts", 1), view.integers(node, "axes", 3)
     if axes is None and starts is not None and len(view.nodes[node].input) <= 3:
         axes = tuple(range(len(starts)))
-    return None if axes is None or axis in {one % rank for one in axes} else NodePassage(axis)
+    return None if axes is None or axis in {one % rank for one in axes} else NodeCutRule(axis)
 
 
-def _split(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _split(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank, own = len(_source(view, node)), view.attribute(node, "axis", 0)
-    return NodePassage(axis) if isinstance(own, int) and own % rank != axis else None
+    return NodeCutRule(axis) if isinstance(own, int) and own % rank != axis else None
 
 
-def _resize(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _resize(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """Only by constant scales of every axis, that of the channels 1."""
     proto = view.nodes[node]
     position = 2 if view.kind(node) == "Resize" and len(proto.input) > 2 else 1
@@ -246,19 +246,19 @@ def _resize(view: GraphView, node: int, axis: int) -> NodePassage | None:
         return None
     if view.ints(node, "axes") or view.attribute(node, "coordinate_transformation_mode") == b"tf_crop_and_resize":
         return None
-    return NodePassage(axis) if float(scales.reshape(-1)[axis]) == 1 else None
+    return NodeCutRule(axis) if float(scales.reshape(-1)[axis]) == 1 else None
 
 
-def _layer_norm(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _layer_norm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     rank, first = len(_source(view, node)), view.attribute(node, "axis", -1)
     if not isinstance(first, int) or axis >= first % rank or view.uses_further_outputs(node):
         return None
     return _elementwise(view, node, axis)
 
 
-def _softmax(view: GraphView, node: int, axis: int) -> NodePassage | None:
+def _softmax(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     own, rank = view.attribute(node, "axis", None), len(_source(view, node))
-    return NodePassage(axis) if isinstance(own, int) and own % rank == rank - 1 != axis else None
+    return NodeCutRule(axis) if isinstance(own, int) and own % rank == rank - 1 != axis else None
 
 
 _UNARY = vocabulary.ACTIVATIONS | vocabulary.AFFINE | vocabulary.DROPOUT
