@@ -14,7 +14,7 @@ from natonnx.architecture import State, legal_transitions
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from tests.frontend.test_concat import parts
-from tests.frontend.test_passage import without
+from tests.frontend.test_cut_rules import without
 from tests.rewrite.helpers import Builder, assert_close, edges, images, joins, runtime
 
 if TYPE_CHECKING:

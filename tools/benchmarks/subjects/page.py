@@ -25,8 +25,8 @@ def page(rows: Sequence[Row], subjects: Mapping[str, Subject], options: str) -> 
     lines = [
         "# Real subjects",
         "",
-        "Made by `python -m tools.benchmarks.subjects --markdown docs/subjects.md`: it fetches or trains each model, makes its",
-        f"data, runs `natonnx optimize {options}` on one thread, and `natonnx check --baseline` on the result. Seconds",
+        "Made by `python -m tools.benchmarks.subjects --markdown docs/subjects.md`: it fetches or trains each model, makes",
+        f"its data, runs `natonnx optimize {options}` on one thread, and `natonnx check --baseline` on the result. Seconds",
         "are those of optimize. The models and the data are made by fixed seeds. The test part is one that nothing was",
         "selected on. Where the objective is agreement, the original scores 100 % by definition. With several outputs,",
         "`check` says the least of them, and the columns before it their mean.",
