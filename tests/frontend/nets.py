@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tools.randomise import randomise
+from tools.upkeep.randomise import randomise
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 

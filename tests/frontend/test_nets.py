@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 import torch
-from tools.wild.alphas import random_alpha
+from tools.conformance.wild.alphas import random_alpha
 
 from natonnx import ParseOptions, apply
 from natonnx.architecture import Architecture, cost, edits_between, legal_transitions
