@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from natonnx.data.convert import to_array
 from natonnx.data.dataset import Dataset
-from natonnx.data.function import call_function, importable_here, is_function
+from natonnx.data.function import call_function
 from natonnx.data.items import Items, Renamed, is_structure
 from natonnx.data.keys import LABELS, PARTS, group
 from natonnx.data.programs import called, is_program, program_items, program_name, read_now
 from natonnx.data.shipped import BUILTIN
 from natonnx.errors import InputError
+from natonnx.importing import importable_here, is_named
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,11 +104,11 @@ def hold(data: Data) -> str | Dataset | Held:
         return os.fspath(data)
     if not isinstance(data, str):
         return _held(data, "data")
-    if data in BUILTIN or not is_function(data) or Path(data).exists():
+    if data in BUILTIN or not is_named(data) or Path(data).exists():
         return data
     with importable_here():
         result = call_function(data)
-        if isinstance(result, str) and is_function(result):
+        if isinstance(result, str) and is_named(result):
             raise InputError(f"{data}: returned the name of a function, {result!r}: return what that returns")
         if isinstance(result, Dataset | Held | str | os.PathLike):
             return hold(result)

@@ -58,8 +58,8 @@ def train_epoch(
         original: The original model.
         settings: Batch size, and the share of distillation.
         generator: Of the order of the samples and of augmentation.
-        learning_rate: From the fraction of the pass that is done to the rate; the optimizer's own where None, or where
-            the number of samples is not known.
+        learning_rate: From the fraction of the pass that is done to the rate; the optimizer's own where None. Where the
+            number of samples is not known, a pass has the rate of its beginning.
 
     Returns:
         Mean loss.
@@ -72,9 +72,9 @@ def train_epoch(
     steps = None if count is None else -(-count // settings.batch)
     batches = tensor_batches(problem.train, settings.batch, problem.device, generator)
     for step, batch in enumerate(batches):
-        if learning_rate is not None and steps is not None:
+        if learning_rate is not None:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(min(step / steps, 1.0))
+                group["lr"] = learning_rate(0.0 if steps is None else min(step / steps, 1.0))
         inputs = augmented(batch.inputs, problem, generator)
         follows = objective.follows_original or bool(share)
         taught = original(inputs, batch.size) if follows else {}
