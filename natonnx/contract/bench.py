@@ -2,6 +2,7 @@
 
 from typing import TypedDict
 
+from natonnx.contract.cost import CostRow
 from natonnx.contract.objective import Objective, Scores
 
 __all__ = [
@@ -42,14 +43,12 @@ class OperatorTimeRow(TypedDict):
     share: float
 
 
-class MeasuredModel(TypedDict):
-    """A model.
+class MeasuredModel(CostRow):
+    """A model, and what it costs.
 
     Attributes:
         path: Where it is.
         provider: The execution provider that ran it.
-        params: Parameters.
-        madds: Multiply-adds a sample; None where some size is open.
         size_bytes: Of the file and its data files.
         peak_memory_bytes: Of a fresh process that runs it; None where the system does not say.
         score: By the report's objective; None where there is no data.
@@ -60,8 +59,6 @@ class MeasuredModel(TypedDict):
 
     path: str
     provider: str
-    params: int
-    madds: int | None
     size_bytes: int
     peak_memory_bytes: int | None
     score: Scores

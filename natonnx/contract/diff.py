@@ -2,6 +2,7 @@
 
 from typing import Any, Literal, TypedDict
 
+from natonnx.contract.cost import CostRow
 from natonnx.contract.edge import EdgeRow
 from natonnx.contract.edits import EditRow
 from natonnx.contract.objective import Objective
@@ -57,14 +58,12 @@ class InterfaceRow(TypedDict):
     nodes: int
 
 
-class ModelRow(InterfaceRow):
+class ModelRow(InterfaceRow, CostRow):
     """One of the two models: where it is, the file's digest, bytes with its data files, and its cost."""
 
     path: str
     sha256: str
     size_bytes: int
-    params: int
-    madds: int | None
 
 
 class FieldChange(TypedDict):

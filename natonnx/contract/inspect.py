@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from natonnx.architecture import Architecture, cost, legal_transitions
+from natonnx.architecture import Architecture, legal_transitions
+from natonnx.contract.cost import CostRow, cost_row
 from natonnx.contract.edge import EdgeRow, edge_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.contract.tensor import TensorRow, tensor_row
@@ -35,13 +36,6 @@ class ModelRow(TypedDict):
     ir_version: int
     inputs: list[InspectedTensor]
     outputs: list[InspectedTensor]
-
-
-class CostRow(TypedDict):
-    """Of the whole model; `madds` a sample, None where some size is open."""
-
-    params: int
-    madds: int | None
 
 
 class FeatureMapRow(TypedDict):
@@ -89,7 +83,7 @@ class Inspection(TypedDict):
 def inspection(network: Network, path: str) -> Inspection:
     """Describe a model that was read from a path."""
     architecture = network.architecture
-    total, axes = cost(architecture), network.batch_axes
+    axes = network.batch_axes
     return {
         "schema": SCHEMA_VERSION,
         "model": {
@@ -105,7 +99,7 @@ def inspection(network: Network, path: str) -> Inspection:
                 {**tensor_row(info), "batch_axis": axes.outputs[info.name]} for info in network.model.graph.output
             ],
         },
-        "cost": {"params": total.params, "madds": total.madds},
+        "cost": cost_row(architecture),
         "feature_maps": [
             {"name": fmap.name, "shape": list(fmap.shape), "join": fmap.join.value, "inputs": list(fmap.inputs)}
             for fmap in architecture.topology.maps

@@ -3,6 +3,7 @@
 from typing import Literal, NotRequired, TypedDict
 
 from natonnx.contract.checks import CheckRow
+from natonnx.contract.cost import CostRow
 from natonnx.contract.edits import EditRow
 from natonnx.contract.objective import Objective, OutputScores, Scores, Unit
 
@@ -26,20 +27,16 @@ class QualityRow(TypedDict):
     outputs: OutputScores
 
 
-class ModelRow(QualityRow):
-    """A model in a file.
+class ModelRow(QualityRow, CostRow):
+    """A model in a file, and what it costs.
 
     Attributes:
         path: Where it is; None where it was not written.
-        params: Parameters.
-        madds: Multiply-adds a sample; None where some size is open.
         size_bytes: Of the file and its data files; None where it was not written and has data files.
         latency_ms: Of one sample in onnxruntime on one thread.
     """
 
     path: str | None
-    params: int
-    madds: int | None
     size_bytes: int | None
     latency_ms: float | None
 
@@ -48,11 +45,9 @@ CostKey = Literal["params", "madds", "size_bytes", "latency_ms"]
 """What of a `ModelRow` is a cost: the lower the better."""
 
 
-class CandidateRow(TypedDict):
+class CandidateRow(CostRow):
     """An architecture that was considered: what it costs, its score, and what makes it of the input."""
 
-    params: int
-    madds: int | None
     score: Scores
     edits: list[EditRow]
 

@@ -5,7 +5,7 @@ from natonnx.search.decide import Constraint, Criteria, Decision, decide
 from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.own import OwnObjective, RewardFunction, RunnableModel
-from natonnx.search.price import Madds, Params, Price
+from natonnx.search.price import Price
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Step, silent
 from natonnx.search.run import search
@@ -20,11 +20,9 @@ __all__ = [
     "Criteria",
     "Decision",
     "Labels",
-    "Madds",
     "Objective",
     "Outcome",
     "OwnObjective",
-    "Params",
     "Price",
     "Problem",
     "Progress",

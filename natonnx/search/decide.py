@@ -55,7 +55,7 @@ class Criteria:
         unit, measure = (Unit(), "reward") if reward else (objective.unit, objective.measure)
         usual = AGREEMENT_DROP if objective.name == "agreement" and not reward else 0.0
         drop = usual if settings.max_drop is None else settings.max_drop
-        return Criteria(reference, prices, settings.target_madds, drop, unit, measure)
+        return Criteria(reference, prices, settings.target, drop, unit, measure)
 
     def costs(self, candidate: Candidate) -> tuple[float, ...]:
         """The cost of a candidate by each price."""

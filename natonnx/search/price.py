@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, cost, legal_transitions
 
-__all__ = ["Madds", "Params", "Price", "savings"]
+__all__ = ["Madds", "Params", "Price", "prices_of", "savings"]
 
 
 class Price(Protocol):
@@ -78,6 +78,12 @@ class Params(_Counted):
 
     name = "params"
     label = "parameters"
+
+
+def prices_of(reference: Architecture) -> tuple[Price, ...]:
+    """What architectures of a network cost: by multiply-adds and then by parameters, as far as β has any."""
+    prices: tuple[Price, ...] = (Madds(reference), Params(reference))
+    return tuple(price for price in prices if price.full) or prices
 
 
 def savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:

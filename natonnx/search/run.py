@@ -91,7 +91,7 @@ def start(problem: Problem, settings: Settings) -> SearchState:
         reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY)
         if policy.learns
         else None,
-        budget=Budget(problem.prices[0], settings.target_madds),
+        budget=Budget(problem.prices[0], settings.target),
         generator=torch.Generator().manual_seed(settings.seed),
     )
 

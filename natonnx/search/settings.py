@@ -64,6 +64,11 @@ class Settings:
     evaluated: int = 18
     finalists: int = 3
 
+    @property
+    def target(self) -> float | None:
+        """Highest cost of α by the first price, as a fraction of β's; None for no target."""
+        return self.target_madds
+
     def __post_init__(self) -> None:
         checks = (
             (self.learner in LEARNERS, f"unknown learner {self.learner!r}: choose one of {', '.join(LEARNERS)}"),

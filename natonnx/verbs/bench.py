@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from natonnx.architecture import cost
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
 from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio, SampleCounts
+from natonnx.contract.cost import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.verbs.judging import JudgedModels, judge_models
@@ -89,13 +89,11 @@ def benchmark(
     rows = zip(comparison.sources, used, memory, profiles, strict=True)
     measured: list[MeasuredModel] = []
     for position, (source, provider, bytes_used, by_operator) in enumerate(rows):
-        params, madds = cost(source.network.architecture)
         measured.append(
             {
                 "path": str(source.path),
                 "provider": provider,
-                "params": params,
-                "madds": madds,
+                **cost_row(source.network.architecture),
                 "size_bytes": source.size_bytes,
                 "peak_memory_bytes": bytes_used,
                 "score": {

@@ -12,9 +12,10 @@ import numpy as np
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from tools.upkeep.randomise import randomise
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
+
+from tools.upkeep.randomise import randomise
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -9,8 +9,8 @@ from onnx import TensorProto, helper
 from natonnx.architecture import State, legal_transitions
 from natonnx.frontend import Network, parse
 from tests.frontend.test_concat import parts
-from tests.frontend.test_granularity import branches, operations
 from tests.frontend.test_cut_rules import without
+from tests.frontend.test_granularity import branches, operations
 from tests.rewrite.helpers import Builder, edges, joins
 
 

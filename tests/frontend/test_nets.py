@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import onnx
 import pytest
 import torch
-from tools.conformance.wild.alphas import random_alpha
 
 from natonnx import ParseOptions, apply
 from natonnx.architecture import Architecture, cost, edits_between, legal_transitions
@@ -17,6 +16,7 @@ from natonnx.session import run, session
 from natonnx.supernet import Supernet
 from tests.frontend.nets import NETS, example, exported, with_suppression
 from tests.rewrite.helpers import arrays, assert_close, edges, joins
+from tools.conformance.wild.alphas import random_alpha
 
 if TYPE_CHECKING:
     from pathlib import Path

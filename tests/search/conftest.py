@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from natonnx.architecture import Architecture
 from natonnx.data.batches import ArrayBatches
 from natonnx.frontend import Network, parse
-from natonnx.search import Agreement, Labels, Madds, Params, Problem
+from natonnx.search import Agreement, Labels, Problem
 from natonnx.search.outputs import judged_outputs
+from natonnx.search.price import Madds, Params
 from natonnx.search.runner import TensorBatch, to_device
 from natonnx.supernet import unfold
 

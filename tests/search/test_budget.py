@@ -10,8 +10,8 @@ from natonnx.architecture import Architecture, State, cost
 from natonnx.policy.base import Policy, draw
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
-from natonnx.search import Madds
 from natonnx.search.budget import EXPLORED, Budget
+from natonnx.search.price import Madds
 from tests.architecture import naive
 from tests.architecture.examples import residual_network
 from tests.architecture.strategies import property_test

@@ -16,9 +16,7 @@ from natonnx.search import (
     Criteria,
     Decision,
     Labels,
-    Madds,
     Outcome,
-    Params,
     Score,
     Settings,
     Unit,
@@ -28,6 +26,7 @@ from natonnx.search.assess import with_reward
 from natonnx.search.decide import AGREEMENT_DROP
 from natonnx.search.objective import POINTS
 from natonnx.search.outputs import judged_outputs
+from natonnx.search.price import Madds, Params
 from natonnx.search.runner import supernet_runner
 from natonnx.search.score import evaluate
 from natonnx.supernet import Supernet

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnx
 
-from natonnx.architecture import cost
+from natonnx.contract.cost import cost_row
 from natonnx.contract.diff import (
     DataRow,
     DiffPart,
@@ -161,13 +161,11 @@ def _differs_in(
 
 
 def _describe(source: Source, interface: InterfaceRow) -> ModelRow:
-    params, madds = cost(source.network.architecture)
     return {
         "path": str(source.path),
         "sha256": source.sha256,
         "size_bytes": source.size_bytes,
-        "params": params,
-        "madds": madds,
+        **cost_row(source.network.architecture),
         **interface,
     }
 

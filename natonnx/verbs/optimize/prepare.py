@@ -13,9 +13,10 @@ from natonnx import data
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Network, Source
 from natonnx.notices import NOTICE
-from natonnx.search import Madds, Objective, Params, Price, Problem, RewardFunction
+from natonnx.search import Objective, Problem, RewardFunction
 from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
+from natonnx.search.price import prices_of
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
@@ -144,14 +145,13 @@ def _make_problem(
 
     objective, agreement = make_objective(network, choice, original, labels=labels)
     supernet.require(tuple(objective.captures))
-    prices: tuple[Price, ...] = (Madds(source.network.architecture), Params(source.network.architecture))
     return Problem(
         network=network,
         train=parts.train,
         validation=parts.validation,
         objective=objective,
         distillation=agreement,
-        prices=tuple(price for price in prices if price.full) or prices,
+        prices=prices_of(source.network.architecture),
         device=device,
         augment=parts.augment,
         without_gradient=supernet.in_onnxruntime,

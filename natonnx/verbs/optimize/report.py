@@ -3,10 +3,11 @@
 import math
 import time
 
-from natonnx.architecture import cost, edits_between
+from natonnx.architecture import edits_between
 from natonnx.bench import latencies_ms
 from natonnx.contract import objective as contract
 from natonnx.contract.checks import check_rows
+from natonnx.contract.cost import cost_row
 from natonnx.contract.edge import idle_edges
 from natonnx.contract.edits import edit_rows
 from natonnx.contract.optimize import CandidateRow, ConstraintRow, DataRow, ModelRow, OptimizeReport, QualityRow
@@ -48,11 +49,10 @@ def make_report(
     prepared, original = workshop.prepared, workshop.original
     source, problem = prepared.source, prepared.problem
     beta = workshop.rebuild(outcome.beta)
-    before, latencies = cost(source.network.architecture), _latencies(prepared, winner)
+    latencies = _latencies(prepared, winner)
     given: ModelRow = {
         "path": str(source.path),
-        "params": before.params,
-        "madds": before.madds,
+        **cost_row(source.network.architecture),
         "size_bytes": source.size_bytes,
         "latency_ms": latencies[0],
         **_quality(prepared, original.score, original.test_score),
@@ -61,8 +61,7 @@ def make_report(
     if winner is not None:
         after = {
             "path": None if written.path is None else str(written.path),
-            "params": cost(winner.alpha).params,
-            "madds": cost(winner.alpha).madds,
+            **cost_row(winner.alpha),
             "size_bytes": written.size_bytes,
             "latency_ms": latencies[1],
             **_quality(prepared, winner.candidate.validation, workshop.test_score(winner)),
@@ -131,10 +130,8 @@ def _quality(prepared: Prepared, validation: Score, test: Score | None) -> Quali
 def _candidate(prepared: Prepared, candidate: Candidate | Scored) -> CandidateRow:
     architecture = prepared.source.network.architecture
     alpha = architecture.with_states(candidate.architecture.states)
-    counts = cost(alpha)
     return {
-        "params": counts.params,
-        "madds": counts.madds,
+        **cost_row(alpha),
         "score": {"validation": candidate.validation.value, "test": None},
         "edits": edit_rows(edits_between(architecture, alpha)),
     }
