@@ -12,7 +12,7 @@ What leads from a further input to the paths from the source belongs to the bran
 fixed nodes, and one operation, such as the projection of the encoder's output to keys.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from typing import NamedTuple
 
 from natonnx.architecture import Join
@@ -106,9 +106,7 @@ class BranchFinder:
         own = self.draft.edges[edge]
         return (own.source, *(own.operation.inputs if own.operation else ()))
 
-    def _absorb(
-        self, last: str, source: str | None = None, below: Collection[str] | None = None
-    ) -> tuple[set[str], set[str]]:
+    def _absorb(self, last: str, source: str | None = None, below: Set[str] | None = None) -> tuple[set[str], set[str]]:
         """Grow a branch upwards from its last edge, as long as nothing else reads what it takes in.
 
         Args:
@@ -162,7 +160,7 @@ class BranchFinder:
         sources = self._sources(name)
         return [source for source in sources if source not in self._given] or sources
 
-    def _below(self, source: str, inner: Collection[str]) -> set[str]:
+    def _below(self, source: str, inner: Set[str]) -> set[str]:
         """The inner maps that depend on the source."""
         below = {source}
         for name in sorted(inner, key=self._index.__getitem__):

@@ -63,7 +63,8 @@ class Elementwise:
         view = self.view
         if len(view.readers.get(tensor, ())) < 2 or tensor in view.outputs or not view.is_float(tensor):
             return ()
-        made, nodes = {tensor}, []
+        made: set[str] = {tensor}
+        nodes: list[int] = []
         waiting = sorted(set(view.readers[tensor]))
         while len(nodes) < _MOST:
             i = heapq.heappop(waiting)

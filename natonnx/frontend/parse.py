@@ -358,7 +358,8 @@ class _Parser:
         weights_of: tuple[int, ...] = (),
         axis: int | None = None,
     ) -> str:
-        view, chain, value = self.view, [], tensor
+        view, value = self.view, tensor
+        chain: list[int] = []
         while join is not Join.INPUT and (run := self.elementwise.run(value)) and not self._belongs_to_edges(run[0]):
             chain.extend(run)
             value = view.nodes[run[-1]].output[0]

@@ -107,9 +107,10 @@ class Detector(nn.Module):
         self.rise = nn.ModuleList([_neck(8 * w, 4 * w), _neck(4 * w, 2 * w)])
         self.sink = nn.ModuleList([_silu(2 * w, 2 * w, 3, 2), _silu(4 * w, 4 * w, 3, 2)])
         self.fall = nn.ModuleList([_neck(4 * w, 4 * w), _neck(8 * w, 8 * w)])
-        self.heads = nn.ModuleList([nn.Conv2d(size * w, 8, 1) for size in (2, 4, 8)])
-        for head in self.heads:
+        heads = [nn.Conv2d(size * w, 8, 1) for size in (2, 4, 8)]
+        for head in heads:
             nn.init.normal_(head.weight, std=0.01)  # or the sigmoids would be zeros and ones
+        self.heads = nn.ModuleList(heads)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Images [n, 3, 64, 64] to maps of 4 box numbers and 4 scores of sizes 16, 8 and 4."""

@@ -13,7 +13,7 @@ from natonnx.frontend import Granularity, Network, parse
 from natonnx.rewrite import build
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
-from tests.frontend.transformers import SUBJECTS, Builtin, example, exported, replaced
+from tests.frontend.transformers import SUBJECTS, Builtin, blocks_of, example, exported, replaced
 from tests.rewrite.helpers import assert_close
 
 if TYPE_CHECKING:
@@ -44,8 +44,7 @@ def feeds(name: str) -> dict[str, np.ndarray]:
 
 
 def expected_blocks(name: str) -> int:
-    model = example(name)[0]
-    return 4 if isinstance(model, Builtin) else len(model.blocks)
+    return len(blocks_of(example(name)[0])) or 4
 
 
 @every_subject

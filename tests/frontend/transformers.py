@@ -21,7 +21,7 @@ from tools.upkeep.export import Exporter, export
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SUBJECTS", "Subject", "example", "exported", "replaced"]
+__all__ = ["SUBJECTS", "Builtin", "Subject", "blocks_of", "example", "exported", "replaced"]
 
 WIDTH, HEADS, TOKENS, WORDS = 16, 2, 6, 20
 
@@ -92,11 +92,9 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, *further: Tensor | None) -> Tensor:
         y = self.norm(x) if self.before else x
-        added = {
-            State.O: lambda: x + self.body(y, *further),
-            State.S: lambda: x + x,
-            State.N: lambda: x,
-        }[self.state]()
+        added = x
+        if self.state is not State.N:
+            added = x + (x if self.state is State.S else self.body(y, *further))
         result: Tensor = added if self.before else self.norm(added)
         return result
 
@@ -342,6 +340,11 @@ def exported(name: str) -> onnx.ModelProto:
         return onnx.load(path)
 
 
+def blocks_of(model: nn.Module) -> list[Block]:
+    """Its blocks, in the order of the forward pass; none where they are torch's own."""
+    return [module for module in model.modules() if isinstance(module, Block)]
+
+
 def replaced(name: str, *states: tuple[int, State]) -> Tensor:
     """What the model computes with some of its blocks, by their place in the forward pass, in other states."""
     model, inputs = example(name)
@@ -352,6 +355,6 @@ def replaced(name: str, *states: tuple[int, State]) -> Tensor:
             own, part = model.layers.layers[block // 2], ("_sa_block", "_ff_block")[block % 2]
             setattr(own, part, lambda x, *_args, **_options: torch.zeros_like(x))
         else:
-            model.blocks[block].state = state
+            blocks_of(model)[block].state = state
     result: Tensor = model(*inputs)  # with gradients on, or torch would take a fast path of its own
     return result.detach()
