@@ -61,7 +61,7 @@ class Row:
     def is_good(self) -> bool:
         """Whether optimize ended with 0 or 1, and check with 0 and the same figure where there is a model."""
         if self.exit_code == 1:
-            return self.check_exit_code is None
+            return self.objective is not None  # the input stands; there is nothing to check
         return self.exit_code == 0 and self.check_exit_code == 0 and self.checked is not None and self.is_same
 
     def to_json(self) -> dict[str, Any]:
