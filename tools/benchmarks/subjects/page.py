@@ -29,7 +29,7 @@ def page(rows: Sequence[Row], subjects: Mapping[str, Subject], options: str) -> 
         f"makes its data, runs `natonnx optimize {options}`",
         "and, on the result, `natonnx check --baseline`. Seconds are those of optimize. Models and data are made by",
         "fixed seeds, and nothing was selected on the test part. Where the objective is agreement, the original scores",
-        "100 % by definition. With several outputs `check` says the least of them, and the columns before it their mean.",
+        "100 % by definition. With several outputs the figures are their mean.",
         "",
         f"| {' | '.join(_COLUMNS)} |",
         "|" + "---|" * len(_COLUMNS),
@@ -76,7 +76,7 @@ def _wrong(row: Row) -> str:
         return f"optimize printed no JSON: {row.problem}"
     if row.check_exit_code != 0:
         return f"check ended with {row.check_exit_code}: {row.problem}"
-    return f"check says {_percent(row.checked)}, optimize {_percent(row.expected)}"
+    return f"check says {_percent(row.checked)}, optimize {_percent(row.test)}"
 
 
 def _percent(value: float | None) -> str:
