@@ -153,9 +153,8 @@ def test_targets_give_the_boxes_back() -> None:
 
 
 def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
-    boxes = np.float32(
-        [[[0, 0, 10, 10], [1, 0, 10, 10], [20, 20, 30, 30]], [[0, 0, 5, 5], [50, 50, 60, 60], [0, 0, 5, 4]]]
-    )
+    first, second = [[0, 0, 9, 9], [1, 0, 9, 9], [20, 20, 30, 30]], [[0, 0, 5, 5], [50, 50, 60, 60], [0, 0, 5, 4]]
+    boxes = np.array([first, second], np.float32)
     scores = np.array([[[0.6, 0.9, 0.8]], [[0.1, 0.7, 0.2]]], np.float32)
     infos = [
         onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["n", *sizes])
