@@ -132,9 +132,9 @@ def judge_models(
                 class_names=class_names,
             )
         models.append(_open(comparison, source, loaded[key], choice, own))
-    tell_notes(models[0].parts)
     labels = models[0].labelled is not None
     _check_outputs(models)
+    tell_notes(models[0].source, models[0].parts)
     splits: dict[SplitName, SplitScores] = {"validation": _score(models, "validation", labels=labels)}
     if models[0].parts.test is not None:
         splits["test"] = _score(models, "test", labels=labels)

@@ -78,7 +78,7 @@ def complete(words: str, position: int) -> tuple[list[str], set[str]]:
     [
         ("natonnx in", 1, ["plain,inspect"]),
         ("natonnx optimize --learner gcn-", 3, ["plain,gcn-directed", "plain,gcn-max"]),
-        ("natonnx optimize --reward ", 3, ["plain,accuracy", "plain,likelihood"]),
+        ("natonnx optimize --reward l", 3, ["file,l", "plain,likelihood"]),
         ("natonnx check a --baseline b", 4, ["file,b"]),
         ("natonnx optimize m --data ", 4, ["file,"]),
         ("natonnx optimize m --data f", 4, ["file,f", "plain,fashion-mnist-small"]),

@@ -69,7 +69,7 @@ def test_the_check_can_fail(code: str, expected: set[str]) -> None:
 
 def test_check_needs_no_torch() -> None:
     model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
-    arguments = ["check", model, "--baseline", model, "--max-drop", "0"]
+    arguments = ["check", model, "--baseline", model, "--max-madds-ratio", "1"]
     assert not loaded(RUN.format(arguments=arguments))[1] & {"torch", "dgl"}
 
 

@@ -3,13 +3,15 @@
 from natonnx.architecture import cost
 from natonnx.errors import InputError
 from natonnx.frontend import Source
+from natonnx.policy import make_policy
+from natonnx.policy.pretrained import load_policy
 from natonnx.search import REWARDS, Problem, Settings
 
 __all__ = ["check_arguments", "check_limits"]
 
 
-def check_arguments(reward: object, threads: int | None) -> None:
-    """Refuse arguments that contradict each other.
+def check_arguments(settings: Settings, reward: object, threads: int | None) -> None:
+    """Refuse arguments that contradict each other, or a policy that cannot be loaded.
 
     Raises:
         InputError: Saying which.
@@ -20,6 +22,9 @@ def check_arguments(reward: object, threads: int | None) -> None:
         )
     if threads is not None and threads < 1:
         raise InputError(f"threads {threads} must be at least 1")
+    load_policy(
+        make_policy(settings.learner, edits=settings.edits, seed=settings.seed), settings.learner, settings.policy
+    )
 
 
 def check_limits(source: Source, problem: Problem, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
 from natonnx.search import Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
+from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import warn_of_chance
 from natonnx.verbs.optimize.arguments import check_arguments, check_limits
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, torch_settings
@@ -88,7 +89,7 @@ def optimize(
     """
     begun = time.monotonic()
     settings = settings or Settings()
-    check_arguments(reward, threads)
+    check_arguments(settings, reward, threads)
 
     # Read
     source = load(model, reading)
@@ -122,12 +123,14 @@ def optimize(
             return decide(original.score, workshop.measured(outcome), criteria).winner is not None
 
         checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
+        saved = checkpoint.load() if resume else None
+        tell_notes(prepared.source, prepared.parts)
         outcome = search(
             problem,
             settings,
             enough=is_enough,
             progress=progress,
-            resume=checkpoint.load() if resume else None,
+            resume=saved,
             save=checkpoint.save,
         )
 

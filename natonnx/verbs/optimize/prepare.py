@@ -12,7 +12,6 @@ import torch
 from natonnx import data
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Network, Source
-from natonnx.notices import NOTICE
 from natonnx.search import Objective, Problem, RewardFunction
 from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
@@ -20,7 +19,7 @@ from natonnx.search.price import prices_of
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
-from natonnx.verbs.model_data import choose_data, load_parts, sized, tell_notes
+from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "torch_settings"]
@@ -93,16 +92,8 @@ def prepare(
     parts = load_parts(
         source, chosen, how, classes=choice.classes, targets=choice.targets, seed=seed, class_names=class_names
     )
-    tell_notes(parts)
     labels = choice.uses_labels(parts, source)
     source = sized(source, parts)
-    if source.network.batch_axes.size is not None:
-        _log.log(
-            NOTICE,
-            "%s: takes %d at once by its file, so samples run piece by piece; --free-batch is faster where it works",
-            source.path,
-            source.network.batch_axes.size,
-        )
     network, unfolded = _trainable(source, parts.train, batchnorm)
     with naming(source.path):
         problem = _make_problem(source, network, parts, choice, place, labels=labels)

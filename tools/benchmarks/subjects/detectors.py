@@ -67,10 +67,11 @@ def with_suppression(model: onnx.ModelProto) -> onnx.ModelProto:
     Returns:
         A model whose outputs are the boxes kept ``[K, 4]``, and of each its image, class and cell ``[K, 3]``, int64.
     """
-    limits = {"most": np.array([20], np.int64), "overlap": np.float32([0.5]), "least": np.float32([0.3])}
-    graph = model.graph
-    graph.initializer.extend(onnx.numpy_helper.from_array(value, name) for name, value in limits.items())
-    columns = onnx.numpy_helper.from_array(np.array([0, 2], np.int64), "image_and_cell")
+    graph, limits = model.graph, ("most", "overlap", "least")
+    whole, real = TensorProto.INT64, TensorProto.FLOAT
+    for name, kind, value in zip(limits, (whole, real, real), (20, 0.5, 0.3), strict=True):
+        graph.initializer.append(helper.make_tensor(name, kind, [1], [value]))
+    columns = helper.make_tensor("image_and_cell", whole, [2], [0, 2])
     graph.initializer.append(columns)
     graph.node.extend(
         [

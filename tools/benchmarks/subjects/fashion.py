@@ -36,7 +36,7 @@ def _pictures() -> dict[str, tuple[_Picture, npt.NDArray[np.int64]]]:
 
 
 def _normalised(images: _Picture) -> npt.NDArray[np.float32]:
-    return ((images.astype(np.float32) / 255 - _MEAN) / _STD)[:, None]
+    return ((images / 255 - _MEAN) / _STD).astype(np.float32)[:, None]
 
 
 def _minibatch(images: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:

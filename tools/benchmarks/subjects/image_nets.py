@@ -84,9 +84,9 @@ class EfficientNet(nn.Module):
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        stages = ((16, 12, 1, 3, 1), (12, 16, 2, 3, 4), (16, 16, 1, 3, 4), (16, 24, 2, 5, 4), (24, 24, 1, 5, 4))
-        stages += ((24, 40, 2, 3, 4), (40, 40, 1, 3, 4))
-        self.trunk = nn.Sequential(conv_norm(3, 16), nn.SiLU(), *(MBConv(*stage) for stage in stages))
+        first = ((16, 12, 1, 3, 1), (12, 16, 2, 3, 4), (16, 16, 1, 3, 4))
+        later = ((16, 24, 2, 5, 4), (24, 24, 1, 5, 4), (24, 40, 2, 3, 4), (40, 40, 1, 3, 4))
+        self.trunk = nn.Sequential(conv_norm(3, 16), nn.SiLU(), *(MBConv(*stage) for stage in first + later))
         self.head = nn.Sequential(conv_norm(40, 96, 1), nn.SiLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         self.classifier = nn.Linear(96, classes)
 

@@ -80,7 +80,7 @@ def _subject(folder: Path, cache: Path, wheel: Wheel, name: str, make: _Make, se
 
 def _signed(image: text.Pixels) -> _Floats:
     """Scale to -1 … 1 and put the channels first."""
-    return ((image.astype(np.float32) / 255 - 0.5) / 0.5).transpose(2, 0, 1)
+    return ((image / 255 - 0.5) / 0.5).astype(np.float32).transpose(2, 0, 1)
 
 
 def _padded(image: text.Pixels, width: int) -> _Floats:

@@ -25,11 +25,11 @@ def page(rows: Sequence[Row], subjects: Mapping[str, Subject], options: str) -> 
     lines = [
         "# Real subjects",
         "",
-        "Made by `python -m tools.benchmarks.subjects --markdown docs/subjects.md`: it fetches or trains each model, makes",
-        f"its data, runs `natonnx optimize {options}` on one thread, and `natonnx check --baseline` on the result. Seconds",
-        "are those of optimize. The models and the data are made by fixed seeds. The test part is one that nothing was",
-        "selected on. Where the objective is agreement, the original scores 100 % by definition. With several outputs,",
-        "`check` says the least of them, and the columns before it their mean.",
+        "Made by `python -m tools.benchmarks.subjects --markdown docs/subjects.md`: it fetches or trains each model,",
+        f"makes its data, runs `natonnx optimize {options}`",
+        "and, on the result, `natonnx check --baseline`. Seconds are those of optimize. Models and data are made by",
+        "fixed seeds, and nothing was selected on the test part. Where the objective is agreement, the original scores",
+        "100 % by definition. With several outputs the figures are their mean.",
         "",
         f"| {' | '.join(_COLUMNS)} |",
         "|" + "---|" * len(_COLUMNS),
@@ -72,9 +72,11 @@ def table_row(row: Row) -> str:
 def _wrong(row: Row) -> str:
     if row.exit_code not in (0, 1):
         return f"optimize ended with {row.exit_code}: {row.problem}"
+    if row.objective is None:
+        return f"optimize printed no JSON: {row.problem}"
     if row.check_exit_code != 0:
         return f"check ended with {row.check_exit_code}: {row.problem}"
-    return f"check says {_percent(row.checked)}, optimize {_percent(row.expected)}"
+    return f"check says {_percent(row.checked)}, optimize {_percent(row.test)}"
 
 
 def _percent(value: float | None) -> str:

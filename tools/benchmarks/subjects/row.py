@@ -24,9 +24,8 @@ class Row:
         validation: Score of α, a fraction.
         test: Score of α on the part that nothing was selected on.
         test_before: Score of β on the same.
-        checked: What `natonnx check` says of that part, in the same measure.
-        expected: What it should say: `test`, or the least of several outputs.
-        agreement: With β on that part, by `natonnx check`.
+        checked: What `natonnx check` says of that part, in the same measure: the mean over the outputs.
+        agreement: With β on that part, by `natonnx check`, likewise.
         check_exit_code: Of `natonnx check`.
         edits: How many edges changed.
         seconds: That `natonnx optimize` took, by its own clock.
@@ -43,7 +42,6 @@ class Row:
     test: float | None = None
     test_before: float | None = None
     checked: float | None = None
-    expected: float | None = None
     agreement: float | None = None
     check_exit_code: int | None = None
     edits: int = 0
@@ -53,15 +51,15 @@ class Row:
     @property
     def is_same(self) -> bool:
         """Whether `natonnx check` says the figure that `natonnx optimize` says; true where there is none to check."""
-        if self.checked is None or self.expected is None:
-            return self.checked is None and self.expected is None
-        return abs(self.checked - self.expected) <= _SAME
+        if self.checked is None or self.test is None:
+            return self.checked is None and self.test is None
+        return abs(self.checked - self.test) <= _SAME
 
     @property
     def is_good(self) -> bool:
         """Whether optimize ended with 0 or 1, and check with 0 and the same figure where there is a model."""
         if self.exit_code == 1:
-            return self.check_exit_code is None
+            return self.objective is not None  # the input stands; there is nothing to check
         return self.exit_code == 0 and self.check_exit_code == 0 and self.checked is not None and self.is_same
 
     def to_json(self) -> dict[str, Any]:
@@ -104,10 +102,7 @@ def row_of(
     if report is None:
         return Row(name, command, exit_code, check_exit_code=check_exit_code, problem=problem)
     objective, before, after = report["objective"], report["input"], report["output"]
-    gates = {gate["name"]: gate["value"] for gate in check["gates"]} if check else {}
-    is_agreement = objective["name"] == "agreement"
-    test = after["score"]["test"] if after else None
-    outputs = after["outputs"]["test"] if after else None
+    agreement = _mean_gate(check, "agreement")
     return Row(
         name,
         command,
@@ -116,11 +111,10 @@ def row_of(
         measure=_measure(objective),
         madds=(before["madds"], after["madds"] if after else None),
         validation=after["score"]["validation"] if after else None,
-        test=test,
+        test=after["score"]["test"] if after else None,
         test_before=before["score"]["test"],
-        checked=gates.get("agreement" if is_agreement else "accuracy"),
-        expected=min(outputs.values()) if is_agreement and outputs else test,
-        agreement=gates.get("agreement"),
+        checked=agreement if objective["name"] == "agreement" else _mean_gate(check, "accuracy"),
+        agreement=agreement,
         check_exit_code=check_exit_code,
         edits=len(report["edits"]),
         seconds=report["seconds"],
@@ -132,3 +126,9 @@ def _measure(objective: Mapping[str, Any]) -> str:
     """Say by what the outputs are judged, each word once."""
     measures = dict.fromkeys(output["measure"] for output in objective["outputs"])
     return ", ".join(measures) or str(objective["measure"])
+
+
+def _mean_gate(check: Mapping[str, Any] | None, name: str) -> float | None:
+    """Return the mean value of the gates of a name, one an output; None where there is none."""
+    values = [gate["value"] for gate in check["gates"] if gate["name"] == name] if check else []
+    return sum(values) / len(values) if values else None

@@ -78,17 +78,17 @@ def _own(subject: Subject) -> tuple[str, ...]:
 
 
 def _shapes(subject: Subject, cache: Path) -> list[str]:
-    """Give sizes of the data for every input that leaves any open but its first axis."""
+    """Give sizes of the data for every input that leaves any open but its batch."""
     path = subject.data(cache)
     if path.is_dir():
         return []
     graph, options = onnx.load(subject.model(cache), load_external_data=False).graph, []
     with np.load(path) as arrays:
         for info in graph.input:
-            if any(not dim.HasField("dim_value") for dim in info.type.tensor_type.shape.dim[1:]):
-                key = f"test/{info.name}"
-                if key in arrays:
-                    options += ["--input-shape", f"{info.name}:1,{','.join(map(str, arrays[key].shape[1:]))}"]
+            key, dims = f"test/{info.name}", info.type.tensor_type.shape.dim
+            is_open = [axis > 0 and dim.dim_param != "batch" and not dim.dim_value for axis, dim in enumerate(dims)]
+            if any(is_open) and key in arrays:
+                options += ["--input-shape", f"{info.name}:1,{','.join(map(str, arrays[key].shape[1:]))}"]
     return options
 
 

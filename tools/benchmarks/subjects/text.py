@@ -87,7 +87,7 @@ def _grey(generator: np.random.Generator, low: int, high: int) -> tuple[int, int
 
 
 def _noisy(generator: np.random.Generator, image: Image.Image) -> Pixels:
-    values = np.asarray(image, np.float32)
-    values = values + generator.normal(0, generator.uniform(0, 6), values.shape)
-    noisy: Pixels = values.clip(0, 255).astype(np.uint8)
+    values = np.asarray(image, np.float64)
+    noise = generator.normal(0, generator.uniform(0, 6), values.shape)
+    noisy: Pixels = (values + noise).clip(0, 255).astype(np.uint8)
     return noisy

@@ -36,7 +36,7 @@ def train(model: nn.Module, loss: Callable[[int], Tensor], steps: int, rate: flo
     model.train()
     for step in range(steps):
         optimizer.zero_grad()
-        loss(step).backward()
+        loss(step).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()

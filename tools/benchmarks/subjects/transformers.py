@@ -41,11 +41,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Map ``[N, T, width]`` to the same."""
+        y: Tensor
         if self.before:
             x = x + self.attention(self.first(x), bias)
-            return x + self.mlp(self.second(x))
-        x = self.first(x + self.attention(x, bias))
-        y: Tensor = self.second(x + self.mlp(x))
+            y = x + self.mlp(self.second(x))
+        else:
+            x = self.first(x + self.attention(x, bias))
+            y = self.second(x + self.mlp(x))
         return y
 
 
@@ -68,7 +70,8 @@ class Encoder(nn.Module):
         bias = (1.0 - mask[:, None, None, :].to(x.dtype)) * -1e4
         for block in self.blocks:
             x = block(x, bias)
-        return x
+        hidden: Tensor = x
+        return hidden
 
 
 class Bert(nn.Module):
