@@ -113,22 +113,27 @@ class StreamBatches:
         axes: The batch axis of each input.
         has_targets: Whether the batches have targets.
         samples: How many there are, where that is known.
+        is_ordered: Whether they come in the same order each time, as far as one can tell.
     """
 
     open: Callable[[], Iterable[Batch]]
     axes: Axes
     has_targets: bool
     samples: int | None = None
+    is_ordered: bool = True
 
     def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
         """See `Batches.batches`; the order is the source's own, which may shuffle by itself."""
         waiting: list[Batch] = []
         for batch in self.open():
             waiting.append(batch)
-            while sum(part.size for part in waiting) >= size:
-                whole = concatenate(waiting, self.axes)
-                yield _part(whole, self.axes, 0, size)
-                waiting = [_part(whole, self.axes, size, whole.size)] if whole.size > size else []
+            if (held := sum(part.size for part in waiting)) < size:
+                continue
+            whole = concatenate(waiting, self.axes)
+            rest = held - held % size
+            for start in range(0, rest, size):
+                yield _part(whole, self.axes, start, start + size)
+            waiting = [_part(whole, self.axes, rest, held)] if held > rest else []
         if waiting:
             last = concatenate(waiting, self.axes)
             if generator is None or last.size > 1:
@@ -186,6 +191,8 @@ def count_samples(inputs: Mapping[str, Array], axes: Axes, targets: Array | None
 
 
 def _part(batch: Batch, axes: Axes, start: int, end: int) -> Batch:
+    if (start, end) == (0, batch.size):
+        return batch
     index = np.arange(start, end)
     targets = None if batch.targets is None else batch.targets[index]
     return Batch(take(batch.inputs, axes, index), targets, len(index))

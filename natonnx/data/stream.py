@@ -34,7 +34,7 @@ def stream(items: Items, signature: Signature, preprocessing: Preprocessing, tar
     first = next(fitted(), None)
     if first is None:
         raise InputError(f"{items.where}: yields no samples: give at least a few a class")
-    return StreamBatches(fitted, signature.axes, first.targets is not None, items.samples)
+    return StreamBatches(fitted, signature.axes, first.targets is not None, items.samples, items.is_ordered)
 
 
 def _chunks(items: Items) -> Iterable[list[Any]]:

@@ -45,6 +45,7 @@ class Agreement:
     measure = "agreement"
     unit = POINTS
     follows_original = True
+    loss_follows_original = True
 
     @staticmethod
     def of(outputs: tuple[JudgedOutput, ...], original: Callable[[], Iterable[Outputs]]) -> "Agreement":
@@ -134,24 +135,29 @@ class _Moments:
     """Variance of a tensor's elements over the samples, each element around its own mean where sizes allow that."""
 
     def __init__(self) -> None:
-        self._parts: list[tuple[int, Tensor, Tensor]] = []  # samples, sums, sums of squares of each element
+        self._count = 0
+        self._sums: Tensor | None = None
+        self._squares: Tensor | None = None
 
     def add(self, batch: Tensor) -> None:
         """Take in a batch [n, ...]."""
         values = batch.double()
-        self._parts.append((len(values), values.sum(0), values.square().sum(0)))
+        count, sums, squares = len(values), values.sum(0), values.square().sum(0)
+        if self._sums is None or self._squares is None:
+            self._count, self._sums, self._squares = count, sums, squares
+            return
+        if self._sums.shape != sums.shape:  # sizes differ from batch to batch: one mean for all values from now on
+            self._count *= self._sums.numel()
+            self._sums, self._squares = self._sums.sum(), self._squares.sum()
+            count, sums, squares = values.numel(), sums.sum(), squares.sum()
+        self._count += count
+        self._sums += sums
+        self._squares += squares
 
     def variance(self) -> float:
-        """Mean over the elements; over all values around one mean where batches differ in size."""
-        if not self._parts:
+        """Return the mean over the elements; over all values around one mean where batches differ in size."""
+        if self._sums is None or self._squares is None:
             return 1.0
-        if len({part[1].shape for part in self._parts}) == 1:
-            count = sum(part[0] for part in self._parts)
-            mean = torch.stack([part[1] for part in self._parts]).sum(0) / count
-            square = torch.stack([part[2] for part in self._parts]).sum(0) / count
-        else:
-            total = sum(part[0] * part[1].numel() for part in self._parts)
-            mean = torch.stack([part[1].sum() for part in self._parts]).sum() / total
-            square = torch.stack([part[2].sum() for part in self._parts]).sum() / total
+        mean, square = self._sums / self._count, self._squares / self._count
         found = float((square - mean.square()).clamp(min=0).mean())
         return found if found > _TINY else 1.0

@@ -174,11 +174,12 @@ class Algorithm1:
             own = self.problem.reward
             base = self._judge(own, beta)
             return [self._judge(own, alpha) - base for alpha in alphas]
-        targets = targets_of(self.problem.objective, batch, self.original)
+        by_loss = self.settings.reward == "likelihood"
+        targets = targets_of(self.problem.objective, batch, self.original, ranked=by_loss)
 
         def reward(architecture: Architecture) -> float:
             found = minibatch_score(self.state.supernet, architecture, self.problem.objective, batch, targets)
-            return found.value if self.settings.reward == "score" else found.ranking
+            return found.ranking if by_loss else found.value
 
         base = reward(beta)
         return [reward(alpha) - base for alpha in alphas]

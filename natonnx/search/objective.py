@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 from torch.nn import functional
 
+from natonnx.errors import InputError
 from natonnx.search.outputs import JudgedOutput
 
 __all__ = ["POINTS", "Figure", "Labels", "Objective", "Outputs", "Targets", "Unit"]
@@ -74,7 +75,11 @@ class Objective(Protocol):
 
     @property
     def follows_original(self) -> bool:
-        """Whether the targets are the original model's outputs rather than the data's labels."""
+        """Whether the targets of `score` are the original model's outputs rather than the data's labels."""
+
+    @property
+    def loss_follows_original(self) -> bool:
+        """The same of the targets of `loss`."""
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
         """What training makes small: a differentiable scalar, the mean over the batch."""
@@ -97,6 +102,7 @@ class Labels:
     measure = "accuracy"
     unit = POINTS
     follows_original = False
+    loss_follows_original = False
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -125,10 +131,17 @@ class Labels:
         return right.float().reshape(len(labels), -1).mean(1, keepdim=True)
 
     def _compared(self, outputs: Outputs, targets: Targets) -> tuple[Tensor, Tensor]:
-        """Logits [n, classes, ...] and labels [n, ...]."""
+        """Return logits [n, classes, ...] and labels [n, ...].
+
+        Raises:
+            InputError: If there are not as many labels a sample as classes are told.
+        """
         assert isinstance(targets, Tensor), "labels are one tensor"
         judged = self.output
-        logits = outputs[judged.logits if judged.logits in outputs else judged.name]
-        if targets.dim() == 1:
-            return logits.flatten(1).float(), targets
-        return logits.movedim(self.output.axis, 1).float(), targets
+        logits = outputs[judged.logits if judged.logits in outputs else judged.name].movedim(judged.axis, 1).float()
+        if [size for size in logits.shape[2:] if size != 1] != [size for size in targets.shape[1:] if size != 1]:
+            raise InputError(
+                f"labels are {list(targets.shape[1:])} a sample, but {judged.name!r} has a class at each of "
+                f"{list(logits.shape[2:])}: give a label for each, or score by --objective agreement"
+            )
+        return logits.reshape(*logits.shape[:2], *targets.shape[1:]), targets.long()

@@ -34,7 +34,8 @@ class JudgedOutput:
         logits: The tensor that the loss takes: what stands before a final Softmax, LogSoftmax or Sigmoid, else itself.
         measure: What it is compared by.
         batch_axis: The axis that counts samples; None where there is none.
-        axis: The axis of the classes, or of the embedding, counted from the end (-1 is the last one).
+        axis: The axis of the classes, or of the embedding, once the samples are in front; counted from the end (-1 is
+            the last one).
     """
 
     name: str
@@ -78,18 +79,19 @@ def scores_output(network: Network) -> tuple[str, int] | None:
     """The output that labels are compared with, and its number of classes: the first with one score a class.
 
     It is an output that has, beside the batch, one size other than 1; else the first behind a Softmax, whose other axes
-    are positions with a class each. None where there is none.
+    are positions with a class each. An embedding is none, nor is what no gradient reaches. None where there is none.
     """
     reader = _Reader(network)
-    for name in network.outputs:
+    outputs = [name for name in network.outputs if list(reader.differentiable(name)) == [name]]
+    for name in outputs:
         sizes = reader.sample_sizes(name)
         scores = [size for size in sizes if size != 1]
-        if reader.view.is_float(name) and sizes and len(scores) == 1 and isinstance(scores[0], int):
+        if len(scores) == 1 and isinstance(scores[0], int) and reader.judge(name).measure is not Measure.COSINE:
             return name, scores[0]
-    for name in network.outputs:
+    for name in outputs:
         judged = reader.judge(name)
-        shape = reader.view.shape(name)
-        if judged.measure is Measure.TOP1 and shape and isinstance(classes := shape[judged.axis], int):
+        sizes = reader.sample_sizes(name)
+        if judged.measure is Measure.TOP1 and sizes and isinstance(classes := sizes[judged.axis], int):
             return name, classes
     return None
 
@@ -165,14 +167,22 @@ class _Reader:
         maker = self._maker(name)
         kind = "" if maker is None else self.view.kind(maker)
         if maker is not None and kind in _SOFTMAX and (axis := self._softmax_axis(maker)) is not None:
+            axis = self._with_samples_first(name, axis)
             return JudgedOutput(name, self.view.nodes[maker].input[0], Measure.TOP1, batch_axis, axis)
         if is_scores or self._is_dense(name):
-            return JudgedOutput(name, name, Measure.TOP1, batch_axis, self._class_axis(name))
+            axis = self._with_samples_first(name, self._class_axis(name))
+            return JudgedOutput(name, name, Measure.TOP1, batch_axis, axis)
         if maker is not None and kind == "Sigmoid":
             return JudgedOutput(name, self.view.nodes[maker].input[0], Measure.PROBABILITIES, batch_axis)
-        if self._is_normalised(name):
-            return JudgedOutput(name, name, Measure.COSINE, batch_axis)
+        if (axis := self._embedding_axis(name)) is not None:
+            return JudgedOutput(name, name, Measure.COSINE, batch_axis, self._with_samples_first(name, axis))
         return JudgedOutput(name, name, Measure.VARIANCE, batch_axis)
+
+    def _with_samples_first(self, name: str, axis: int) -> int:
+        """Where an axis from the end is, once a tensor's batch axis is moved to the front."""
+        batch = self._batch_axis(name)
+        rank = len(self.view.shape(name))
+        return axis if batch is None or axis + rank > batch or not rank else axis + 1
 
     def _maker(self, name: str) -> int | None:
         """The node that makes a tensor, through those that only arrange it while the logits keep its shape."""
@@ -220,35 +230,43 @@ class _Reader:
         above = self.view.producer.get(self.view.variable_inputs(maker)[0])
         return above is not None and self.view.kind(above) == "MatMul" and len(self.view.variable_inputs(above)) == 1
 
-    def _is_normalised(self, name: str) -> bool:
-        """Whether a tensor is divided by its own norm: LpNormalization, or x / ‖x‖ spelled out."""
+    def _embedding_axis(self, name: str) -> int | None:
+        """The axis, from the end, along which a tensor is divided by its own norm; None where it is not.
+
+        The division is LpNormalization, or x / ‖x‖ spelled out.
+        """
         maker = self._maker(name)
         if maker is None:
-            return False
+            return None
+        rank = len(self.view.shape(name))
         if self.view.kind(maker) == "LpNormalization":
-            return True
+            axis = self.view.attribute(maker, "axis", -1)
+            assert isinstance(axis, int)
+            return _from_end(axis, rank)
         if self.view.kind(maker) not in {"Div", "Mul"}:
-            return False
+            return None
         values, *norm = self.view.nodes[maker].input
-        return bool(norm) and self._leads_to_norm(norm[0], values)
+        reduction = self._norm(norm[0], values) if norm else None
+        axes = None if reduction is None else self.view.integers(reduction, "axes", 1)
+        return _from_end(axes[0], rank) if axes is not None and len(axes) == 1 else None
 
-    def _leads_to_norm(self, tensor: str, values: str) -> bool:
-        """Whether a tensor is the norm of another one, clipped, expanded or inverted perhaps."""
+    def _norm(self, tensor: str, values: str) -> int | None:
+        """The reduction that makes a tensor the norm of another one, clipped, expanded or inverted perhaps."""
         through = {"Clip", "Max", "Expand", "Sqrt", "Add", "Reciprocal", "Unsqueeze", "Reshape", "Identity", "Pow"}
         for _ in range(8):
             maker = self.view.producer.get(tensor)
             if maker is None:
-                return False
+                return None
             kind, node = self.view.kind(maker), self.view.nodes[maker]
             if kind in {"ReduceL2", "ReduceSumSquare"}:
-                return bool(node.input[0] == values)
+                return maker if node.input[0] == values else None
             if kind == "ReduceSum":
                 square = self.view.producer.get(node.input[0])
-                return square is not None and values in self.view.nodes[square].input
+                return maker if square is not None and values in self.view.nodes[square].input else None
             if kind not in through:
-                return False
+                return None
             tensor = next(iter(self.view.variable_inputs(maker)), "")
-        return False
+        return None
 
     def _batch_axis(self, name: str) -> int | None:
         """The axis that counts samples, of an output or of any other tensor."""
@@ -263,3 +281,7 @@ class _Reader:
         shape = self.view.shape(name)
         named = [axis for axis, size in enumerate(shape) if isinstance(size, str) and size in symbols]
         return named[0] if named else 0
+
+
+def _from_end(axis: int, rank: int) -> int:
+    return axis - rank if axis >= 0 and rank else axis

@@ -70,6 +70,11 @@ class OwnObjective:
         return not self.has_labels
 
     @property
+    def loss_follows_original(self) -> bool:
+        """Whether what training makes small takes the original model's outputs."""
+        return self.follows_original if hasattr(self.own, "loss") else self.training.loss_follows_original
+
+    @property
     def captures(self) -> Mapping[str, int | None]:
         """All outputs, and what training reads."""
         return {**self.training.captures, **self.outputs}
@@ -173,10 +178,13 @@ class RunnableModel:
         return tensor
 
     def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        counts = [inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None] or [
+        counts = {inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None} or {
             1
-        ]
-        count, parts = min(counts), list[Outputs]()
+        }
+        if len(counts) > 1:
+            told = " and ".join(map(str, sorted(counts)))
+            raise InputError(f"the reward ran the model on {told} samples at once: give as many of each input")
+        count, parts = counts.pop(), list[Outputs]()
         for start in range(0, count, EVALUATION_BATCH):
             end = min(count, start + EVALUATION_BATCH)
             part = {

@@ -13,10 +13,13 @@ from natonnx.search.objective import Objective, Outputs, Targets
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
 from natonnx.supernet import Supernet
 
-__all__ = ["CALIBRATION", "Score", "evaluate", "minibatch_score", "reestimate", "targets_of"]
+__all__ = ["CALIBRATION", "BatchTargets", "Score", "evaluate", "minibatch_score", "reestimate", "targets_of"]
 
 CALIBRATION = 500
 """Training samples from which an architecture's statistics are re-estimated before it is compared."""
+
+_LEAST_RANKING = -1e6
+"""Of what diverged: finite, as rewards are averaged."""
 
 
 class Score(NamedTuple):
@@ -63,13 +66,13 @@ def evaluate(
     loss, count = 0.0, 0
     with torch.inference_mode():
         for batch in tensor_batches(split, EVALUATION_BATCH, device):
-            outputs, targets = run(batch.inputs, batch.size), targets_of(objective, batch, original)
-            scores.append(objective.score(outputs, targets).reshape(batch.size, -1).double().cpu())
-            loss += batch.size * float(objective.loss(outputs, targets)) if ranked else 0.0
+            outputs, targets = run(batch.inputs, batch.size), targets_of(objective, batch, original, ranked=ranked)
+            scores.append(objective.score(outputs, targets.score).reshape(batch.size, -1).double().cpu())
+            loss += batch.size * float(objective.loss(outputs, targets.loss)) if targets.loss is not None else 0.0
             count += batch.size
     if not count:
         raise InputError("the data has no samples to score a model on: give at least a few")
-    return summarise(torch.cat(scores), -loss / count if ranked else math.nan)
+    return summarise(torch.cat(scores), _ranking(loss / count) if ranked else math.nan)
 
 
 def summarise(scores: Tensor, ranking: float) -> Score:
@@ -80,25 +83,59 @@ def summarise(scores: Tensor, ranking: float) -> Score:
     return Score(float(each.mean()), ranking, len(each), error, figures)
 
 
-def targets_of(objective: Objective, batch: TensorBatch, original: Runner | None) -> Targets:
-    """What outputs are compared with on a batch."""
-    if objective.follows_original:
+class BatchTargets(NamedTuple):
+    """What the outputs on one batch are compared with.
+
+    Attributes:
+        score: By the objective's score.
+        loss: By its loss; None where that is not wanted.
+    """
+
+    score: Targets
+    loss: Targets | None
+
+
+def targets_of(
+    objective: Objective, batch: TensorBatch, original: Runner | None, *, ranked: bool = True
+) -> BatchTargets:
+    """Return what outputs are compared with on a batch; the original model is run once, if at all.
+
+    Args:
+        objective: What is good.
+        batch: The inputs, and labels where the data has any.
+        original: The original model, for an objective that follows it.
+        ranked: Whether the loss is wanted too.
+    """
+    followed: Outputs | None = None
+    if objective.follows_original or (ranked and objective.loss_follows_original):
         assert original is not None, "an objective that follows the original needs it"
-        return original(batch.inputs, batch.size)
-    assert batch.targets is not None, "an objective of labels needs them"
-    return batch.targets
+        followed = original(batch.inputs, batch.size)
+    score = followed if objective.follows_original else batch.targets
+    loss = followed if objective.loss_follows_original else batch.targets
+    assert score is not None, "an objective of labels needs them"
+    assert not ranked or loss is not None, "a loss by labels needs them"
+    return BatchTargets(score, loss if ranked else None)
 
 
 def minibatch_score(
-    supernet: Supernet, architecture: Architecture, objective: Objective, batch: TensorBatch, targets: Targets
+    supernet: Supernet, architecture: Architecture, objective: Objective, batch: TensorBatch, targets: BatchTargets
 ) -> Score:
-    """Score one minibatch, normalised by the statistics of that very minibatch, as the paper's search does."""
+    """Score one minibatch, normalised by the statistics of that very minibatch, as the paper's search does.
+
+    The ranking is not a number where the targets have nothing for the loss.
+    """
     supernet.train()
     run = supernet_runner(supernet, architecture, objective.captures, momentum=0.0)  # statistics stay as they are
     with torch.inference_mode():
         outputs: Outputs = run(batch.inputs, batch.size)
-        scores = objective.score(outputs, targets).reshape(batch.size, -1)
-        return summarise(scores.double().cpu(), -float(objective.loss(outputs, targets)))
+        scores = objective.score(outputs, targets.score).reshape(batch.size, -1)
+        ranking = math.nan if targets.loss is None else _ranking(float(objective.loss(outputs, targets.loss)))
+        return summarise(scores.double().cpu(), ranking)
+
+
+def _ranking(loss: float) -> float:
+    """Return a loss with a minus sign; one that is not finite ranks behind all others."""
+    return max(-loss, _LEAST_RANKING) if math.isfinite(loss) else _LEAST_RANKING
 
 
 def reestimate(
@@ -114,13 +151,18 @@ def reestimate(
     Args:
         supernet: The supernet.
         architecture: What runs.
-        data: What it runs on; a minibatch of a single sample is left out.
+        data: What it runs on; a last minibatch that is not whole is left out where the file fixes its size, and one of
+            a single sample always.
         device: Where the supernet is.
         captures: Tensors up to which the model is run, with their batch axes.
-        batch: Samples a minibatch.
+        batch: Samples a minibatch, where the file leaves that open.
     """
+    fixed = supernet.network.batch_axes.size
+    batch = fixed or batch
+    if fixed == 1:  # no statistics of a batch; the supernet keeps those that it has
+        return
     supernet.train()
     with torch.inference_mode():
         for position, part in enumerate(tensor_batches(data, batch, device)):
-            if part.size > 1:
+            if part.size > 1 and (part.size == fixed or not fixed or not position):
                 forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (position + 1))

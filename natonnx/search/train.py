@@ -76,7 +76,7 @@ def train_epoch(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(0.0 if steps is None else min(step / steps, 1.0))
         inputs = augmented(batch.inputs, problem, generator)
-        follows = objective.follows_original or bool(share)
+        follows = objective.loss_follows_original or bool(share)
         taught = original(inputs, batch.size) if follows else {}
         with torch.enable_grad():  # whatever the program that calls has set
             outputs = forward(supernet, inputs, batch.size, sample(), captures)
@@ -84,8 +84,9 @@ def train_epoch(
         if loss.requires_grad:  # an architecture may have no weights left
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(supernet.parameters(), _CLIP)
-            optimizer.step()
+            norm = torch.nn.utils.clip_grad_norm_(supernet.parameters(), _CLIP)
+            if norm.isfinite():  # else one architecture that diverged would take the shared weights with it
+                optimizer.step()
         losses.append(float(loss.detach()))
     return sum(losses) / max(1, len(losses))
 
@@ -94,8 +95,9 @@ def _loss(problem: Problem, outputs: Outputs, labels: Tensor | None, taught: Out
     objective = problem.objective
     if objective is problem.distillation:
         return objective.loss(outputs, taught)
-    assert objective.follows_original or labels is not None, "an objective of labels needs them"
-    own = objective.loss(outputs, labels if labels is not None and not objective.follows_original else taught)
+    targets = taught if objective.loss_follows_original else labels
+    assert targets is not None, "a loss by labels needs them"
+    own = objective.loss(outputs, targets)
     return own if not share else (1 - share) * own + share * problem.distillation.loss(outputs, taught)
 
 

@@ -6,6 +6,7 @@ with it, and statistics can be re-estimated for every architecture. Both directi
 else needs to know.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,9 +21,31 @@ from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
 from natonnx.tensors import read_tensor
 
-__all__ = ["Unfolded", "fold", "has_batchnorm", "unfold"]
+__all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 
 _EPSILON = 1e-5
+_MOST_VALUES = 1 << 28
+"""Captured at once: a gigabyte."""
+
+
+class _Moments:
+    """Mean and variance of each channel [C] of what is added, batch by batch (Chan et al., 1979)."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self.mean = torch.zeros((), dtype=torch.float64)
+        self.variance = torch.zeros((), dtype=torch.float64)
+
+    def add(self, values: torch.Tensor) -> None:
+        """Take in a batch [n, C, ...]."""
+        values = values.double()
+        axes = [axis for axis in range(values.dim()) if axis != 1]
+        count, mean, variance = values.numel() // values.shape[1], values.mean(axes), values.var(axes, unbiased=False)
+        total = self._count + count
+        old, new = self._count / total, count / total
+        self.variance = old * self.variance + new * variance + old * new * (mean - self.mean).square()
+        self.mean = old * self.mean + new * mean
+        self._count = total
 
 
 class _Pair(NamedTuple):
@@ -63,8 +86,11 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
     positions = _candidates(network)
     supernet = Supernet(network).eval()
     raw = [network.model.graph.node[i].output[0] for i in positions]
+    moments = {name: _Moments() for name in raw}
     with torch.inference_mode():
-        captured = [supernet.run(batch, capture=raw) for batch in calibration]
+        for batch in calibration:
+            for name, output in supernet.run(batch, capture=raw).items():
+                moments[name].add(output)
     view = GraphView(network.model, network.shapes, {})
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
@@ -77,10 +103,7 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
         nodes.append(fresh)
         if position not in positions:
             continue
-        output = torch.cat([batch[node.output[0]] for batch in captured]).double()
-        axes = [axis for axis in range(output.dim()) if axis != 1]
-        mean = output.mean(axes).numpy()
-        variance = output.var(axes, unbiased=False).numpy()
+        mean, variance = moments[node.output[0]].mean.numpy(), moments[node.output[0]].variance.numpy()
         bias = read_tensor(initializers[node.input[2]], network.folder)
         pair = _Pair(node.input[1], node.input[2], node.output[0])
         pairs.append(pair)
@@ -102,6 +125,13 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
     unfolded = parse_with(model, network.options, network.folder)
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
     return Unfolded(unfolded, tuple(pairs))
+
+
+def calibration_batch(network: Network, most: int) -> int:
+    """Return how many samples `unfold` can take at once, which holds all outputs of convolutions in memory."""
+    sizes = [network.shapes.get(network.model.graph.node[i].output[0], ()) for i in _candidates(network)]
+    values = sum(math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in sizes)
+    return max(1, min(most, _MOST_VALUES // max(1, values)))
 
 
 def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

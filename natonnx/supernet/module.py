@@ -61,6 +61,9 @@ class Supernet(nn.Module):
     onnxruntime, without a gradient. What neither can run is left out with all that depends on it, and named when it is
     asked for.
 
+    Where the file takes a single sample at once, BatchNormalization keeps its statistics in training mode too: those of
+    one sample are none of the data.
+
     Args:
         network: The parsed model; its weights are the starting point.
     """
@@ -143,10 +146,11 @@ class Supernet(nn.Module):
         kept = {} if capture is None else dict.fromkeys(wanted)
         plan = self.plan(architecture or self.network.architecture)
         self._require(plan, wanted)
+        training = self.training and self.network.batch_axes.size != 1
         for step in plan.steps:
             operands = [values[name] if name else None for name in step.inputs]
             if step.mode_dependent:
-                made = step.kernel(*operands, training=self.training or step.training, momentum=momentum)
+                made = step.kernel(*operands, training=training or step.training, momentum=momentum)
             else:
                 made = step.kernel(*operands)
             values.update(zip(step.outputs, (made,) if isinstance(made, Tensor) else made, strict=False))

@@ -207,12 +207,14 @@ def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[Ten
     Raises:
         InputError: If the models get different samples.
     """
-    for batches in zip_longest(*(_batches(model, split) for model in models)):
-        if any(batch is None or not _same(batch, batches[0]) for batch in batches):
+    parts = list({id(model.parts): model.parts for model in models}.values())  # what models share is read once
+    for read in zip_longest(*(_batches(part, split) for part in parts)):
+        if any(batch is None or not _same(batch, read[0]) for batch in read):
             raise InputError(
                 f"{models[0].parts.name}: gives other samples each time; models are compared on the same data"
             )
-        tensors = [to_device(batch, _CPU) for batch in batches]
+        by_part = {id(part): to_device(batch, _CPU) for part, batch in zip(parts, read, strict=True)}
+        tensors = [by_part[id(model.parts)] for model in models]
         outputs: list[Outputs] = []
         for model, batch in zip(models, tensors, strict=True):
             with naming(model.source.path), torch.inference_mode():
@@ -220,8 +222,8 @@ def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[Ten
         yield tensors, outputs
 
 
-def _batches(model: _Model, split: SplitName) -> Iterable[Batch]:
-    part = model.parts.test if split == "test" else model.parts.validation
+def _batches(parts: data.Parts, split: SplitName) -> Iterable[Batch]:
+    part = parts.test if split == "test" else parts.validation
     return part.batches(EVALUATION_BATCH) if part is not None else ()
 
 

@@ -14,7 +14,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
 from natonnx.notices import NOTICE
 
-__all__ = ["Targets", "choose_data", "load_parts", "signature_of", "sized", "tell_notes"]
+__all__ = ["Targets", "at_least", "choose_data", "load_parts", "signature_of", "sized", "tell_notes"]
 
 _log = logging.getLogger(__name__)
 
@@ -147,6 +147,12 @@ def sized(source: Source, parts: data.Parts) -> Source:
         shapes.setdefault(name, tuple(sizes))
     options = replace(source.network.options, input_shapes=shapes)
     return replace(source, network=parse_with(source.network.model, options, source.network.folder))
+
+
+def at_least(samples: data.ArrayBatches, count: int) -> data.ArrayBatches:
+    """Repeat samples until they are enough for a model that takes so many at once."""
+    missing = count - samples.samples
+    return samples if missing <= 0 else samples.take(np.arange(count) % samples.samples)
 
 
 def _is_open(network: Network, name: str) -> bool:

@@ -121,35 +121,53 @@ def own_object(spec: str, option: str) -> Any:
 
 
 def make_objective(
-    network: Network, choice: Choice, original: Callable[[tuple[JudgedOutput, ...]], Iterable[Outputs]], *, labels: bool
+    network: Network,
+    choice: Choice,
+    original: Callable[[tuple[JudgedOutput, ...]], Iterable[Outputs]],
+    *,
+    labels: bool,
+    train: data.Batches,
 ) -> tuple[Objective, Agreement]:
-    """The objective, and agreement with the original model, which training follows beside it.
+    """Make the objective, and agreement with the original model, which training follows beside it.
 
     Args:
         network: The model.
         choice: What was asked for.
         original: Runs the original model over the validation data: its judged outputs, batch by batch.
         labels: Whether the data is judged by its labels.
+        train: The training data, for what an object of the user's own is trained by.
 
     Raises:
         InputError: If no output can be judged.
     """
-    scores = choice.scores[0] if labels and choice.scores is not None and choice.kind != "own" else None
-    judged = judged_outputs(network, scores)
+    by_class = labels and choice.scores is not None
+    if choice.kind == "own" and choice.scores is not None and labels:
+        by_class = _are_classes(network, *choice.scores, train)
+    named = choice.scores[0] if by_class and choice.scores is not None else None
+    judged = judged_outputs(network, None if choice.kind == "own" else named)
     if not judged:
         raise InputError(
             "none of the model's outputs depends on its inputs by floating-point numbers; nothing to judge"
         )
     agreement = Agreement.of(judged, lambda: original(judged))
     training: Objective = agreement
-    if labels and choice.scores is not None:
-        named = choice.scores[0]
+    if named is not None:
         output = next(out for out in judged_outputs(network, named) if out.name == named)
         training = Labels(output)
     if choice.kind != "own":
         return training, agreement
     outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
     return OwnObjective(choice.own, outputs, training, labels), agreement
+
+
+def _are_classes(network: Network, output: str, classes: int, train: data.Batches) -> bool:
+    """Whether labels that may be anything are class indices, one for each position of an output."""
+    labels = (train if isinstance(train, data.ArrayBatches) else train.sample(EVALUATION_BATCH)).targets
+    if labels is None or labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
+        return False
+    batch_axis = network.batch_axes.outputs.get(output)
+    shape = [size for axis, size in enumerate(network.shapes.get(output, ())) if axis != batch_axis and size != 1]
+    return labels.ndim == max(1, len(shape))
 
 
 def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> Iterable[Outputs]:

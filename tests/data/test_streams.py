@@ -9,7 +9,9 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 from torch.utils.data import Dataset as TorchDataset
 
-from natonnx.data import ArrayBatches, Batches, Data, StreamBatches, hold, load
+import natonnx.data.batches
+from natonnx.data import ArrayBatches, Batch, Batches, Data, StreamBatches, hold, load
+from natonnx.data.batches import take
 from natonnx.errors import InputError
 from tests.data.conftest import image_model, images, labels
 
@@ -217,3 +219,27 @@ def test_progress_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytes
     with caplog.at_level("INFO", "natonnx.data"):
         read()
     assert "data: read 50 samples" in caplog.messages
+
+
+def test_a_large_batch_of_a_stream_is_copied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not over again for every small batch that is taken off it."""
+    copied: list[int] = []
+
+    def counting(inputs: Any, axes: Any, index: Any) -> Any:
+        copied.append(len(index))
+        return take(inputs, axes, index)
+
+    monkeypatch.setattr(natonnx.data.batches, "take", counting)
+    whole = Batch({"x": np.arange(1003, dtype=np.float32)[:, None]}, np.arange(1003), 1003)
+    source = StreamBatches(lambda: [whole, whole], {"x": 0}, has_targets=True)
+    read = [batch.targets for batch in source.batches(10)]
+    assert np.array_equal(np.concatenate([part for part in read if part is not None]), np.tile(np.arange(1003), 2))
+    assert sum(copied) <= 2 * 1003 + 2 * 10
+
+
+def test_a_stream_says_whether_it_shuffles() -> None:
+    validation = DataLoader(TENSORS, batch_size=8)
+    for shuffled in (True, False):
+        parts = load((DataLoader(TENSORS, batch_size=8, shuffle=shuffled), validation), MODEL)
+        assert isinstance(parts.train, StreamBatches)
+        assert parts.train.is_ordered != shuffled

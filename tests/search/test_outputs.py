@@ -158,3 +158,36 @@ def test_the_batch_is_where_the_output_has_it() -> None:
     first = graph.op("Transpose", "x", perm=[1, 0, 2])
     (found,) = judged_outputs(graph.network(graph.op("Softmax", first, axis=-1)))
     assert (found.batch_axis, found.axis) == (1, -1)
+
+
+def test_the_axis_of_classes_is_that_of_samples_first() -> None:
+    """Whatever axes move when the batch goes to the front."""
+    graph = Graph((N, 5))
+    behind = graph.op("Transpose", "x", perm=[1, 0])
+    first, scores = graph.op("Softmax", behind, axis=0), graph.op("Softmax", "x", axis=1)
+    moved, plain = judged_outputs(graph.network(first, scores))
+    assert (moved.batch_axis, moved.axis) == (1, -1)
+    assert (plain.batch_axis, plain.axis) == (0, -1)
+    assert scores_output(graph.network(first)) == (first, 5)
+
+
+@pytest.mark.parametrize("kind", ["LpNormalization", "Div"])
+def test_an_embedding_lies_along_the_axis_that_is_normalised(kind: str) -> None:
+    """As dense descriptors do, [N, 128, H, W]."""
+    graph = Graph((N, 6, 3, 2))
+    values = graph.op("Mul", "x", graph.constant([[[[2.0]]]]))
+    if kind == "Div":
+        last = graph.op(kind, values, graph.op("ReduceL2", values, axes=[1], keepdims=1))
+    else:
+        last = graph.op(kind, values, axis=1)
+    (found,) = judged_outputs(graph.network(last))
+    assert (found.measure, found.axis) == (Measure.COSINE, -3)
+
+
+def test_labels_are_for_class_scores_alone() -> None:
+    """Not for an embedding, nor for the scores of the best few, which no gradient reaches."""
+    graph = Graph()
+    embedding = graph.op("LpNormalization", graph.dense("x", 6), axis=-1)
+    best = graph.op("TopK", graph.dense("x", 6), graph.constant([2], np.int64), outputs=2)
+    assert scores_output(graph.network(embedding)) is None
+    assert scores_output(graph.network(best)) is None

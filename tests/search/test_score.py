@@ -1,14 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from natonnx.frontend import Network
-from natonnx.search import Problem, Score
+from natonnx.errors import InputError
+from natonnx.frontend import Network, parse
+from natonnx.search import Labels, Problem, Score
 from natonnx.search.assess import assess, original_runner
-from natonnx.search.score import minibatch_score, reestimate, summarise
+from natonnx.search.outputs import JudgedOutput, Measure
+from natonnx.search.runner import tensor_batches
+from natonnx.search.score import minibatch_score, reestimate, summarise, targets_of
 from natonnx.session import run, session
-from natonnx.supernet import Supernet
-from tests.search.conftest import tiny_problem, tiny_split, whole
+from natonnx.supernet import Supernet, unfold
+from tests.search.conftest import tiny_model, tiny_problem, tiny_split, whole
 
 CPU = torch.device("cpu")
 
@@ -42,7 +47,8 @@ def test_a_minibatch_score_leaves_running_statistics_alone(problem: Problem) -> 
     before = statistics(supernet)
     batch = whole(tiny_split(90, 2))
     assert batch.targets is not None
-    minibatch_score(supernet, problem.network.architecture, problem.objective, batch, batch.targets)
+    targets = targets_of(problem.objective, batch, None)
+    minibatch_score(supernet, problem.network.architecture, problem.objective, batch, targets)
     after = statistics(supernet)
     assert before.keys() == after.keys() != set()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -65,3 +71,61 @@ def test_the_standard_error_of_shares_is_binomial() -> None:
     right[:90] = 1
     assert summarise(right, -1.0).standard_error == pytest.approx((0.9 * 0.1 / 100) ** 0.5)
     assert Score(0.9).standard_error == 0
+
+
+def test_statistics_survive_an_architecture_that_diverges(problem: Problem) -> None:
+    """Neither a minibatch that is only scored, nor one that is trained on, is there for ever."""
+    supernet, fresh = Supernet(problem.network), Supernet(problem.network)
+    beta, captures = problem.network.architecture, problem.objective.captures
+    batch = whole(tiny_split(90, 2))
+    wild = replace(batch, inputs={"image": torch.full_like(batch.inputs["image"], torch.inf)})
+    minibatch_score(supernet, beta, problem.objective, wild, targets_of(problem.objective, batch, None))
+    assert all(tensor.isfinite().all() for tensor in statistics(supernet).values())
+    supernet.train()
+    supernet.run(wild.inputs, beta)
+    assert not all(tensor.isfinite().all() for tensor in statistics(supernet).values())
+    for each in (supernet, fresh):
+        reestimate(each, beta, problem.train, CPU, captures)
+    assert all(torch.equal(statistics(supernet)[name], value) for name, value in statistics(fresh).items())
+
+
+def test_a_loss_that_is_not_finite_ranks_behind_all_others(problem: Problem) -> None:
+    supernet = Supernet(problem.network)
+    batch = whole(tiny_split(90, 2))
+    wild = replace(batch, inputs={"image": torch.full_like(batch.inputs["image"], torch.nan)})
+    targets = targets_of(problem.objective, batch, None)
+    score = minibatch_score(supernet, problem.network.architecture, problem.objective, wild, targets)
+    assert (score.value, score.ranking) == (0.0, -1e6)
+
+
+def test_statistics_of_a_fixed_batch_are_averaged_over_its_minibatches() -> None:
+    model = tiny_model()
+    for info in (model.graph.input[0], model.graph.output[0]):
+        info.type.tensor_type.shape.dim[0].dim_value = 8
+    train = tiny_split(44, 1)  # the last 4 make no whole batch
+    network = unfold(parse(model), [batch.inputs for batch in tensor_batches(train, 8, CPU) if batch.size == 8]).network
+    supernet = Supernet(network)
+    reestimate(supernet, network.architecture, train, CPU, {"logits": 0})
+    found = statistics(supernet)["stem.out/natonnx_mean"]
+    images = torch.from_numpy(train.inputs["image"][:40])
+    raws = [supernet.run({"image": part}, capture=["stem.out/natonnx_raw"]) for part in images.split(8)]
+    expected = torch.cat([raw["stem.out/natonnx_raw"] for raw in raws]).detach().mean((0, 2, 3))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("labels", [np.zeros((6, 2), np.int64), np.zeros((6, 5), np.int64)])
+def test_labels_that_are_not_one_a_position_are_refused(labels: np.ndarray) -> None:
+    logits, sequence = torch.zeros(6, 3), torch.zeros(6, 4, 3)
+    for value, wrong in ((logits, labels), (sequence, labels), (sequence, labels[:, 0])):
+        objective = Labels(JudgedOutput("out", "out", Measure.TOP1, 0))
+        with pytest.raises(InputError, match="a label for each"):
+            objective.score({"out": value}, torch.from_numpy(wrong))
+
+
+def test_labels_of_positions_meet_the_scores_of_theirs() -> None:
+    logits = torch.randn(6, 4, 3, generator=torch.Generator().manual_seed(0))
+    objective = Labels(JudgedOutput("out", "out", Measure.TOP1, 0))
+    right = logits.argmax(-1).int()
+    assert objective.score({"out": logits}, right).tolist() == [[1.0]] * 6
+    right[:, 0] = (right[:, 0] + 1) % 3
+    assert objective.score({"out": logits}, right).tolist() == [[0.75]] * 6

@@ -1,6 +1,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from natonnx.search import Problem, Settings
@@ -94,3 +95,22 @@ def test_finetuning_depends_on_the_seed_alone(problem: Problem) -> None:
     first, again, other = run(3), run(3), run(4)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_step_that_diverges_leaves_the_weights_alone(problem: Problem) -> None:
+    """One bad architecture among many must not take the shared weights with it."""
+    supernet, beta = Supernet(problem.network), problem.network.architecture
+    before = {name: value.clone() for name, value in supernet.named_parameters()}
+    train = tiny_split(32, 1)
+    wild = replace(train, inputs={"image": np.full_like(train.inputs["image"], np.inf)})
+    loss = train_epoch(
+        replace(problem, train=wild),
+        supernet,
+        make_optimizer(supernet, 0.05),
+        lambda: beta,
+        original=no_original,
+        settings=Settings(distillation=0.0, batch=32),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert not np.isfinite(loss)
+    assert all(torch.equal(before[name], value) for name, value in supernet.named_parameters())

@@ -49,7 +49,13 @@ def batch_normalization(spec: OpSpec) -> Kernel:
             moved = (old.lerp(value, own_momentum) for old, value in zip((mean, variance), new, strict=True))
             return (y, *tuple(moved)[:more_outputs]) if more_outputs else y
         weight_of_new = own_momentum if momentum is None else momentum
-        y = functional.batch_norm(x, mean, variance, scale, bias, training, weight_of_new, epsilon)
+        if training and weight_of_new == 0:  # 0 times a value that is not finite would be no number
+            y = functional.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)
+        else:
+            if training and weight_of_new == 1:
+                mean.zero_()
+                variance.zero_()
+            y = functional.batch_norm(x, mean, variance, scale, bias, training, weight_of_new, epsilon)
         return (y, *(mean, variance, mean, variance)[:more_outputs]) if more_outputs else y
 
     return kernel

@@ -18,8 +18,8 @@ from natonnx.search.outputs import JudgedOutput
 from natonnx.search.price import prices_of
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
-from natonnx.supernet import Supernet, Unfolded, has_batchnorm, unfold
-from natonnx.verbs.model_data import choose_data, load_parts, sized
+from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
+from natonnx.verbs.model_data import at_least, choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "torch_settings"]
@@ -115,9 +115,12 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
     network = source.network
     if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
         return network, None
-    size = network.batch_axes.size or CALIBRATION
-    batches = tensor_batches(train.sample(CALIBRATION), size, torch.device("cpu"))
-    unfolded = unfold(network, [batch.inputs for batch in batches if batch.size == size or not network.batch_axes.size])
+    if mode == "auto" and network.batch_axes.size == 1:  # whose normalisation has no statistics of a batch to learn
+        return network, None
+    size = network.batch_axes.size or calibration_batch(network, CALIBRATION)
+    samples = at_least(train.sample(CALIBRATION), network.batch_axes.size or 1)
+    batches = tensor_batches(samples, size, torch.device("cpu"))
+    unfolded = unfold(network, (each.inputs for each in batches if each.size == size or not network.batch_axes.size))
     return unfolded.network, unfolded
 
 
@@ -134,7 +137,7 @@ def _make_problem(
         run = supernet_runner(supernet, network.architecture, captures)
         return original_outputs(run, parts.validation, device)
 
-    objective, agreement = make_objective(network, choice, original, labels=labels)
+    objective, agreement = make_objective(network, choice, original, labels=labels, train=parts.train)
     supernet.require(tuple(objective.captures))
     return Problem(
         network=network,

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from natonnx.data.batches import Batches
+from natonnx.data.batches import Batches, StreamBatches
 from natonnx.search import OwnObjective, Settings
 from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.own import identity_of
@@ -17,7 +17,7 @@ __all__ = ["Checkpoint"]
 
 _BATCH = 64
 _BATCHES = 8
-"""Batches of a split whose content is told apart; of the rest, what they should come to is."""
+"""Batches of a stream that are compared; reading all of it may take long."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,15 @@ def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
 
 
 def _content(split: Batches) -> Iterator[bytes]:
-    """Number of samples, and the first batches."""
+    """Yield what must be the same for a search to go on: samples and targets, as far as their order is.
+
+    In memory that is all; of a stream it is the number of samples and, unless it shuffles, its first batches.
+    """
     yield str(split.samples).encode()
-    for batch in islice(split.batches(_BATCH), _BATCHES):
+    most = None
+    if isinstance(split, StreamBatches):
+        most = _BATCHES if split.is_ordered else 0
+    for batch in islice(split.batches(_BATCH), most):
         for name in sorted(batch.inputs):
             yield batch.inputs[name].tobytes()
         if batch.targets is not None:
