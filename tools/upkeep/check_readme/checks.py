@@ -130,6 +130,44 @@ CHECKS: tuple[Check, ...] = (
         says(r"^branch\.one\.\.branch\.two .* Branch +4,423,680 ", r"--exclude 'head\*' keeps it as it is"),
         first=("cp open.onnx model.onnx",),
     ),
+    *(
+        Check(
+            f"natonnx optimize {rest}",
+            9,
+            "what it is judged by, and how the last line ends",
+            says(rf"^{judged}", rf"^(improved: {rest.split('.')[0]}\.nat\.onnx|unchanged: )"),
+            budget=f"{_SEARCH} --threads 1 --force",
+            codes=(0, 1),
+        )
+        for rest, judged in (
+            ("bert.onnx --data tokens.npz --granularity branch --target-madds 0.8", "test agreement"),
+            ("minilm.onnx --data sentences/ --granularity branch", "  agreement is the cosine of sentence_embedding"),
+            (
+                "detector.onnx --data pages.npz --target-madds 0.8",
+                "  agreement is the explained variance of probabilities of map",
+            ),
+            (
+                "recogniser.onnx --data lines.npz --target-madds 0.8",
+                "  agreement is the top-1 agreement of characters",
+            ),
+            ("twohead.onnx --data my.package:loaders", "validation explained variance of box"),
+            (
+                "efficientnet.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+                "data pictures/: .*grey",
+            ),
+            ("efficientnet.onnx --data images/ --classes classes.txt", "validation accuracy"),
+            ("detector.onnx --data pages.npz --objective my.package:Overlap --max-drop 2", "validation IoU"),
+            ("detector.onnx --data pages.npz --reward my.package:contrast", "validation reward"),
+        )
+    ),
+    Check(
+        "natonnx check detector.nat.onnx --baseline detector.onnx --data pages.npz --min-agreement 0.9",
+        4,
+        "one line; the figure is that of `optimize`",
+        says(r"^(met|not met|failed) +agreement .*explained variance of probabilities [01]\.\d{4} on "),
+        first=("cp detector.onnx detector.nat.onnx",),
+        codes=(0, 1),
+    ),
     Check(
         "natonnx bench models/resnet20-fashion.onnx models/vgg-fashion.onnx --data fashion-mnist-small --profile",
         9,

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
 
 from natonnx.data.shipped import read_builtin
+from tools.upkeep.check_readme.models import KINDS
 
 __all__ = ["ROOT", "Place", "Ran"]
 
@@ -23,10 +25,34 @@ _COPIED = (".ci", "docs", "models", "natonnx", "tests", "tools")
 _FILES = (".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md")
 _SHIMS = {"natonnx": '-m natonnx "$@"', "python": '"$@"', "python3.11": '"$@"'}
 _IMAGES = 200
+_SAMPLES = 60
 _FUNCTION = """import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
 
 def load():
     return dict(np.load("set.npz"))
+
+
+def loaders():
+    chance = torch.Generator().manual_seed(0)
+    images = torch.randn(96, 3, 16, 16, generator=chance) + 2 * torch.randn(96, 3, 1, 1, generator=chance)
+    train, held_out = TensorDataset(images[:64]), TensorDataset(images[64:])
+    return DataLoader(train, 32, shuffle=True), DataLoader(held_out, 32)
+
+
+class Overlap:
+    measure, unit = "IoU", "%"
+
+    def score(self, outputs, targets):
+        ours, theirs = (maps["map"].flatten(1) > 0.5 for maps in (outputs, targets))
+        return (ours & theirs).sum(1) / (ours | theirs).sum(1).clamp(min=1)
+
+
+def contrast(model):
+    images = np.load("pages.npz")["image"][:20]
+    return float(model({"image": images})["map"].std())
 """
 
 
@@ -115,10 +141,28 @@ class Place:
             Image.fromarray(image).save(kind / f"{i}.png")
         (self.folder / "my").mkdir()
         (self.folder / "my" / "package.py").write_text(_FUNCTION, encoding="utf-8")
+        self._any_models(arrays["x_test"])
         (self.folder / "none.json").write_text("[]", encoding="utf-8")
         onnx.save(_model(8, 1, [28, 28]), self.folder / "small.onnx")
         for name, width in {"open": 8, "a": 8, "b": 4}.items():
             onnx.save(_model(width, 3, ["height", "width"]), self.folder / f"{name}.onnx")
+
+    def _any_models(self, pictures: npt.NDArray[np.uint8]) -> None:
+        """Models of several inputs and outputs, and data without labels for them."""
+        chance = np.random.default_rng(0)
+        for name, kind in KINDS.items():
+            onnx.save(kind.make(), self.folder / f"{name}.onnx")
+        for name, of in {"tokens": "bert", "pages": "detector", "lines": "recogniser"}.items():
+            np.savez(self.folder / f"{name}.npz", allow_pickle=False, **KINDS[of].inputs(_SAMPLES, chance))
+        (self.folder / "sentences").mkdir()
+        for i in range(4):
+            part = KINDS["minilm"].inputs(_SAMPLES // 4, chance)
+            np.savez(self.folder / "sentences" / f"{i}.npz", allow_pickle=False, **part)
+        (self.folder / "pictures").mkdir()
+        for i, picture in enumerate(pictures[:_SAMPLES]):
+            Image.fromarray(picture).save(self.folder / "pictures" / f"{i}.png")
+        names = "".join(f"class{i} {11 - i}\n" for i in range(10))
+        (self.folder / "classes.txt").write_text(names, encoding="utf-8")
 
 
 def _model(width: int, channels: int, sizes: Sequence[int | str]) -> onnx.ModelProto:
