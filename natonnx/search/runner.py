@@ -23,6 +23,8 @@ __all__ = ["EVALUATION_BATCH", "Runner", "TensorBatch", "file_runner", "forward"
 
 EVALUATION_BATCH = 250
 """Samples at once where only the time depends on it."""
+_MOST_BYTES = 1 << 25
+"""Of inputs at once, in evaluation: 250 pictures of 3 × 105 × 105."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,9 @@ def forward(
     def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         return supernet.run(part, architecture, tuple(captures), momentum=momentum)
 
-    return _by_pieces(once, inputs, size, supernet.network.batch_axes, captures)
+    axes = supernet.network.batch_axes
+    most = size if supernet.training else _affordable(inputs, size)  # a minibatch's statistics are those of the whole
+    return _by_pieces(once, inputs, size, axes, captures, most)
 
 
 def supernet_runner(
@@ -110,7 +114,8 @@ def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) ->
         return {name: as_tensor(found[name]) for name in captures}
 
     def run_file(inputs: Mapping[str, Tensor], size: int) -> Outputs:
-        return _by_pieces(once, {name: value.cpu() for name, value in inputs.items()}, size, axes, captures)
+        placed = {name: value.cpu() for name, value in inputs.items()}
+        return _by_pieces(once, placed, size, axes, captures, _affordable(inputs, size))
 
     return run_file
 
@@ -121,21 +126,29 @@ def _by_pieces(
     size: int,
     axes: BatchAxes,
     captures: Axes,
+    most: int,
 ) -> dict[str, Tensor]:
-    """Run samples at once, or as many at a time as the model takes; the last piece is filled up."""
-    if axes.size is None or axes.size == size:
+    """Run samples at once, or by pieces: of what the file takes, the last one filled up, else of `most` at most."""
+    piece = axes.size or min(size, most)
+    if piece == size:
         return {name: _samples_first(value, captures[name], size) for name, value in once(inputs).items()}
     pieces: list[dict[str, Tensor]] = []
-    for start in range(0, size, axes.size):
-        count = min(axes.size, size - start)
-        index = torch.arange(start, start + axes.size).clamp(max=size - 1)
+    for start in range(0, size, piece):
+        count = min(piece, size - start)
+        index = torch.arange(start, start + (axes.size or count)).clamp(max=size - 1)
         part = {
             name: value if (axis := axes.inputs.get(name)) is None else value.index_select(axis, index.to(value.device))
             for name, value in inputs.items()
         }
-        made = {name: _samples_first(value, captures[name], axes.size) for name, value in once(part).items()}
+        made = {name: _samples_first(value, captures[name], len(index)) for name, value in once(part).items()}
         pieces.append({name: value[:count] for name, value in made.items()})
     return {name: torch.cat([piece[name] for piece in pieces]) for name in captures}
+
+
+def _affordable(inputs: Mapping[str, Tensor], size: int) -> int:
+    """Samples whose inputs take `_MOST_BYTES` at most, since feature maps take many times as much; at least one."""
+    total = sum(value.numel() * value.element_size() for value in inputs.values())
+    return max(1, size * _MOST_BYTES // max(1, total))
 
 
 def _samples_first(value: Tensor, axis: int | None, size: int) -> Tensor:

@@ -1,5 +1,8 @@
 """Batches through the supernet and through onnxruntime, the samples wherever the model has them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -84,3 +87,28 @@ def test_a_gradient_reaches_the_weights_through_every_piece() -> None:
     assert gradients[0] is not None
     assert gradients[1] is not None
     torch.testing.assert_close(gradients[0], gradients[1])
+
+
+def test_large_inputs_are_run_in_pieces_that_fit_into_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In evaluation only: a minibatch's statistics are those of the whole."""
+    network = parse(model("N"))
+    given, captures = inputs(7), network.batch_axes.outputs
+    supernet = Supernet(network).eval()
+    whole = supernet_runner(supernet, network.architecture, captures)(given, 7)
+    sizes: list[int] = []
+    run = supernet.run
+
+    def counting(part: Mapping[str, torch.Tensor], *arguments: Any, **options: Any) -> dict[str, torch.Tensor]:
+        sizes.append(len(part["x"]))
+        return run(part, *arguments, **options)
+
+    monkeypatch.setattr(supernet, "run", counting)
+    monkeypatch.setattr("natonnx.search.runner._MOST_BYTES", 3 * 4 * (4 + 6) + 4)  # three samples, and the factor
+    parts = supernet_runner(supernet, network.architecture, captures)(given, 7)
+    by_file = file_runner(session(network.model), network.batch_axes, captures)(given, 7)
+    supernet.train()
+    supernet_runner(supernet, network.architecture, captures)(given, 7)
+    assert sizes == [3, 3, 1, 7]
+    for name, value in whole.items():
+        torch.testing.assert_close(parts[name], value)
+        torch.testing.assert_close(by_file[name], value, rtol=1e-4, atol=1e-5)
