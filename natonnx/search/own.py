@@ -13,10 +13,10 @@ from torch import Tensor
 
 from natonnx.data.layout import matches, text
 from natonnx.errors import InputError
-from natonnx.frontend import BatchAxes
+from natonnx.frontend import BatchAxes, Network
 from natonnx.search.objective import POINTS, Figure, Objective, Outputs, Targets, Unit
 from natonnx.search.runner import EVALUATION_BATCH, Runner
-from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.operands import as_array, as_tensor, torch_dtype
 
 __all__ = ["OwnObjective", "RewardFunction", "RunnableModel", "identity_of", "judge", "name_of"]
 
@@ -116,9 +116,7 @@ class RunnableModel:
 
     Attributes:
         run: The model.
-        inputs: Shapes of its inputs by name, the batch's included; None or a name for a size that is open.
-        axes: Their batch axes.
-        outputs: Names of its outputs.
+        network: What it is, or was made of.
 
     Example:
         >>> import numpy as np
@@ -135,9 +133,22 @@ class RunnableModel:
     """
 
     run: Runner = field(repr=False)
-    inputs: Mapping[str, tuple[Any, ...]]
-    axes: BatchAxes
-    outputs: tuple[str, ...]
+    network: Network = field(repr=False)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
+        """Shapes of the inputs by name, the batch's included; None or a name for a size that is open."""
+        return {name: tuple(self.network.shapes.get(name, ())) for name in self.network.inputs}
+
+    @property
+    def axes(self) -> BatchAxes:
+        """The axes that count samples."""
+        return self.network.batch_axes
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.network.outputs
 
     def __call__(self, inputs: _Batch | Mapping[str, Any]) -> Any:
         """Run the model.
@@ -151,7 +162,7 @@ class RunnableModel:
             by name, all outputs by name.
 
         Raises:
-            InputError: If they are none, or not of the model's size.
+            InputError: If they are none, not of the model's size, or not as many of each.
         """
         named = isinstance(inputs, Mapping)
         if not named and len(self.inputs) != 1:
@@ -167,7 +178,11 @@ class RunnableModel:
 
     def _checked(self, name: str, value: Any) -> Tensor:
         array = value.detach().cpu() if isinstance(value, Tensor) else as_tensor(np.array(value))
-        tensor = array.float() if array.is_floating_point() else array
+        dtype = torch_dtype(self.network.dtypes[name])
+        assert dtype is not None, "data of other types is refused"
+        if array.is_floating_point() and not dtype.is_floating_point:
+            raise InputError(f"the reward ran the model on {array.dtype} for {name!r}: it takes {dtype}")
+        tensor = array.to(dtype)
         axis, shape = self.axes.inputs.get(name), self.inputs[name]
         sizes = [size if isinstance(size, int) and i != axis else None for i, size in enumerate(shape)]
         if not tensor.numel() or not matches(tensor.shape, sizes):

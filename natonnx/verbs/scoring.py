@@ -76,8 +76,7 @@ def runnable_file(network: Network, model: onnx.ModelProto, threads: int) -> Run
     """A model file as a reward function calls it."""
     outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
     runtime = session(model, threads, network.folder)
-    shapes = {name: tuple(network.shapes.get(name, ())) for name in network.inputs}
-    return RunnableModel(file_runner(runtime, network.batch_axes, outputs), shapes, network.batch_axes, network.outputs)
+    return RunnableModel(file_runner(runtime, network.batch_axes, outputs), network)
 
 
 def reward_of(reward: RewardFunction | None, network: Network, model: onnx.ModelProto, threads: int) -> float | None:
