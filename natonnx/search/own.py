@@ -85,7 +85,7 @@ class OwnObjective:
         return self.outputs
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The object's own loss, or that of labels or agreement."""
+        """Return the object's own loss, or that of labels or agreement."""
         if not hasattr(self.own, "loss"):
             return self.training.loss(outputs, targets)
         found = self.own.loss(self._shown(outputs), self._targets(targets))
@@ -94,7 +94,7 @@ class OwnObjective:
         return found.reshape(())
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The object's own score [n, 1]."""
+        """Return the object's own score [n, 1]."""
         found = torch.as_tensor(self.own.score(self._shown(outputs), self._targets(targets)))
         count = len(next(iter(outputs.values())))
         if found.shape != (count,) or not bool(found.isfinite().all()):
@@ -232,13 +232,13 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
 
 
 def name_of(own: object) -> str:
-    """Module and name of a function, or of an object's class, for messages and reports."""
+    """Return the module and name of a function, or of an object's class, for messages and reports."""
     kind = own if hasattr(own, "__qualname__") else type(own)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def identity_of(own: object) -> str:
-    """A text that differs where a function's name, code or plain constants do, though not for what it refers to.
+    """Return a text that differs where a function's name, code or plain constants do, though not for what it refers to.
 
     For an object, the code of its `score` and `loss`.
     """
@@ -256,7 +256,7 @@ def _code(function: object) -> str:
 
 
 def _text(constant: object) -> str:
-    """A constant of a function's code; "" for what has no text of its own, such as a set."""
+    """Return a constant of a function's code; "" for what has no text of its own, such as a set."""
     if isinstance(constant, CodeType):
         inner = [_text(one) for one in constant.co_consts]
         return f"{constant.co_code.hex()} {constant.co_names} {inner}"
