@@ -11,7 +11,7 @@ __all__ = ["random_shift_flip"]
 
 
 def random_shift_flip(images: "torch.Tensor", kind: Augment, generator: "torch.Generator") -> "torch.Tensor":
-    """Shifts every image by up to 1/14 of its size and, for ``shift-flip``, mirrors half of them.
+    """Shift every image by up to 1/14 of its size and, for ``shift-flip``, mirror half of them.
 
     What a shift uncovers is filled with the pixels of the edge.
 

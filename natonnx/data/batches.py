@@ -55,7 +55,7 @@ class Batches(Protocol):
         """
 
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
-        """Some of the samples, in memory: at random where there is a generator, else the first ones."""
+        """Return some of the samples, in memory: at random where there is a generator, else the first ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,7 +155,7 @@ def take(inputs: Mapping[str, Array], axes: Axes, index: npt.NDArray[np.int64]) 
 
 
 def concatenate(batches: Iterable[Batch], axes: Axes) -> Batch:
-    """One batch of all samples of several; what has no batch axis is the first one's.
+    """Join several batches; what has no batch axis is the first one's.
 
     Raises:
         InputError: If they differ in shape.
@@ -176,7 +176,7 @@ def concatenate(batches: Iterable[Batch], axes: Axes) -> Batch:
 
 
 def count_samples(inputs: Mapping[str, Array], axes: Axes, targets: Array | None = None) -> int:
-    """How many samples arrays hold.
+    """Return how many samples arrays hold.
 
     Raises:
         InputError: If they hold different numbers, or none says how many.

@@ -144,7 +144,7 @@ def _join(arrays: list[Array], spec: InputSpec, source: Items, what: str) -> Arr
 
 
 def _only_value(arrays: list[Array], spec: InputSpec, source: Items, what: str) -> Array:
-    """The value of an input that has no batch axis, which must be the same for all samples."""
+    """Return the value of an input that has no batch axis, which must be the same for all samples."""
     values = [
         row for array in arrays for row in (array if source.in_front and array.ndim > len(spec.shape) else [array])
     ]

@@ -14,7 +14,7 @@ PLAIN = Preprocessing()
 
 
 def preprocessed_input(signature: Signature) -> InputSpec | None:
-    """The input that preprocessing is for: the only one of a floating-point type that has a batch axis."""
+    """Return the input that preprocessing is for: the only one of a floating-point type that has a batch axis."""
     found = [spec for spec in signature.inputs if spec.dtype.kind == "f" and spec.batch_axis is not None]
     return found[0] if len(found) == 1 else None
 

@@ -33,7 +33,7 @@ def to_array(value: Any, what: str) -> Array:
 
 
 def _is_readable(value: Any) -> bool:
-    """Whether numpy reads a value as an array, rather than as an object, or in a loop that may never end."""
+    """Return whether numpy reads a value as an array, rather than as an object, or in a loop that may never end."""
     if isinstance(value, list | tuple):
         return all(map(_is_readable, value))
     return isinstance(value, _PLAIN) or any(hasattr(value, name) for name in _ARRAY_LIKE)
@@ -46,12 +46,12 @@ def _leaf_type(value: Any) -> str:
 
 
 def is_castable(array: Array, dtype: np.dtype[np.generic]) -> bool:
-    """Whether an array is of the kind that an element type is of: numbers, or text."""
+    """Return whether an array is of the kind that an element type is of: numbers, or text."""
     return array.dtype.kind in (_TEXT if dtype.kind in _TEXT else "buif") or array.dtype == dtype
 
 
 def kind_name(dtype: np.dtype[np.generic]) -> str:
-    """What kind an element type is of, in a word."""
+    """Return what kind an element type is of, in a word."""
     return "text" if dtype.kind in _TEXT else "numbers"
 
 

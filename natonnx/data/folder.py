@@ -53,7 +53,7 @@ def list_folder(folder: Path) -> dict[str, Listing]:
 
 
 def _has_parts(folder: Path) -> bool:
-    """Whether there is a training part; ``train`` may also be a class beside others."""
+    """Return whether there is a training part; ``train`` may also be a class beside others."""
     if not (folder / "train").is_dir():
         return False
     others = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in PARTS]

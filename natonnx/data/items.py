@@ -59,7 +59,7 @@ class Renamed(Mapping[str, Any]):
 
 
 def is_structure(item: Any) -> bool:
-    """Whether something is several arrays, not one: a mapping; a tuple or a list, unless it is of numbers.
+    """Return whether something is several arrays, not one: a mapping; a tuple or a list, unless it is of numbers.
 
     A list of lists of numbers is one array, too; a tuple of such lists is several.
     """

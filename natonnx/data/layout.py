@@ -14,7 +14,7 @@ CHANNELS = (1, 3)
 
 
 def fit(images: Array, shape: Shape, layout: Layout | None, where: str) -> Array:
-    """Moves the channel axis, or adds one of length 1, so that the samples have the model's input shape.
+    """Move the channel axis, or add one of length 1, so that the samples have the model's input shape.
 
     Args:
         images: ``[n, H, W]``, ``[n, H, W, C]``, ``[n, C, H, W]`` or any other ``[n, ...]``.
@@ -47,7 +47,7 @@ def fit(images: Array, shape: Shape, layout: Layout | None, where: str) -> Array
 
 
 def layout_of(shape: Shape, where: str) -> Layout:
-    """Says where an image model expects the channels, one or three.
+    """Find where an image model expects the channels, one or three.
 
     Args:
         shape: Three axes, None where dynamic.
@@ -69,12 +69,12 @@ def layout_of(shape: Shape, where: str) -> Layout:
 
 
 def text(shape: Shape) -> str:
-    """Writes a shape for a message, a dynamic axis as ?."""
+    """Write a shape for a message, a dynamic axis as ?."""
     return "×".join("?" if size is None else str(size) for size in shape) or "single numbers"
 
 
 def _views(images: Array, layout: Layout | None) -> dict[str, Array]:
-    """The ways to read an array as model input of this layout, the plainest first."""
+    """Return the ways to read an array as model input of this layout, the plainest first."""
     views = {"as it is": images}
     if images.ndim == 3:
         if layout != "NHWC":
@@ -90,5 +90,5 @@ def _views(images: Array, layout: Layout | None) -> dict[str, Array]:
 
 
 def matches(sizes: Shape, shape: Shape) -> bool:
-    """Says whether a sample of these sizes is a legal input of the model."""
+    """Return whether a sample of these sizes is a legal input of the model."""
     return len(sizes) == len(shape) and all(want in (None, have) for have, want in zip(sizes, shape, strict=True))

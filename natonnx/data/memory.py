@@ -116,7 +116,7 @@ def hold(data: Data) -> str | Dataset | Held:
 
 
 def data_name(data: str | Dataset | Held) -> str:
-    """What data is called in reports: its spec, or what it came as."""
+    """Return what data is called in reports: its spec, or what it came as."""
     return data if isinstance(data, str) else data.name
 
 
@@ -161,7 +161,7 @@ def _held(data: Any, where: str) -> Held:
 
 
 def _parted(given: Mapping[str, tuple[Any, str]]) -> Held:
-    """Parts of a data set, by name; what cannot be read as it is needed is read now."""
+    """Sort out the parts of a data set, by name; what cannot be read as it is needed is read now."""
     parts, names, notes = {}, [], []
     is_divided = {"train", "validation"} <= given.keys()
     for part, (samples, where) in given.items():

@@ -11,7 +11,7 @@ __all__ = ["metadata_options"]
 
 
 def metadata_options(metadata: Mapping[str, str]) -> tuple[str | None, Preprocessing]:
-    """Reads ``natonnx.data``, ``.mean``, ``.std``, ``.scale``, ``.layout`` and ``.augment`` from a model's metadata.
+    """Read ``natonnx.data``, ``.mean``, ``.std``, ``.scale``, ``.layout`` and ``.augment`` from a model's metadata.
 
     A model file is not trusted: it may name a built-in data set, but no file to read and no code to run.
 

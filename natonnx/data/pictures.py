@@ -73,7 +73,7 @@ class Remarks:
         self._to = to
 
     def notes(self) -> tuple[str, ...]:
-        """A sentence for each kind of thing."""
+        """Return a sentence for each kind of thing."""
         notes = [counted(count, what) for what, count in self._counts.items()]
         if self._to is not None:
             least, most = min(self._resized), max(self._resized)
@@ -192,7 +192,7 @@ def _to_8_bits(image: "Image.Image", path: Path, remarks: Remarks) -> "Image.Ima
 
 
 def _size(image: "Image.Image", made: PictureFormat) -> tuple[int, int]:
-    """Height and width that a picture is to have."""
+    """Return the height and width that a picture is to have."""
     if made.height is None and made.width is None:
         return image.height, image.width
     if made.width is None:

@@ -46,7 +46,7 @@ def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: n
 def _per_channel(
     name: str, values: tuple[float, ...], images: Array, layout: Layout | None, where: str
 ) -> npt.NDArray[np.float32]:
-    """Shapes one value, or one a channel, so that it broadcasts over the images."""
+    """Shape one value, or one a channel, so that it broadcasts over the images."""
     constant = np.array(values, dtype=np.float32)
     if len(values) == 1:
         return constant

@@ -17,13 +17,13 @@ _SIGN_OF_LIFE = 5.0  # seconds
 
 
 def _torch(name: str) -> type[Any] | tuple[()]:
-    """A class of torch's; none where torch was not imported, as nothing can be of that class then."""
+    """Return a class of torch's; none where torch was not imported, as nothing can be of that class then."""
     module = sys.modules.get("torch.utils.data")
     return () if module is None else getattr(module, name)
 
 
 def is_program(data: Any) -> bool:
-    """Whether something yields samples or batches, rather than being an array or several."""
+    """Return whether something yields samples or batches, rather than being an array or several."""
     if isinstance(data, list):
         return bool(data) and all(map(is_structure, data))
     if isinstance(data, Mapping | tuple | str | bytes) or hasattr(data, "__array__") or _is_picture(data):
@@ -32,7 +32,7 @@ def is_program(data: Any) -> bool:
 
 
 def called(data: Any, where: str) -> Any:
-    """What a function returns; the function itself if that is an iterator, which can be had anew then.
+    """Call a function for what it returns; keep the function itself if that is an iterator, which can be had anew then.
 
     Raises:
         InputError: If it fails.
@@ -73,7 +73,7 @@ def program_items(data: Any, where: str) -> Items:
 
 
 def program_name(data: Any) -> str:
-    """What reports call it: its class, or that of the data set that a loader reads."""
+    """Return what reports call it: its class, or that of the data set that a loader reads."""
     inner = data.dataset if _is_loader(data) else data
     return str(getattr(inner, "__name__", type(inner).__name__))
 
@@ -118,7 +118,7 @@ def _loader_samples(loader: Any) -> int | None:
 
 
 def _guarded(items: Any, where: str) -> Iterator[Any]:
-    """What a user's program yields; that it fails is said in one line."""
+    """Yield what a user's program yields; say in one line that it fails."""
     try:
         yield from items
     except InputError:

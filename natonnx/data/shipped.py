@@ -17,7 +17,7 @@ TRAIN_PER_CLASS = 200
 
 
 def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
-    """Reads a built-in set.
+    """Read a built-in set.
 
     The split of its training images into training and validation never changes, whatever the seed: the models in
     ``models/`` were trained on exactly these training images.
@@ -47,7 +47,7 @@ def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
 
 
 def _first_of_each_class(images: Array, labels: Array) -> Array:
-    """Marks `TRAIN_PER_CLASS` images a class, shuffled by checksum: the same with every version of every library."""
+    """Mark `TRAIN_PER_CLASS` images a class, shuffled by checksum: the same with every version of every library."""
     order = np.argsort([zlib.crc32(image.tobytes()) for image in images], kind="stable")
     chosen = np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):

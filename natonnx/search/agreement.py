@@ -84,7 +84,7 @@ class Agreement:
         return {out.logits: out.batch_axis for out in self.outputs}
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """Mean over the outputs of how far each is from the original's."""
+        """Return the mean over the outputs of how far each is from the original's."""
         assert not isinstance(targets, Tensor), "the targets are the original's outputs"
         parts = [self._loss(out, outputs[out.logits].float(), targets[out.logits].float()) for out in self.outputs]
         return torch.stack(parts).mean() if len(parts) > 1 else parts[0]
@@ -108,7 +108,7 @@ class Agreement:
         return (value - target).square().mean() / max(self.variances.get(out.name, 1.0), _TINY)
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """[n, outputs]; see the class. What is not finite counts as the least."""
+        """Return scores [n, outputs]; see the class. What is not finite counts as the least."""
         assert not isinstance(targets, Tensor), "the targets are the original's outputs"
         columns = [self._score(out, outputs[out.name].float(), targets[out.name].float()) for out in self.outputs]
         return torch.stack(columns, 1)
@@ -127,7 +127,7 @@ class Agreement:
 
 
 def _per_sample(values: Tensor) -> Tensor:
-    """Mean of each sample's values [n]."""
+    """Return the mean of each sample's values [n]."""
     return values.reshape(len(values), -1).mean(1)
 
 

@@ -87,7 +87,7 @@ class Algorithm1:
             stage.advance(f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}", dict(row))
 
     def train_weights(self) -> float:
-        """One pass over the training split, w alone; returns the mean loss."""
+        """Train w for one pass over the training split; return the mean loss."""
         return train_epoch(
             self.problem,
             self.state.supernet,
@@ -99,7 +99,7 @@ class Algorithm1:
         )
 
     def _sample_beta(self) -> Architecture:
-        """p(β) for w: the given model, a random legal neighbour, or an α of the policy's."""
+        """Draw from p(β) for w: the given model, a random legal neighbour, or an α of the policy's."""
         fate = self._random()
         if fate < _GIVEN:
             return self.beta
@@ -111,7 +111,7 @@ class Algorithm1:
         return drawn.architectures[0] if drawn.architectures else self.beta
 
     def train_policy(self) -> dict[str, float]:
-        """One pass over the validation split, θ alone; returns means over the α's drawn from the given model."""
+        """Train θ for one pass over the validation split; return means over the α's drawn from the given model."""
         budget, policy = self.state.budget, self.state.policy
         budget.calibrate(policy, self.beta, self.state.generator)
         seen: list[tuple[float, float, float]] = []
@@ -160,7 +160,7 @@ class Algorithm1:
         return self.settings.entropy * (1 - self._done())
 
     def _done(self) -> float:
-        """Fraction of the search that lies behind, by epochs or by the time budget, whichever is further."""
+        """Return the fraction of the search that lies behind, by epochs or by the time budget, whichever is further."""
         by_epochs = len(self.state.history) / max(1, self.settings.epochs - 1)
         return min(1.0, max(by_epochs, self.clock.search_share_used()))
 
@@ -169,7 +169,7 @@ class Algorithm1:
         return found[0] if found else self.beta
 
     def _rewards(self, beta: Architecture, alphas: Sequence[Architecture], batch: TensorBatch) -> list[float]:
-        """R(α, w) − R(β, w) of each α."""
+        """Return R(α, w) − R(β, w) of each α."""
         if self.problem.reward is not None:
             own = self.problem.reward
             base = self._judge(own, beta)
@@ -185,7 +185,7 @@ class Algorithm1:
         return [reward(alpha) - base for alpha in alphas]
 
     def _judge(self, reward: RewardFunction, architecture: Architecture) -> float:
-        """What the user's own function says, in evaluation mode: once a pass, as the weights stand still in one."""
+        """Ask the user's own function, in evaluation mode: once a pass, as the weights stand still in one."""
         text = key(architecture)
         if text not in self._judged:
             calibration, captures = self._calibration, self.problem.objective.captures

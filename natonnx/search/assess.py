@@ -1,8 +1,11 @@
 """Score an architecture as the search does: by the objective on validation, and by the user's own function."""
 
-import torch
+from collections.abc import Mapping
+
+from torch import Tensor
 
 from natonnx.architecture import Architecture
+from natonnx.search.objective import Outputs
 from natonnx.search.own import RunnableModel, judge
 from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, supernet_runner
@@ -23,32 +26,31 @@ def assess(problem: Problem, supernet: Supernet, architecture: Architecture, ori
 
 
 def with_reward(score: Score, reward: float) -> Score:
-    """A score in which the user's own function decides and ranks; the objective's figures stay."""
+    """Return a score in which the user's own function decides and ranks; the objective's figures stay."""
     return Score(reward, reward, score.samples, 0.0, score.figures)
 
 
 def runnable(problem: Problem, supernet: Supernet, architecture: Architecture) -> RunnableModel:
-    """An architecture as a reward function calls it, by the supernet's weights and running statistics."""
+    """Wrap an architecture as a reward function calls it, by the supernet's weights and running statistics."""
     network = problem.network
     outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
     inner = supernet_runner(supernet, architecture, outputs)
 
-    def run(inputs: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
+    def run(inputs: Mapping[str, Tensor], size: int) -> Outputs:
         supernet.eval()
         placed = {name: value.to(problem.device) for name, value in inputs.items()}
         return {name: value.cpu() for name, value in inner(placed, size).items()}
 
-    shapes = {name: tuple(network.shapes.get(name, ())) for name in network.inputs}
-    return RunnableModel(run, shapes, network.batch_axes, network.outputs)  # type: ignore[arg-type]
+    return RunnableModel(run, network)
 
 
 def original_runner(problem: Problem, supernet: Supernet) -> Runner:
-    """The original model, by a supernet that nothing trains: what is followed and distilled."""
+    """Run the original model by a supernet that nothing trains: what is followed and distilled."""
     captures = {**problem.objective.captures, **problem.distillation.loss_captures}
     inner = supernet_runner(supernet, problem.network.architecture, captures)
 
-    def run(inputs: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
+    def run(inputs: Mapping[str, Tensor], size: int) -> Outputs:
         supernet.eval()
-        return dict(inner(inputs, size))
+        return inner(inputs, size)
 
-    return run  # type: ignore[return-value]
+    return run

@@ -49,11 +49,11 @@ class Budget:
         self._savings: dict[tuple[State, ...], Tensor] = {}
 
     def share(self, architecture: Architecture) -> float:
-        """Cost of an architecture, as a fraction of the given model's."""
+        """Return the cost of an architecture, as a fraction of the given model's."""
         return self._price.cost(architecture) / (self._price.full or 1.0)
 
     def met_by(self, architecture: Architecture) -> bool:
-        """The hard constraint."""
+        """Return whether an architecture meets the hard constraint."""
         return self.target is None or self.share(architecture) <= self.target
 
     def approach(self, done: float) -> None:
@@ -64,7 +64,7 @@ class Budget:
     # In the logits
 
     def logits(self, beta: Architecture) -> Tensor | None:
-        """What the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
+        """Return what the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
         return self.tilt * self._saved(beta) if self.tilt else None
 
     def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
@@ -85,11 +85,11 @@ class Budget:
             self.tilt = min(_MOST_TILT, max(self._least_tilt(), self.tilt))
 
     def _least_tilt(self) -> float:
-        """While cost buys reward, τ holds α's up to κ too; where it does not, cheaper ones are welcome."""
+        """Return the least τ: below 0, which holds α's up to κ, only while cost buys reward."""
         return -_MOST_TILT if self.multiplier > 0 else 0.0
 
     def _saved(self, beta: Architecture) -> Tensor:
-        """What each legal transition saves by itself, the largest saving being 1 [edges, 3]."""
+        """Return what each legal transition saves by itself, the largest saving being 1 [edges, 3]."""
         if beta.states not in self._savings:
             saved = self._price.savings(beta)
             if len(self._savings) > 32:
@@ -106,7 +106,7 @@ class Budget:
         return max(0.0, covariance / variance) if variance > 1e-9 else 0.0
 
     def objective(self, rewards: Sequence[float], costs: Sequence[float]) -> list[float]:
-        """Rewards of one group less μ·c; the group is taken into μ first."""
+        """Return the rewards of one group less μ·c, after taking the group into μ."""
         reward, spent = torch.tensor(rewards), torch.tensor(costs)
         reward, spent = reward - reward.mean(), spent - spent.mean()
         found = float(spent.square().mean()), float((spent * reward).mean())
@@ -116,9 +116,9 @@ class Budget:
     # Checkpoints
 
     def to_list(self) -> list[float]:
-        """What a checkpoint holds."""
+        """Return what a checkpoint holds."""
         return [self.limit, self.tilt, *self._moments]
 
     def load_list(self, values: Sequence[float]) -> None:
-        """The inverse of `to_list`."""
+        """Restore what `to_list` gave."""
         self.limit, self.tilt, *self._moments = values

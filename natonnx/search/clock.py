@@ -23,7 +23,7 @@ class Clock:
         self._epoch_seconds: float | None = None
 
     def search_share_used(self) -> float:
-        """How much of Algorithm 1's share is used; 0 without a budget."""
+        """Return how much of Algorithm 1's share is used; 0 without a budget."""
         return 0.0 if self._budget is None else self._used() / _SEARCH_SHARE
 
     @contextmanager
@@ -34,14 +34,14 @@ class Clock:
         self._epoch_seconds = time.monotonic() - begun
 
     def affordable_epochs(self, wanted: int, runs: int) -> int:
-        """Epochs that each of several equal runs can have in the time left: one at least, unless 0 are wanted."""
+        """Return epochs that each of several equal runs can have in the time left: one at least, unless 0 wanted."""
         if self._budget is None or self._epoch_seconds is None or wanted == 0:
             return wanted
         left = self._budget * (1 - self._used())
         return max(1, min(wanted, int(left / (runs * self._epoch_seconds))))
 
     def exhausted(self) -> bool:
-        """Whether the whole budget is used."""
+        """Return whether the whole budget is used."""
         return self._used() >= 1
 
     def _used(self) -> float:

@@ -43,7 +43,7 @@ class Criteria:
     def of(
         reference: Architecture, prices: tuple[Price, ...], objective: Objective, settings: Settings, *, reward: bool
     ) -> "Criteria":
-        """Those that follow from settings.
+        """Derive the criteria from settings.
 
         Args:
             reference: See `Criteria`.
@@ -58,7 +58,7 @@ class Criteria:
         return Criteria(reference, prices, settings.target, drop, unit, measure)
 
     def costs(self, candidate: Candidate) -> tuple[float, ...]:
-        """The cost of a candidate by each price."""
+        """Return the cost of a candidate by each price."""
         alpha = self.reference.with_states(candidate.architecture.states)
         return tuple(price.cost(alpha) for price in self.prices)
 
@@ -73,7 +73,7 @@ class Criteria:
         return self.prices[0].full * (1.0 if self.target is None else self.target)
 
     def lost(self, before: Score, after: Score) -> float:
-        """How much worse one score is than another, in the unit."""
+        """Return how much worse one score is than another, in the unit."""
         found = before.value - after.value
         return round(self.unit.scale * found, 6) if self.unit.scale != 1 else float(f"{found:.9g}")
 
@@ -99,7 +99,7 @@ class Constraint:
     met: bool
 
     def __str__(self) -> str:
-        """In words."""
+        """Put it in words."""
         return f"{self.label} {self.value:g}, at most {self.limit:g}: {'met' if self.met else 'not met'}"
 
 

@@ -62,5 +62,5 @@ def finetune(
 
 
 def _cosine(start: float, epoch: int, epochs: int, part: float) -> float:
-    """The learning rate behind a part of an epoch: half a cosine from `start` to 0 over all epochs."""
+    """Return the learning rate behind a part of an epoch: half a cosine from `start` to 0 over all epochs."""
     return start * 0.5 * (1 + math.cos(math.pi * (epoch + part) / epochs))

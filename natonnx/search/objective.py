@@ -82,10 +82,10 @@ class Objective(Protocol):
         """The same of the targets of `loss`."""
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """What training makes small: a differentiable scalar, the mean over the batch."""
+        """Return what training makes small: a differentiable scalar, the mean over the batch."""
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """How good each sample is: [n, figures], higher is better. The mean of all is what counts."""
+        """Return how good each sample is: [n, figures], higher is better. The mean of all is what counts."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +120,12 @@ class Labels:
         return {self.output.name: self.output.batch_axis}
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """Cross-entropy in nats."""
+        """Return the cross-entropy in nats."""
         logits, labels = self._compared(outputs, targets)
         return functional.cross_entropy(logits, labels)
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """1 for a right answer, 0 for a wrong one or none that is finite; their mean over the positions of a sample."""
+        """Return 1 for a right answer, 0 for a wrong or infinite one; their mean over the positions of a sample."""
         logits, labels = self._compared(outputs, targets)
         right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
         return right.float().reshape(len(labels), -1).mean(1, keepdim=True)

@@ -58,7 +58,7 @@ _VALUES = ("box", "bbox", "coord", "embed", "feature", "hidden", "state")
 
 
 def judged_outputs(network: Network, classes_of: str | None = None) -> tuple[JudgedOutput, ...]:
-    """How the outputs of a model are judged.
+    """Find how the outputs of a model are judged.
 
     Args:
         network: The model.
@@ -76,7 +76,7 @@ def judged_outputs(network: Network, classes_of: str | None = None) -> tuple[Jud
 
 
 def scores_output(network: Network) -> tuple[str, int] | None:
-    """The output that labels are compared with, and its number of classes: the first with one score a class.
+    """Find the output that labels are compared with, and its number of classes: the first with one score a class.
 
     It is an output that has, beside the batch, one size other than 1; else the first behind a Softmax, whose other axes
     are positions with a class each. An embedding is none, nor is what no gradient reaches. None where there is none.
@@ -105,12 +105,12 @@ class _Reader:
         self.opset = default_opset(network.model) or 1
 
     def sample_sizes(self, name: str) -> tuple[int | str | None, ...]:
-        """Sizes of an output without the batch."""
+        """Return sizes of an output without the batch."""
         axis = self.network.batch_axes.outputs.get(name)
         return tuple(size for position, size in enumerate(self.view.shape(name)) if position != axis)
 
     def differentiable(self, name: str) -> Iterator[str]:
-        """The tensor itself, or the nearest ones above it that a gradient reaches, as they are read."""
+        """Yield the tensor itself, or the nearest ones above it that a gradient reaches, as they are read."""
         seen: set[str] = set()
         pending = [name]
         while pending:
@@ -129,7 +129,7 @@ class _Reader:
                 pending.extend(reversed(self.view.variable_inputs(maker)))
 
     def _behind_selection(self, tensor: str) -> bool:
-        """Whether a tensor is gathered by what a selection without gradient computed, so that its size varies."""
+        """Return whether a selection without gradient computed what a tensor is gathered by: its size varies."""
         pending, steps = [tensor], 0
         while pending and steps < 64:
             maker = self.view.producer.get(pending.pop())
@@ -147,7 +147,7 @@ class _Reader:
         return False
 
     def _is_selected(self, indices: str) -> bool:
-        """Whether indices come from a selection by value rather than from shapes."""
+        """Return whether indices come from a selection by value rather than from shapes."""
         pending, seen = [indices], set[str]()
         while pending:
             tensor = pending.pop()
@@ -162,7 +162,7 @@ class _Reader:
         return False
 
     def judge(self, name: str, *, is_scores: bool = False) -> JudgedOutput:
-        """How a floating-point tensor is judged."""
+        """Find how a floating-point tensor is judged."""
         batch_axis = self._batch_axis(name)
         maker = self._maker(name)
         kind = "" if maker is None else self.view.kind(maker)
@@ -179,20 +179,20 @@ class _Reader:
         return JudgedOutput(name, name, Measure.VARIANCE, batch_axis)
 
     def _with_samples_first(self, name: str, axis: int) -> int:
-        """Where an axis from the end is, once a tensor's batch axis is moved to the front."""
+        """Return where an axis from the end is, once a tensor's batch axis is moved to the front."""
         batch = self._batch_axis(name)
         rank = len(self.view.shape(name))
         return axis if batch is None or axis + rank > batch or not rank else axis + 1
 
     def _maker(self, name: str) -> int | None:
-        """The node that makes a tensor, through those that only arrange it while the logits keep its shape."""
+        """Return the node that makes a tensor, through those that only arrange it while the logits keep its shape."""
         maker = self.view.producer.get(name)
         while maker is not None and self.view.kind(maker) in {"Identity", "Cast", "Dropout"}:
             maker = self.view.producer.get(self.view.nodes[maker].input[0])
         return maker
 
     def _softmax_axis(self, node: int) -> int | None:
-        """The axis that a Softmax sums over, from the end; None where it is no single axis."""
+        """Return the axis that a Softmax sums over, from the end; None where it is no single axis."""
         rank = len(self.view.shape(self.view.nodes[node].output[0]))
         default = -1 if self.opset >= 13 else 1
         axis = self.view.attribute(node, "axis", default)
@@ -209,13 +209,13 @@ class _Reader:
         return axis - rank
 
     def _class_axis(self, name: str) -> int:
-        """The one axis of an output, from the end, that has another size than 1 beside the batch."""
+        """Return the one axis of an output, from the end, that has another size than 1 beside the batch."""
         shape, batch = self.view.shape(name), self._batch_axis(name)
         wide = [axis - len(shape) for axis, size in enumerate(shape) if axis != batch and size != 1]
         return wide[-1] if wide else -1
 
     def _is_dense(self, name: str) -> bool:
-        """Whether a dense layer with a bias makes scores of several classes."""
+        """Return whether a dense layer with a bias makes scores of several classes."""
         maker = self._maker(name)
         if maker is None or any(word in name.lower() for word in _VALUES):
             return False
@@ -231,7 +231,7 @@ class _Reader:
         return above is not None and self.view.kind(above) == "MatMul" and len(self.view.variable_inputs(above)) == 1
 
     def _embedding_axis(self, name: str) -> int | None:
-        """The axis, from the end, along which a tensor is divided by its own norm; None where it is not.
+        """Return the axis, from the end, along which a tensor is divided by its own norm; None where it is not.
 
         The division is LpNormalization, or x / ‖x‖ spelled out.
         """
@@ -251,7 +251,7 @@ class _Reader:
         return _from_end(axes[0], rank) if axes is not None and len(axes) == 1 else None
 
     def _norm(self, tensor: str, values: str) -> int | None:
-        """The reduction that makes a tensor the norm of another one, clipped, expanded or inverted perhaps."""
+        """Return the reduction that makes a tensor the norm of another one, clipped, expanded or inverted perhaps."""
         through = {"Clip", "Max", "Expand", "Sqrt", "Add", "Reciprocal", "Unsqueeze", "Reshape", "Identity", "Pow"}
         for _ in range(8):
             maker = self.view.producer.get(tensor)
@@ -269,7 +269,7 @@ class _Reader:
         return None
 
     def _batch_axis(self, name: str) -> int | None:
-        """The axis that counts samples, of an output or of any other tensor."""
+        """Return the axis that counts samples, of an output or of any other tensor."""
         axes = self.network.batch_axes
         if name in axes.outputs:
             return axes.outputs[name]

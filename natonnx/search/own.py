@@ -13,10 +13,10 @@ from torch import Tensor
 
 from natonnx.data.layout import matches, text
 from natonnx.errors import InputError
-from natonnx.frontend import BatchAxes
+from natonnx.frontend import BatchAxes, Network
 from natonnx.search.objective import POINTS, Figure, Objective, Outputs, Targets, Unit
 from natonnx.search.runner import EVALUATION_BATCH, Runner
-from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.operands import as_array, as_tensor, torch_dtype
 
 __all__ = ["OwnObjective", "RewardFunction", "RunnableModel", "identity_of", "judge", "name_of"]
 
@@ -85,7 +85,7 @@ class OwnObjective:
         return self.outputs
 
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The object's own loss, or that of labels or agreement."""
+        """Return the object's own loss, or that of labels or agreement."""
         if not hasattr(self.own, "loss"):
             return self.training.loss(outputs, targets)
         found = self.own.loss(self._shown(outputs), self._targets(targets))
@@ -94,7 +94,7 @@ class OwnObjective:
         return found.reshape(())
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """The object's own score [n, 1]."""
+        """Return the object's own score [n, 1]."""
         found = torch.as_tensor(self.own.score(self._shown(outputs), self._targets(targets)))
         count = len(next(iter(outputs.values())))
         if found.shape != (count,) or not bool(found.isfinite().all()):
@@ -116,9 +116,7 @@ class RunnableModel:
 
     Attributes:
         run: The model.
-        inputs: Shapes of its inputs by name, the batch's included; None or a name for a size that is open.
-        axes: Their batch axes.
-        outputs: Names of its outputs.
+        network: What it is, or was made of.
 
     Example:
         >>> import numpy as np
@@ -135,9 +133,22 @@ class RunnableModel:
     """
 
     run: Runner = field(repr=False)
-    inputs: Mapping[str, tuple[Any, ...]]
-    axes: BatchAxes
-    outputs: tuple[str, ...]
+    network: Network = field(repr=False)
+
+    @property
+    def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
+        """Shapes of the inputs by name, the batch's included; None or a name for a size that is open."""
+        return {name: tuple(self.network.shapes.get(name, ())) for name in self.network.inputs}
+
+    @property
+    def axes(self) -> BatchAxes:
+        """The axes that count samples."""
+        return self.network.batch_axes
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return self.network.outputs
 
     def __call__(self, inputs: _Batch | Mapping[str, Any]) -> Any:
         """Run the model.
@@ -151,7 +162,7 @@ class RunnableModel:
             by name, all outputs by name.
 
         Raises:
-            InputError: If they are none, or not of the model's size.
+            InputError: If they are none, not of the model's size, or not as many of each.
         """
         named = isinstance(inputs, Mapping)
         if not named and len(self.inputs) != 1:
@@ -167,7 +178,11 @@ class RunnableModel:
 
     def _checked(self, name: str, value: Any) -> Tensor:
         array = value.detach().cpu() if isinstance(value, Tensor) else as_tensor(np.array(value))
-        tensor = array.float() if array.is_floating_point() else array
+        dtype = torch_dtype(self.network.dtypes[name])
+        assert dtype is not None, "data of other types is refused"
+        if array.is_floating_point() and not dtype.is_floating_point:
+            raise InputError(f"the reward ran the model on {array.dtype} for {name!r}: it takes {dtype}")
+        tensor = array.to(dtype)
         axis, shape = self.axes.inputs.get(name), self.inputs[name]
         sizes = [size if isinstance(size, int) and i != axis else None for i, size in enumerate(shape)]
         if not tensor.numel() or not matches(tensor.shape, sizes):
@@ -217,13 +232,13 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
 
 
 def name_of(own: object) -> str:
-    """Module and name of a function, or of an object's class, for messages and reports."""
+    """Return the module and name of a function, or of an object's class, for messages and reports."""
     kind = own if hasattr(own, "__qualname__") else type(own)
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def identity_of(own: object) -> str:
-    """A text that differs where a function's name, code or plain constants do, though not for what it refers to.
+    """Return a text that differs where a function's name, code or plain constants do, though not for what it refers to.
 
     For an object, the code of its `score` and `loss`.
     """
@@ -241,7 +256,7 @@ def _code(function: object) -> str:
 
 
 def _text(constant: object) -> str:
-    """A constant of a function's code; "" for what has no text of its own, such as a set."""
+    """Return a constant of a function's code; "" for what has no text of its own, such as a set."""
     if isinstance(constant, CodeType):
         inner = [_text(one) for one in constant.co_consts]
         return f"{constant.co_code.hex()} {constant.co_names} {inner}"

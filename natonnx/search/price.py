@@ -28,10 +28,10 @@ class Price(Protocol):
         """The cost of β."""
 
     def cost(self, architecture: Architecture) -> float:
-        """The cost of an architecture of the same edges."""
+        """Return the cost of an architecture of the same edges."""
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
-        """What each legal transition of an architecture saves by itself, 0 for the others [edges, 3].
+        """Return what each legal transition of an architecture saves by itself, 0 for the others [edges, 3].
 
         The columns are O, S and N, meaning "becomes".
         """
@@ -81,13 +81,13 @@ class Params(_Counted):
 
 
 def prices_of(reference: Architecture) -> tuple[Price, ...]:
-    """What architectures of a network cost: by multiply-adds and then by parameters, as far as β has any."""
+    """Return what architectures of a network cost: by multiply-adds and then by parameters, as far as β has any."""
     prices: tuple[Price, ...] = (Madds(reference), Params(reference))
     return tuple(price for price in prices if price.full) or prices
 
 
 def savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:
-    """What each legal transition saves, by applying each; see `Price.savings`."""
+    """Return what each legal transition saves, by applying each; see `Price.savings`."""
     saved = np.zeros((len(beta.states), len(State)))
     full = price.cost(beta)
     for edge, verdict in enumerate(legal_transitions(beta)):

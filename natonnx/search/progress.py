@@ -30,7 +30,7 @@ Progress = Callable[[Step], object]
 
 
 def silent(_step: Step) -> None:
-    """Reports nothing."""
+    """Report nothing."""
 
 
 class Stage:
@@ -48,7 +48,7 @@ class Stage:
         progress(self._step)
 
     def advance(self, note: str = "", values: Mapping[str, Any] | None = None) -> None:
-        """A step is done."""
+        """Report that a step is done."""
         stage, done, total, *_ = self._step
         self._step = Step(stage, done + 1, max(total, done + 1), note, values or {})
         self._progress(self._step)

@@ -52,7 +52,7 @@ class Reinforce:
         self.optimizer.step()
 
     def _advantages(self, rewards: Tensor) -> Tensor:
-        """Over the other α's of the same β; over the running mean where there are no others."""
+        """Return advantages over the other α's of the same β; over the running mean where there are no others."""
         if rewards.shape[-1] > 1:
             found: Tensor = leave_one_out(rewards)
             found /= found.square().mean(-1, keepdim=True).sqrt().clamp(min=self._least_scale)
@@ -66,17 +66,17 @@ class Reinforce:
         return gap
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """Return what a checkpoint holds."""
         return {"optimizer": self.optimizer.state_dict(), "mean": self.mean, "square": self.square}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state_dict`."""
+        """Restore what `state_dict` gave."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.mean, self.square = state["mean"], state["square"]
 
 
 def leave_one_out(rewards: Tensor) -> Tensor:
-    """Each reward minus the mean of the others in the last axis [..., n]; they sum to zero."""
+    """Return each reward minus the mean of the others in the last axis [..., n]; they sum to zero."""
     count = rewards.shape[-1]
     if count < 2:
         return torch.zeros_like(rewards)

@@ -79,7 +79,7 @@ def search(
 
 
 def start(problem: Problem, settings: Settings) -> SearchState:
-    """The state of a search before its first step."""
+    """Make the state of a search before its first step."""
     supernet = Supernet(problem.network).to(problem.device)
     policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
     load_policy(policy, settings.learner, settings.policy)
@@ -132,7 +132,7 @@ def _finetune_finalists(
 
 
 def _told(problem: Problem, score: Score) -> str:
-    """What fine-tuning came to, in words."""
+    """Return what fine-tuning came to, in words."""
     if problem.reward is not None:
         return f"validation reward {score.value:.4g}"
     unit = problem.objective.unit

@@ -49,7 +49,7 @@ def tensor_batches(
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:
-    """A batch as tensors on a device."""
+    """Turn a batch into tensors on a device."""
     inputs = {name: as_tensor(value).to(device) for name, value in batch.inputs.items()}
     targets = None if batch.targets is None else torch.as_tensor(batch.targets).to(device)
     return TensorBatch(inputs, targets, batch.size)
@@ -88,7 +88,7 @@ def forward(
 def supernet_runner(
     supernet: Supernet, architecture: Architecture, captures: Axes, momentum: float | None = None
 ) -> Runner:
-    """An architecture by the supernet's weights, without gradients; the mode is the supernet's own."""
+    """Run an architecture by the supernet's weights, without gradients; the mode is the supernet's own."""
 
     def run_supernet(inputs: Mapping[str, Tensor], size: int) -> Outputs:
         with torch.no_grad():  # not inference_mode: what comes out may be the target of a loss
@@ -98,7 +98,7 @@ def supernet_runner(
 
 
 def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:
-    """A model file in onnxruntime.
+    """Run a model file in onnxruntime.
 
     Args:
         runtime: A session of it, whose outputs include what is captured.

@@ -76,7 +76,7 @@ def evaluate(
 
 
 def summarise(scores: Tensor, ranking: float) -> Score:
-    """One score of the samples' own [n, figures]."""
+    """Sum up the samples' own scores [n, figures] in one."""
     each = scores.mean(1)
     figures = tuple(scores.mean(0).tolist())
     error = float(each.std(unbiased=False)) / len(each) ** 0.5

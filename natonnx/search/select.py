@@ -102,7 +102,7 @@ def _bands(shares: Mapping[str, float], count: int) -> list[list[str]]:
 
 
 def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
-    """α's within the limits, the search's best and the policy's in turn, then random ones."""
+    """Yield α's within the limits, the search's best and the policy's in turn, then random ones."""
     meets_target, tilt = state.budget.met_by, state.budget.logits(beta)
     seen = [(text, visit) for text, visit in state.visits.items() if meets_target(from_key(beta, text))]
     mean = sum(visit.total for _, visit in seen) / max(1, sum(visit.times for _, visit in seen))
@@ -120,7 +120,7 @@ def _pool(state: SearchState, beta: Architecture) -> Iterable[Architecture]:
 
 
 def _distinct(pool: Iterable[Architecture], beta: Architecture, most: int) -> list[Architecture]:
-    """The first `most` of those that compute something of their own, and something else than β."""
+    """Take the first `most` of those that compute something of their own, and something else than β."""
     seen = {signature(beta)}
     found: list[Architecture] = []
     for alpha in pool:

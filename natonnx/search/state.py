@@ -65,7 +65,7 @@ class SearchState:
     scored: dict[str, Score] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Tensors and plain Python values only, so that torch.load(weights_only=True) reads it."""
+        """Return tensors and plain Python values only, so that torch.load(weights_only=True) reads it."""
         return {
             "supernet": self.supernet.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -85,7 +85,7 @@ class SearchState:
         }
 
     def load_dict(self, data: Mapping[str, Any]) -> None:
-        """The inverse of `to_dict`, in place."""
+        """Restore what `to_dict` gave, in place."""
         self.supernet.load_state_dict(data["supernet"])
         self.optimizer.load_state_dict(data["optimizer"])
         self.policy.load_state_dict(data["policy"])
@@ -105,17 +105,17 @@ class SearchState:
 
 
 def signature(architecture: Architecture) -> str:
-    """A text that is equal for architectures that compute the same: states, with N for edges that carry nothing."""
+    """Return a text that is equal for architectures that compute the same: N stands for edges that carry nothing."""
     active = find_liveness(architecture).active
     pairs = zip(architecture.states, active, strict=True)
     return "".join(state.value if carries else State.N.value for state, carries in pairs)
 
 
 def key(architecture: Architecture) -> str:
-    """The states of an architecture as text; `from_key` undoes it."""
+    """Return the states of an architecture as text; `from_key` undoes it."""
     return "".join(architecture.states)
 
 
 def from_key(beta: Architecture, text: str) -> Architecture:
-    """The architecture with these states."""
+    """Return the architecture with these states."""
     return beta.with_states(tuple(State(letter) for letter in text))

@@ -21,7 +21,7 @@ _MOMENTUM = 0.9
 
 
 def make_optimizer(supernet: Supernet, learning_rate: float) -> torch.optim.SGD:
-    """SGD with Nesterov momentum; weight decay spares biases, scales and normalisation, which extend along one axis."""
+    """Make SGD with Nesterov momentum; weight decay spares biases, scales and shifts, which extend along one axis."""
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if _is_matrix(p)], "weight_decay": _WEIGHT_DECAY},

@@ -186,7 +186,7 @@ def _data_gates(judged: "JudgedModels", thresholds: Thresholds) -> Iterator[Gate
 
 
 def _count(share: float, samples: int) -> str:
-    """How many samples a share is; of positions of samples it need not be a whole number."""
+    """Return how many samples a share is; of positions of samples it need not be a whole number."""
     count = share * samples
     return f"{round(count):,}" if abs(count - round(count)) < 1e-6 * samples else f"{count:,.1f}"
 

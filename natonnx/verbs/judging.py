@@ -70,11 +70,11 @@ class JudgedModels:
         return "test" if "test" in self.splits else "validation"
 
     def score(self, split: SplitName, model: int) -> float | None:
-        """The score of a model by its position; None where there is no such split."""
+        """Return the score of a model by its position; None where there is no such split."""
         return self.splits[split].scores[model].value if split in self.splits else None
 
     def samples(self, split: SplitName) -> int | None:
-        """How many samples a split has; None where there is no such split."""
+        """Return how many samples a split has; None where there is no such split."""
         return self.splits[split].samples if split in self.splits else None
 
 
@@ -189,7 +189,7 @@ def _score(models: Sequence[_Model], split: SplitName, *, labels: bool) -> Split
 
 
 def _agreement(agreement: Agreement, model: _Model, found: Outputs, first: Outputs) -> torch.Tensor:
-    """Agreement of a model with the first; outputs belong together by position."""
+    """Score agreement of a model with the first; outputs belong together by position."""
     pairs = zip(agreement.outputs, model.judged, strict=True)
     named = {out.name: found[own.name] for out, own in pairs}
     for name, value in named.items():
@@ -202,7 +202,7 @@ def _agreement(agreement: Agreement, model: _Model, found: Outputs, first: Outpu
 
 
 def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[TensorBatch], list[Outputs]]]:
-    """The same samples for each model, and its outputs, batch by batch.
+    """Yield the same samples for each model, and its outputs, batch by batch.
 
     Raises:
         InputError: If the models get different samples.
@@ -228,7 +228,7 @@ def _batches(parts: data.Parts, split: SplitName) -> Iterable[Batch]:
 
 
 def _same(one: Batch, other: Batch | None) -> bool:
-    """Whether two batches are the same samples, as far as labels tell."""
+    """Return whether two batches are the same samples, as far as labels tell."""
     if other is None or one.size != other.size or (one.targets is None) != (other.targets is None):
         return False
     return one.targets is None or other.targets is None or np.array_equal(one.targets, other.targets)

@@ -87,7 +87,7 @@ class ModelComparison:
         self._used: dict[Path, str] = {}
 
     def inputs(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Random inputs that all models take.
+        """Make random inputs that all models take.
 
         Raises:
             InputError: If there are none.
@@ -123,7 +123,7 @@ class ModelComparison:
         return _at(source, partial(session, model, threads, network.folder, provider=provider, profile=profile))
 
     def providers(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> list[str]:
-        """The provider that each model really runs on; each is run once. From then on no other is tried for it.
+        """Find the provider that each model really runs on, by running it; no other is tried for it from then on.
 
         Raises:
             InputError: If onnxruntime cannot load or run one.
@@ -137,7 +137,7 @@ class ModelComparison:
         return [self._used[source.path] for source in self.sources]
 
     def timings(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Timings:
-        """A stopwatch for all models, not started yet."""
+        """Make a stopwatch for all models, not started yet."""
         openers = [partial(self.open, source) for source in self.sources]
         return Timings(openers, inputs, warm_up=self.conditions.warm_up, seed=self.conditions.seed)
 

@@ -102,13 +102,13 @@ def choose_data(
 
 
 def _metadata(source: Source) -> dict[str, str]:
-    """What a model's metadata says of its data."""
+    """Read what a model's metadata says of its data."""
     keys = {"natonnx.data", *_VALUES, "natonnx.layout", "natonnx.augment"}
     return {prop.key: prop.value for prop in source.network.model.metadata_props if prop.key in keys}
 
 
 def signature_of(source: Source, classes: int | None = None) -> data.Signature:
-    """What a model takes.
+    """Describe what a model takes.
 
     Args:
         source: The model.

@@ -69,7 +69,7 @@ class Choice:
         return "labels" if self.classes is not None else "none"
 
     def uses_labels(self, parts: data.Parts, source: Source) -> bool:
-        """Whether data is judged by its labels.
+        """Return whether data is judged by its labels.
 
         Raises:
             InputError: If labels are asked for and there are none, or only some parts have them.
@@ -161,7 +161,7 @@ def make_objective(
 
 
 def _are_classes(network: Network, output: str, classes: int, train: data.Batches) -> bool:
-    """Whether labels that may be anything are class indices, one for each position of an output."""
+    """Return whether labels that may be anything are class indices, one for each position of an output."""
     labels = (train if isinstance(train, data.ArrayBatches) else train.sample(EVALUATION_BATCH)).targets
     if labels is None or labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
         return False
@@ -193,7 +193,7 @@ def warn_of_chance(path: Path, score: float, split: data.Batches) -> None:
 
 
 def objective_row(objective: Objective, reward: object = None) -> ObjectiveRow:
-    """What scores mean, as payloads have it.
+    """Describe what scores mean, as payloads have it.
 
     Args:
         objective: What is good.
@@ -208,5 +208,5 @@ def objective_row(objective: Objective, reward: object = None) -> ObjectiveRow:
 
 
 def unit_row(unit: Unit) -> UnitRow:
-    """A unit as payloads have it."""
+    """Describe a unit as payloads have it."""
     return {"symbol": unit.symbol, "scale": unit.scale, "difference": unit.difference}

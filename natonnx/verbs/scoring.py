@@ -40,7 +40,7 @@ def judged_runner(network: Network, model: onnx.ModelProto, objective: Objective
 
 
 def file_objective(objective: Objective, original: Runner, split: data.Batches) -> Objective:
-    """The objective on a split: agreement is measured by the variances of that split itself."""
+    """Fit the objective to a split: agreement is measured by the variances of that split itself."""
     if isinstance(objective, Agreement):
         return Agreement.of(objective.outputs, lambda: original_outputs(original, split, _CPU))
     return objective
@@ -73,13 +73,12 @@ def score_file(
 
 
 def runnable_file(network: Network, model: onnx.ModelProto, threads: int) -> RunnableModel:
-    """A model file as a reward function calls it."""
+    """Open a model file as a reward function calls it."""
     outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
     runtime = session(model, threads, network.folder)
-    shapes = {name: tuple(network.shapes.get(name, ())) for name in network.inputs}
-    return RunnableModel(file_runner(runtime, network.batch_axes, outputs), shapes, network.batch_axes, network.outputs)
+    return RunnableModel(file_runner(runtime, network.batch_axes, outputs), network)
 
 
 def reward_of(reward: RewardFunction | None, network: Network, model: onnx.ModelProto, threads: int) -> float | None:
-    """What the user's own function says of a model file; None where there is none."""
+    """Ask the user's own function about a model file; None where there is none."""
     return None if reward is None else judge(reward, runnable_file(network, model, threads))

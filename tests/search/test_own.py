@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 
 from natonnx.errors import InputError
 from natonnx.frontend import Network, parse
@@ -211,3 +212,39 @@ class Callable:
 def test_names() -> None:
     assert name_of(right) == "tests.search.test_own.right"
     assert name_of(Callable()) == "tests.search.test_own.Callable"
+
+
+def embedder() -> onnx.ModelProto:
+    """Tokens [N, 3], and a scale of each sample [N, 1] → [N, 4]."""
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["mean"], axes=[1], keepdims=0),
+        helper.make_node("Mul", ["mean", "scale"], ["out"]),
+    ]
+    table = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
+    graph = helper.make_graph(
+        nodes,
+        "embedder",
+        [
+            helper.make_tensor_value_info("ids", TensorProto.INT64, ["N", 3]),
+            helper.make_tensor_value_info("scale", TensorProto.FLOAT, ["N", 1]),
+        ],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["N", 4])],
+        [numpy_helper.from_array(table, "table")],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_inputs_get_the_element_types_of_the_model() -> None:
+    model = in_file(parse(embedder()), embedder())
+    ids, scale = np.arange(6).reshape(2, 3), np.ones((2, 1))
+    expected = model({"ids": ids, "scale": scale.astype(np.float32)})["out"]
+    assert np.array_equal(model({"ids": ids.astype(np.int32), "scale": scale.astype(int)})["out"], expected)
+    with pytest.raises(InputError, match=r"takes torch\.int64"):
+        model({"ids": ids + 0.5, "scale": scale})
+
+
+def test_inputs_hold_as_many_samples_each() -> None:
+    model = in_file(parse(embedder()), embedder())
+    with pytest.raises(InputError, match="2 and 3 samples at once"):
+        model({"ids": np.zeros((3, 3), np.int64), "scale": np.ones((2, 1))})

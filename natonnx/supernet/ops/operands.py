@@ -23,6 +23,7 @@ __all__ = [
     "normalized",
     "reverse_sequences",
     "shifted",
+    "torch_dtype",
 ]
 
 _DTYPES: dict[int, torch.dtype] = {
@@ -44,6 +45,11 @@ _DTYPES: dict[int, torch.dtype] = {
 }
 
 
+def torch_dtype(code: int) -> torch.dtype | None:
+    """Return torch's type for a value of `onnx.TensorProto.DataType`; None where it has none that is exact."""
+    return _DTYPES.get(code)
+
+
 def dtype_of(spec: OpSpec, code: int) -> torch.dtype:
     """Translate an ONNX element type.
 
@@ -57,7 +63,7 @@ def dtype_of(spec: OpSpec, code: int) -> torch.dtype:
     Raises:
         UnsupportedOpError: If the type has no exact counterpart in torch: text, float8, int4 ….
     """
-    dtype = _DTYPES.get(code)
+    dtype = torch_dtype(code)
     if dtype is None:
         known = code in TensorProto.DataType.values()
         raise spec.unsupported(f"no tensors of type {TensorProto.DataType.Name(code) if known else code}")

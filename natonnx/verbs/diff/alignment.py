@@ -99,7 +99,7 @@ def _makers(model: onnx.ModelProto) -> dict[str, tuple[onnx.NodeProto, int]]:
 
 
 def share_names(before: Network, after: Network, parts: Mapping[str, str]) -> bool:
-    """Whether two models name the same things alike.
+    """Return whether two models name the same things alike.
 
     That is so if at least half of the smaller model's nodes with weights are found in the other by their name, operator
     and names of weights (half of all nodes where one of the models has none with weights), unless most of what the
@@ -120,7 +120,7 @@ def share_names(before: Network, after: Network, parts: Mapping[str, str]) -> bo
 
 
 def _signatures(network: Network) -> set[tuple[str, str, tuple[str, ...]]]:
-    """Name, operator and names of weights of all nodes that depend on the model's input."""
+    """Return name, operator and names of weights of all nodes that depend on the model's input."""
     view = GraphView(network.model, network.shapes, network.dtypes, network.folder)
     return {
         (view.name(i), view.kind(i), tuple(t for t in view.reads(i) if t in view.constants and view.is_float(t)))

@@ -141,7 +141,7 @@ def _digest(source: Source, other: onnx.ModelProto) -> Digests:
 
 
 def _paired(old: list[str], new: list[str]) -> list[tuple[str, str]]:
-    """Outputs that belong together: of the same name, or position; nothing where the numbers differ."""
+    """Return outputs that belong together: of the same name, or position; nothing where the numbers differ."""
     told = [{label: name for name, label in labels(own, rest).items()} for own, rest in ((old, new), (new, old))]
     return [(name, told[1][label]) for label, name in told[0].items()] if len(old) == len(new) else []
 
@@ -172,7 +172,7 @@ def _describe(source: Source, interface: InterfaceRow) -> ModelRow:
 def _provenance(
     one: Source, other: Source, changes: list[EdgeChange], found: tuple[Digests, Digests]
 ) -> Provenance | None:
-    """What natonnx noted in the second model, or in the first one where it was made from the second."""
+    """Return what natonnx noted in the second model, or in the first one where it was made from the second."""
     noted = origin(one, other, changes, found[1].graph)
     if noted is None or not noted["is_source"]:
         back = origin(other, one, list(map(_reversed, changes)), found[0].graph)
@@ -182,14 +182,14 @@ def _provenance(
 
 
 def _reversed(change: EdgeChange) -> EdgeChange:
-    """A change of an edge as it looks from the other side."""
+    """Return a change of an edge as it looks from the other side."""
     other: dict[EdgeChangeKind, EdgeChangeKind] = {"added": "removed", "removed": "added"}
     what = other.get(change["change"], change["change"])
     return {**change, "change": what, "from": change["to"], "to": change["from"]}
 
 
 def _nodes(source: Source, names: Mapping[str, str]) -> dict[str, onnx.NodeProto]:
-    """Nodes by name.
+    """Return nodes by name.
 
     Args:
         source: The model.
@@ -206,7 +206,7 @@ def _nodes(source: Source, names: Mapping[str, str]) -> dict[str, onnx.NodeProto
 
 
 def _node_names(nodes: Mapping[str, onnx.NodeProto], rename: Mapping[str, str]) -> dict[str, str]:
-    """Names of one model's nodes by what the first outputs are called in another model of the same graph."""
+    """Return names of one model's nodes by what the first outputs are called in another model of the same graph."""
     makers = {output: name for name, node in nodes.items() for output in node.output}
     return {new: makers[old] for new, old in rename.items() if old in makers}
 
@@ -216,7 +216,7 @@ def _held(source: Source, found: Digests) -> Constants:
 
 
 def _shapes(*sources: Source) -> dict[str, Sequence[int]]:
-    """Sizes that were given for inputs of any model."""
+    """Return sizes that were given for inputs of any model."""
     return {name: sizes for source in sources for name, sizes in source.network.options.input_shapes.items()}
 
 
@@ -226,7 +226,7 @@ def _judged(
     preprocessing: Mapping[str, Any],
     classes: Path | Mapping[str, int] | None,
 ) -> DataRow:
-    """Both models' scores on data, and how far they agree."""
+    """Return both models' scores on data, and how far they agree."""
     from natonnx.verbs.judging import judge_models  # torch loads only where there is data
 
     judged = judge_models(models, data, preprocessing, class_names=classes)

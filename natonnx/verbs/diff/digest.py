@@ -46,12 +46,12 @@ class Digests(NamedTuple):
 
 
 def opsets(model: onnx.ModelProto) -> dict[str, int]:
-    """Version of each operator set that a model imports, by domain; "" is ONNX's own."""
+    """Return the version of each operator set that a model imports, by domain; "" is ONNX's own."""
     return {"" if entry.domain in DEFAULT_DOMAIN else entry.domain: entry.version for entry in model.opset_import}
 
 
 def constants(model: onnx.ModelProto) -> dict[str, TensorProto]:
-    """A model's dense initializers, and the values of its Constant nodes, by name of the tensor."""
+    """Return a model's dense initializers, and the values of its Constant nodes, by name of the tensor."""
     found = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in model.graph.node:
         value = _constant(node)
@@ -95,13 +95,13 @@ def digests(model: onnx.ModelProto, folder: Path | None, inputs: Mapping[str, st
 
 
 def graph_digests(model: onnx.ModelProto, folder: Path | None, inputs: Mapping[str, str]) -> dict[str, bytes]:
-    """The `graph` digests of a model; its weights are not read."""
+    """Return the `graph` digests of a model; its weights are not read."""
     start = {name: _hash("input", label) for name, label in inputs.items()}
     return _Walk(model, folder).run({**start, **_types(model, folder)}, versions=True)
 
 
 def _types(model: onnx.ModelProto, folder: Path | None) -> dict[str, bytes]:
-    """Digests of a model's constants, of weights by type and shape only."""
+    """Return digests of a model's constants, of weights by type and shape only."""
     found = {
         name: _of_tensor(tensor, folder) if tensor.data_type in _SIZES else _hash("weight", _type(tensor))
         for name, tensor in constants(model).items()
@@ -118,7 +118,7 @@ def _of_sparse(model: onnx.ModelProto, folder: Path | None) -> dict[str, bytes]:
 
 
 def draws(node: onnx.NodeProto) -> bool:
-    """Whether a node makes random numbers: no two such nodes make the same."""
+    """Return whether a node makes random numbers: no two such nodes make the same."""
     return kind(node) in RANDOM or (kind(node) == "Dropout" and len(node.input) > 2)
 
 
@@ -149,14 +149,14 @@ class _Walk:
         return found
 
     def _version(self, node: onnx.NodeProto) -> str:
-        """The version of a node's operator; those of all sets where it holds a graph of its own."""
+        """Return the version of a node's operator; those of all sets where it holds a graph of its own."""
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             return str(sorted(self.opsets.items()))
         known = schema(node, self.opsets)
         return str(known.since_version if known is not None else self.opsets.get(node.domain))
 
     def _node(self, node: onnx.NodeProto) -> Iterator[str | bytes]:
-        """All that says what a node does with what it reads."""
+        """Return all that says what a node does with what it reads."""
         yield kind(node)
         yield node.overload
         if kind(node) in self.functions:

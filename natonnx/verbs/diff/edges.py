@@ -104,7 +104,7 @@ class _Side:
         self.owner = {tensor: name for name, tensors in self.names.items() for tensor in tensors}
 
     def told(self, tensor: str) -> str:
-        """A tensor's name as the other model has it; one that means another tensor there is changed."""
+        """Return a tensor's name as the other model has it; one that means another tensor there is changed."""
         return self.rename.get(tensor) or (f"\0{tensor}" if tensor in self.given else tensor)
 
     @cached_property
@@ -113,16 +113,16 @@ class _Side:
         return {self.told(name) for node in self.view.nodes for name in node.output}
 
     def row(self, name: str) -> EdgeRow:
-        """An edge in a report."""
+        """Return an edge in a report."""
         return edge_row(self.edges[name], self.states[name])
 
     def place(self, edge: Edge) -> tuple[str, ...]:
-        """What an edge reads, makes, and what it is joined to: its state and tensors by this model's names."""
+        """Return what an edge reads, makes, and what it is joined to: its state and tensors by this model's names."""
         maps, tensor = self.network.maps, self.network.edges[edge.name].tensor
         return self.states[edge.name].value, maps[edge.source].value_tensor, tensor, maps[edge.target].join_tensor
 
     def nodes(self, name: str) -> list[int]:
-        """Positions of the compute operators and normalisations of an edge."""
+        """Return positions of the compute operators and normalisations of an edge."""
         found = self.network.edges[name].nodes
         return [i for i in found if kind(self.network.model.graph.node[i]) in _SHAPING]
 
@@ -133,24 +133,24 @@ class _Side:
         return {self.view.name(i): name for name in self.edges for i in edges[name].nodes}
 
     def shape(self, fmap: str) -> Shape:
-        """The shape of a feature map, at its join."""
+        """Return the shape of a feature map, at its join."""
         topology = self.network.architecture.topology
         return topology.maps[topology.map_index[fmap]].shape
 
     def join(self, fmap: str) -> Join:
-        """How a feature map is made."""
+        """Return how a feature map is made."""
         topology = self.network.architecture.topology
         return topology.maps[topology.map_index[fmap]].join
 
 
 def _twins(one: _Side, other: _Side, fmap: str) -> set[str]:
-    """The feature maps of the other model that share a tensor's name with a map, and its shape but for one axis."""
+    """Return the other model's maps that share a tensor's name with a map, and its shape but for one axis."""
     found = {other.owner[tensor] for tensor in one.names[fmap] if tensor in other.owner}
     return {name for name in found if _alike(one.shape(fmap), other.shape(name))}
 
 
 def _alike(one: Shape, other: Shape) -> bool:
-    """Whether shapes differ in one known size at most, as they do where a concat upstream lost a member."""
+    """Return whether shapes differ in one known size at most, as they do where a concat upstream lost a member."""
     pairs = zip(one, other, strict=True) if len(one) == len(other) else [(0, 1), (0, 1)]
     return sum(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs) <= 1
 
@@ -189,7 +189,7 @@ class _Matching:
             yield _Match(old, new, by)
 
     def _between(self, name: str, *, same_state: bool) -> str | None:
-        """An edge of the other model that is left, between the same maps."""
+        """Return an edge of the other model that is left, between the same maps."""
         old, new = self.old, self.new
         sources, targets = (_twins(old, new, end) for end in (old.edges[name].source, old.edges[name].target))
         for other in self.left[1]:
@@ -200,7 +200,7 @@ class _Matching:
         return None
 
     def _parts(self) -> Iterator[_Match]:
-        """Edges whose nodes are all in one edge of the other model, which may have several such."""
+        """Return edges whose nodes are all in one edge of the other model, which may have several such."""
         for old, new in self._within(self.old, self.new, self.left[0]):
             self.left[1].pop(new, None)
             yield _Match(old, new, "nodes")
@@ -218,7 +218,7 @@ class _Matching:
 
 
 def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
-    """A row for edges that belong together; None where they are the same."""
+    """Return a row for edges that belong together; None where they are the same."""
     before, after = old.states[match.before], new.states[match.after]
     details = list(_details(old, new, match))
     what: EdgeChangeKind
@@ -257,7 +257,7 @@ def _change(
 
 
 def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None) -> EdgeChange:
-    """A row for an edge that is left: it is null where both its maps are there, and nothing new makes its target.
+    """Make a row for an edge that is left: null where both its maps are there, and nothing new makes its target.
 
     Args:
         old: The model that has it.
@@ -278,7 +278,7 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
 
 
 def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange:
-    """A row for an edge that is left in the other model: it was null where NAT could have put it."""
+    """Return a row for an edge that is left in the other model: it was null where NAT could have put it."""
     edge, state = new.edges[name], new.states[name]
     if not related:
         return _change(name, "added", None, None, state, None, new.row(name), [])
@@ -290,19 +290,19 @@ def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange:
 
 
 def _missing(one: _Side, other: _Side, edge: Edge, word: str = "gone") -> list[str]:
-    """Which ends of an edge the other model lacks."""
+    """Return which ends of an edge the other model lacks."""
     ends = (("source", edge.source), ("target", edge.target))
     missing = [(end, name) for end, name in ends if not _twins(one, other, name)]
     return [f"its {end} {name} is {_fate(one, other, name, word)}" for end, name in missing]
 
 
 def _fate(one: _Side, other: _Side, fmap: str, word: str) -> str:
-    """What to say of a feature map that the other model lacks: its tensor may still be there, within an edge."""
+    """Return what to say of a feature map that the other model lacks: its tensor may still be there, within an edge."""
     return "a feature map in one model only" if other.tensors.intersection(one.names[fmap]) else word
 
 
 def _details(old: _Side, new: _Side, match: _Match) -> Iterator[str]:
-    """In what two edges that belong together differ, one thing a line."""
+    """Return in what two edges that belong together differ, one thing a line."""
     before, after = old.edges[match.before], new.edges[match.after]
     for end in ("source", "target") if match.by != "nodes" else ():
         was, now = getattr(before, end), getattr(after, end)

@@ -62,7 +62,7 @@ def origin(before: Source, after: Source, changes: Sequence[EdgeChange], graph: 
 
 
 def _entries(model: onnx.ModelProto) -> list[dict[str, Any]]:
-    """What is noted in a model, oldest run first; without what is not natonnx's."""
+    """List what is noted in a model, oldest run first; without what is not natonnx's."""
     for prop in model.metadata_props:
         if prop.key == KEY:
             try:
@@ -74,7 +74,7 @@ def _entries(model: onnx.ModelProto) -> list[dict[str, Any]]:
 
 
 def _replay(source: Source, steps: Sequence[Sequence[Edit]]) -> onnx.ModelProto:
-    """The model that runs of edits make, one upon the other."""
+    """Build the model that runs of edits make, one upon the other."""
     network = source.network
     options = replace(network.options, include=(), exclude=(), freeze_outputs_of=())  # they may name what is gone
     model = network.model
@@ -91,13 +91,13 @@ def _seen(edits: Iterable[Edit], changes: Iterable[EdgeChange]) -> list[NotedEdi
 
 
 def _rows(edits: Iterable[NotedEdit], changes: Iterable[EdgeChange]) -> Iterator[tuple[NotedEdit, EdgeChange]]:
-    """The edits that agree with a change, with its row."""
+    """Return the edits that agree with a change, with its row."""
     rows = {row["edge"]: row for row in changes}
     yield from ((edit, rows[edit["edge"]]) for edit in edits if edit["seen"])
 
 
 def _agrees(row: EdgeChange | None, edit: EditRow) -> bool:
-    """Whether a change that was seen is what an edit says; an edge may be gone together with its feature maps."""
+    """Return whether a change that was seen is what an edit says; an edge may be gone with its feature maps."""
     if row is None or row["from"] not in (edit["from"], None):
         return False
     return row["to"] == edit["to"] or (edit["to"] == "N" and row["change"] == "removed")

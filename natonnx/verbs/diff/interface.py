@@ -18,7 +18,7 @@ _TENSORS: tuple[Literal["inputs", "outputs"], ...] = ("inputs", "outputs")
 
 
 def describe(model: onnx.ModelProto) -> InterfaceRow:
-    """A model's operator sets, IR version, producer, inputs and outputs."""
+    """Describe a model's operator sets, IR version, producer, inputs and outputs."""
     return {
         "opsets": {domain or "ai.onnx": version for domain, version in sorted(opsets(model).items())},
         "ir_version": model.ir_version,
@@ -31,7 +31,7 @@ def describe(model: onnx.ModelProto) -> InterfaceRow:
 
 
 def fields(before: InterfaceRow, after: InterfaceRow) -> list[FieldChange]:
-    """What differs between two descriptions, one thing a row; inputs and outputs by name."""
+    """List what differs between two descriptions, one thing a row; inputs and outputs by name."""
     rows: list[FieldChange] = [
         {"what": key, "before": before[key], "after": after[key]} for key in _FIELDS if before[key] != after[key]
     ]
@@ -56,7 +56,7 @@ def _tensors(noun: str, before: Iterable[TensorRow], after: Iterable[TensorRow])
 
 
 def same_interface(before: InterfaceRow, after: InterfaceRow) -> bool:
-    """Whether two models take and give tensors of the same names, types and fixed sizes, in whatever order."""
+    """Return whether two models take and give tensors of the same names, types and fixed sizes, in whatever order."""
     return all(
         sorted(map(_contract, before[key]), key=repr) == sorted(map(_contract, after[key]), key=repr)
         for key in _TENSORS
@@ -64,19 +64,19 @@ def same_interface(before: InterfaceRow, after: InterfaceRow) -> bool:
 
 
 def _contract(row: TensorRow) -> tuple[Any, ...]:
-    """What a caller must know of a tensor; what an open size is called is not part of it."""
+    """Return what a caller must know of a tensor; what an open size is called is not part of it."""
     shape = row["shape"]
     return row["name"], row["dtype"], shape and [size if isinstance(size, int) else None for size in shape]
 
 
 def labels(own: Iterable[str], other: Iterable[str]) -> dict[str, str]:
-    """What each input or output of a model is taken for: its name where both have the same, else its position."""
+    """Return what each input or output is taken for: its name where both models have the same, else its position."""
     own = list(own)
     return {name: name if set(own) == set(other) else str(i) for i, name in enumerate(own)}
 
 
 def compare_metadata(before: onnx.ModelProto, after: onnx.ModelProto) -> MetadataChanges:
-    """Metadata properties that were added, removed and changed, by key, without what natonnx notes of its edits."""
+    """List metadata properties that were added, removed and changed, by key, without natonnx's notes of edits."""
     old, new = ({p.key: p.value for p in model.metadata_props if p.key != KEY} for model in (before, after))
     return {
         "added": {key: value for key, value in new.items() if key not in old},

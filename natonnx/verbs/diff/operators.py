@@ -19,12 +19,12 @@ _UNDEFINED = AttributeProto.UNDEFINED
 
 
 def kind(node: onnx.NodeProto) -> str:
-    """A node's operator: its plain name in ONNX's own domain, "domain::name" in another."""
+    """Return a node's operator: its plain name in ONNX's own domain, "domain::name" in another."""
     return node.op_type if node.domain in DEFAULT_DOMAIN else f"{node.domain}::{node.op_type}"
 
 
 def schema(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.defs.OpSchema | None:
-    """What onnx knows of a node's operator; None for one that it does not know.
+    """Return what onnx knows of a node's operator; None for one that it does not know.
 
     Args:
         node: The node.
@@ -38,7 +38,7 @@ def schema(node: onnx.NodeProto, opsets: Mapping[str, int]) -> onnx.defs.OpSchem
 
 
 def attributes(node: onnx.NodeProto, opsets: Mapping[str, int]) -> dict[str, AttributeProto]:
-    """A node's attributes by name, in a form that does not depend on which defaults the file spells out.
+    """Return a node's attributes by name, in a form that does not depend on which defaults the file spells out.
 
     Those that it leaves out are added, where the operator has one default; of windows, whose defaults depend on the
     rank, those that are at theirs are left out, and so is the kernel of a convolution, which is that of its weight.
@@ -57,7 +57,7 @@ def attributes(node: onnx.NodeProto, opsets: Mapping[str, int]) -> dict[str, Att
 
 
 def values(found: Mapping[str, AttributeProto]) -> dict[str, Any]:
-    """Attributes as plain values; those that hold tensors, graphs or types as their bytes."""
+    """Return attributes as plain values; those that hold tensors, graphs or types as their bytes."""
     return {name: _value(attribute) for name, attribute in found.items()}
 
 
@@ -73,7 +73,7 @@ def _value(attribute: AttributeProto) -> Any:
 
 
 def count_operators(before: onnx.ModelProto, after: onnx.ModelProto) -> list[OperatorCount]:
-    """How many nodes of each operator type both main graphs have, types with another number only."""
+    """Count how many nodes of each operator type both main graphs have, types with another number only."""
     old, new = (Counter(map(kind, model.graph.node)) for model in (before, after))
     return [
         {"op_type": name, "before": old[name], "after": new[name]}
@@ -113,5 +113,5 @@ def compare_nodes(
 
 
 def _shown(value: Any) -> Any:
-    """A value as JSON can hold it."""
+    """Return a value as JSON can hold it."""
     return f"{len(value)} bytes" if isinstance(value, bytes) else value

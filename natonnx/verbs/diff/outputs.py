@@ -132,7 +132,7 @@ def _inputs(
     *,
     first: bool,
 ) -> tuple[_Arrays, _Arrays]:
-    """Inputs for both models, made for the first one, or for the other.
+    """Return inputs for both models, made for the first one, or for the other.
 
     Raises:
         InputError: If they do not fit both.
@@ -164,7 +164,7 @@ def _rows(before: _Results, after: _Results) -> Iterator[OutputRow]:
 def _row(
     before: str | None, after: str | None, by: Literal["name", "position"] | None = None, reason: str | None = None
 ) -> OutputRow:
-    """A row of which nothing is known but the names."""
+    """Return a row of which nothing is known but the names."""
     return {
         "before": before,
         "after": after,
@@ -178,7 +178,7 @@ def _row(
 
 
 def _difference(names: _Pair, pairs: Sequence[tuple[Any, Any]], *, varies: bool) -> OutputRow:
-    """How two outputs differ over all runs.
+    """Return how two outputs differ over all runs.
 
     The relative difference is the largest one, relative to the largest magnitude of the first model's output in a run.
     """
@@ -200,13 +200,13 @@ def _difference(names: _Pair, pairs: Sequence[tuple[Any, Any]], *, varies: bool)
 
 
 def _largest(one: np.ndarray, other: np.ndarray) -> float:
-    """Largest absolute difference of the numbers that are finite in both."""
+    """Return the largest absolute difference of the numbers that are finite in both."""
     finite = np.isfinite(one) & np.isfinite(other)
     return float(np.max(np.abs(one[finite].astype(np.float64) - other[finite].astype(np.float64)), initial=0.0))
 
 
 def _same_argmax(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None:
-    """Share of samples whose largest entry is the same one; None for what cannot be scores [n, classes]."""
+    """Return the share of samples whose largest entry is the same one; None for what cannot be scores [n, classes]."""
     first = pairs[0][0]
     if first.dtype.kind != "f" or first.ndim < 2 or first.shape[1] < 2 or first[0].size != first.shape[1]:
         return None
@@ -215,7 +215,7 @@ def _same_argmax(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float | None
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two outputs are of one type and shape and equal bit for bit."""
+    """Return whether two outputs are of one type and shape and equal bit for bit."""
     if not isinstance(one, np.ndarray) or not isinstance(other, np.ndarray):
         return repr(one) == repr(other)
     if one.dtype != other.dtype or one.shape != other.shape:

@@ -72,7 +72,7 @@ def _dtype(tensor: TensorProto) -> str:
 
 
 def _change(name: str, name_after: str, before: Constants, after: Constants) -> ChangedConstant | None:
-    """How a tensor changed; None where it is bit-identical."""
+    """Return how a tensor changed; None where it is bit-identical."""
     if before.digests[name] == after.digests[name_after]:
         return None
     old, new = before.tensors[name], after.tensors[name_after]
@@ -89,12 +89,12 @@ def _change(name: str, name_after: str, before: Constants, after: Constants) -> 
 
 
 def _size(row: ChangedConstant) -> float:
-    """What changed rows are ordered by."""
+    """Return what changed rows are ordered by."""
     return inf if row["relative_l2"] is None else float(row["relative_l2"])
 
 
 def distance(old: np.ndarray, new: np.ndarray) -> tuple[float | None, float | None]:
-    """Largest absolute difference of two arrays of one shape, and the norm of the difference relative to the old one's.
+    """Measure the largest absolute difference of two arrays, and its norm relative to the old one's.
 
     The second is the norm itself where the old array is all zeros. Both are inf where a number is not finite and not
     the same in both, and None for what is no number.

@@ -156,7 +156,7 @@ def optimize(
 
 
 def _place(source: Source, output: Path | str | None, *, force: bool, resume: bool) -> Path | None:
-    """Where the result goes; refused here, before any work, where it may not."""
+    """Return where the result goes; refuse a bad path before any work."""
     if output is None:
         if resume:
             raise InputError(

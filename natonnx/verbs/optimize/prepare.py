@@ -111,7 +111,7 @@ def prepare(
 
 
 def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tuple[Network, Unfolded | None]:
-    """The network whose weights are trained: the model's own, or that with normalisation unfolded."""
+    """Make the network whose weights are trained: the model's own, or that with normalisation unfolded."""
     network = source.network
     if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
         return network, None

@@ -86,14 +86,14 @@ class Workshop:
     _made: dict[str, Rebuilt] = field(default_factory=dict, repr=False)
 
     def rebuild(self, candidate: Candidate) -> Rebuilt:
-        """The file of a candidate, scored on validation."""
+        """Make the file of a candidate, and score it on validation; each once."""
         text = key(candidate.architecture)
         if text not in self._made:
             self._made[text] = self._build(candidate)
         return self._made[text]
 
     def measured(self, outcome: Outcome) -> Outcome:
-        """An outcome with the scores of the files in the place of the supernet's."""
+        """Put the scores of the files in the place of the supernet's."""
         return replace(
             outcome,
             beta=self.rebuild(outcome.beta).candidate,
@@ -101,7 +101,7 @@ class Workshop:
         )
 
     def test_score(self, rebuilt: Rebuilt) -> Score | None:
-        """What a file scores on the test split, which decides nothing; None where there is none."""
+        """Score a file on the test split, which decides nothing; None where there is none."""
         test = self.prepared.parts.test
         if self.original.test is None or test is None:
             return None

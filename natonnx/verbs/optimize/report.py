@@ -106,7 +106,7 @@ def _constraint(limit: Constraint) -> ConstraintRow:
 
 
 def _latencies(prepared: Prepared, winner: Rebuilt | None) -> list[float]:
-    """Milliseconds of one sample, or of as many as the model takes, on one thread: the input, and the winner."""
+    """Measure milliseconds of one sample, or of as many as the model takes, on one thread: input, and winner."""
     network = prepared.source.network
     models = [network.model] if winner is None else [network.model, winner.model]
     size = network.batch_axes.size or 1

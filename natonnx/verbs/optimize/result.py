@@ -63,14 +63,14 @@ class Result:
         return path
 
     def html(self) -> str:
-        """The report as one page that needs no network: what `natonnx optimize --html` writes."""
+        """Return the report as one page that needs no network: what `natonnx optimize --html` writes."""
         from natonnx.report.environment import environment
         from natonnx.report.html import html_report
 
         return html_report(self.inspection, environment(), self.report)
 
     def markdown(self) -> str:
-        """What was found in a few tables: what `natonnx optimize --markdown` writes."""
+        """Return what was found in a few tables: what `natonnx optimize --markdown` writes."""
         from natonnx.report.markdown import optimization
 
         return optimization(self.report)
@@ -87,5 +87,5 @@ def check_place(source: Source, path: Path, *, force: bool) -> None:
 
 
 def written_size(model: onnx.ModelProto) -> int | None:
-    """Bytes that a model's file takes; None where some of it goes to data files."""
+    """Return bytes that a model's file takes; None where some of it goes to data files."""
     return None if has_external(model) else model.ByteSize()

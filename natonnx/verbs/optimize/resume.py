@@ -34,14 +34,14 @@ class Checkpoint:
 
     @staticmethod
     def of(output: Path | None, prepared: Prepared, settings: Settings, batchnorm: str) -> "Checkpoint":
-        """The checkpoint of a search whose result goes to `output`."""
+        """Return the checkpoint of a search whose result goes to `output`."""
         if output is None:
             return Checkpoint(None, "")
         place = output.with_name(f"{output.name}.resume")
         return Checkpoint(place, _fingerprint(prepared, settings, batchnorm))
 
     def load(self) -> Mapping[str, Any] | None:
-        """What was saved.
+        """Load what was saved.
 
         Raises:
             InputError: If there is nothing, or it belongs to another search.
