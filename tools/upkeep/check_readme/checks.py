@@ -153,7 +153,7 @@ CHECKS: tuple[Check, ...] = (
             ("twohead.onnx --data my.package:loaders", "validation explained variance of box"),
             (
                 "efficientnet.onnx --data pictures/ --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
-                "data pictures/: .*grey",
+                "data pictures: 60 grey pictures made RGB",
             ),
             ("efficientnet.onnx --data images/ --classes classes.txt", "validation accuracy"),
             ("detector.onnx --data pages.npz --objective my.package:Overlap --max-drop 2", "validation IoU"),
