@@ -103,8 +103,8 @@ def prepare(
             source.path,
             source.network.batch_axes.size,
         )
-    network, unfolded = _trainable(source, parts.train, batchnorm)
     with naming(source.path):
+        network, unfolded = _trainable(source, parts.train, batchnorm)
         problem = _make_problem(source, network, parts, choice, place, labels=labels)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
