@@ -158,3 +158,19 @@ def test_the_batch_is_where_the_output_has_it() -> None:
     first = graph.op("Transpose", "x", perm=[1, 0, 2])
     (found,) = judged_outputs(graph.network(graph.op("Softmax", first, axis=-1)))
     assert (found.batch_axis, found.axis) == (1, -1)
+
+
+def test_what_an_arg_max_reads_is_class_scores_along_its_axis() -> None:
+    """Though no Softmax and no dense layer says so, as at the end of a segmentation model."""
+    graph = Graph((N, 4, 8, 8))
+    scores = graph.op("Relu", "x")
+    picked = graph.op("Cast", graph.op("ArgMax", scores, axis=1, keepdims=0), to=TensorProto.INT32)
+    (found,) = judged_outputs(graph.network((picked, TensorProto.INT32)))
+    assert (found.name, found.measure, found.axis) == (scores, Measure.TOP1, -3)
+
+
+def test_an_arg_max_over_the_batch_says_nothing_of_classes() -> None:
+    graph = Graph()
+    values = graph.op("Relu", "x")
+    (found,) = judged_outputs(graph.network((graph.op("ArgMax", values, axis=0), TensorProto.INT64)))
+    assert found.measure is Measure.VARIANCE
