@@ -7,6 +7,7 @@ from typing import Protocol, TypeAlias
 from torch import Tensor
 from torch.nn import functional
 
+from natonnx.errors import InputError
 from natonnx.search.outputs import JudgedOutput
 
 __all__ = ["POINTS", "Figure", "Labels", "Objective", "Outputs", "Targets", "Unit"]
@@ -129,6 +130,16 @@ class Labels:
         assert isinstance(targets, Tensor), "labels are one tensor"
         judged = self.output
         logits = outputs[judged.logits if judged.logits in outputs else judged.name]
-        if targets.dim() == 1:
-            return logits.flatten(1).float(), targets
-        return logits.movedim(self.output.axis, 1).float(), targets
+        by_class = logits.movedim(judged.axis, 1).float()
+        if targets.shape == by_class[:, 0].shape:
+            return by_class, targets
+        if targets.dim() == 1 and by_class.shape[1] == by_class[0].numel():
+            return by_class.flatten(1), targets
+        raise InputError(
+            f"the labels are [n{_sizes(targets[0])}], but output {judged.name!r} scores {by_class.shape[1]} classes at "
+            f"[n{_sizes(by_class[0, 0])}]: give labels of that shape, or --objective agreement"
+        )
+
+
+def _sizes(sample: Tensor) -> str:
+    return "".join(f", {size}" for size in sample.shape)
