@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line", "naming"]
+__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line", "naming", "running", "what_ran"]
+
+_RUNNING = "natonnx was running "
 
 
 class NatonnxError(Exception):
@@ -37,3 +39,21 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+@contextmanager
+def running(what: str) -> Iterator[None]:
+    """Note on an exception of the user's own code whose it is, and pass it on; see `what_ran`."""
+    try:
+        yield
+    except NatonnxError:
+        raise
+    except Exception as error:
+        error.add_note(f"{_RUNNING}{what}")
+        raise
+
+
+def what_ran(error: Exception) -> str | None:
+    """The user's own code that raised an exception; None where that was natonnx."""
+    notes = (str(note) for note in getattr(error, "__notes__", ()))
+    return next((note.removeprefix(_RUNNING) for note in notes if note.startswith(_RUNNING)), None)

@@ -16,7 +16,7 @@ from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
 from natonnx.cli.process import abandon, fail, is_output_failure, open_streams, signals
-from natonnx.errors import InputError, NatonnxError
+from natonnx.errors import InputError, NatonnxError, what_ran
 
 __all__ = ["cli", "main"]
 
@@ -98,6 +98,9 @@ def _run(given: Sequence[str]) -> int:
                 f"{error.filename or 'the output'}: cannot be written ({error.strerror}); make room, or write elsewhere"
             )
             abandon(sys.stdout)
+            return InputError.exit_code
+        if (own := what_ran(error)) is not None:
+            fail(f"{own}: failed with {type(error).__name__}: {error}")
             return InputError.exit_code
         import traceback  # a defect of natonnx, and the only failure that shows where it happened
 

@@ -279,6 +279,20 @@ class Outputs(TypedDict):
     outputs: list[OutputRow]
 
 
+class AgreementRow(TypedDict):
+    """How far both models agree on an output.
+
+    Attributes:
+        name: Of the output in the one model, or of what feeds one that is not differentiable.
+        measure: Of the agreement, such as top-1 agreement or cosine.
+        agreement: Mean over the samples; 1 where they agree.
+    """
+
+    name: str
+    measure: str
+    agreement: float
+
+
 class DataRow(TypedDict):
     """Both models on data.
 
@@ -288,7 +302,8 @@ class DataRow(TypedDict):
         samples: In it.
         objective: What scores mean.
         score: Of the one model and of the other.
-        agreement: Share of samples that both give the same class, 0 to 1.
+        agreement: Mean of the agreement on the outputs.
+        outputs: The agreement on each.
     """
 
     name: str
@@ -297,6 +312,7 @@ class DataRow(TypedDict):
     objective: Objective
     score: list[float | None]
     agreement: float
+    outputs: list[AgreementRow]
 
 
 DiffPart = Literal["interface", "graph", "weights"]

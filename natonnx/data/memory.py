@@ -204,6 +204,8 @@ def _is_prepared(items: Items) -> bool:
     if not items.from_program:
         return False
     item = next(iter(items.open()), None)
+    if item is None:
+        raise InputError(f"{items.where}: yields no samples: give at least a few a class")
     if isinstance(item, tuple | list) and len(item) == 2:
         item = item[0]  # the other one is labels, in most cases
     if isinstance(item, Mapping):

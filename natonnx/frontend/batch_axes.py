@@ -8,7 +8,7 @@ axis is taken.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def find_input_axes(model: onnx.ModelProto) -> tuple[dict[str, int | None], int 
     outputs = [_declared(info) for info in model.graph.output]
     symbol = _choose(list(named.values()), outputs)
     if symbol is None:
-        return _fixed(named)
+        return _fixed(named, _recurrent(model))
     return {name: _axis(shape, symbol) for name, shape in named.items()}, None
 
 
@@ -184,8 +184,11 @@ def _axis(shape: Shape, symbol: str) -> int | None:
     return None
 
 
-def _fixed(inputs: Mapping[str, Shape]) -> tuple[dict[str, int | None], int | None]:
-    """Batch axes where no symbol counts samples."""
+def _fixed(inputs: Mapping[str, Shape], recurrent: Collection[str]) -> tuple[dict[str, int | None], int | None]:
+    """Batch axes where no symbol counts samples; the second one of what recurrent layers read."""
+    second = {inputs[name][1] for name in recurrent if len(inputs.get(name, ())) == 3}
+    if len(second) == 1 and isinstance(size := next(iter(second)), int):
+        return {name: 1 if name in recurrent else _place(shape, size) for name, shape in inputs.items()}, size
     shapes = [shape for shape in inputs.values() if shape]
     leading = list(dict.fromkeys(shape[0] for shape in shapes))
     size = next(iter(leading), None)
@@ -195,6 +198,17 @@ def _fixed(inputs: Mapping[str, Shape]) -> tuple[dict[str, int | None], int | No
     if not isinstance(size, int):
         return dict.fromkeys(inputs), None
     return {name: _place(shape, size) for name, shape in inputs.items()}, size
+
+
+def _recurrent(model: onnx.ModelProto) -> set[str]:
+    """Names of what recurrent layers read as their sequence or state, whose second axis counts samples by default."""
+    return {
+        node.input[position]
+        for node in model.graph.node
+        if node.op_type in {"LSTM", "GRU", "RNN"} and not any(own.name == "layout" and own.i for own in node.attribute)
+        for position in (0, 5, 6)
+        if position < len(node.input)
+    }
 
 
 def _place(shape: Shape, size: int | str | None) -> int | None:

@@ -66,7 +66,7 @@ class _Merger:
         name = draft.unique(self._name(nodes))
         operation = replace(describe_branch(view, nodes), inputs=branch.further)
         source, target = draft.map_bindings[branch.source], draft.map_bindings[edge.target]
-        skip, reason = find_skip(view.shape(branch.source), view.shape(target.join_tensor))
+        skip, reason = find_skip(view, branch.source, target.join_tensor)
         if not view.is_float(source.value_tensor):
             skip, reason = None, "its source does not hold floating-point numbers"
         self.position[name] = self.position[last]

@@ -374,9 +374,8 @@ class _Parser:
 
     def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
         operation = describe(self.view, binding.nodes) if is_operation else None
-        before, after = self.view.shape(source), self.view.shape(self.draft.map_bindings[target].join_tensor)
-        skip, reason = find_skip(before, after)
+        skip, reason = find_skip(self.view, source, self.draft.map_bindings[target].join_tensor)
         if not is_operation and skip is None:  # an Identity of a tensor whose shape is unknown
-            skip, reason = Skip(len(before)), ""
+            skip, reason = Skip(len(self.view.shape(source))), ""
         edge = Edge(name, source, target, operation, skip, reason)
         self.draft.add_edge(edge, State.O if is_operation else State.S, binding)

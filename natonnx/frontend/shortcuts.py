@@ -23,7 +23,7 @@ def add_shortcuts(draft: Draft, view: GraphView, window: int) -> None:
         if target.join not in (Join.SINGLE, Join.SUM):
             continue
         for source in usable[max(0, k - window) : k]:
-            skip, _ = find_skip(view.shape(source.name), target.shape)
+            skip, _ = find_skip(view, source.name, draft.map_bindings[target.name].join_tensor)
             if skip is not None and (source.name, target.name) not in joined:
                 name = draft.unique(f"{source.name}->{target.name}")
                 draft.add_edge(Edge(name, source.name, target.name, None, skip), State.N, EdgeBinding((), source.name))

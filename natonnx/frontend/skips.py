@@ -4,7 +4,7 @@ import contextlib
 
 import numpy as np
 
-from natonnx.architecture import Shape, Skip, match_skip
+from natonnx.architecture import Skip, match_skip
 from natonnx.errors import InputError
 from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import GraphView
@@ -12,9 +12,17 @@ from natonnx.frontend.view import GraphView
 __all__ = ["find_skip", "skip_run"]
 
 
-def find_skip(source: Shape, target: Shape) -> tuple[Skip | None, str]:
-    """What an edge between two shapes carries as S, and where there is nothing, why not: `Edge.skip` and `no_skip`."""
-    skip = match_skip(source, target)
+def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, str]:
+    """What an edge carries as S, and where there is nothing, why not: `Edge.skip` and `no_skip`.
+
+    Args:
+        view: The graph.
+        source: The tensor that the edge reads.
+        target: The tensor that it makes.
+    """
+    if not view.same_type(source, target):
+        return None, "a skip keeps the type of the elements, which differs"
+    skip = match_skip(view.shape(source), view.shape(target))
     return (skip, "") if isinstance(skip, Skip) else (None, skip)
 
 

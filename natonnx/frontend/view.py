@@ -86,6 +86,11 @@ class GraphView:
         """Whether a tensor holds floating-point numbers."""
         return self._dtypes.get(tensor) in _FLOATS
 
+    def same_type(self, one: str, other: str) -> bool:
+        """Whether two tensors hold elements of one type, as far as that is known."""
+        types = self._dtypes.get(one), self._dtypes.get(other)
+        return None in types or types[0] == types[1]
+
     def is_tensor(self, tensor: str) -> bool:
         """Whether a value is known to be a plain tensor, or nothing is known of it."""
         return self._dtypes.get(tensor) != OTHER_TYPE

@@ -167,7 +167,10 @@ def _outputs(payload: DiffReport) -> Iterator[str]:
         yield f"{name}: {', '.join(told + ([row['reason']] if row['reason'] else []))}"
     data = payload["data"]
     if data is not None:
-        yield f"{data['name']}: the same class for {percent(data['agreement'])} % of {data['samples']:,} samples"
+        several = len(data["outputs"]) > 1
+        for output in data["outputs"]:
+            what = f"{output['measure']} of {output['name']}" if several else output["measure"]
+            yield f"{data['name']}: {what} {percent(output['agreement'])} % on {data['samples']:,} samples"
 
 
 def _value(value: Any) -> str:

@@ -123,7 +123,7 @@ class Agreement:
         else:
             variance = max(self.variances[out.name], _TINY)
             found = 1 - _per_sample((value - target).square()) / variance
-        return torch.where(finite, found.clamp(min=_LEAST_SCORE), _LEAST_SCORE)
+        return torch.where(finite, found.clamp(_LEAST_SCORE, 1.0), _LEAST_SCORE)
 
 
 def _per_sample(values: Tensor) -> Tensor:

@@ -84,7 +84,8 @@ class Algorithm1:
             _log.info("search: %s", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
             _log.debug("search: epoch %d took %.1f s", epoch + 1, time.monotonic() - begun)
             save(self.state.to_dict())
-            stage.advance(f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}", dict(row))
+            drawn = not math.isnan(row["reward"])  # from the given model; of a few batches, none need be
+            stage.advance(f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}" if drawn else "", dict(row))
 
     def train_weights(self) -> float:
         """Train w for one pass over the training split; return the mean loss."""

@@ -2,8 +2,9 @@
 
 An output behind Softmax or LogSoftmax is class scores, one behind Sigmoid probabilities of their own, one that is
 divided by its norm an embedding, and any other values. A final dense layer with a bias makes class scores too, the
-Softmax being left to whoever reads them. What no gradient reaches, such as the indices of ArgMax or what
-NonMaxSuppression selects, is judged at the floating-point tensors that feed it.
+Softmax being left to whoever reads them, and so does whatever an ArgMax reads that makes an output. What no gradient
+reaches, such as the indices of ArgMax or what NonMaxSuppression selects, is judged at the floating-point tensors that
+feed it.
 """
 
 from collections.abc import Iterator
@@ -103,10 +104,29 @@ class _Reader:
         self.network = network
         self.view = GraphView(network.model, network.shapes, network.dtypes, network.folder)
         self.opset = default_opset(network.model) or 1
+        self.picked = dict(filter(None, map(self._picked, network.outputs)))
+
+    def _above(self, tensor: str) -> str:
+        """The tensor that a tensor is made of by nodes that arrange values or change their type alone."""
+        while (maker := self.view.producer.get(tensor)) is not None and self.view.kind(maker) in _SHAPE_ONLY:
+            tensor = self.view.nodes[maker].input[0]
+        return tensor
+
+    def _picked(self, output: str) -> tuple[str, int] | None:
+        """What the ArgMax reads that makes an output, and its axis from the end; None where none does."""
+        maker = self.view.producer.get(self._above(output))
+        if maker is None or self.view.kind(maker) != "ArgMax":
+            return None
+        scores = self.view.nodes[maker].input[0]
+        rank, axis = len(self.view.shape(scores)), self.view.attribute(maker, "axis", 0)
+        assert isinstance(axis, int)
+        if not rank or axis % rank == self._batch_axis(scores):
+            return None
+        return scores, axis % rank - rank
 
     def sample_sizes(self, name: str) -> tuple[int | str | None, ...]:
         """Return sizes of an output without the batch."""
-        axis = self.network.batch_axes.outputs.get(name)
+        axis = self._batch_axis(name)
         return tuple(size for position, size in enumerate(self.view.shape(name)) if position != axis)
 
     def differentiable(self, name: str) -> Iterator[str]:
@@ -169,6 +189,9 @@ class _Reader:
         if maker is not None and kind in _SOFTMAX and (axis := self._softmax_axis(maker)) is not None:
             axis = self._with_samples_first(name, axis)
             return JudgedOutput(name, self.view.nodes[maker].input[0], Measure.TOP1, batch_axis, axis)
+        if name in self.picked:
+            axis = self._with_samples_first(name, self.picked[name])
+            return JudgedOutput(name, name, Measure.TOP1, batch_axis, axis)
         if is_scores or self._is_dense(name):
             axis = self._with_samples_first(name, self._class_axis(name))
             return JudgedOutput(name, name, Measure.TOP1, batch_axis, axis)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from natonnx.data.layout import matches, text
-from natonnx.errors import InputError
+from natonnx.errors import InputError, running
 from natonnx.frontend import BatchAxes, Network
 from natonnx.search.objective import POINTS, Figure, Objective, Outputs, Targets, Unit
 from natonnx.search.runner import EVALUATION_BATCH, Runner
@@ -88,15 +88,23 @@ class OwnObjective:
         """Return the object's own loss, or that of labels or agreement."""
         if not hasattr(self.own, "loss"):
             return self.training.loss(outputs, targets)
-        found = self.own.loss(self._shown(outputs), self._targets(targets))
+        with running(f"{self.name}.loss"):
+            found = self.own.loss(self._shown(outputs), self._targets(targets))
         if not isinstance(found, Tensor) or found.numel() != 1:
             raise InputError(f"{self.name}.loss: returned {type(found).__name__}; it must be a tensor with one number")
         return found.reshape(())
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
         """Return the object's own score [n, 1]."""
-        found = torch.as_tensor(self.own.score(self._shown(outputs), self._targets(targets)))
+        with running(f"{self.name}.score"):
+            said = self.own.score(self._shown(outputs), self._targets(targets))
         count = len(next(iter(outputs.values())))
+        try:
+            found = torch.as_tensor(said)
+        except (TypeError, ValueError, RuntimeError):
+            raise InputError(
+                f"{self.name}.score: returned {type(said).__name__}; it must be a tensor with a finite number a sample"
+            ) from None
         if found.shape != (count,) or not bool(found.isfinite().all()):
             raise InputError(
                 f"{self.name}.score: returned {tuple(found.shape)} for {count} samples; it must be a finite number each"
@@ -193,13 +201,12 @@ class RunnableModel:
         return tensor
 
     def _run(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        counts = {inputs[name].shape[axis] for name in inputs if (axis := self.axes.inputs.get(name)) is not None} or {
-            1
-        }
-        if len(counts) > 1:
-            told = " and ".join(map(str, sorted(counts)))
-            raise InputError(f"the reward ran the model on {told} samples at once: give as many of each input")
-        count, parts = counts.pop(), list[Outputs]()
+        axes = {name: axis for name in inputs if (axis := self.axes.inputs.get(name)) is not None}
+        counts = {name: inputs[name].shape[axis] for name, axis in axes.items()}
+        if len(set(counts.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in counts.items())
+            raise InputError(f"the reward ran the model on different numbers of samples ({told}): give each as many")
+        count, parts = next(iter(counts.values()), 1), list[Outputs]()
         for start in range(0, count, EVALUATION_BATCH):
             end = min(count, start + EVALUATION_BATCH)
             part = {
@@ -221,7 +228,8 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
     Raises:
         InputError: If it returns no finite number.
     """
-    said: Any = reward(model)
+    with running(name_of(reward)):
+        said: Any = reward(model)
     try:
         value = float(said)
     except (TypeError, ValueError, OverflowError):

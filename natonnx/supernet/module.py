@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from natonnx.architecture import Architecture, State
 from natonnx.frontend import Instruction, Network, RunConcat, RunSkip, RunSum, lower
 from natonnx.frontend.vocabulary import TRAINABLE
+from natonnx.session import run, session
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError
 from natonnx.supernet.ops.operands import as_array, as_tensor
@@ -136,7 +137,22 @@ class Supernet(nn.Module):
 
         Raises:
             UnsupportedOpError: If one of them cannot be computed; all operators that are missing are named at once.
+            InputError: If onnxruntime cannot run the file on these inputs either, such as on an index out of range.
         """
+        try:
+            return self._run(inputs, architecture, capture, momentum)
+        except (RuntimeError, IndexError, ValueError) as error:
+            if not isinstance(error, torch.OutOfMemoryError):
+                run(session(self.network.model, folder=self.network.folder), _arrays(inputs))
+            raise
+
+    def _run(
+        self,
+        inputs: Mapping[str, Tensor],
+        architecture: Architecture | None,
+        capture: Sequence[str] | None,
+        momentum: float | None,
+    ) -> dict[str, Tensor]:
         wanted = tuple(self.network.outputs if capture is None else capture)
         values: dict[str, Tensor] = dict(self._host)
         for name, key in self._keys.items():
@@ -184,13 +200,13 @@ class Supernet(nn.Module):
         wanted = [name for name in self.network.outputs if name not in plan.lacking]
         wanted += [name for name in plan.frontier if name not in wanted]
 
-        def run(inputs: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
+        def reference(inputs: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
             tensors = {name: as_tensor(value) for name, value in inputs.items()}
             with torch.inference_mode():
                 outputs = self.run(tensors, architecture, wanted if names is None else names)
             return {name: as_array(value) for name, value in outputs.items() if isinstance(value, Tensor)}
 
-        return run
+        return reference
 
     def rounded(self, seed: int) -> "Supernet":
         """A copy whose weights differ from this one's in the last bit, at random but repeatably."""
@@ -282,6 +298,10 @@ class Supernet(nn.Module):
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
         return {name: as_array(tensor.cpu().contiguous()).copy() for name, tensor in self.named_tensors().items()}
+
+
+def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: as_array(tensor.detach().cpu()) for name, tensor in tensors.items()}
 
 
 def _add(*tensors: Tensor) -> Tensor:

@@ -100,7 +100,9 @@ def choose(source: Source, asked: Any) -> Choice:
         asked = own_object(asked, "--objective")
     if not isinstance(asked, str):
         if not callable(getattr(asked, "score", None)):
-            raise InputError(f"objective {asked!r}: has no method score(outputs, targets); see --objective in the docs")
+            raise InputError(
+                f"objective {name_of(asked)}: has no method score(outputs, targets); see --objective in the docs"
+            )
         return Choice("own", asked, scores)
     if asked == "labels" and scores is None:
         raise InputError(
@@ -117,7 +119,13 @@ def own_object(spec: str, option: str) -> Any:
         InputError: If there is no such thing.
     """
     found = import_named(spec, option)
-    return found() if isinstance(found, type) else found
+    if not isinstance(found, type):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputError(f"{option} {spec}: calling it without arguments failed ({reason})") from error
 
 
 def make_objective(

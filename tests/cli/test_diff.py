@@ -564,6 +564,7 @@ def test_data(folder: Path) -> None:
         },
         "score": [pytest.approx(right)] * 2,
         "agreement": 1.0,
+        "outputs": [{"name": "scores", "measure": "top-1 agreement", "agreement": 1.0}],
     }
 
 

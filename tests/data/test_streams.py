@@ -193,6 +193,7 @@ def _late() -> Iterator[Any]:
         (_mixed(), "data: yields labels with some samples only: give all labels, or none"),
         (_late(), r"data: inputs differ in shape, from \(50, 1, 3, 4\) to \(50, 1, 4, 4\)"),
         ((lambda: iter([]), batches), r"data\[0\]: yields no samples"),
+        ((lambda: iter([]), lambda: iter([X])), r"data\[0\]: yields no samples"),
         (({"x": X}, {"y": X}), r"data\[1\]: has nothing for the model's input 'x', but 'y'"),
         ({"train": (X, Y), "val": X}, "arrays: has no labels for validation, but for other parts"),
         (

@@ -103,6 +103,26 @@ def test_fixed_batch_with_state_and_a_scalar() -> None:
     assert network.batch_axes.count(sample) == 1
 
 
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("kind", ["LSTM", "GRU"])
+def test_a_fixed_batch_of_one_recurrent_layer_stands_behind_the_layers(kind: str, size: int) -> None:
+    """[1, 1, 8]: by the operator, as its shape does not tell; onnxruntime gives the samples' own states."""
+    gates = {"LSTM": 4, "GRU": 3}[kind]
+    generator = np.random.default_rng(0)
+    weights = [generator.standard_normal((1, gates * 8, width)).astype(np.float32) for width in (6, 8)]
+    states = ["h", "c"] if kind == "LSTM" else ["h"]
+    infos = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [5, size, 6])]
+    infos += [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, size, 8]) for name in states]
+    outputs = [helper.make_tensor_value_info(f"{name}n", TensorProto.FLOAT, [1, size, 8]) for name in states]
+    node = helper.make_node(kind, ["x", "w", "r", "", "", *states], ["", *(info.name for info in outputs)])
+    node.attribute.append(helper.make_attribute("hidden_size", 8))
+    constants = [onnx.numpy_helper.from_array(value, name) for name, value in zip("wr", weights, strict=True)]
+    graph = helper.make_graph([node], "g", infos, outputs, constants)
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    axes = parse(model).batch_axes
+    assert axes == BatchAxes(dict.fromkeys(["x", *states], 1), {info.name: 1 for info in outputs}, size)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_fixed_batch_behind_the_steps(batch: int) -> None:
     assert parse(crnn(batch)).batch_axes == BatchAxes({"image": 0}, {"y": 1}, batch)

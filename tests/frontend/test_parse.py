@@ -625,3 +625,21 @@ def test_skipped_operation_equals_the_skip_in_numpy() -> None:
     pooled = x.reshape(2, 4, 4, 2, 4, 2).mean((3, 5))
     expected = np.concatenate([pooled, np.zeros((2, 2, 4, 4), np.float32)], 1)
     assert_close(runtime(build(network, alpha), {"x": x})["a"], expected)
+
+
+@pytest.mark.parametrize("dtype", [TensorProto.FLOAT16, TensorProto.DOUBLE])
+def test_a_skip_keeps_the_type_of_the_elements(dtype: int) -> None:
+    """An input of another floating-point type reaches no float32 map but through its Cast."""
+    weights = [numpy_helper.from_array(np.eye(4, dtype=np.float32), name) for name in "vw"]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("MatMul", ["float", "v"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "w"], ["y"]),
+    ]
+    infos = [helper.make_tensor_value_info("x", dtype, ["N", 4])]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])]
+    graph = helper.make_graph(nodes, "g", infos, outputs, weights)
+    network = parse(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]))
+    topology = network.architecture.topology
+    assert [edge.name for edge in topology.edges if edge.source == "x" and edge.skip is not None] == []
+    assert [edge.source for edge in topology.edges if edge.skip is not None] == ["float", "hidden"]

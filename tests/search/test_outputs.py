@@ -191,3 +191,19 @@ def test_labels_are_for_class_scores_alone() -> None:
     best = graph.op("TopK", graph.dense("x", 6), graph.constant([2], np.int64), outputs=2)
     assert scores_output(graph.network(embedding)) is None
     assert scores_output(graph.network(best)) is None
+
+
+def test_what_an_arg_max_reads_is_class_scores_along_its_axis() -> None:
+    """Though no Softmax and no dense layer says so, as at the end of a segmentation model."""
+    graph = Graph((N, 4, 8, 8))
+    scores = graph.op("Relu", "x")
+    picked = graph.op("Cast", graph.op("ArgMax", scores, axis=1, keepdims=0), to=TensorProto.INT32)
+    (found,) = judged_outputs(graph.network((picked, TensorProto.INT32)))
+    assert (found.name, found.measure, found.axis) == (scores, Measure.TOP1, -3)
+
+
+def test_an_arg_max_over_the_batch_says_nothing_of_classes() -> None:
+    graph = Graph()
+    values = graph.op("Relu", "x")
+    (found,) = judged_outputs(graph.network((graph.op("ArgMax", values, axis=0), TensorProto.INT64)))
+    assert found.measure is Measure.VARIANCE

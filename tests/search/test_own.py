@@ -9,14 +9,14 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, what_ran
 from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
 from natonnx.search.algorithm import Algorithm1
 from natonnx.search.assess import assess, original_runner, runnable
 from natonnx.search.clock import Clock
-from natonnx.search.own import identity_of, judge, name_of
+from natonnx.search.own import OwnObjective, identity_of, judge, name_of
 from natonnx.search.run import start
 from natonnx.search.runner import tensor_batches
 from natonnx.search.score import reestimate
@@ -244,7 +244,50 @@ def test_inputs_get_the_element_types_of_the_model() -> None:
         model({"ids": ids + 0.5, "scale": scale})
 
 
-def test_inputs_hold_as_many_samples_each() -> None:
-    model = in_file(parse(embedder()), embedder())
-    with pytest.raises(InputError, match="2 and 3 samples at once"):
-        model({"ids": np.zeros((3, 3), np.int64), "scale": np.ones((2, 1))})
+def test_inputs_of_different_numbers_of_samples_are_one_line() -> None:
+    network = parse(two_inputs())
+    model = runnable_file(network, network.model, 1)
+    with pytest.raises(InputError, match=r"different numbers of samples \(a 3, b 5\)"):
+        model({"a": np.zeros((3, 4), np.float32), "b": np.zeros((5, 4), np.float32)})
+
+
+def two_inputs() -> onnx.ModelProto:
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", 4]) for name in "aby"]
+    graph = helper.make_graph([helper.make_node("Add", ["a", "b"], ["y"])], "g", infos[:2], infos[2:])
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+class Scores:
+    """An objective that returns what it was made with."""
+
+    def __init__(self, said: Any, loss: Any = None) -> None:
+        self.said = said
+        if loss is not None:
+            self.loss = lambda _outputs, _targets: loss
+
+    def score(self, _outputs: Any, _targets: Any) -> Any:
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+@pytest.mark.parametrize("said", [None, "good", [1.0], np.array([1.0, np.nan]), np.ones((2, 1))])
+def test_scores_that_are_no_number_a_sample_are_refused(problem: Problem, said: Any) -> None:
+    own = OwnObjective(Scores(said), {"y": 0}, problem.objective, has_labels=False)
+    with pytest.raises(InputError, match=r"Scores.score: returned"):
+        own.score({"y": torch.zeros(2, 3)}, {"y": torch.zeros(2, 3)})
+
+
+@pytest.mark.parametrize("loss", [3.0, torch.zeros(2)])
+def test_losses_that_are_no_number_are_refused(problem: Problem, loss: Any) -> None:
+    own = OwnObjective(Scores([0.0, 0.0], loss), {"y": 0}, problem.objective, has_labels=False)
+    with pytest.raises(InputError, match=r"Scores.loss: returned"):
+        own.loss({"y": torch.zeros(2, 3)}, {"y": torch.zeros(2, 3)})
+
+
+def test_what_an_objective_raises_reaches_the_caller_and_says_whose_it_is(problem: Problem) -> None:
+    own = OwnObjective(Scores(KeyError("mine")), {"y": 0}, problem.objective, has_labels=False)
+    with pytest.raises(KeyError, match="mine") as caught:
+        own.score({"y": torch.zeros(2, 3)}, {"y": torch.zeros(2, 3)})
+    assert what_ran(caught.value) == f"{Scores.__module__}.Scores.score"
+    assert what_ran(KeyError("natonnx")) is None

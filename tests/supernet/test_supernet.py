@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from natonnx.architecture import Edit, State, apply_edits
+from natonnx.errors import InputError
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
@@ -483,3 +484,28 @@ def test_gradient_reaches_exactly_the_weights_that_the_rewritten_file_keeps(name
     assert reached == arrays(build(network, alpha)).keys() & {
         key.replace("%2E", ".") for key, _ in supernet.named_parameters()
     }
+
+
+def gather_model() -> onnx.ModelProto:
+    table = numpy_helper.from_array(np.arange(20, dtype=np.float32).reshape(5, 4), "table")
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "ids"], ["y"], "lookup")],
+        "g",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 4])],
+        [table],
+    )
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def test_inputs_that_the_file_cannot_run_are_one_line() -> None:
+    with pytest.raises(InputError, match=r"lookup.*out of data bounds, idx=5"):
+        Supernet(parse(gather_model())).run({"ids": torch.tensor([1, 5])})
+
+
+def test_a_failure_of_the_supernet_alone_stays_what_it_is() -> None:
+    """No fault of the data: the file runs on it."""
+    supernet = Supernet(parse(gather_model()))
+    supernet.table.data = torch.zeros(2, 4)
+    with pytest.raises(IndexError):
+        supernet.run({"ids": torch.tensor([1, 4])})

@@ -238,4 +238,8 @@ def _judged(
         "objective": judged.objective,
         "score": [score.value for score in found.scores],
         "agreement": found.agreement[1].value,
+        "outputs": [
+            {"name": figure.name, "measure": figure.measure, "agreement": value}
+            for figure, value in zip(judged.figures, found.agreement[1].figures, strict=True)
+        ],
     }

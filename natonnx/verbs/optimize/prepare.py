@@ -94,8 +94,8 @@ def prepare(
     )
     labels = choice.uses_labels(parts, source)
     source = sized(source, parts)
-    network, unfolded = _trainable(source, parts.train, batchnorm)
     with naming(source.path):
+        network, unfolded = _trainable(source, parts.train, batchnorm)
         problem = _make_problem(source, network, parts, choice, place, labels=labels)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
