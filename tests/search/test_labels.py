@@ -32,5 +32,5 @@ def test_a_label_a_position_counts_the_share_of_right_ones(shape: tuple[int, ...
 
 @pytest.mark.parametrize("targets", [(6,), (6, 3), (6, 2, 3), (6, 1)])
 def test_labels_of_another_shape_than_the_positions_are_refused(targets: tuple[int, ...]) -> None:
-    with pytest.raises(InputError, match=r"output 'y' scores 4 classes at \[n, 3, 2\]"):
+    with pytest.raises(InputError, match=r"has a class at each of \[3, 2\]"):
         labels(-3).score({"y": torch.zeros(6, 4, 3, 2)}, torch.zeros(targets, dtype=torch.int64))
