@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,10 @@ from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel,
 from natonnx.contract.cost import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
-from natonnx.verbs.judging import JudgedModels, judge_models
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
+
+if TYPE_CHECKING:
+    from natonnx.verbs.judging import JudgedModels
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -66,6 +68,8 @@ def benchmark(
             _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
     judged: JudgedModels | None = None
     if data is not None:
+        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
+
         tell("scores")
         judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)
     tell("memory")
@@ -139,7 +143,7 @@ def _ratio(timings: Timings, position: int, seed: int) -> Ratio | None:
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
-def _data(judged: JudgedModels) -> DataRow:
+def _data(judged: "JudgedModels") -> DataRow:
     samples: SampleCounts = {"validation": judged.samples("validation"), "test": judged.samples("test")}
     return {"name": judged.name, "samples": samples}
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,8 +16,10 @@ from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.errors import InputError
 from natonnx.frontend import Source
-from natonnx.verbs.judging import JudgedModels, judge_models
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
+
+if TYPE_CHECKING:
+    from natonnx.verbs.judging import JudgedModels
 
 __all__ = ["Thresholds", "check"]
 
@@ -121,6 +123,8 @@ def check(
     gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
     judged: JudgedModels | None = None
     if thresholds.need_data:
+        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
+
         tell("scores")
         judged = judge_models(models, data, preprocessing or {}, objective=objective, class_names=classes)
         gates += _data_gates(judged, thresholds)
@@ -155,7 +159,7 @@ def _cost_gates(sources: tuple[Source, ...], thresholds: Thresholds) -> Iterator
         yield gate_row(name, limit, after / before, f"{noun} {after:,} against {before:,}")
 
 
-def _data_gates(judged: JudgedModels, thresholds: Thresholds) -> Iterator[GateRow]:
+def _data_gates(judged: "JudgedModels", thresholds: Thresholds) -> Iterator[GateRow]:
     found, measure = judged.splits[judged.split], judged.objective["measure"]
     where = f"{found.samples:,} {judged.split} samples"
     before, after = found.scores

@@ -32,7 +32,6 @@ from natonnx.verbs.diff.interface import compare_metadata, describe, fields, lab
 from natonnx.verbs.diff.operators import compare_nodes, count_operators
 from natonnx.verbs.diff.outputs import compare_outputs
 from natonnx.verbs.diff.weights import Constants, compare_weights
-from natonnx.verbs.judging import judge_models
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
 __all__ = ["diff"]
@@ -228,6 +227,8 @@ def _judged(
     classes: Path | Mapping[str, int] | None,
 ) -> DataRow:
     """Return both models' scores on data, and how far they agree."""
+    from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
+
     judged = judge_models(models, data, preprocessing, class_names=classes)
     found = judged.splits[judged.split]
     return {
