@@ -108,7 +108,7 @@ def test_statistics_of_a_fixed_batch_are_averaged_over_its_minibatches() -> None
     reestimate(supernet, network.architecture, train, CPU, {"logits": 0})
     found = statistics(supernet)["stem.out/natonnx_mean"]
     images = torch.from_numpy(train.inputs["image"][:40])
-    raws = [supernet.run({"image": part}, capture=["stem.out/natonnx_raw"]) for part in images.split(8)]
+    raws = [supernet.run({"image": part}, capture=["stem.out/natonnx_raw"]) for part in torch.split(images, 8)]
     expected = torch.cat([raw["stem.out/natonnx_raw"] for raw in raws]).detach().mean((0, 2, 3))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
