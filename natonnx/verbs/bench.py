@@ -15,10 +15,10 @@ from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
-__all__ = ["Conditions", "benchmark"]
-
 if TYPE_CHECKING:
     from natonnx.verbs.judging import JudgedModels
+
+__all__ = ["Conditions", "benchmark"]
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def benchmark(
             _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
     judged: JudgedModels | None = None
     if data is not None:
-        from natonnx.verbs.judging import judge_models  # torch loads only where there is data
+        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
 
         tell("scores")
         judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)

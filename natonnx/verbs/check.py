@@ -18,10 +18,10 @@ from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
 
-__all__ = ["Thresholds", "check"]
-
 if TYPE_CHECKING:
     from natonnx.verbs.judging import JudgedModels
+
+__all__ = ["Thresholds", "check"]
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +123,7 @@ def check(
     gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
     judged: JudgedModels | None = None
     if thresholds.need_data:
-        from natonnx.verbs.judging import judge_models  # torch loads only where there is data
+        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
 
         tell("scores")
         judged = judge_models(models, data, preprocessing or {}, objective=objective, class_names=classes)

@@ -30,7 +30,6 @@ __all__ = [
     "make_objective",
     "objective_row",
     "original_outputs",
-    "own_object",
     "unit_row",
     "warn_of_chance",
 ]
@@ -97,7 +96,7 @@ def choose(source: Source, asked: Any) -> Choice:
     """
     scores = scores_output(source.network)
     if isinstance(asked, str) and asked not in KINDS:
-        asked = own_object(asked, "--objective")
+        asked = _own_object(asked, "--objective")
     if not isinstance(asked, str):
         if not callable(getattr(asked, "score", None)):
             raise InputError(
@@ -112,7 +111,7 @@ def choose(source: Source, asked: Any) -> Choice:
     return Choice(asked, None, scores)
 
 
-def own_object(spec: str, option: str) -> Any:
+def _own_object(spec: str, option: str) -> Any:
     """Import what `package.module:name` names; a class is called without arguments.
 
     Raises:

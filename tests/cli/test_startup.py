@@ -67,7 +67,7 @@ def test_the_check_can_fail(code: str, expected: set[str]) -> None:
     assert expected <= loaded(code)[1]
 
 
-def test_check_needs_no_torch() -> None:
+def test_check_of_costs_needs_no_torch() -> None:
     model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
     arguments = ["check", model, "--baseline", model, "--max-madds-ratio", "1"]
     assert not loaded(RUN.format(arguments=arguments))[1] & {"torch", "dgl"}

@@ -14,10 +14,10 @@ from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
 from natonnx.search import Criteria, Outcome, Problem, Settings, Step, decide, search
 from natonnx.search.budget import Budget
-from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.clock import Clock
 from natonnx.search.select import _bands
 from natonnx.search.state import from_key, key, signature
+from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
 
 FAST = Settings(epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2)
 

@@ -227,7 +227,7 @@ def _judged(
     classes: Path | Mapping[str, int] | None,
 ) -> DataRow:
     """Return both models' scores on data, and how far they agree."""
-    from natonnx.verbs.judging import judge_models  # torch loads only where there is data
+    from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
 
     judged = judge_models(models, data, preprocessing, class_names=classes)
     found = judged.splits[judged.split]

@@ -14,14 +14,12 @@ from natonnx.rewrite import require
 from natonnx.search import Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import warn_of_chance
-from natonnx.verbs.optimize.arguments import check_arguments, check_limits
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
 from natonnx.verbs.optimize.resume import Checkpoint
-from natonnx.verbs.optimize.verify import verify_winner
-from natonnx.verbs.optimize.write import write_winner
+from natonnx.verbs.optimize.write import verify_winner, write_winner
 
 __all__ = ["optimize"]
 
@@ -89,7 +87,6 @@ def optimize(
     """
     begun = time.monotonic()
     settings = settings or Settings()
-    check_arguments(settings, reward, threads)
 
     # Read
     source = load(model, reading)
@@ -105,11 +102,10 @@ def optimize(
             reward=reward,
             batchnorm=batchnorm,
             device=device,
-            seed=settings.seed,
+            settings=settings,
             class_names=classes,
         )
         source, problem = prepared.source, prepared.problem
-        check_limits(source, problem, settings)
         original = open_original(prepared)
         if problem.objective.name == "labels":
             warn_of_chance(source.path, original.score.figures[0], prepared.parts.validation)

@@ -1,4 +1,4 @@
-"""Prepare: from a model and data to what a search needs."""
+"""Prepare: from a model and data to what a search needs, or the reason why there is none."""
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,9 +10,12 @@ from typing import Any, Literal, get_args
 import torch
 
 from natonnx import data
+from natonnx.architecture import cost
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Network, Source
-from natonnx.search import Objective, Problem, RewardFunction
+from natonnx.policy import make_policy
+from natonnx.policy.pretrained import load_policy
+from natonnx.search import REWARDS, Problem, RewardFunction, Settings
 from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
 from natonnx.search.price import prices_of
@@ -46,15 +49,16 @@ class Prepared:
     problem: Problem
     unfolded: Unfolded | None
 
-    @property
-    def objective(self) -> Objective:
-        """What is good."""
-        return self.problem.objective
-
 
 @contextmanager
 def torch_settings(threads: int | None) -> Iterator[None]:
-    """Give torch so many CPU threads, and float32 that is float32, as the result is checked in it; then as before."""
+    """Give torch so many CPU threads, and float32 that is float32, as the result is checked in it; then as before.
+
+    Raises:
+        InputError: If there are to be less than one.
+    """
+    if threads is not None and threads < 1:
+        raise InputError(f"threads {threads} must be at least 1")
     before = torch.get_num_threads(), torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
     if threads is not None:
@@ -75,28 +79,36 @@ def prepare(
     reward: RewardFunction | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
-    seed: int = 0,
+    settings: Settings | None = None,
     class_names: Path | Mapping[str, int] | None = None,
 ) -> Prepared:
     """Load the data that is given, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
 
     Raises:
-        InputError: If the model cannot be trained, or the data is bad.
+        InputError: If the model cannot be trained, the data is bad, or an argument or a setting means nothing for them.
     """
+    settings = settings or Settings()
+    if reward is not None and not callable(reward):
+        raise InputError(
+            f"reward {reward!r} is no function of a model; {' and '.join(REWARDS)} are for Settings(reward=...)"
+        )
     for name, value, kinds in (("batchnorm", batchnorm, BatchNormMode), ("device", device, DeviceName)):
         if value not in get_args(kinds):
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
     place = _choose_device(device)
+    policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
+    load_policy(policy, settings.learner, settings.policy)  # refused now rather than after the data is read
     choice = choose(source, objective)
     chosen, how = choose_data(source, given, preprocessing or {})
     parts = load_parts(
-        source, chosen, how, classes=choice.classes, targets=choice.targets, seed=seed, class_names=class_names
+        source, chosen, how, classes=choice.classes, targets=choice.targets, seed=settings.seed, class_names=class_names
     )
     labels = choice.uses_labels(parts, source)
     source = sized(source, parts)
     with naming(source.path):
         network, unfolded = _trainable(source, parts.train, batchnorm)
-        problem = _make_problem(source, network, parts, choice, place, labels=labels)
+        problem = replace(_make_problem(source, network, parts, choice, place, labels=labels), reward=reward)
+    _check_limits(source, problem, settings)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
         source.path,
@@ -107,7 +119,7 @@ def prepare(
     )
     if problem.without_gradient:
         _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
-    return Prepared(source, parts, replace(problem, reward=reward), unfolded)
+    return Prepared(source, parts, problem, unfolded)
 
 
 def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tuple[Network, Unfolded | None]:
@@ -150,6 +162,15 @@ def _make_problem(
         augment=parts.augment,
         without_gradient=supernet.in_onnxruntime,
     )
+
+
+def _check_limits(source: Source, problem: Problem, settings: Settings) -> None:
+    """Refuse limits that mean nothing for a model: a target where the cost is not known, or more points than 100."""
+    points = problem.reward is None and problem.objective.unit.difference == "points"
+    if points and settings.max_drop is not None and settings.max_drop > 100:
+        raise InputError(f"max drop {settings.max_drop} must be points of {problem.objective.measure} from 0 to 100")
+    if settings.target_madds is not None and not cost(source.network.architecture).madds:
+        raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")
 
 
 def _choose_device(device: str) -> torch.device:

@@ -11,9 +11,8 @@ from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.rewrite.write import check_output, own_files, write_model
-from natonnx.tensors import has_external
 
-__all__ = ["Result", "check_place", "written_size"]
+__all__ = ["Result", "check_place"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,8 +83,3 @@ def check_place(source: Source, path: Path, *, force: bool) -> None:
     """
     model = source.network.model
     check_output(path, source.file, model, own_files(model, path), force=force)
-
-
-def written_size(model: onnx.ModelProto) -> int | None:
-    """Return bytes that a model's file takes; None where some of it goes to data files."""
-    return None if has_external(model) else model.ByteSize()

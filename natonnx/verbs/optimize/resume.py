@@ -1,20 +1,25 @@
 """The state of an interrupted search, beside its output."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from natonnx.data.batches import Batches, StreamBatches
+from natonnx.errors import InputError
+from natonnx.files import write_bytes
 from natonnx.search import OwnObjective, Settings
-from natonnx.search.checkpoint import load_checkpoint, save_checkpoint
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
 
+_FORMAT = 4
 _BATCH = 64
 _BATCHES = 8
 """Batches of a stream that are compared; reading all of it may take long."""
@@ -91,3 +96,38 @@ def _content(split: Batches) -> Iterator[bytes]:
             yield batch.inputs[name].tobytes()
         if batch.targets is not None:
             yield batch.targets.tobytes()
+
+
+def save_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Any]) -> None:
+    """Write a checkpoint atomically.
+
+    Args:
+        path: Where.
+        fingerprint: Of the model, the data and the settings; only a search with the same one may resume.
+        state: Tensors and plain Python values.
+    """
+    buffer = io.BytesIO()
+    torch.save({"format": _FORMAT, "fingerprint": fingerprint, "state": dict(state)}, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def load_checkpoint(path: Path, fingerprint: str) -> Mapping[str, Any]:
+    """Read a checkpoint.
+
+    Raises:
+        InputError: If it is missing, damaged, or belongs to another search.
+    """
+    try:
+        data = torch.load(path, map_location="cpu", weights_only=True)
+        if data["format"] != _FORMAT:
+            raise InputError(f"{path}: written by another version of natonnx; start the search anew")
+        if data["fingerprint"] != fingerprint:
+            raise InputError(f"{path}: belongs to another model, data set or settings; give the same ones as before")
+        state: Mapping[str, Any] = data["state"]
+    except InputError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such checkpoint; leave --resume out to start the search") from None
+    except Exception:  # torch.load raises whatever unpickling happens to raise
+        raise InputError(f"{path}: not a natonnx checkpoint, or damaged; start the search anew") from None
+    return state

@@ -1,14 +1,18 @@
-"""Write the winner, whole or not at all."""
+"""Verify the winner's file, and write it: whole or not at all."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from natonnx import __version__
 from natonnx.frontend import Source
+from natonnx.rewrite import Check, add_provenance, verify
 from natonnx.rewrite.write import write_model
+from natonnx.supernet import Supernet
 from natonnx.tensors import has_external
+from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt
 
-__all__ = ["Written", "write_winner"]
+__all__ = ["Written", "verify_winner", "write_winner"]
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,21 @@ class Written:
 
     path: Path | None
     size_bytes: int | None
+
+
+def verify_winner(prepared: Prepared, winner: Rebuilt) -> list[Check]:
+    """Note in the file what was done to it, and check it against the supernet with the weights that were trained."""
+    add_provenance(winner.model, version=__version__, source_sha256=prepared.source.sha256, edits=winner.edits)
+    trained = Supernet(prepared.problem.network)
+    trained.load_weights(winner.candidate.weights)
+    searched = winner.candidate.architecture
+    return verify(
+        prepared.source.network,
+        winner.alpha,
+        winner.model,
+        trained.as_reference(searched),
+        rounded=lambda seed: trained.rounded(seed).as_reference(searched),
+    )
 
 
 def write_winner(source: Source, winner: Rebuilt | None, place: Path | None) -> Written:
