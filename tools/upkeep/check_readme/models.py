@@ -70,7 +70,10 @@ class _Graph:
         return self.node("LayerNormalization", name, x, *scale, axis=-1)
 
     def model(
-        self, inputs: Mapping[str, Sequence[int | str]], outputs: Mapping[str, tuple[str, Sequence[int | str]]], kind: int
+        self,
+        inputs: Mapping[str, Sequence[int | str]],
+        outputs: Mapping[str, tuple[str, Sequence[int | str]]],
+        kind: int,
     ) -> onnx.ModelProto:
         """Finish; each output is named, with what it is made of and its shape."""
         self._nodes += [helper.make_node("Identity", [made], [name]) for name, (made, _) in outputs.items()]
@@ -95,7 +98,9 @@ def _encoder(graph: _Graph) -> tuple[str, str]:
     mask = graph.node("Cast", "mask", "attention_mask", to=TensorProto.FLOAT)
     hidden = graph.node("Sub", "mask.not", graph.constant("one", 1.0), mask)
     axis = graph.constant("axis", [1], np.int64)
-    bias = graph.node("Unsqueeze", "mask.row", graph.node("Mul", "mask.bias", hidden, graph.constant("far", -1e4)), axis)
+    bias = graph.node(
+        "Unsqueeze", "mask.row", graph.node("Mul", "mask.bias", hidden, graph.constant("far", -1e4)), axis
+    )
     for layer in ("first", "second"):
         query, key, value = (graph.linear(f"{layer}.{part}", x, _WIDTH, _WIDTH) for part in ("query", "key", "value"))
         turned = graph.node("Transpose", f"{layer}.turn", key, perm=[0, 2, 1])
@@ -145,7 +150,9 @@ def _trunk(graph: _Graph, width: int = 8) -> str:
     return x
 
 
-def _image_model(graph: _Graph, size: Sequence[int | str], **outputs: tuple[str, Sequence[int | str]]) -> onnx.ModelProto:
+def _image_model(
+    graph: _Graph, size: Sequence[int | str], **outputs: tuple[str, Sequence[int | str]]
+) -> onnx.ModelProto:
     return graph.model({"image": ["batch", 3, *size]}, outputs, TensorProto.FLOAT)
 
 
