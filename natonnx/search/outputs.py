@@ -75,19 +75,24 @@ def judged_outputs(network: Network, classes_of: str | None = None) -> tuple[Jud
     return tuple(found.values())
 
 
-def scores_output(network: Network) -> tuple[str, int] | None:
+def scores_output(network: Network, preferred: str | None = None) -> tuple[str, int] | None:
     """The output that labels are compared with, and its number of classes: the first with one score a class.
 
     It is an output that has, beside the batch, one size other than 1; else the first behind a Softmax, whose other axes
     are positions with a class each. None where there is none.
+
+    Args:
+        network: The model.
+        preferred: The output that is looked at first, whatever the file's order.
     """
     reader = _Reader(network)
-    for name in network.outputs:
+    names = sorted(network.outputs, key=lambda name: name != preferred)
+    for name in names:
         sizes = reader.sample_sizes(name)
         scores = [size for size in sizes if size != 1]
         if reader.view.is_float(name) and sizes and len(scores) == 1 and isinstance(scores[0], int):
             return name, scores[0]
-    for name in network.outputs:
+    for name in names:
         judged = reader.judge(name)
         shape = reader.view.shape(name)
         if judged.measure is Measure.TOP1 and shape and isinstance(classes := shape[judged.axis], int):

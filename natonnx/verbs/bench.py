@@ -15,6 +15,7 @@ from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.verbs.judging import JudgedModels, judge_models
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
+from natonnx.verbs.model_data import has_open_sizes
 
 __all__ = ["Conditions", "benchmark"]
 
@@ -58,16 +59,21 @@ def benchmark(
     """
     conditions = conditions or Conditions()
     comparison = ModelComparison([models] if isinstance(models, Path | str) else models, conditions)
+    judge = partial(judge_models, given=data, overrides=preprocessing or {}, objective=objective, class_names=classes)
+    judged: JudgedModels | None = None
+    if data is not None and any(map(has_open_sizes, comparison.sources)):
+        tell("scores")
+        judged = judge(comparison)
+        comparison = judged.size(comparison)
     inputs = comparison.inputs()
     tell("loading")
     used = comparison.providers(inputs)
     for source, provider in zip(comparison.sources, used, strict=True):
         if provider != comparison.provider:
             _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
-    judged: JudgedModels | None = None
-    if data is not None:
+    if data is not None and judged is None:
         tell("scores")
-        judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)
+        judged = judge(comparison)
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
