@@ -124,9 +124,11 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
     network = source.network
     if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
         return network, None
-    size = network.batch_axes.size or CALIBRATION
-    batches = tensor_batches(train.sample(CALIBRATION), size, torch.device("cpu"))
-    unfolded = unfold(network, [batch.inputs for batch in batches if batch.size == size or not network.batch_axes.size])
+    calibration, size = train.sample(CALIBRATION), network.batch_axes.size
+    if size is not None:  # whole batches only
+        calibration = calibration.repeat(max(1, calibration.samples // size) * size)
+    batches = tensor_batches(calibration, size or CALIBRATION, torch.device("cpu"))
+    unfolded = unfold(network, [batch.inputs for batch in batches])
     return unfolded.network, unfolded
 
 

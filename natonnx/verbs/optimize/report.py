@@ -109,7 +109,7 @@ def _latencies(prepared: Prepared, winner: Rebuilt | None) -> list[float]:
     network = prepared.source.network
     models = [network.model] if winner is None else [network.model, winner.model]
     size = network.batch_axes.size or 1
-    sample = next(iter(prepared.parts.validation.sample(size).batches(size)))
+    sample = prepared.parts.validation.sample(size).repeat(size)
     return latencies_ms(models, sample.inputs, folder=network.folder)
 
 
