@@ -217,6 +217,8 @@ class _Reader:
         if not rank:
             return -1 if axis in (-1, default) else None
         axis %= rank
+        if axis == self._batch_axis(self.view.nodes[node].output[0]):
+            return None
         if self.opset < 13:  # all axes from here on are one
             rest = [size for size in self.view.shape(self.view.nodes[node].output[0])[axis:] if size != 1]
             if len(rest) > 1:
