@@ -39,7 +39,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     parts = {"train/x": inputs[0], "val/x": inputs[1]}
     np.savez(tmp_path / "data.npz", **parts)
     labels = {f"{part}/labels": generator.integers(0, 3, SAMPLES) for part in ("train", "val")}
-    np.savez(tmp_path / "labelled.npz", **parts, **labels)
+    np.savez(tmp_path / "labelled.npz", allow_pickle=False, **parts, **labels)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -218,3 +218,17 @@ def test_progress_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytes
     with caplog.at_level("INFO", "natonnx.data"):
         read()
     assert "data: read 50 samples" in caplog.messages
+
+
+def test_a_shuffled_loader_that_is_divided_gives_the_same_parts_each_time() -> None:
+    """Whatever was drawn before, and nothing else is drawn otherwise for it."""
+    parts = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        expected = torch.rand(1)
+        torch.manual_seed(seed)
+        parts.append(load(DataLoader(TENSORS, batch_size=8, shuffle=True), MODEL))
+        assert torch.equal(torch.rand(1), expected)
+    first, second = [list(part.validation.batches(50)) for part in parts]
+    assert np.array_equal(first[0].targets, second[0].targets)
+    assert np.array_equal(*(next(iter(batch.inputs.values())) for batch in (first[0], second[0])))
