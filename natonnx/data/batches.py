@@ -103,6 +103,10 @@ class ArrayBatches:
         targets = None if self.targets is None else self.targets[index]
         return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets)
 
+    def repeat(self, count: int) -> "ArrayBatches":
+        """So many samples: these, over and over where they are fewer."""
+        return self.take(np.resize(np.arange(self.samples), count))
+
 
 @dataclass(frozen=True, eq=False)
 class StreamBatches:

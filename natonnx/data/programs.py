@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -79,15 +80,35 @@ def program_name(data: Any) -> str:
 
 
 def read_now(items: Items) -> Items:
-    """Read samples into memory, to the end; the log says how far from time to time."""
+    """Read samples into memory, to the end; the log says how far from time to time.
+
+    What torch's global generator decides, such as the order of a loader that shuffles, is the same each time, so that
+    samples are divided into the same parts by every command.
+    """
     read: list[Any] = []
     said = time.monotonic()
-    for item in items.open():
-        read.append(item)
-        if time.monotonic() - said > _SIGN_OF_LIFE:
-            said = time.monotonic()
-            _log.info("%s: read %s %s", items.where, f"{len(read):,}", "batches" if items.batched else "samples")
+    with _seeded():
+        for item in items.open():
+            read.append(item)
+            if time.monotonic() - said > _SIGN_OF_LIFE:
+                said = time.monotonic()
+                _log.info("%s: read %s %s", items.where, f"{len(read):,}", "batches" if items.batched else "samples")
     return replace(items, open=lambda: read, is_stream=False)
+
+
+@contextmanager
+def _seeded() -> Iterator[None]:
+    """Let torch's global generator on the CPU begin anew, and afterwards go on from where it was."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(0)
+    try:
+        yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def _items(open_: Callable[[], Iterable[Any]], where: str, *, batched: bool = True, is_stream: bool = False) -> Items:

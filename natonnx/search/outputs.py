@@ -76,14 +76,19 @@ def judged_outputs(network: Network, classes_of: str | None = None) -> tuple[Jud
     return tuple(found.values())
 
 
-def scores_output(network: Network) -> tuple[str, int] | None:
+def scores_output(network: Network, preferred: str | None = None) -> tuple[str, int] | None:
     """Find the output that labels are compared with, and its number of classes: the first with one score a class.
 
     It is an output that has, beside the batch, one size other than 1; else the first behind a Softmax, whose other axes
     are positions with a class each. An embedding is none, nor is what no gradient reaches. None where there is none.
+
+    Args:
+        network: The model.
+        preferred: The output that is looked at first, whatever the file's order.
     """
     reader = _Reader(network)
-    outputs = [name for name in network.outputs if list(reader.differentiable(name)) == [name]]
+    names = sorted(network.outputs, key=lambda name: name != preferred)
+    outputs = [name for name in names if list(reader.differentiable(name)) == [name]]
     for name in outputs:
         sizes = reader.sample_sizes(name)
         scores = [size for size in sizes if size != 1]
@@ -223,6 +228,8 @@ class _Reader:
         if not rank:
             return -1 if axis in (-1, default) else None
         axis %= rank
+        if axis == self._batch_axis(self.view.nodes[node].output[0]):
+            return None
         if self.opset < 13:  # all axes from here on are one
             rest = [size for size in self.view.shape(self.view.nodes[node].output[0])[axis:] if size != 1]
             if len(rest) > 1:

@@ -60,18 +60,19 @@ def benchmark(
     """
     conditions = conditions or Conditions()
     comparison = ModelComparison([models] if isinstance(models, Path | str) else models, conditions)
-    inputs = comparison.inputs()
-    tell("loading")
-    used = comparison.providers(inputs)
-    for source, provider in zip(comparison.sources, used, strict=True):
-        if provider != comparison.provider:
-            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
     judged: JudgedModels | None = None
     if data is not None:
         from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
 
         tell("scores")
         judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)
+        comparison = judged.size(comparison)  # what the files leave open is as the data has it
+    inputs = comparison.inputs()
+    tell("loading")
+    used = comparison.providers(inputs)
+    for source, provider in zip(comparison.sources, used, strict=True):
+        if provider != comparison.provider:
+            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
     tell("memory")
     memory = [
         peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)

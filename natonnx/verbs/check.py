@@ -120,13 +120,15 @@ def check(
         'passed'
     """
     models = ModelComparison([baseline, model], conditions or Conditions())
-    gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
     judged: JudgedModels | None = None
     if thresholds.need_data:
         from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
 
         tell("scores")
         judged = judge_models(models, data, preprocessing or {}, objective=objective, class_names=classes)
+        models = judged.size(models)
+    gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
+    if judged is not None:
         gates += _data_gates(judged, thresholds)
     if thresholds.max_latency_ratio is not None:
         gates.append(_latency_gate(models, thresholds.max_latency_ratio, tell))

@@ -21,7 +21,7 @@ from natonnx.search.outputs import JudgedOutput, judged_outputs
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
-from natonnx.verbs.model_data import choose_data, load_parts, signature_of, tell_notes
+from natonnx.verbs.model_data import choose_data, load_parts, signature_of, sized, tell_notes
 from natonnx.verbs.objectives import Choice, choose, objective_row
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models"]
@@ -57,12 +57,23 @@ class JudgedModels:
         objective: What `SplitScores.scores` mean.
         figures: What agreement is made up of.
         splits: Scores by split: `validation` and, where there is one, `test`.
+        input_shapes: Sizes of the first model's inputs where its file leaves them open, as the data has them.
     """
 
     name: str
     objective: ObjectiveRow
     figures: tuple[Figure, ...]
     splits: Mapping[SplitName, SplitScores]
+    input_shapes: Mapping[str, Sequence[int]]
+
+    def size(self, comparison: ModelComparison) -> ModelComparison:
+        """The models, read anew with the sizes of the data where files leave sizes open beside the batch's."""
+        shapes = {**self.input_shapes, **comparison.conditions.input_shapes}
+        if shapes == comparison.conditions.input_shapes:
+            return comparison
+        return ModelComparison(
+            [source.path for source in comparison.sources], replace(comparison.conditions, input_shapes=shapes)
+        )
 
     @property
     def split(self) -> SplitName:
@@ -115,7 +126,7 @@ def judge_models(
     loaded: dict[Any, data.Parts] = {}
     models: list[_Model] = []
     for source in comparison.sources:
-        own = choose(source, objective)
+        own = choose(source, objective, choice)
         if choice.classes is not None and own.classes is None:
             own = replace(own, kind="agreement")
         _, preprocessing = choose_data(source, chosen, overrides, first)
@@ -134,13 +145,15 @@ def judge_models(
         models.append(_open(comparison, source, loaded[key], choice, own))
     labels = models[0].labelled is not None
     _check_outputs(models)
+    models = [replace(model, judged=_in_order(model.judged, models[0].judged)) for model in models]
     tell_notes(models[0].source, models[0].parts)
     splits: dict[SplitName, SplitScores] = {"validation": _score(models, "validation", labels=labels)}
     if models[0].parts.test is not None:
         splits["test"] = _score(models, "test", labels=labels)
     figures = Agreement(models[0].judged, {}).figures
     judged: Objective = models[0].labelled or Agreement(models[0].judged, {})
-    return JudgedModels(models[0].parts.name, objective_row(judged), figures, splits)
+    shapes = sized(models[0].source, models[0].parts).network.options.input_shapes
+    return JudgedModels(models[0].parts.name, objective_row(judged), figures, splits, shapes)
 
 
 def _open(comparison: ModelComparison, source: Source, parts: data.Parts, choice: Choice, own: Choice) -> _Model:
@@ -155,6 +168,13 @@ def _open(comparison: ModelComparison, source: Source, parts: data.Parts, choice
     captures = {out.name: out.batch_axis for out in judged}
     runtime = comparison.open(source, further=captures)
     return _Model(source, parts, judged, labelled, file_runner(runtime, source.network.batch_axes, captures))
+
+
+def _in_order(own: tuple[JudgedOutput, ...], first: tuple[JudgedOutput, ...]) -> tuple[JudgedOutput, ...]:
+    """A model's outputs in the first model's order where their names are the same, else in its own."""
+    named = {out.name: out for out in own}
+    names = [out.name for out in first]
+    return tuple(named[name] for name in names) if named.keys() == set(names) else own
 
 
 def _check_outputs(models: Sequence[_Model]) -> None:
@@ -189,7 +209,7 @@ def _score(models: Sequence[_Model], split: SplitName, *, labels: bool) -> Split
 
 
 def _agreement(agreement: Agreement, model: _Model, found: Outputs, first: Outputs) -> torch.Tensor:
-    """Score agreement of a model with the first; outputs belong together by position."""
+    """Score agreement of a model with the first; outputs belong together by name, or else by position."""
     pairs = zip(agreement.outputs, model.judged, strict=True)
     named = {out.name: found[own.name] for out, own in pairs}
     for name, value in named.items():

@@ -14,7 +14,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
 from natonnx.notices import NOTICE
 
-__all__ = ["Targets", "at_least", "choose_data", "load_parts", "signature_of", "sized", "tell_notes"]
+__all__ = ["Targets", "choose_data", "has_open_sizes", "load_parts", "signature_of", "sized", "tell_notes"]
 
 _log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ def signature_of(source: Source, classes: int | None = None) -> data.Signature:
 def sized(source: Source, parts: data.Parts) -> Source:
     """Read a model anew with the sizes that its data has, where the file leaves sizes open beside the batch's."""
     open_inputs = [name for name in source.network.inputs if _is_open(source.network, name)]
-    if not open_inputs:
+    if not has_open_sizes(source):
         return source
     first = next(iter(parts.validation.sample(1).batches(1)))
     shapes = {**source.network.options.input_shapes}
@@ -149,10 +149,9 @@ def sized(source: Source, parts: data.Parts) -> Source:
     return replace(source, network=parse_with(source.network.model, options, source.network.folder))
 
 
-def at_least(samples: data.ArrayBatches, count: int) -> data.ArrayBatches:
-    """Repeat samples until they are enough for a model that takes so many at once."""
-    missing = count - samples.samples
-    return samples if missing <= 0 else samples.take(np.arange(count) % samples.samples)
+def has_open_sizes(source: Source) -> bool:
+    """Whether a file leaves sizes of its inputs open beside the batch's."""
+    return any(_is_open(source.network, name) for name in source.network.inputs)
 
 
 def _is_open(network: Network, name: str) -> bool:

@@ -84,17 +84,18 @@ class Choice:
         return self.kind != "agreement" and parts.train.has_targets and (self.kind == "own" or self.scores is not None)
 
 
-def choose(source: Source, asked: Any) -> Choice:
+def choose(source: Source, asked: Any, like: Choice | None = None) -> Choice:
     """Read what the user asked for.
 
     Args:
         source: The model.
         asked: "auto", "labels", "agreement", "package.module:object", or an object with a method `score`.
+        like: Of a model that this one is compared with; labels are for the output of the same name.
 
     Raises:
         InputError: If it is none of these, or the model has no class scores for labels.
     """
-    scores = scores_output(source.network)
+    scores = scores_output(source.network, like.scores[0] if like is not None and like.scores is not None else None)
     if isinstance(asked, str) and asked not in KINDS:
         asked = _own_object(asked, "--objective")
     if not isinstance(asked, str):

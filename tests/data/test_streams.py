@@ -244,3 +244,20 @@ def test_a_stream_says_whether_it_shuffles() -> None:
         parts = load((DataLoader(TENSORS, batch_size=8, shuffle=shuffled), validation), MODEL)
         assert isinstance(parts.train, StreamBatches)
         assert parts.train.is_ordered != shuffled
+
+
+def test_a_shuffled_loader_that_is_divided_gives_the_same_parts_each_time() -> None:
+    """Whatever was drawn before, and nothing else is drawn otherwise for it."""
+    parts = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        expected = torch.rand(1)
+        torch.manual_seed(seed)
+        parts.append(load(DataLoader(TENSORS, batch_size=8, shuffle=True), MODEL))
+        assert torch.equal(torch.rand(1), expected)
+    first, second = (next(iter(part.validation.batches(50))) for part in parts)
+    assert first.targets is not None
+    assert second.targets is not None
+    assert np.array_equal(first.targets, second.targets)
+    name = MODEL.names[0]
+    assert np.array_equal(first.inputs[name], second.inputs[name])

@@ -207,3 +207,9 @@ def test_an_arg_max_over_the_batch_says_nothing_of_classes() -> None:
     values = graph.op("Relu", "x")
     (found,) = judged_outputs(graph.network((graph.op("ArgMax", values, axis=0), TensorProto.INT64)))
     assert found.measure is Measure.VARIANCE
+
+
+def test_a_softmax_over_the_batch_is_no_class_scores() -> None:
+    graph = Graph((N, 4, 8, 8))
+    (found,) = judged_outputs(graph.network(graph.op("Softmax", "x", axis=0)))
+    assert found.measure is Measure.VARIANCE

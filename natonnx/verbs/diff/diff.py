@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 
@@ -33,6 +33,9 @@ from natonnx.verbs.diff.operators import compare_nodes, count_operators
 from natonnx.verbs.diff.outputs import compare_outputs
 from natonnx.verbs.diff.weights import Constants, compare_weights
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
+
+if TYPE_CHECKING:
+    from natonnx.verbs.judging import JudgedModels
 
 __all__ = ["diff"]
 
@@ -80,9 +83,16 @@ def diff(
     one, other = _load(Path(before), Path(after), reading)
     answers = None
     if data is not None:
+        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
+
         tell("scores")
         conditions = Conditions(input_shapes=_shapes(one, other), seed=seed)
-        answers = _judged(ModelComparison([one.path, other.path], conditions), data, preprocessing or {}, classes)
+        comparison = ModelComparison([one.path, other.path], conditions)
+        judged = judge_models(comparison, data, preprocessing or {}, class_names=classes)
+        if judged.input_shapes.keys() - reading.input_shapes.keys():  # what the files leave open is as the data has it
+            shapes = {**judged.input_shapes, **reading.input_shapes}
+            one, other = _load(Path(before), Path(after), replace(reading, input_shapes=shapes))
+        answers = _data_row(judged)
     tell("comparing")
     models = one.network.model, other.network.model
     interfaces = [describe(model) for model in models]
@@ -220,16 +230,8 @@ def _shapes(*sources: Source) -> dict[str, Sequence[int]]:
     return {name: sizes for source in sources for name, sizes in source.network.options.input_shapes.items()}
 
 
-def _judged(
-    models: ModelComparison,
-    data: Data,
-    preprocessing: Mapping[str, Any],
-    classes: Path | Mapping[str, int] | None,
-) -> DataRow:
+def _data_row(judged: "JudgedModels") -> DataRow:
     """Return both models' scores on data, and how far they agree."""
-    from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
-
-    judged = judge_models(models, data, preprocessing, class_names=classes)
     found = judged.splits[judged.split]
     return {
         "name": judged.name,

@@ -22,7 +22,7 @@ from natonnx.search.price import prices_of
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
-from natonnx.verbs.model_data import at_least, choose_data, load_parts, sized
+from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "torch_settings"]
@@ -129,10 +129,11 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
         return network, None
     if mode == "auto" and network.batch_axes.size == 1:  # whose normalisation has no statistics of a batch to learn
         return network, None
-    size = network.batch_axes.size or calibration_batch(network, CALIBRATION)
-    samples = at_least(train.sample(CALIBRATION), network.batch_axes.size or 1)
-    batches = tensor_batches(samples, size, torch.device("cpu"))
-    unfolded = unfold(network, (each.inputs for each in batches if each.size == size or not network.batch_axes.size))
+    samples, fixed = train.sample(CALIBRATION), network.batch_axes.size
+    if fixed is not None:  # whole batches only
+        samples = samples.repeat(max(1, samples.samples // fixed) * fixed)
+    batches = tensor_batches(samples, fixed or calibration_batch(network, CALIBRATION), torch.device("cpu"))
+    unfolded = unfold(network, (batch.inputs for batch in batches))
     return unfolded.network, unfolded
 
 

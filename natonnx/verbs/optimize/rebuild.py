@@ -6,6 +6,7 @@ import onnx
 import torch
 
 from natonnx.architecture import Architecture, Edit, edits_between
+from natonnx.errors import naming
 from natonnx.rewrite import build
 from natonnx.search import Candidate, Objective, Outcome, Score
 from natonnx.search.runner import Runner
@@ -62,7 +63,8 @@ def open_original(prepared: Prepared) -> Original:
         InputError: If onnxruntime cannot run it on the data.
     """
     network, problem = prepared.source.network, prepared.problem
-    run = judged_runner(network, network.model, problem.objective, torch.get_num_threads())
+    with naming(prepared.source.path):
+        run = judged_runner(network, network.model, problem.objective, torch.get_num_threads())
     validation = file_objective(problem.objective, run, prepared.parts.validation)
     own = reward_of(problem.reward, network, network.model, torch.get_num_threads())
     score = score_file(prepared.source.path, run, validation, prepared.parts.validation, run, own)

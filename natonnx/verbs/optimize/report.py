@@ -16,7 +16,6 @@ from natonnx.data import Parts
 from natonnx.rewrite import Check
 from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings
 from natonnx.search.decide import Constraint
-from natonnx.verbs.model_data import at_least
 from natonnx.verbs.objectives import objective_row, unit_row
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
@@ -110,7 +109,7 @@ def _latencies(prepared: Prepared, winner: Rebuilt | None) -> list[float]:
     network = prepared.source.network
     models = [network.model] if winner is None else [network.model, winner.model]
     size = network.batch_axes.size or 1
-    sample = next(iter(at_least(prepared.parts.validation.sample(size), size).batches(size)))
+    sample = prepared.parts.validation.sample(size).repeat(size)
     return latencies_ms(models, sample.inputs, folder=network.folder)
 
 
