@@ -85,7 +85,8 @@ class Algorithm1:
             _log.debug("search: epoch %d took %.1f s", epoch + 1, time.monotonic() - begun)
             save(self.state.to_dict())
             drawn = not math.isnan(row["reward"])  # from the given model; of a few batches, none need be
-            stage.advance(f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}" if drawn else "", dict(row))
+            note = f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}" if drawn else f"loss {loss:.3f}"
+            stage.advance(note, dict(row))
 
     def train_weights(self) -> float:
         """Train w for one pass over the training split; return the mean loss."""

@@ -146,7 +146,7 @@ def judge_models(
     labels = models[0].labelled is not None
     _check_outputs(models)
     models = [replace(model, judged=_in_order(model.judged, models[0].judged)) for model in models]
-    tell_notes(models[0].source, models[0].parts)
+    tell_notes(models[0].parts)
     splits: dict[SplitName, SplitScores] = {"validation": _score(models, "validation", labels=labels)}
     if models[0].parts.test is not None:
         splits["test"] = _score(models, "test", labels=labels)

@@ -52,17 +52,10 @@ def load_parts(
     return data.load(chosen, signature, preprocessing=preprocessing, seed=seed, targets=targets, classes=class_names)
 
 
-def tell_notes(source: Source, parts: data.Parts) -> None:
-    """Say what was done to data, and how it runs: to whoever listens, and once on a command's stderr."""
+def tell_notes(parts: data.Parts) -> None:
+    """Say what was done to data: to whoever listens, and once on a command's stderr."""
     for note in parts.notes:
         _log.log(NOTICE, "data %s: %s", parts.name, note)
-    if source.network.batch_axes.size is not None:
-        _log.log(
-            NOTICE,
-            "%s: takes %d at once by its file, so samples run piece by piece; --free-batch is faster where it works",
-            source.path,
-            source.network.batch_axes.size,
-        )
 
 
 def choose_data(

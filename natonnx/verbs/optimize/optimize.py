@@ -14,7 +14,7 @@ from natonnx.rewrite import require
 from natonnx.search import Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import warn_of_chance
-from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, torch_settings
+from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
@@ -120,7 +120,8 @@ def optimize(
 
         checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
         saved = checkpoint.load() if resume else None
-        tell_notes(prepared.source, prepared.parts)
+        tell_notes(prepared.parts)
+        tell_pieces(source)
         outcome = search(
             problem,
             settings,

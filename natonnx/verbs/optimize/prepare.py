@@ -13,6 +13,7 @@ from natonnx import data
 from natonnx.architecture import cost
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Network, Source
+from natonnx.notices import NOTICE
 from natonnx.policy import make_policy
 from natonnx.policy.pretrained import load_policy
 from natonnx.search import REWARDS, Problem, RewardFunction, Settings
@@ -25,7 +26,7 @@ from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnor
 from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 
-__all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "torch_settings"]
+__all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "tell_pieces", "torch_settings"]
 
 BatchNormMode = Literal["auto", "keep", "unfold"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -120,6 +121,17 @@ def prepare(
     if problem.without_gradient:
         _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
     return Prepared(source, parts, problem, unfolded)
+
+
+def tell_pieces(source: Source) -> None:
+    """Say, once on a command's stderr, that a file's fixed batch makes the search slow."""
+    if source.network.batch_axes.size is not None:
+        _log.log(
+            NOTICE,
+            "%s: takes %d at once by its file, so samples run piece by piece; --free-batch is faster where it works",
+            source.path,
+            source.network.batch_axes.size,
+        )
 
 
 def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tuple[Network, Unfolded | None]:
