@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from natonnx.contract.checks import CheckRow, check_rows
+from natonnx.contract.rows import CheckRow, check_rows
 from natonnx.contract.schema import SCHEMA_VERSION
 
 __all__ = ["ApplyReport", "apply_report"]

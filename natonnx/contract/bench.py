@@ -2,8 +2,8 @@
 
 from typing import TypedDict
 
-from natonnx.contract.cost import CostRow
 from natonnx.contract.objective import Objective, Scores
+from natonnx.contract.rows import CostRow
 
 __all__ = [
     "BenchReport",

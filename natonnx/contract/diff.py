@@ -2,11 +2,9 @@
 
 from typing import Any, Literal, TypedDict
 
-from natonnx.contract.cost import CostRow
-from natonnx.contract.edge import EdgeRow
 from natonnx.contract.edits import EditRow
 from natonnx.contract.objective import Objective
-from natonnx.contract.tensor import TensorRow
+from natonnx.contract.rows import CostRow, EdgeRow, TensorRow
 
 __all__ = [
     "ChangedConstant",

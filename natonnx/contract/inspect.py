@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from typing import TypedDict
 
 from natonnx.architecture import Architecture, legal_transitions
-from natonnx.contract.cost import CostRow, cost_row
-from natonnx.contract.edge import EdgeRow, edge_row
+from natonnx.contract.rows import CostRow, EdgeRow, TensorRow, cost_row, edge_row, tensor_row
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.contract.tensor import TensorRow, tensor_row
 from natonnx.frontend import Network, default_opset
 
 __all__ = [

@@ -2,10 +2,9 @@
 
 from typing import Literal, NotRequired, TypedDict
 
-from natonnx.contract.checks import CheckRow
-from natonnx.contract.cost import CostRow
 from natonnx.contract.edits import EditRow
 from natonnx.contract.objective import Objective, OutputScores, Scores, Unit
+from natonnx.contract.rows import CheckRow, CostRow
 
 __all__ = [
     "CandidateRow",

@@ -10,7 +10,7 @@ import numpy as np
 
 from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
 from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio, SampleCounts
-from natonnx.contract.cost import cost_row
+from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.verbs.model_comparison import Conditions, ModelComparison

@@ -4,7 +4,7 @@ from collections import Counter
 from html import escape
 
 from natonnx.contract.inspect import Inspection
-from natonnx.contract.tensor import TensorRow
+from natonnx.contract.rows import TensorRow
 from natonnx.report.html.text import count, shape, table
 
 __all__ = ["facts", "model_sections"]

@@ -5,9 +5,9 @@ from functools import partial
 from html import escape
 from typing import Literal
 
-from natonnx.contract.edge import EdgeRow
 from natonnx.contract.inspect import Inspection
 from natonnx.contract.optimize import CostKey, HistoryRow, OptimizeReport
+from natonnx.contract.rows import EdgeRow
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
 from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, score, table

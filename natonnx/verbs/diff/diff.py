@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import onnx
 
-from natonnx.contract.cost import cost_row
 from natonnx.contract.diff import (
     DataRow,
     DiffPart,
@@ -18,6 +17,7 @@ from natonnx.contract.diff import (
     ModelRow,
     Provenance,
 )
+from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.errors import InputError

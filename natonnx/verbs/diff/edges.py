@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from natonnx.architecture import Edge, Join, Shape, State
 from natonnx.contract.diff import EdgeChange, EdgeChangeKind, EdgeMatch, Edges
-from natonnx.contract.edge import EdgeRow, edge_row
+from natonnx.contract.rows import EdgeRow, edge_row
 from natonnx.frontend import Network
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import COMPUTE, NORMALISATIONS

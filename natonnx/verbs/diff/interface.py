@@ -6,7 +6,7 @@ from typing import Any, Literal
 import onnx
 
 from natonnx.contract.diff import FieldChange, InterfaceRow, MetadataChanges
-from natonnx.contract.tensor import TensorRow, tensor_row
+from natonnx.contract.rows import TensorRow, tensor_row
 from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.provenance import KEY
 from natonnx.verbs.diff.digest import opsets

@@ -62,7 +62,7 @@ def optimize(
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the model's metadata.
         classes: Which of the model's classes each class folder is, by name, or a file that says so.
         batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
-            model as it is; `auto` unfolds where the file has none.
+            model as it is; `auto` unfolds where the file has none and leaves the batch open.
         device: Where the supernet runs.
         threads: CPU threads; torch's own choice where None.
         reading: How to parse the model; see `natonnx.frontend.ParseOptions`.

@@ -139,7 +139,7 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
     network = source.network
     if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
         return network, None
-    if mode == "auto" and network.batch_axes.size == 1:  # whose normalisation has no statistics of a batch to learn
+    if mode == "auto" and network.batch_axes.size is not None:  # statistics of so few samples would spoil the weights
         return network, None
     samples, fixed = train.sample(CALIBRATION), network.batch_axes.size
     if fixed is not None:  # whole batches only

@@ -6,11 +6,9 @@ import time
 from natonnx.architecture import edits_between
 from natonnx.bench import latencies_ms
 from natonnx.contract import objective as contract
-from natonnx.contract.checks import check_rows
-from natonnx.contract.cost import cost_row
-from natonnx.contract.edge import idle_edges
 from natonnx.contract.edits import edit_rows
 from natonnx.contract.optimize import CandidateRow, ConstraintRow, DataRow, ModelRow, OptimizeReport, QualityRow
+from natonnx.contract.rows import check_rows, cost_row, idle_edges
 from natonnx.contract.schema import SCHEMA_VERSION, finite
 from natonnx.data import Parts
 from natonnx.rewrite import Check

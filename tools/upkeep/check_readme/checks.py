@@ -243,6 +243,15 @@ CHECKS: tuple[Check, ...] = (
     ),
     # docs/benchmarks.md
     Check(
+        "python -m tools.benchmarks.subjects --markdown docs/subjects.md",
+        60,
+        "a row of a subject, and what optimize and check say of it is the same",
+        says(r"^\| lstm-state \|"),
+        budget="--only lstm-state --time-budget 5 --folder subjects",
+        fill=("docs/subjects.md", "subjects.md"),
+        minutes=30,
+    ),
+    Check(
         "python -m tools.benchmarks.bench_policy --table nasbench201.csv --seeds 3",
         40,
         "`random` to the digit; in full the others within three times their ±",
