@@ -86,8 +86,8 @@ _UNCHANGED = 1
     type=click.Choice(["auto", "keep", "unfold"]),
     default="auto",
     show_default=True,
-    help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none and leaves"
-    " the batch open.",
+    help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none and"
+    " leaves the batch open.",
 )
 @reading_options
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import natonnx
 from natonnx import Settings, Thresholds
+from natonnx.contract.edits import parse_edits
 from natonnx.contract.optimize import OptimizeReport
 from tests.cli.tiny import ROOT
 from tests.contract.conforms import require_payload
@@ -187,3 +188,20 @@ def test_a_reward_of_ones_own_over_named_inputs(tmp_path: Path) -> None:
     for row, path in ((report["input"], model), (report["output"], output)):
         assert row["score"]["validation"] == pytest.approx(run(path, parts["val"])["logits"].max(-1).mean(), rel=1e-4)
     json.dumps(report)
+
+
+@pytest.mark.parametrize("name", ["bert", "recogniser"])
+def test_the_edits_are_replayed_with_the_sizes_that_the_data_gave(name: str, tmp_path: Path) -> None:
+    """A note says which; where the file leaves none open, there is none."""
+    model = save(tmp_path, name)
+    report, output = optimized(model, arrays(name))
+    noted = re.findall(r"--input-shape (\S+):([\d,]+)", " ".join(report["data"]["notes"]))
+    shapes = {key: tuple(map(int, sizes.split(","))) for key, sizes in noted}
+    assert all(sizes[1:] == SHAPES[name][key][1:] for key, sizes in shapes.items())
+    edits = parse_edits(json.dumps(report["edits"]), "the report")
+    again, checks = natonnx.apply(
+        model, edits, tmp_path / "again.onnx", reading=natonnx.ParseOptions(input_shapes=shapes)
+    )
+    assert all(check.passed for check in checks)
+    kinds = [[node.op_type for node in onnx.load(path).graph.node] for path in (again, output)]
+    assert kinds[0] == kinds[1]

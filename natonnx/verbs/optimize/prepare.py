@@ -105,7 +105,7 @@ def prepare(
         source, chosen, how, classes=choice.classes, targets=choice.targets, seed=settings.seed, class_names=class_names
     )
     labels = choice.uses_labels(parts, source)
-    source = sized(source, parts)
+    source, parts = _sized(source, parts)
     with naming(source.path):
         network, unfolded = _trainable(source, parts.train, batchnorm)
         problem = replace(_make_problem(source, network, parts, choice, place, labels=labels), reward=reward)
@@ -121,6 +121,19 @@ def prepare(
     if problem.without_gradient:
         _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
     return Prepared(source, parts, problem, unfolded)
+
+
+def _sized(source: Source, parts: data.Parts) -> tuple[Source, data.Parts]:
+    """Read a model with the sizes of its data, and note them: who replays the edits must give the same."""
+    read = sized(source, parts)
+    given, shapes = source.network.options.input_shapes, read.network.options.input_shapes
+    taken = [f"--input-shape {name}:{','.join(map(str, shapes[name]))}" for name in shapes if name not in given]
+    if not taken:
+        return read, parts
+    note = (
+        f"has the sizes that the file leaves open; natonnx apply and inspect need {' '.join(taken)} for the same edges"
+    )
+    return read, replace(parts, notes=(*parts.notes, note))
 
 
 def tell_pieces(source: Source) -> None:
