@@ -180,7 +180,8 @@ class _Reader:
             if tensor in seen or maker is None or self.view.kind(maker) in {"Shape", "Size"}:
                 continue
             seen.add(tensor)
-            if self.view.kind(maker) in {"NonMaxSuppression", "NonZero", "TopK", "ArgMax", "ArgMin"}:
+            floats = any(map(self.view.is_float, self.view.variable_inputs(maker)))
+            if self.view.kind(maker) in _WITHOUT_GRADIENT and floats:  # an ArgMax of token numbers selects by no value
                 return True
             if not self.view.is_float(tensor):
                 pending.extend(self.view.variable_inputs(maker))

@@ -213,3 +213,23 @@ def test_a_softmax_over_the_batch_is_no_class_scores() -> None:
     graph = Graph((N, 4, 8, 8))
     (found,) = judged_outputs(graph.network(graph.op("Softmax", "x", axis=0)))
     assert found.measure is Measure.VARIANCE
+
+
+def test_what_is_gathered_by_the_inputs_own_numbers_is_judged_itself() -> None:
+    """As the text encoder of CLIP takes the state of the last token, which has the highest number."""
+    values = numpy_helper.from_array(np.ones((3, 4), np.float32), "table")
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["states"]),
+        helper.make_node("ArgMax", ["ids"], ["last"], axis=1, keepdims=1),
+        helper.make_node("GatherND", ["states", "last"], ["pooled"], batch_dims=1),
+        helper.make_node("Relu", ["pooled"], ["out"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "clip",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, [N, 5])],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, [N, 4])],
+        [values],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    assert [out.name for out in judged_outputs(parse(model))] == ["out"]
