@@ -9,7 +9,7 @@ __all__ = ["page", "table_row"]
 
 _COLUMNS = (
     *("subject", "objective", "measure", "MAdds of β", "of α", "validation", "test, β → α", "check says"),
-    *("edits", "s", "exit"),
+    *("points allowed", "edits", "s", "exit"),
 )
 
 
@@ -36,7 +36,8 @@ def page(rows: Sequence[Row], subjects: Mapping[str, Subject], options: str) -> 
         *map(table_row, rows),
         "",
         "Exit code 0: a verified model that meets the target was written. 1: none was found within `--max-drop`, so",
-        "the original stands.",
+        "the original stands. Any loss is allowed where nothing was found within 5 points of agreement (10 of the",
+        "detectors): those rows show what the search reaches, not what one would take.",
         "",
     ]
     lines += [f"- **{row.name}**: {subjects[row.name].about}." for row in rows]
@@ -62,11 +63,18 @@ def table_row(row: Row) -> str:
         _percent(row.validation),
         tested,
         _percent(row.checked) + ("" if row.is_same else " (differs)"),
+        _allowed(row),
         str(row.edits) if row.exit_code == 0 else "–",
         "–" if row.seconds is None else f"{row.seconds:.0f}",
         str(row.exit_code),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _allowed(row: Row) -> str:
+    """Return --max-drop of the command; "any" for 100 points."""
+    after = dict(zip(row.command, row.command[1:], strict=False)).get("--max-drop", "–")
+    return "any" if after == "100" else after
 
 
 def _wrong(row: Row) -> str:

@@ -48,8 +48,14 @@ def test_agreement_of_several_outputs() -> None:
     assert row.checked == pytest.approx(0.86)
     assert row.is_good
     assert table_row(row) == (
-        "| one | agreement | top-1 agreement, cosine | 1.0 M | 0.8 M (80%) | 88.0 % | 86.0 % | 86.0 % | 3 | 62 | 0 |"
+        "| one | agreement | top-1 agreement, cosine | 1.0 M | 0.8 M (80%) | 88.0 % | 86.0 % | 86.0 % | – | 3 | 62 | 0 |"
     )
+
+
+@pytest.mark.parametrize(("allowed", "shown"), [("5", "5"), ("100", "any")])
+def test_what_may_be_lost_is_shown(allowed: str, shown: str) -> None:
+    row = row_of("one", (*COMMAND, "--max-drop", allowed), 0, report(), 0, check(0.80, 0.92))
+    assert f"| 86.0 % | {shown} | 3 |" in table_row(row)
 
 
 def test_labels_show_what_the_input_has() -> None:
@@ -62,7 +68,7 @@ def test_labels_show_what_the_input_has() -> None:
 def test_input_that_stands_is_good() -> None:
     row = row_of("one", COMMAND, 1, report(improved=False))
     assert row.is_good
-    assert table_row(row) == ("| one | agreement | top-1 agreement, cosine | 1.0 M | – | – | – | – | – | 62 | 1 |")
+    assert table_row(row) == ("| one | agreement | top-1 agreement, cosine | 1.0 M | – | – | – | – | – | – | 62 | 1 |")
 
 
 @pytest.mark.parametrize(
