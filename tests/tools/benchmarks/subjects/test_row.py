@@ -47,9 +47,8 @@ def test_agreement_of_several_outputs() -> None:
     assert (row.validation, row.test) == (0.88, 0.86)
     assert row.checked == pytest.approx(0.86)
     assert row.is_good
-    assert table_row(row) == (
-        "| one | agreement | top-1 agreement, cosine | 1.0 M | 0.8 M (80%) | 88.0 % | 86.0 % | 86.0 % | – | 3 | 62 | 0 |"
-    )
+    figures = "1.0 M | 0.8 M (80%) | 88.0 % | 86.0 % | 86.0 % | – | 3 | 62 | 0"
+    assert table_row(row) == f"| one | agreement | top-1 agreement, cosine | {figures} |"
 
 
 @pytest.mark.parametrize(("allowed", "shown"), [("5", "5"), ("100", "any")])
