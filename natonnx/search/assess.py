@@ -32,16 +32,14 @@ def with_reward(score: Score, reward: float) -> Score:
 
 def runnable(problem: Problem, supernet: Supernet, architecture: Architecture) -> RunnableModel:
     """Wrap an architecture as a reward function calls it, by the supernet's weights and running statistics."""
-    network = problem.network
-    outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
-    inner = supernet_runner(supernet, architecture, outputs)
+    inner = supernet_runner(supernet, architecture, problem.network.batch_axes.outputs)
 
     def run(inputs: Mapping[str, Tensor], size: int) -> Outputs:
         supernet.eval()
         placed = {name: value.to(problem.device) for name, value in inputs.items()}
         return {name: value.cpu() for name, value in inner(placed, size).items()}
 
-    return RunnableModel(run, network)
+    return RunnableModel(run, problem.network)
 
 
 def original_runner(problem: Problem, supernet: Supernet) -> Runner:

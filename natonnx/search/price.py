@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, cost, legal_transitions
 
-__all__ = ["Madds", "Params", "Price", "prices_of", "savings"]
+__all__ = ["Madds", "Params", "Price", "prices_of"]
 
 
 class Price(Protocol):
@@ -60,8 +60,15 @@ class _Counted:
         return float(getattr(cost(self.reference.with_states(architecture.states)), self.name) or 0)
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
-        """See `Price.savings`."""
-        return savings(self, beta)
+        """See `Price.savings`; each transition is applied and counted."""
+        saved = np.zeros((len(beta.states), len(State)))
+        full = self.cost(beta)
+        for edge, verdict in enumerate(legal_transitions(beta)):
+            for column, state in enumerate(State):
+                if state in verdict and verdict[state] is None:
+                    alpha = beta.with_states((*beta.states[:edge], state, *beta.states[edge + 1 :]))
+                    saved[edge, column] = full - self.cost(alpha)
+        return saved
 
 
 @dataclass(frozen=True)
@@ -84,15 +91,3 @@ def prices_of(reference: Architecture) -> tuple[Price, ...]:
     """Return what architectures of a network cost: by multiply-adds and then by parameters, as far as β has any."""
     prices: tuple[Price, ...] = (Madds(reference), Params(reference))
     return tuple(price for price in prices if price.full) or prices
-
-
-def savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:
-    """Return what each legal transition saves, by applying each; see `Price.savings`."""
-    saved = np.zeros((len(beta.states), len(State)))
-    full = price.cost(beta)
-    for edge, verdict in enumerate(legal_transitions(beta)):
-        for column, state in enumerate(State):
-            if state in verdict and verdict[state] is None:
-                alpha = beta.with_states((*beta.states[:edge], state, *beta.states[edge + 1 :]))
-                saved[edge, column] = full - price.cost(alpha)
-    return saved

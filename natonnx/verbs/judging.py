@@ -21,7 +21,7 @@ from natonnx.search.outputs import JudgedOutput, judged_outputs
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
-from natonnx.verbs.model_data import choose_data, load_parts, signature_of, sized, tell_notes
+from natonnx.verbs.model_data import choose_data, load_parts, shapes_of, signature_of, tell_notes
 from natonnx.verbs.objectives import Choice, choose, objective_row
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models"]
@@ -152,7 +152,7 @@ def judge_models(
         splits["test"] = _score(models, "test", labels=labels)
     figures = Agreement(models[0].judged, {}).figures
     judged: Objective = models[0].labelled or Agreement(models[0].judged, {})
-    shapes = sized(models[0].source, models[0].parts).network.options.input_shapes
+    shapes = shapes_of(models[0].source, models[0].parts)
     return JudgedModels(models[0].parts.name, objective_row(judged), figures, splits, shapes)
 
 

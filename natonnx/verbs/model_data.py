@@ -1,7 +1,7 @@
 """Data that fits a model: what its file says of itself, and what the user says instead."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
 from natonnx.notices import NOTICE
 
-__all__ = ["Targets", "choose_data", "has_open_sizes", "load_parts", "signature_of", "sized", "tell_notes"]
+__all__ = ["Targets", "choose_data", "load_parts", "shapes_of", "signature_of", "sized", "tell_notes"]
 
 _log = logging.getLogger(__name__)
 
@@ -127,24 +127,27 @@ def signature_of(source: Source, classes: int | None = None) -> data.Signature:
 
 def sized(source: Source, parts: data.Parts) -> Source:
     """Read a model anew with the sizes that its data has, where the file leaves sizes open beside the batch's."""
-    open_inputs = [name for name in source.network.inputs if _is_open(source.network, name)]
-    if not has_open_sizes(source):
+    shapes = shapes_of(source, parts)
+    if shapes == source.network.options.input_shapes:
         return source
-    first = next(iter(parts.validation.sample(1).batches(1)))
+    options = replace(source.network.options, input_shapes=shapes)
+    return replace(source, network=parse_with(source.network.model, options, source.network.folder))
+
+
+def shapes_of(source: Source, parts: data.Parts) -> dict[str, Sequence[int]]:
+    """Return the sizes that were given for inputs, and those that data has where sizes are open beside the batch's."""
     shapes = {**source.network.options.input_shapes}
+    open_inputs = [name for name in source.network.inputs if _is_open(source.network, name)]
+    if not open_inputs:
+        return shapes
+    first = next(iter(parts.validation.sample(1).batches(1)))
     for name in open_inputs:
         sizes = list(first.inputs[name].shape)
         axis = source.network.batch_axes.inputs.get(name)
         if axis is not None and source.network.batch_axes.size is not None:
             sizes[axis] = source.network.batch_axes.size
         shapes.setdefault(name, tuple(sizes))
-    options = replace(source.network.options, input_shapes=shapes)
-    return replace(source, network=parse_with(source.network.model, options, source.network.folder))
-
-
-def has_open_sizes(source: Source) -> bool:
-    """Whether a file leaves sizes of its inputs open beside the batch's."""
-    return any(_is_open(source.network, name) for name in source.network.inputs)
+    return shapes
 
 
 def _is_open(network: Network, name: str) -> bool:

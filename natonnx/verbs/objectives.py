@@ -68,15 +68,12 @@ class Choice:
         return "labels" if self.classes is not None else "none"
 
     def uses_labels(self, parts: data.Parts, source: Source) -> bool:
-        """Return whether data is judged by its labels.
+        """Return whether data is judged by its labels; all parts have them or none (`natonnx.data.load`).
 
         Raises:
-            InputError: If labels are asked for and there are none, or only some parts have them.
+            InputError: If labels are asked for and there are none.
         """
-        labelled = {part.has_targets for part in (parts.train, parts.validation, parts.test) if part is not None}
-        if len(labelled) > 1:
-            raise InputError(f"{parts.name}: some of its parts have labels and some have none; give all or none")
-        if self.kind == "labels" and not labelled.pop():
+        if self.kind == "labels" and not parts.train.has_targets:
             raise InputError(
                 f"{parts.name}: has no labels, which --objective labels needs; add them, or leave --objective out to "
                 f"follow the outputs of {source.path} itself"
@@ -164,8 +161,7 @@ def make_objective(
         training = Labels(output)
     if choice.kind != "own":
         return training, agreement
-    outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
-    return OwnObjective(choice.own, outputs, training, labels), agreement
+    return OwnObjective(choice.own, network.batch_axes.outputs, training, labels), agreement
 
 
 def _are_classes(network: Network, output: str, classes: int, train: data.Batches) -> bool:

@@ -74,9 +74,8 @@ def score_file(
 
 def runnable_file(network: Network, model: onnx.ModelProto, threads: int) -> RunnableModel:
     """Open a model file as a reward function calls it."""
-    outputs = {name: network.batch_axes.outputs.get(name) for name in network.outputs}
-    runtime = session(model, threads, network.folder)
-    return RunnableModel(file_runner(runtime, network.batch_axes, outputs), network)
+    axes = network.batch_axes
+    return RunnableModel(file_runner(session(model, threads, network.folder), axes, axes.outputs), network)
 
 
 def reward_of(reward: RewardFunction | None, network: Network, model: onnx.ModelProto, threads: int) -> float | None:
