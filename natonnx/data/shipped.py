@@ -11,9 +11,9 @@ from natonnx.errors import InputError
 
 __all__ = ["BUILTIN", "read_builtin"]
 
-BUILTIN: tuple[str, ...] = ("fashion-mnist-small",)
+BUILTIN: tuple[str, ...] = ("fashion-mnist",)
 
-TRAIN_PER_CLASS = 200
+TRAIN_PER_CLASS = 800
 
 
 def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
@@ -27,7 +27,7 @@ def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
         classes: Number of classes that the model tells apart; None for any use of the images.
 
     Returns:
-        The six arrays ``x_train`` … ``y_test``: 2,000, 1,000 and 1,000 images, uint8 ``[n, 28, 28]``.
+        The six arrays ``x_train`` … ``y_test``: 8,000, 4,000 and 10,000 images, uint8 ``[n, 28, 28]``.
 
     Raises:
         InputError: The model has another number of classes.

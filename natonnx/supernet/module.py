@@ -3,7 +3,7 @@
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -17,41 +17,15 @@ from natonnx.session import run, session
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError
 from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.plan import Plan, Step
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 
-__all__ = ["Supernet"]
+__all__ = ["Supernet", "as_channels_last"]
 
 _CACHED_PLANS = 256
 _HOST = {"Resize": (1, 2), "Upsample": (1,)}
 """Input positions of floating-point constants that decide shapes."""
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One call: a kernel, the tensors it reads and makes, and those that nothing reads afterwards."""
-
-    kernel: Kernel
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    mode_dependent: bool = False
-    training: bool = False
-    spent: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """The calls that an architecture makes.
-
-    Attributes:
-        steps: In order.
-        lacking: Tensors that cannot be computed, and why.
-        frontier: Tensors that can, and that a call would read which cannot be made.
-    """
-
-    steps: tuple[_Step, ...]
-    lacking: Mapping[str, str]
-    frontier: tuple[str, ...]
 
 
 class Supernet(nn.Module):
@@ -74,7 +48,7 @@ class Supernet(nn.Module):
         self.network = network
         self._host: dict[str, Tensor] = {}  # shape operands and such, always on the CPU
         self._keys: dict[str, str] = {}
-        self._plans: OrderedDict[tuple[State, ...], _Plan] = OrderedDict()
+        self._plans: OrderedDict[tuple[State, ...], Plan] = OrderedDict()
         program = lower(network, network.architecture).instructions
         running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
         self._kernels, refused = build_kernels(network, sorted(running.union(network.constant_nodes)))
@@ -154,26 +128,21 @@ class Supernet(nn.Module):
         momentum: float | None,
     ) -> dict[str, Tensor]:
         wanted = tuple(self.network.outputs if capture is None else capture)
-        values: dict[str, Tensor] = dict(self._host)
-        for name, key in self._keys.items():
-            values[name] = getattr(self, key)
-        for name, tensor in inputs.items():
-            values[name] = tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+        values = self.constants() | as_channels_last(inputs)
         kept = {} if capture is None else dict.fromkeys(wanted)
         plan = self.plan(architecture or self.network.architecture)
         self._require(plan, wanted)
         training = self.training and self.network.batch_axes.size != 1
         for step in plan.steps:
-            operands = [values[name] if name else None for name in step.inputs]
-            if step.mode_dependent:
-                made = step.kernel(*operands, training=training or step.training, momentum=momentum)
-            else:
-                made = step.kernel(*operands)
-            values.update(zip(step.outputs, (made,) if isinstance(made, Tensor) else made, strict=False))
+            values.update(step.call(values, training=training, momentum=momentum))
             for name in step.spent:
                 if name not in kept:
                     del values[name]
         return {name: values[name] for name in wanted}
+
+    def constants(self) -> dict[str, Tensor]:
+        """All that does not depend on the model's input, trainable or not, by ONNX name."""
+        return {**self._host, **{name: getattr(self, key) for name, key in self._keys.items()}}
 
     def require(self, wanted: Sequence[str]) -> None:
         """Refuse a model of which some tensors cannot be computed.
@@ -183,7 +152,7 @@ class Supernet(nn.Module):
         """
         self._require(self.plan(self.network.architecture), wanted)
 
-    def _require(self, plan: "_Plan", wanted: Sequence[str]) -> None:
+    def _require(self, plan: Plan, wanted: Sequence[str]) -> None:
         lacking = [plan.lacking[name] for name in wanted if name in plan.lacking]
         if lacking:
             reasons = dict.fromkeys([*lacking, *plan.lacking.values()])
@@ -226,7 +195,7 @@ class Supernet(nn.Module):
             for name, value in weights.items():
                 tensors[name].copy_(as_tensor(value))
 
-    def plan(self, architecture: Architecture) -> "_Plan":
+    def plan(self, architecture: Architecture) -> Plan:
         """The calls that an architecture makes, in order."""
         plan = self._plans.get(architecture.states)
         if plan is None:
@@ -237,10 +206,10 @@ class Supernet(nn.Module):
             self._plans.move_to_end(architecture.states)
         return plan
 
-    def _make_plan(self, architecture: Architecture) -> "_Plan":
+    def _make_plan(self, architecture: Architecture) -> Plan:
         lacking = dict(self._unknown)
         frontier: list[str] = []
-        calls: list[_Step] = []
+        calls: list[Step] = []
         for instruction in lower(self.network, architecture).instructions:
             step = self._step(instruction)
             reason = next((lacking[name] for name in (*step.inputs, *step.outputs) if name in lacking), None)
@@ -253,33 +222,34 @@ class Supernet(nn.Module):
         made = {name for step in calls for name in step.outputs}
         frontier = [name for name in dict.fromkeys(frontier) if name in made]
         alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
-        steps: list[_Step] = []
+        steps: list[Step] = []
         for step in reversed(calls):
             spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in alive)
             alive.update(spent)
             steps.append(replace(step, spent=spent))
-        return _Plan(tuple(steps[::-1]), lacking, tuple(frontier))
+        return Plan(tuple(steps[::-1]), lacking, tuple(frontier))
 
-    def _step(self, instruction: Instruction) -> "_Step":
+    def _step(self, instruction: Instruction) -> Step:
         """The call that an instruction stands for."""
         if isinstance(instruction, RunSkip):
-            return _Step(skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
+            return Step(instruction, skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
         if isinstance(instruction, RunSum):
-            return _Step(_add, instruction.inputs, (instruction.output,))
+            return Step(instruction, _add, instruction.inputs, (instruction.output,))
         if isinstance(instruction, RunConcat):
             kernel: Kernel = functools.partial(_concat, axis=instruction.axis)
-            return _Step(kernel, instruction.inputs, (instruction.output,))
+            return Step(instruction, kernel, instruction.inputs, (instruction.output,))
         node = self.network.model.graph.node[instruction.node]
         outputs = (instruction.output,) if instruction.output is not None else tuple(node.output)
         own = self._kernels.get(instruction.node)
         if own is None:  # its outputs are unknown, so it is left out
-            return _Step(_add, tuple(node.input), tuple(node.output))
+            return Step(instruction, _add, tuple(node.input), tuple(node.output))
         kernel = own.kernel
         if instruction.trim is not None:
             kernel = trimmed(own, instruction.trim)
         if own.mode_dependent and instruction.node in self.network.frozen:
-            return _Step(functools.partial(kernel, training=own.training, momentum=None), own.inputs, outputs)
-        return _Step(kernel, own.inputs, outputs, own.mode_dependent, own.training)
+            kernel = functools.partial(kernel, training=own.training, momentum=None)
+            return Step(instruction, kernel, own.inputs, outputs, own.spec)
+        return Step(instruction, kernel, own.inputs, outputs, own.spec, own.mode_dependent, own.training)
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Trainable tensors and running statistics by ONNX name: all that training can change."""
@@ -298,6 +268,14 @@ class Supernet(nn.Module):
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
         return {name: as_array(tensor.cpu().contiguous()).copy() for name, tensor in self.named_tensors().items()}
+
+
+def as_channels_last(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Lay out tensors of four axes as convolutions are fastest."""
+    return {
+        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+        for name, tensor in tensors.items()
+    }
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

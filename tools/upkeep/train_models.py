@@ -23,7 +23,7 @@ from natonnx.session import run, session
 from tools.command import run_command
 from tools.upkeep.dynamo import export_dynamo
 
-DATA, CLASSES = "fashion-mnist-small", 10
+DATA, CLASSES = "fashion-mnist", 10
 SIGNATURE = Signature((InputSpec("image", (None, 1, 28, 28), np.dtype(np.float32)),), CLASSES)
 AUGMENT: Augment = "shift-flip"
 OPSET = 18
@@ -226,7 +226,7 @@ def write_table(out: Path) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, type=click.Choice(list(MODELS)))
-@click.option("--epochs", default=60, show_default=True, type=click.IntRange(min=1), help="Passes over 2,000 images.")
+@click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1), help="Passes over 8,000 images.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
 @click.option("--out", default="models", show_default=True, type=click.Path(file_okay=False, path_type=Path))
 @click.option("--threads", default=1, show_default=True, help="CPU threads; another number may give other weights.")

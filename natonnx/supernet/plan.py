@@ -1,0 +1,62 @@
+"""What an architecture runs: its calls of kernels, in order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from natonnx.frontend import Instruction
+from natonnx.supernet.ops import Kernel, OpSpec
+
+__all__ = ["Plan", "Step"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call: a kernel, the tensors it reads and makes, and those that nothing reads afterwards.
+
+    Attributes:
+        instruction: What it stands for.
+        kernel: What is called.
+        inputs: Names of the tensors that it reads, "" for an absent one.
+        outputs: Names of those that it makes.
+        spec: The node as the op table sees it; None for what is none, or what onnxruntime runs.
+        mode_dependent: Whether the kernel takes the keyword arguments `training` and `momentum`.
+        training: Whether the file itself asks for training behaviour.
+        spent: Tensors that nothing reads afterwards.
+    """
+
+    instruction: Instruction
+    kernel: Kernel
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    spec: OpSpec | None = None
+    mode_dependent: bool = False
+    training: bool = False
+    spent: tuple[str, ...] = ()
+
+    def call(
+        self, values: Mapping[str, Tensor], *, training: bool = False, momentum: float | None = None
+    ) -> dict[str, Tensor]:
+        """Run it on tensors by name; return what it makes, by name."""
+        operands = [values[name] if name else None for name in self.inputs]
+        if self.mode_dependent:
+            made = self.kernel(*operands, training=training or self.training, momentum=momentum)
+        else:
+            made = self.kernel(*operands)
+        return dict(zip(self.outputs, (made,) if isinstance(made, Tensor) else made, strict=False))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The calls that an architecture makes.
+
+    Attributes:
+        steps: In order.
+        lacking: Tensors that cannot be computed, and why.
+        frontier: Tensors that can, and that a call would read which cannot be made.
+    """
+
+    steps: tuple[Step, ...]
+    lacking: Mapping[str, str]
+    frontier: tuple[str, ...]
