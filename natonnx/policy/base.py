@@ -27,7 +27,6 @@ __all__ = [
 ]
 
 _STATES = tuple(State)
-_TRIES = 50
 
 
 class Policy(nn.Module, ABC):
@@ -133,6 +132,7 @@ def draw(
     generator: torch.Generator,
     accept: Callable[[Architecture], bool] | None = None,
     tilt: Tensor | None = None,
+    tries: int = 50,
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
@@ -148,6 +148,7 @@ def draw(
         generator: Source of randomness.
         accept: A further condition on α.
         tilt: Added to the logits [edges, 3].
+        tries: How many are drawn for each that is wanted, at most.
     """
     walk = _Walk(beta)
     found: list[Architecture] = []
@@ -155,7 +156,7 @@ def draw(
     total = walk.scores(policy, generator, tilt)
     at_beta = entropy(total, torch.from_numpy(walk.first))
     count = count if policy.explores else 1
-    for attempt in range(count if accept is None or not policy.explores else _TRIES * count):
+    for attempt in range(count if accept is None or not policy.explores else tries * count):
         if len(found) == count:
             break
         if attempt and not policy.learns:

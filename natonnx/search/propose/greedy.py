@@ -1,0 +1,90 @@
+"""Baselines: remove one thing after the other, the cheapest loss for what it saves first; alone, or several at once."""
+
+import heapq
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+
+from natonnx.architecture import Architecture
+from natonnx.search.lookup import Lookups
+from natonnx.search.propose.moves import Moves
+
+__all__ = ["Beam", "Greedy"]
+
+_LEAST_SAVED = 1e-9
+
+
+class _Node(NamedTuple):
+    moves: frozenset[int]
+    architecture: Architecture
+    score: float
+    share: float
+
+
+class Beam:
+    """Beam search: of all ways to make one of the best α's so far cheaper, the best few are kept.
+
+    It is lazy: what a transition costs by itself, or cost an α before, tells which ways are tried.
+
+    Args:
+        width: How many α's are kept.
+        tries: Ways that are looked up for each of them, at each step.
+    """
+
+    def __init__(self, width: int = 3, tries: int = 12) -> None:
+        self._width, self._tries = width, tries
+
+    def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
+        """See `Proposer.propose`: goes down to the smallest target, and passes the others on the way."""
+        del generator
+        moves = Moves(lookups.beta, lookups.price)
+        base = lookups.score(lookups.beta)
+        ratios: dict[int, float] = {}
+        for i in moves.savers:
+            if not lookups.left:
+                return
+            move = moves.all[i]
+            ratios[i] = (base - lookups.score(move.architecture)) / move.saved
+        beam = [_Node(frozenset(), lookups.beta, base, 1.0)]
+        while beam and lookups.left:
+            found: dict[frozenset[int], _Node] = {}
+            for node in beam:
+                if node.share > min(targets):
+                    found.update(self._steps(node, moves, lookups, ratios))
+            ranked = sorted(found.values(), key=lambda node: (base - node.score) / (1 - node.share))
+            beam = ranked[: self._width]
+
+    def _steps(
+        self, node: _Node, moves: Moves, lookups: Lookups, ratios: dict[int, float]
+    ) -> dict[frozenset[int], _Node]:
+        """Look up ways on from an α, likely ones first, until the best is better than the rest were expected to be."""
+        waiting = [(ratio, i) for i, ratio in ratios.items() if i not in node.moves]
+        heapq.heapify(waiting)
+        found: dict[frozenset[int], _Node] = {}
+        best: list[float] = []
+        tried = 0
+        while waiting and tried < self._tries:
+            expected, i = heapq.heappop(waiting)
+            if len(best) >= self._width and sorted(best)[self._width - 1] <= expected:
+                break
+            alpha = moves.compose((*node.moves, i))
+            share = 1.0 if alpha is None else lookups.share(alpha)
+            if alpha is None or node.share - share < _LEAST_SAVED:
+                continue
+            if not lookups.knows(alpha):
+                if not lookups.left:
+                    break
+                tried += 1
+            score = lookups.score(alpha)
+            ratios[i] = (node.score - score) / (node.share - share)
+            best.append(ratios[i])
+            found[node.moves | {i}] = _Node(node.moves | {i}, alpha, score, share)
+        return found
+
+
+class Greedy(Beam):
+    """Lazy greedy removal (Minoux 1978): the transition that loses least for what it saves, again and again."""
+
+    def __init__(self, tries: int = 12) -> None:
+        super().__init__(1, tries)
