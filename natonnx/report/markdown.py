@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from natonnx.contract.optimize import OptimizeReport
-from natonnx.report.optimize import limits, notes, rows
+from natonnx.report.optimize import FRONT, front, limits, notes, rows
 from natonnx.report.place import check_place
 
 __all__ = ["TITLE", "check_summary", "code", "optimization", "table"]
@@ -21,7 +21,7 @@ def optimization(payload: OptimizeReport) -> str:
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
     parts = [
         f"{TITLE}: {payload['status']}",
-        f"{files}, {payload['seconds']:.0f} s, learner {payload['learner']}, seed {payload['seed']}",
+        f"{files}, {payload['seconds']:.0f} s, algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}",
     ]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
@@ -38,6 +38,8 @@ def optimization(payload: OptimizeReport) -> str:
         ),
         "\n".join(f"- {escape(note)}" for note in notes(payload)),
     ]
+    if len(payload["front"]) > 1 or not after:
+        parts.append(table(FRONT, front(payload), numbers=True))
     if payload["edits"]:
         edits = ((code(edit["edge"]), f"{edit['from']} → {edit['to']}") for edit in payload["edits"])
         parts += [

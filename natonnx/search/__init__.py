@@ -1,7 +1,8 @@
-"""Algorithm 1 of the paper for a given model, and what follows it: selection and fine-tuning."""
+"""One search: proposer × look-ups × price × spending; or Algorithm 1 as the paper has it."""
 
 from natonnx.search.agreement import Agreement
-from natonnx.search.decide import Constraint, Criteria, Decision, decide
+from natonnx.search.clock import Clock
+from natonnx.search.decide import Constraint, Criteria, Decision, decide, judge
 from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.own import OwnObjective, RewardFunction, RunnableModel
@@ -16,6 +17,7 @@ __all__ = [
     "REWARDS",
     "Agreement",
     "Candidate",
+    "Clock",
     "Constraint",
     "Criteria",
     "Decision",
@@ -34,6 +36,7 @@ __all__ = [
     "Step",
     "Unit",
     "decide",
+    "judge",
     "search",
     "silent",
 ]

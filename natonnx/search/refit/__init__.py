@@ -107,9 +107,7 @@ class _Walk:
         self._sites = {site.first: (site, aims.of(site.node, site.output)) for site in sites}
         self._values = [as_channels_last(batch) for batch in original.batches]
         self._targets = original.fetch(
-            (aim.tensor, site.linear.is_convolution)
-            for site, aim in self._affected()
-            if aim.tensor in self._named
+            (aim.tensor, site.linear.is_convolution) for site, aim in self._affected() if aim.tensor in self._named
         )
 
     def _affected(self) -> list[tuple[Site, Aim]]:
@@ -186,9 +184,12 @@ class _Walk:
             if value is not None:
                 rows = rows - rows_of(value, convolution=site.linear.is_convolution)[target.chosen]
             elif name in self._named:
-                rows = rows - self._original.fetch([(name, site.linear.is_convolution)])[
-                    name, site.linear.is_convolution
-                ][batch].rows
+                rows = (
+                    rows
+                    - self._original.fetch([(name, site.linear.is_convolution)])[name, site.linear.is_convolution][
+                        batch
+                    ].rows
+                )
         return rows
 
     def _member(self, batch: int, name: str) -> Tensor | None:
@@ -212,4 +213,3 @@ class _Walk:
             values.update(step.call(values))
         rows = rows_of(values[site.output], convolution=site.linear.is_convolution)[target.chosen]
         return rows.reshape(len(rows), site.linear.groups, -1).transpose(0, 1)
-

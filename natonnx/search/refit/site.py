@@ -9,9 +9,9 @@ from torch import Tensor
 
 from natonnx.frontend import Network, RunNode
 from natonnx.frontend.view import reads
+from natonnx.search.refit.least_squares import Fit
 from natonnx.supernet.linear import LinearOperator
 from natonnx.supernet.plan import Plan, Step
-from natonnx.search.refit.least_squares import Fit
 
 __all__ = ["Site", "find_sites", "settable_names"]
 
@@ -188,9 +188,7 @@ def _site(
         last = last if norm is None else behind
     bottom = steps[last].instruction
     assert isinstance(bottom, RunNode)
-    return Site(
-        first, last, bottom.node, linear, step.inputs[0], steps[last].outputs[0], weight, bias, added, norm
-    )
+    return Site(first, last, bottom.node, linear, step.inputs[0], steps[last].outputs[0], weight, bias, added, norm)
 
 
 def _operand(step: Step, position: int, settable: frozenset[str]) -> Operand | None:
