@@ -66,7 +66,8 @@ _UNCHANGED = 1
     "--target-madds",
     type=FRACTIONS,
     metavar="FRACTION[,…]",
-    help="Most MAdds, as a fraction of the input's; of several, each gives a model.  [default: as few as --max-drop lets]",
+    help="Most MAdds, as a fraction of the input's; of several, each gives a model.  [default: as few as --max-drop"
+    " lets]",
 )
 @click.option(
     "--front",

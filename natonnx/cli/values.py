@@ -7,7 +7,7 @@ import click
 __all__ = ["FRACTIONS"]
 
 
-class _Fractions(click.ParamType):
+class _Fractions(click.ParamType):  # type: ignore[type-arg]
     """Numbers, separated by commas."""
 
     name = "fractions"

@@ -21,7 +21,8 @@ def optimization(payload: OptimizeReport) -> str:
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
     parts = [
         f"{TITLE}: {payload['status']}",
-        f"{files}, {payload['seconds']:.0f} s, algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}",
+        f"{files}, {payload['seconds']:.0f} s, algorithm {payload['algorithm']}, learner {payload['learner']},"
+        f" seed {payload['seed']}",
     ]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")

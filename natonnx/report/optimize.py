@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from natonnx.contract.optimize import ConstraintRow, CostKey, NearestRow, OptimizeReport
 from natonnx.report.numbers import count, ratio
-from natonnx.report.score import difference, heading, in_words, label, reported_split, score, score_rows
+from natonnx.report.score import difference, heading, in_words, label, reported_split, score_rows, with_interval
 
 __all__ = ["FRONT", "Limit", "Row", "front", "limits", "notes", "rows"]
 
@@ -51,9 +51,12 @@ def rows(report: OptimizeReport) -> list[Row]:
     for name, key, form in _COSTS:
         old, new = before[key], after[key] if after else None
         found.append(Row(name, form(old), form(new) if after else "", ratio(old, new)))
-    for name, (old, new) in score_rows(report["objective"], (before, after)):
-        change = "" if old is None or new is None else difference(new - old, unit)
-        found.append(Row(heading(name, unit), score(old, unit), score(new, unit), change))
+    for row in score_rows(report["objective"], (before, after)):
+        before_text, after_text = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
+        worth, count_of = row.values, report["data"]["samples"][row.split]
+        change = "" if worth[0] is None or worth[1] is None else difference(worth[1] - worth[0], unit)
+        of = "" if count_of is None else f" of {count_of:,}"
+        found.append(Row(heading(f"{row.label}{of}", unit), before_text, after_text, change))
     return found
 
 
