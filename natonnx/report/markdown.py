@@ -19,11 +19,8 @@ def optimization(payload: OptimizeReport) -> str:
     """A heading, before and after, the constraints, and the edits folded away."""
     after = payload["output"]
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
-    parts = [
-        f"{TITLE}: {payload['status']}",
-        f"{files}, {payload['seconds']:.0f} s, algorithm {payload['algorithm']}, learner {payload['learner']},"
-        f" seed {payload['seed']}",
-    ]
+    how = f"algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}"
+    parts = [f"{TITLE}: {payload['status']}", f"{files}, {payload['seconds']:.0f} s, {how}"]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
     parts += [
@@ -37,7 +34,7 @@ def optimization(payload: OptimizeReport) -> str:
                 for limit in limits(payload)
             ),
         ),
-        "\n".join(f"- {escape(note)}" for note in notes(payload)),
+        "\n".join(f"- {escape(note, quote=False)}" for note in notes(payload)),
     ]
     if len(payload["front"]) > 1 or not after:
         parts.append(table(FRONT, front(payload), numbers=True))

@@ -10,7 +10,7 @@ from natonnx.contract.optimize import CostKey, HistoryRow, OptimizeReport
 from natonnx.contract.rows import EdgeRow
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, table
+from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, table, with_interval
 from natonnx.report.optimize import FRONT, front, limits
 from natonnx.report.score import heading, label, reported_split, score_rows
 
@@ -80,8 +80,8 @@ def _before_and_after(payload: OptimizeReport) -> str:
         count_of = payload["data"]["samples"][row.split]
         of = "" if count_of is None else f" of {count_of:,} samples"
         what = escape(heading(f"{row.label}{of}", unit, "{}, {}"))
-        old, new, alike = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
-        rows.append((what, old, new, difference(row.values[0], row.values[1], unit), alike))
+        first, second, alike = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
+        rows.append((what, first, second, difference(row.values[0], row.values[1], unit), alike))
     columns: tuple[str, ...] = ("", "before", "after", "change", "before, fine-tuned alike")
     if beta is None:
         rows, columns = [row[:-1] for row in rows], columns[:-1]
