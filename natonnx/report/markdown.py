@@ -21,8 +21,7 @@ def optimization(payload: OptimizeReport) -> str:
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
     parts = [
         f"{TITLE}: {payload['status']}",
-        f"{files}, {payload['seconds']:.0f} s, algorithm {payload['algorithm']}, learner {payload['learner']},"
-        f" seed {payload['seed']}",
+        f"{files}, {payload['seconds']:.0f} s, {_how(payload)}",
     ]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
@@ -49,6 +48,10 @@ def optimization(payload: OptimizeReport) -> str:
             "</details>",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _how(payload: OptimizeReport) -> str:
+    return f"algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}"
 
 
 def check_summary(path: Path, *others: Path) -> None:

@@ -10,7 +10,7 @@ from natonnx.contract.optimize import CostKey, HistoryRow, OptimizeReport
 from natonnx.contract.rows import EdgeRow
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, table
+from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, table, with_interval
 from natonnx.report.optimize import FRONT, front, limits
 from natonnx.report.score import heading, label, reported_split, score_rows
 
