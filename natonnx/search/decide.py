@@ -172,8 +172,9 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
 
 
 def _is_tied(score: Score, best: Score) -> bool:
+    """Tell whether a score is within one standard error of another; one sample less, exactly one error, still is."""
     lost, error = score.lost_against(best)
-    return lost <= error
+    return lost <= error or math.isclose(lost, error, rel_tol=1e-9)
 
 
 def _rank(candidate: Candidate, criteria: Criteria) -> tuple[float, ...]:
