@@ -1,7 +1,7 @@
 """Linear operators as matrices: Conv, ConvTranspose, Gemm and MatMul with a constant weight.
 
-A matrix is [groups, outputs, features]; at each position of its output an operator computes `matrix @ features(x)`, plus
-its bias.
+A matrix is [groups, outputs, features]; at each position of its output an operator computes `matrix @ features(x)`,
+plus its bias.
 """
 
 from collections.abc import Sequence
@@ -60,9 +60,10 @@ class LinearOperator:
     def to_matrix(self, weight: Tensor) -> Tensor:
         """Return a weight as a matrix [groups, outputs, features]."""
         if self._is_transposed:  # [inputs, outputs of a group, *kernel]
-            return weight.unflatten(0, (self.groups, -1)).transpose(1, 2).flatten(2)
+            split = weight.reshape(self.groups, weight.shape[0] // self.groups, *weight.shape[1:])
+            return split.transpose(1, 2).flatten(2)
         if self.is_convolution:  # [outputs, inputs of a group, *kernel]
-            return weight.unflatten(0, (self.groups, -1)).flatten(2)
+            return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
         return (weight if self.spec.integer("transB") else weight.t())[None]
 
     def to_weight(self, matrix: Tensor, shape: Sequence[int]) -> Tensor:
@@ -99,7 +100,8 @@ class LinearOperator:
             shape[axis + 1] = len(offset)
             position = position * padded.shape[axis + 2] + along.reshape(shape)
         taken = rows_of(padded, convolution=True)[position.flatten(1)]  # [positions, taps, channels]
-        return taken.unflatten(2, (self.groups, -1)).permute(2, 0, 3, 1).flatten(2)
+        split = taken.reshape(*taken.shape[:2], self.groups, taken.shape[2] // self.groups)
+        return split.permute(2, 0, 3, 1).flatten(2)
 
     def _pad(self, x: Tensor, window: Window, _: Sequence[int]) -> tuple[Tensor, Sequence[int], list[Tensor]]:
         """Return an input with its border, the step from output to output, and each tap's place in the window."""
@@ -111,7 +113,7 @@ class LinearOperator:
         """Return the same of a transposed convolution: one by steps of one over its input with zeros between."""
         crops, _ = window.cropping(x.shape[2:], self.spec)
         spread = x.new_zeros(*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], window.strides, strict=True)))
-        spread[(..., *(slice(None, None, stride) for stride in window.strides))] = x
+        spread[(slice(None), slice(None), *(slice(None, None, stride) for stride in window.strides))] = x
         begins = [extent - 1 - crop for extent, crop in zip(window.extents, crops, strict=True)]
         ends = [
             size + extent - 1 - begin - has

@@ -1,12 +1,15 @@
 """What a linear operator should help to make: which tensor of α, and which tensor of the original that should equal."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture, Join, State, find_liveness
+from natonnx.architecture.liveness import Flags
 from natonnx.frontend import Network
+from natonnx.search.refit.site import Site
 from natonnx.supernet.plan import Plan
 
-__all__ = ["Aim", "Aims"]
+__all__ = ["Aim", "find_aims"]
 
 _JOINS = frozenset({Join.SUM, Join.SINGLE})
 _PROJECTIONS = frozenset({"Relu", "Clip", "Dropout", "Identity"})
@@ -21,7 +24,8 @@ class Aim:
         end: Position in the plan of the step that makes what is compared: the join of the operator's map, or the
             operator itself.
         tensor: The original's tensor that it should equal.
-        is_passed_on: Whether that is another map's than its own, to which α passes it on unchanged.
+        is_passed_on: Whether that is another map's than its own, to which α passes it on unchanged, and no operator
+            behind that could make up for it.
     """
 
     end: int
@@ -29,40 +33,48 @@ class Aim:
     is_passed_on: bool = False
 
 
-class Aims:
-    """What an architecture's operators should come near to.
+def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence[Site]) -> list[Aim]:
+    """Return the aim of each site of an architecture.
 
     Args:
         network: The network.
         alpha: The architecture.
         plan: What it runs.
+        sites: Its linear operators.
     """
+    topology = alpha.topology
+    last, bare = _last_maps(network, alpha), _bare(network, plan, sites)
+    maker = {name: i for i, step in enumerate(plan.steps) for name in step.outputs}
+    active = find_liveness(alpha).active
+    targets = {
+        network.edges[edge.name].nodes[-1]: topology.ends[e][1]
+        for e, edge in enumerate(topology.edges)
+        if active[e] and alpha.states[e] is State.O and network.edges[edge.name].nodes
+    }
 
-    def __init__(self, network: Network, alpha: Architecture, plan: Plan) -> None:
-        self._network, self._alpha, self._plan = network, alpha, plan
-        self._last = _last_maps(network, alpha)
-        self._maker = {name: i for i, step in enumerate(plan.steps) for name in step.outputs}
-        active = find_liveness(alpha).active
-        self._target = {
-            network.edges[edge.name].nodes[-1]: alpha.topology.ends[e][1]
-            for e, edge in enumerate(alpha.topology.edges)
-            if active[e] and alpha.states[e] is State.O and network.edges[edge.name].nodes
-        }
+    def join_tensor(position: int) -> str:
+        return network.maps[topology.maps[position].name].join_tensor
 
-    def of(self, node: int, output: str) -> Aim:
-        """Return the aim of the operator whose last node in the file this is, and whose output α calls by this name."""
-        own = Aim(self._maker[output], self._network.model.graph.node[node].output[0])
-        target = self._target.get(node)
-        if target is None or self._alpha.topology.maps[target].join not in _JOINS:
-            return own
-        joined, last = self._join_tensor(target), self._last[target]
-        end = self._maker[joined]
-        if output != joined and self._plan.steps[end].inputs.count(output) != 1:
-            return own
-        return Aim(end, self._join_tensor(last), last != target)
+    def aim(site: Site) -> Aim:
+        target = targets.get(site.node)
+        if target is not None and topology.maps[target].join in _JOINS:
+            joined, passed = join_tensor(target), join_tensor(last[target])
+            end = maker[joined]
+            if site.output == joined or plan.steps[end].inputs.count(site.output) == 1:
+                return Aim(end, passed, passed != joined) if passed in bare else Aim(end, joined)
+        return Aim(site.steps[-1], network.model.graph.node[site.node].output[0])
 
-    def _join_tensor(self, position: int) -> str:
-        return self._network.maps[self._alpha.topology.maps[position].name].join_tensor
+    return [aim(site) for site in sites]
+
+
+def _bare(network: Network, plan: Plan, sites: Sequence[Site]) -> set[str]:
+    """Return the tensors between which and an output of the model no site makes up for what they lack."""
+    own, outputs = {site.steps[0] for site in sites}, {site.output for site in sites}
+    bare = set(network.outputs)
+    for i, step in reversed([*enumerate(plan.steps)]):
+        if i not in own and not bare.isdisjoint(step.outputs) and outputs.isdisjoint(step.inputs):
+            bare.update(step.inputs)
+    return bare
 
 
 def _last_maps(network: Network, alpha: Architecture) -> list[int]:
@@ -76,7 +88,7 @@ def _last_maps(network: Network, alpha: Architecture) -> list[int]:
     now, before = find_liveness(alpha), find_liveness(beta)
     outputs = {topology.map_index[name] for name in topology.outputs}
 
-    def hands_on(architecture: Architecture, active: list[bool], e: int) -> bool:
+    def hands_on(architecture: Architecture, active: Flags, e: int) -> bool:
         """Tell whether an edge is all that enters its target, and changes nothing."""
         skip, target = topology.edges[e].skip, topology.ends[e][1]
         alone = [other for other in topology.incoming[target] if active[other]] == [e]

@@ -7,6 +7,9 @@ from torch import Tensor
 
 __all__ = ["Affine", "Moments", "NormalEquations"]
 
+_LEAST_RIDGE = 1e-7
+"""Below it, what single precision rounds off would decide where the features say nothing."""
+
 
 class Affine(NamedTuple):
     """The map W·x + b, independently in each group: W [groups, outputs, features] and b [groups, outputs]."""
@@ -72,21 +75,18 @@ class NormalEquations:
         V is zero where the features say nothing, so that their rank does not matter.
 
         Args:
-            ridge: That share.
+            ridge: That share; 1e-7 at least.
             has_bias: Whether there is a c; it is free.
 
         Returns:
             V and c; None where the values are too large to compute with, or no numbers.
         """
         xx, xr = self._xx / self._count, self._xr / self._count
-        outer_xx, outer_xr = (
-            self._mean_x[:, :, None] * self._mean_x[:, None],
-            self._mean_x[:, :, None] * self._mean_r[:, None],
-        )
+        outer_xx = self._mean_x[:, :, None] * self._mean_x[:, None]
         square = (xx + outer_xx).diagonal(dim1=1, dim2=2).mean(1)
         if not has_bias:
-            xx, xr = xx + outer_xx, xr + outer_xr
-        penalty = (ridge * square).clamp(min=torch.finfo(torch.float32).tiny)
+            xx, xr = xx + outer_xx, xr + self._mean_x[:, :, None] * self._mean_r[:, None]
+        penalty = (max(ridge, _LEAST_RIDGE) * square).clamp(min=torch.finfo(torch.float32).tiny)
         eye = torch.eye(xx.shape[1], dtype=xx.dtype, device=xx.device)
         factor, failed = torch.linalg.cholesky_ex(xx + penalty[:, None, None] * eye)
         matrix = torch.cholesky_solve(xr, factor).mT

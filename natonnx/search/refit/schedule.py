@@ -65,7 +65,7 @@ class Schedule:
 def _affected(
     plan: Plan, original: Plan, ending: Mapping[int, list[tuple[Site, Aim]]]
 ) -> tuple[dict[int, tuple[tuple[Site, Aim], ...]], set[int]]:
-    """Return the sites to fit by where they end, and the positions of all steps that make something else than before."""
+    """Return the sites to fit by where they end, and the positions of the steps that make something new."""
     same = {step.instruction for step in original.steps}
     fits: dict[int, tuple[tuple[Site, Aim], ...]] = {}
     positions: set[int] = set()

@@ -1,7 +1,7 @@
 """Where weights can be recomputed: linear operators, with the bias and the normalisation behind them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
