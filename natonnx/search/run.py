@@ -7,11 +7,11 @@ from typing import Any
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
-from natonnx.search.assess import assess, original_runner
+from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
 from natonnx.search.finetune import Finetuning, Limit, count_samples
 from natonnx.search.keys import from_key, key
-from natonnx.search.look import Looker, as_arrays, refit_on
+from natonnx.search.look import Looker, as_arrays, calibration_batches, refit_on
 from natonnx.search.lookup import Lookups
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
 from natonnx.search.paper import search_by_algorithm_1
@@ -19,6 +19,7 @@ from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
 from natonnx.search.propose.moves import Moves
+from natonnx.search.refit import Refit
 from natonnx.search.runner import Runner
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
@@ -135,7 +136,8 @@ class _Search:
             found = self.looker(alpha)
             if len(self.looker.scores) % 10 == 0 and len(self.looker.scores) > known:
                 self.save()
-            stage.advance(f"score {found:.4g}")
+            if alpha is not self.beta:
+                stage.advance(f"score {found:.4g}")
             return found
 
         def stop() -> bool:
@@ -159,7 +161,7 @@ class _Search:
             share = lookups.share(start.architecture)
             _log.info("finalist at %.3g of the cost: held-out score %.4g, ranked by %.4g", share, *score[:2])
         if not self.settings.training:
-            return self._finished(self._training(ranked[0][1], Limit(0)), target, 0, settle=False)
+            return self._untrained(ranked[0][1], target)
         limit = self._limit()
         self.halving = Halving(
             lambda start: self._training(start, limit),
@@ -175,7 +177,18 @@ class _Search:
         self.training += self.halving.images
         self.teacher += self.halving.images / 3 if training.follows else 0.0
         self.halving = None
-        return self._finished(training, target, start.images + training.images, settle=True)
+        training.settle()
+        return self._finished(training, target, start.images + training.images)
+
+    def _untrained(self, start: Start, target: float) -> Candidate:
+        """Make a candidate without training: weights that were refitted are so on all samples there are."""
+        if start.weights:
+            problem, seed = self.problem, self.settings.seed
+            splits = (problem.train, problem.validation)
+            batches = [batch for split in splits for batch in calibration_batches(problem, split, _REFIT, seed)]
+            changed, _ = Refit(self.given, batches, seed=seed).run(start.architecture)
+            start = Start(start.architecture, as_arrays(changed))
+        return self._finished(self._training(start, Limit(0)), target, 0)
 
     def _limit(self) -> Limit:
         """Return how long each architecture of a target may be trained."""
@@ -214,10 +227,8 @@ class _Search:
         training.settle()
         return self.looker.score(training.architecture, training.supernet.named_tensors())
 
-    def _finished(self, training: Finetuning, target: float, images: int, *, settle: bool) -> Candidate:
-        if settle:
-            training.settle()
-        score = assess(self.problem, training.supernet, training.architecture, self.original)
+    def _finished(self, training: Finetuning, target: float, images: int) -> Candidate:
+        score = self.looker.score(training.architecture, training.supernet.named_tensors())
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)
 
     def _outcome(self, candidates: tuple[Candidate, ...]) -> Outcome:
