@@ -1,6 +1,7 @@
 """A whole search: look α's up, and spend the training images on the few that are worth them."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from natonnx.architecture import Architecture, transition_mask
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
+from natonnx.search.effort import LADDER, usual_lookups
 from natonnx.search.finetune import Finetuning, Limit, count_samples
 from natonnx.search.keys import from_key, key
 from natonnx.search.look import Looker, as_arrays, calibration_batches, refit_on
@@ -19,6 +21,7 @@ from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
 from natonnx.search.propose.moves import Moves
+from natonnx.search.propose.variation import Variation
 from natonnx.search.refit import Refit
 from natonnx.search.runner import Runner
 from natonnx.search.score import Score
@@ -26,14 +29,16 @@ from natonnx.search.settings import Settings
 from natonnx.search.spend import Halving, Start, planned_images
 from natonnx.supernet import Supernet
 
-__all__ = ["LADDER", "search"]
+__all__ = ["search"]
 
 _log = logging.getLogger(__name__)
 
-LADDER = (0.8, 0.65, 0.5, 0.4, 0.3)
-"""Costs, as fractions of β's, that are tried one after the other where there is no target."""
+_FIRST_RUNG = 0.9
+"""Where the first of the ladder loses too much."""
 _LOOK_UP_SHARE = 0.3
 """Of the time that is left, for look-ups."""
+_LONGER = 2.0
+"""What a look-up takes, times that of β, where nothing is refitted."""
 _REFIT = 640
 """Training samples on which the weights are refitted that training starts from, or that are written without any."""
 _SCORED = 200
@@ -110,25 +115,40 @@ class _Search:
             self._load(resume)
         targets = self.settings.targets or LADDER
         lookups = self._look_up(targets)
-        tried = list(self.done)
         for target in targets:
-            found = next((done for done in tried if done.target == target), None) or self._candidate(lookups, target)
+            found = self._made(lookups, target)
             if found is None:
                 _log.info("no architecture at %.3g of the cost was looked up", target)
-                continue
-            if found not in self.done:
-                self.done.append(found)
-                self.save()
-            out_of_time = self.clock.left is not None and self.clock.left <= 0
-            if out_of_time or (not self.settings.targets and not enough(self._outcome((found,)))):
+            elif not self.settings.targets and not enough(self._outcome((found,))):
+                if target == targets[0] and not self._is_late():
+                    self._made(lookups, _FIRST_RUNG)
+                break
+            if self._is_late():
                 break
         return self._outcome(tuple(self.done))
+
+    def _made(self, lookups: Lookups, target: float) -> Candidate | None:
+        """Return the candidate of a target: of an earlier run of the same search, or a new one."""
+        known = next((found for found in self.done if found.target == target), None)
+        found = known or self._candidate(lookups, target)
+        if found is not None and known is None:
+            self.done.append(found)
+            self.save()
+        return found
+
+    def _is_late(self) -> bool:
+        return self.clock.left is not None and self.clock.left <= 0
 
     def _look_up(self, targets: tuple[float, ...]) -> Lookups:
         """Look up what the proposer proposes."""
         settings, price = self.settings, self.problem.prices[0]
         until = None if self.clock.left is None else (1 - _LOOK_UP_SHARE) * self.clock.left
-        limit = settings.lookups or _usual_lookups(Moves(self.beta, price), targets)
+        limit = settings.lookups or usual_lookups(Moves(self.beta, price), targets)
+        if self.clock.left is not None:
+            begun = time.monotonic()
+            self.looker(self.beta)
+            each = _LONGER * (time.monotonic() - begun)
+            limit = max(1, min(limit, int(_LOOK_UP_SHARE * self.clock.left / each)))
         stage = Stage(self.progress, "look up", limit)
 
         def score(alpha: Architecture) -> float:
@@ -152,8 +172,8 @@ class _Search:
 
     def _candidate(self, lookups: Lookups, target: float) -> Candidate | None:
         """Make the candidate of a target: the most promising α's, refitted, and trained as far as that is wanted."""
-        entries = lookups.within(target)[: 2 * self.settings.finalists]
-        starts = [self._start(entry.architecture) for entry in entries]
+        alphas = [entry.architecture for entry in lookups.within(target)[: 2 * self.settings.finalists]]
+        starts = [self._start(alpha) for alpha in alphas or self._unseen(lookups, target)]
         ranked = sorted(starts, key=lambda pair: pair[0].ranking, reverse=True)[: self.settings.finalists]
         if not ranked:
             return None
@@ -179,6 +199,12 @@ class _Search:
         self.halving = None
         training.settle()
         return self._finished(training, target, start.images + training.images)
+
+    def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
+        """Return an α that meets a target where there was no time to look any up; nothing where there is none."""
+        generator = torch.Generator().manual_seed(self.settings.seed)
+        found = Variation(Moves(self.beta, lookups.price), lookups.share, generator).random(target)
+        return [] if found is None else [found[1]]
 
     def _untrained(self, start: Start, target: float) -> Candidate:
         """Make a candidate without training: weights that were refitted are so on all samples there are."""
@@ -276,11 +302,6 @@ class _Search:
         self.training, self.teacher = state["training"], state["teacher"]
         self._resumed = state["halving"]
         _log.info("resumed behind %d look-ups and %d candidates", len(self.looker.scores), len(self.done))
-
-
-def _usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:
-    """Return how many look-ups a space is worth: each transition once, and some for their combinations."""
-    return min(200, len(moves.savers) + 30) + 10 * (len(targets) - 1)
 
 
 def _overhead(finalists: int) -> float:
