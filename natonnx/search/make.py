@@ -10,7 +10,7 @@ from natonnx.architecture import Architecture
 from natonnx.search.clock import Clock
 from natonnx.search.effort import LADDER
 from natonnx.search.finetune import Finetuning, Limit, count_samples
-from natonnx.search.look import Looker, as_arrays, calibration_batches, refit_on
+from natonnx.search.look import CALIBRATED, Looker, as_arrays, calibration_batches, refit_on
 from natonnx.search.outcome import Candidate
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress
@@ -27,6 +27,10 @@ _log = logging.getLogger(__name__)
 
 _REFIT = 640
 """Training samples on which the weights are refitted that training starts from, or that are written without any."""
+_KEPT = 0.85
+"""Of the score by refitted weights: what an α must have by given ones to start from these."""
+_SETTLED = 2000
+"""Training samples on which the statistics of what is written are estimated."""
 
 
 class Maker:
@@ -103,14 +107,29 @@ class Maker:
         return self._finished(training, target, start.images + training.images)
 
     def _start(self, alpha: Architecture, done: Sequence[Candidate]) -> tuple[Score, Start]:
-        """Choose where an α starts: from refitted weights, the file's, or those of the candidate before it."""
+        """Choose where an α starts, and score it: from refitted weights, or given ones that have hardly suffered.
+
+        Given are the file's weights, and those of the candidate before; refitted ones score better than they, but where
+        an α without any refit keeps most of that score, training ends better from them (docs/search.md#starts).
+        """
         changed, _ = self._refit.run(alpha)
         self._looker.images += _REFIT
-        options = [Start(alpha, as_arrays(changed)), Start(alpha, {})]
+        refitted = Start(alpha, as_arrays(changed))
+        score = self._scored(refitted)
+        given = [Start(alpha, {})]
         if done:
-            options.append(Start(alpha, done[-1].weights, done[-1].images))
-        scored = [(self._scored(option), option) for option in options]
-        return max(scored, key=lambda pair: pair[0].ranking)
+            given.append(Start(alpha, done[-1].weights, done[-1].images))
+        ranked = [(self._scored(start), start) for start in map(self._settled, given)]
+        best, start = max(ranked, key=lambda pair: pair[0].value)
+        keeps = best.value >= (_KEPT if self._settings.training else 1.0) * score.value
+        return (max(score, best, key=lambda one: one.ranking), start) if keeps else (score, refitted)
+
+    def _settled(self, start: Start) -> Start:
+        """Re-estimate the statistics of normalisation of an α by given weights."""
+        training = self._training(start, Limit(0))
+        training.settle(CALIBRATED)
+        self._looker.images += CALIBRATED
+        return Start(start.architecture, training.supernet.weights(), start.images)
 
     def _scored(self, start: Start) -> Score:
         weights = {name: torch.from_numpy(value) for name, value in start.weights.items()}
@@ -132,9 +151,9 @@ class Maker:
             self._problem, architecture, self._settings, original=self._original, limit=limit, start=weights
         )
 
-    def _score(self, training: Finetuning) -> Score:
+    def _score(self, training: Finetuning, samples: int = CALIBRATED) -> Score:
         """Score a training as it stands, on the held-out samples."""
-        training.settle()
+        training.settle(samples)
         return self._looker.score(training.architecture, training.supernet.named_tensors())
 
     def _untrained(self, start: Start, target: float) -> Candidate:
@@ -150,5 +169,5 @@ class Maker:
         return Candidate(training.architecture, training.supernet.weights(), score, target, 0)
 
     def _finished(self, training: Finetuning, target: float, images: int) -> Candidate:
-        score = self._score(training)
+        score = self._score(training, _SETTLED)
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)

@@ -64,7 +64,7 @@ class Settings:
     finalists: int = 2
     finetune_learning_rate: float = 0.03
     distillation: float = 0.5
-    batch: int = 64
+    batch: int = 32
     epochs: int = 8
     reward: Reward = "score"
     alphas: int = 8
