@@ -106,8 +106,7 @@ class _Walk:
         self._largest, self._ridge, self._steps = largest, ridge, plan.steps
         given = supernet.constants()
         self._constants = ChainMap(self.changed, given)
-        sites = find_sites(network, plan, given, settable)
-        aims = zip(sites, find_aims(network, alpha, plan, sites), strict=True)
+        aims = find_aims(network, alpha, plan, find_sites(network, plan, given, settable))
         self._schedule = Schedule.of(plan, supernet.plan(network.architecture), aims, given.keys())
         fitted = [_target(site, aim) for found in self._schedule.fits.values() for site, aim in found]
         tensors, self._targets = original.fetch(self._schedule.given, fitted)

@@ -1,5 +1,6 @@
 """What a linear operator should help to make: which tensor of α, and which tensor of the original that should equal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -33,8 +34,10 @@ class Aim:
     is_passed_on: bool = False
 
 
-def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence[Site]) -> list[Aim]:
-    """Return the aim of each site of an architecture.
+def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence[Site]) -> list[tuple[Site, Aim]]:
+    """Return what each site of an architecture should come near to.
+
+    Where several feed one join, each is first to make what it made itself, and then to help with what the join lacks.
 
     Args:
         network: The network.
@@ -55,16 +58,23 @@ def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence
     def join_tensor(position: int) -> str:
         return network.maps[topology.maps[position].name].join_tensor
 
+    def own(site: Site) -> Aim:
+        return Aim(site.steps[-1], network.model.graph.node[site.node].output[0])
+
     def aim(site: Site) -> Aim:
         target = targets.get(site.node)
         if target is not None and topology.maps[target].join in _JOINS:
             joined, passed = join_tensor(target), join_tensor(last[target])
-            end = maker[joined]
-            if site.output == joined or plan.steps[end].inputs.count(site.output) == 1:
+            end = maker.get(joined)  # none where another member cannot be computed
+            if end is not None and (site.output == joined or plan.steps[end].inputs.count(site.output) == 1):
                 return Aim(end, passed, passed != joined) if passed in bare else Aim(end, joined)
-        return Aim(site.steps[-1], network.model.graph.node[site.node].output[0])
+        return own(site)
 
-    return [aim(site) for site in sites]
+    aims = [(site, aim(site)) for site in sites]
+    sharing = Counter(one.end for _, one in aims)
+    return [
+        pair for site, one in aims for pair in ([(site, own(site))] if sharing[one.end] > 1 else []) + [(site, one)]
+    ]
 
 
 def _bare(network: Network, plan: Plan, sites: Sequence[Site]) -> set[str]:
