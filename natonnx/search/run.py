@@ -10,7 +10,7 @@ from natonnx.architecture import Architecture, transition_mask
 from natonnx.search.assess import assess, original_runner
 from natonnx.search.clock import Clock
 from natonnx.search.finetune import Finetuning, Limit, count_samples
-from natonnx.search.keys import from_key, key
+from natonnx.search.keys import from_key, key, signature
 from natonnx.search.look import Looker, as_arrays, refit_on
 from natonnx.search.lookup import Lookups
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
@@ -96,7 +96,7 @@ class _Search:
         self.progress, self._save = progress, save
         self.beta = problem.network.architecture
         self.looker = Looker(problem, given, original, settings.seed)
-        self.refit = refit_on(problem, given, _REFIT, settings.seed)
+        self.refit, self._refit_samples = refit_on(problem, given, _REFIT, settings.seed)
         self.given = given
         self.done: list[Candidate] = []
         self.training, self.teacher = 0.0, 0.0
@@ -119,9 +119,9 @@ class _Search:
                 self.done.append(found)
                 self.save()
             out_of_time = self.clock.left is not None and self.clock.left <= 0
-            if out_of_time or (not self.settings.targets and not enough(self._outcome((found,)))):
+            if out_of_time or (not self.settings.targets and not enough(self._outcome((found,), lookups))):
                 break
-        return self._outcome(tuple(self.done))
+        return self._outcome(tuple(self.done), lookups)
 
     def _look_up(self, targets: tuple[float, ...]) -> Lookups:
         """Look up what the proposer proposes."""
@@ -150,23 +150,17 @@ class _Search:
 
     def _candidate(self, lookups: Lookups, target: float) -> Candidate | None:
         """Make the candidate of a target: the most promising α's, refitted, and trained as far as that is wanted."""
-        entries = lookups.within(target)[: 2 * self.settings.finalists]
-        starts = [self._start(entry.architecture) for entry in entries]
-        ranked = sorted(starts, key=lambda pair: pair[0].ranking, reverse=True)[: self.settings.finalists]
-        if not ranked:
+        if self._resumed is None:
+            starts = self._starts(lookups, target)
+        else:
+            starts = [Start.of_dict(saved, self.beta) for saved in self._resumed["starts"]]
+        if not starts:
             return None
-        for score, start in ranked:
-            share = lookups.share(start.architecture)
-            _log.info("finalist at %.3g of the cost: held-out score %.4g, ranked by %.4g", share, *score[:2])
         if not self.settings.training:
-            return self._finished(self._training(ranked[0][1], Limit(0)), target, 0, settle=False)
+            return self._finished(self._training(starts[0], Limit(0)), target, 0, settle=False)
         limit = self._limit()
         self.halving = Halving(
-            lambda start: self._training(start, limit),
-            self._score,
-            [start for _, start in ranked],
-            self.progress,
-            self.save,
+            lambda start: self._training(start, limit), self._score, starts, self.progress, self.save
         )
         if self._resumed is not None:
             self.halving.load_dict(self._resumed)
@@ -186,10 +180,20 @@ class _Search:
         rest = len(self.settings.targets or LADDER[:2]) - len(self.done)
         return Limit(images, left / max(1, rest) / _overhead(self.settings.finalists))
 
+    def _starts(self, lookups: Lookups, target: float) -> list[Start]:
+        """Choose the most promising α's of a target by their refitted weights, of more samples than look-ups had."""
+        entries = lookups.within(target)[: 2 * self.settings.finalists]
+        found = [self._start(entry.architecture) for entry in entries]
+        ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: self.settings.finalists]
+        for score, start in ranked:
+            share = lookups.share(start.architecture)
+            _log.info("finalist at %.3g of the cost: held-out score %.4g, ranked by %.4g", share, *score[:2])
+        return [start for _, start in ranked]
+
     def _start(self, alpha: Architecture) -> tuple[Score, Start]:
         """Choose where an α starts: from refitted weights, the file's, or those of the candidate before it."""
         changed, _ = self.refit.run(alpha)
-        self.looker.images += _REFIT
+        self.looker.images += self._refit_samples
         options = [Start(alpha, as_arrays(changed)), Start(alpha, {})]
         if self.done:
             options.append(Start(alpha, self.done[-1].weights, self.done[-1].images))
@@ -220,10 +224,10 @@ class _Search:
         score = assess(self.problem, training.supernet, training.architecture, self.original)
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)
 
-    def _outcome(self, candidates: tuple[Candidate, ...]) -> Outcome:
+    def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
         ranked = sorted(candidates, key=lambda found: found.validation[:2], reverse=True)
-        best = sorted(self.looker.scores.items(), key=lambda item: item[1].ranking, reverse=True)[:_SCORED]
-        scored = tuple(Scored(from_key(self.beta, text), score) for text, score in best)
+        best = lookups.within(1.0)[:_SCORED]
+        scored = tuple(Scored(entry.architecture, self.looker.scores[signature(entry.architecture)]) for entry in best)
         images = Images(self.looker.images / 3, self.training, self.teacher)
         return Outcome(None, tuple(ranked), (), scored, images)
 
@@ -246,7 +250,7 @@ class _Search:
                 ],
                 "training": self.training,
                 "teacher": self.teacher,
-                "halving": None if self.halving is None else self.halving.to_dict(),
+                "halving": self._resumed if self.halving is None else self.halving.to_dict(),
             }
         )
 
