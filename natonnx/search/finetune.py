@@ -29,10 +29,12 @@ class Finetuned(NamedTuple):
     Attributes:
         weights: Arrays by ONNX name (`Supernet.weights`).
         validation: Score on the validation split.
+        images: Training images that it took.
     """
 
     weights: Mapping[str, np.ndarray]
     validation: Score
+    images: int
 
 
 class Limit(NamedTuple):
