@@ -29,10 +29,12 @@ class Finetuned(NamedTuple):
     Attributes:
         weights: Arrays by ONNX name (`Supernet.weights`).
         validation: Score on the validation split.
+        images: Training images that it took.
     """
 
     weights: Mapping[str, np.ndarray]
     validation: Score
+    images: int
 
 
 class Limit(NamedTuple):
@@ -102,7 +104,8 @@ class Finetuning:
     def done(self) -> float:
         """Return the part of the limit that is used, by images or by seconds, whichever is further."""
         by_time = 0.0 if self.limit.seconds is None else self.seconds / max(self.limit.seconds, 1e-9)
-        return min(1.0, max(self.images / max(1, self.limit.images), by_time))
+        by_images = self.images / self.limit.images if self.limit.images else 1.0
+        return min(1.0, max(by_images, by_time))
 
     def run(self, until: float, stage: Stage | None = None) -> None:
         """Train up to a part of the limit.

@@ -52,7 +52,7 @@ class Looker:
         self._seed = seed
         self.scores: dict[str, Score] = {}
         self.images = 0
-        self._refit = refit_on(problem, supernet, CALIBRATED, seed)
+        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed)
         generator = torch.Generator().manual_seed(seed)
         held_out = problem.validation.sample(HELD_OUT, generator)
         self.parts = [
@@ -66,7 +66,7 @@ class Looker:
         if text not in self.scores:
             changed, _ = self._refit.run(alpha)
             self.scores[text] = self.score(alpha, changed)
-            self.images += CALIBRATED
+            self.images += self._calibration
         return self.scores[text].ranking
 
     def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
@@ -97,21 +97,19 @@ class Looker:
         self.images = state["images"]
 
 
-def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int) -> Refit:
-    """Make a refit on so many training samples."""
+def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int) -> tuple[Refit, int]:
+    """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
     batches = calibration_batches(problem, problem.train, count, seed)
-    return Refit(supernet, batches, seed=seed)
+    return Refit(supernet, [batch.inputs for batch in batches], seed=seed), sum(batch.size for batch in batches)
 
 
-def calibration_batches(
-    problem: Problem, split: Batches, count: int, seed: int
-) -> Sequence[Mapping[str, torch.Tensor]]:
-    """Return inputs of a random part of a split, in batches that the network takes."""
+def calibration_batches(problem: Problem, split: Batches, count: int, seed: int) -> Sequence[TensorBatch]:
+    """Return a random part of a split, in batches that the network takes."""
     fixed = problem.network.batch_axes.size
     samples = split.sample(count, torch.Generator().manual_seed(seed))
     if fixed is not None:  # whole batches only
         samples = samples.repeat(max(1, -(-samples.samples // fixed)) * fixed)
-    return [batch.inputs for batch in tensor_batches(samples, fixed or _BATCH, problem.device)]
+    return list(tensor_batches(samples, fixed or _BATCH, problem.device))
 
 
 def as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

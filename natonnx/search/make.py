@@ -65,7 +65,7 @@ class Maker:
     ) -> None:
         self._problem, self._settings, self._given, self._original = problem, settings, given, original
         self._looker, self._clock, self._progress, self._save = looker, clock, progress, save
-        self._refit = refit_on(problem, given, _REFIT, settings.seed)
+        self._refit, self._refit_samples = refit_on(problem, given, _REFIT, settings.seed)
         self.training, self.teacher = 0.0, 0.0
         self.halving: Halving | None = None
 
@@ -84,17 +84,17 @@ class Maker:
             done: Candidates of other targets; training may go on from the weights of the last one.
             resumed: State of its training, where that was interrupted.
         """
-        starts = [self._start(alpha, done) for alpha in alphas]
-        ranked = sorted(starts, key=lambda pair: pair[0].ranking, reverse=True)[: self._settings.finalists]
-        for score, _ in ranked:
-            _log.info("finalist for %g of the cost: held-out score %.4g, ranked by %.4g", target, *score[:2])
+        if resumed is None:
+            starts = self._starts(alphas, target, done)
+        else:
+            starts = [Start.of_dict(saved, self._problem.network.architecture) for saved in resumed["starts"]]
         if not self._settings.training:
-            return self._untrained(ranked[0][1], target)
+            return self._untrained(starts[0], target)
         limit = self._limit(len(done))
         self.halving = Halving(
             lambda start: self._training(start, limit),
             self._score,
-            [start for _, start in ranked],
+            starts,
             self._progress,
             self._save,
         )
@@ -106,6 +106,14 @@ class Maker:
         self.halving = None
         return self._finished(training, target, start.images + training.images)
 
+    def _starts(self, alphas: Sequence[Architecture], target: float, done: Sequence[Candidate]) -> list[Start]:
+        """Choose the finalists by their refitted weights, of more samples than look-ups had."""
+        found = [self._start(alpha, done) for alpha in alphas]
+        ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: self._settings.finalists]
+        for score, _ in ranked:
+            _log.info("finalist for %g of the cost: held-out score %.4g, ranked by %.4g", target, *score[:2])
+        return [start for _, start in ranked]
+
     def _start(self, alpha: Architecture, done: Sequence[Candidate]) -> tuple[Score, Start]:
         """Choose where an α starts, and score it: from refitted weights, or given ones that have hardly suffered.
 
@@ -113,7 +121,7 @@ class Maker:
         an α without any refit keeps most of that score, training ends better from them (docs/search.md#starts).
         """
         changed, _ = self._refit.run(alpha)
-        self._looker.images += _REFIT
+        self._looker.images += self._refit_samples
         refitted = Start(alpha, as_arrays(changed))
         score = self._scored(refitted)
         given = [Start(alpha, {})]
@@ -161,7 +169,7 @@ class Maker:
         if start.weights:
             problem, seed = self._problem, self._settings.seed
             splits = (problem.train, problem.validation)
-            batches = [batch for split in splits for batch in calibration_batches(problem, split, _REFIT, seed)]
+            batches = [batch.inputs for split in splits for batch in calibration_batches(problem, split, _REFIT, seed)]
             changed, _ = Refit(self._given, batches, seed=seed).run(start.architecture)
             start = Start(start.architecture, as_arrays(changed))
         training = self._training(start, Limit(0))

@@ -12,7 +12,7 @@ from natonnx.search.score import Score
 __all__ = ["Candidate", "Images", "Outcome", "Scored"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """An architecture with weights of its own.
 

@@ -11,7 +11,7 @@ from natonnx.architecture import Architecture, transition_mask
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
 from natonnx.search.effort import LADDER, usual_lookups
-from natonnx.search.keys import from_key, key
+from natonnx.search.keys import from_key, key, signature
 from natonnx.search.look import Looker
 from natonnx.search.lookup import Lookups
 from natonnx.search.make import Maker
@@ -112,13 +112,13 @@ class _Search:
             found = self._candidate(lookups, target)
             if found is None:
                 _log.info("no architecture at %g of the cost was found", target)
-            elif not self._settings.targets and not enough(self._outcome((found,))):
+            elif not self._settings.targets and not enough(self._outcome((found,), lookups)):
                 if target == self._targets[0] and not self._is_late():
                     self._candidate(lookups, _FIRST_RUNG)
                 break
             if self._is_late():
                 break
-        return self._outcome(tuple(self._done))
+        return self._outcome(tuple(self._done), lookups)
 
     def _is_late(self) -> bool:
         return self._clock.left is not None and self._clock.left <= 0
@@ -174,10 +174,10 @@ class _Search:
         found = Variation(Moves(self._beta, self._price), lookups.share, generator).random(target)
         return [] if found is None else [found[1]]
 
-    def _outcome(self, candidates: tuple[Candidate, ...]) -> Outcome:
+    def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
         ranked = sorted(candidates, key=lambda found: found.validation[:2], reverse=True)
-        best = sorted(self._looker.scores.items(), key=lambda item: item[1].ranking, reverse=True)[:_TOLD]
-        scored = tuple(Scored(from_key(self._beta, text), score) for text, score in best)
+        best, scores = lookups.within(1.0)[:_TOLD], self._looker.scores
+        scored = tuple(Scored(entry.architecture, scores[signature(entry.architecture)]) for entry in best)
         images = Images(self._looker.images / 3, self._maker.training, self._maker.teacher)
         return Outcome(None, tuple(ranked), (), scored, images)
 
@@ -192,7 +192,7 @@ class _Search:
                 "done": [_to_dict(found) for found in self._done],
                 "training": self._maker.training,
                 "teacher": self._maker.teacher,
-                "halving": None if halving is None else halving.to_dict(),
+                "halving": self._resumed if halving is None else halving.to_dict(),
             }
         )
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from natonnx.architecture import Architecture
 from natonnx.search.finetune import Finetuning
+from natonnx.search.keys import from_key, key
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.score import Score
 
@@ -38,6 +40,17 @@ class Start:
     weights: Mapping[str, np.ndarray]
     images: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        weights = {name: torch.from_numpy(value) for name, value in self.weights.items()}
+        return {"states": key(self.architecture), "weights": weights, "images": self.images}
+
+    @staticmethod
+    def of_dict(state: Mapping[str, Any], beta: Architecture) -> "Start":
+        """Undo `to_dict`."""
+        weights = {name: value.numpy() for name, value in state["weights"].items()}
+        return Start(from_key(beta, state["states"]), weights, state["images"])
+
 
 class Halving:
     """Trains several α's, drops the worse half of them again and again, and trains the last one to the end.
@@ -64,7 +77,7 @@ class Halving:
         progress: Progress,
         save: Callable[[], None],
     ) -> None:
-        self._score, self._save = score, save
+        self._score, self._save, self._starts = score, save, tuple(starts)
         self._living = [(start, make(start)) for start in starts]
         self._round, self.images = 0, 0
         self._cuts = _cuts(len(starts))
@@ -102,17 +115,17 @@ class Halving:
         return {
             "round": self._round,
             "images": self.images,
-            "living": [training.to_dict() for _, training in self._living],
-            "states": ["".join(start.architecture.states) for start, _ in self._living],
+            "starts": [start.to_dict() for start in self._starts],
+            "living": {key(start.architecture): training.to_dict() for start, training in self._living},
         }
 
     def load_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore what `to_dict` gave."""
-        by_states = {"".join(start.architecture.states): (start, training) for start, training in self._living}
+        """Restore what `to_dict` gave, of the same starts."""
         self._round, self.images = state["round"], state["images"]
-        self._living = [by_states[states] for states in state["states"]]
-        for (_, training), saved in zip(self._living, state["living"], strict=True):
-            training.load_dict(saved)
+        made = {key(start.architecture): (start, training) for start, training in self._living}
+        self._living = [made[states] for states in state["living"]]
+        for start, training in self._living:
+            training.load_dict(state["living"][key(start.architecture)])
 
 
 def _cuts(count: int) -> list[float]:

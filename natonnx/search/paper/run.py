@@ -129,7 +129,8 @@ def _finetune(
     training.run(1.0)
     training.settle()
     state.images += training.images
-    return Finetuned(training.supernet.weights(), assess(problem, training.supernet, architecture, original))
+    score = assess(problem, training.supernet, architecture, original)
+    return Finetuned(training.supernet.weights(), score, training.images)
 
 
 def _told(problem: Problem, score: Score) -> str:
@@ -144,7 +145,7 @@ def _told(problem: Problem, score: Score) -> str:
 
 def _outcome(problem: Problem, state: SearchState) -> Outcome:
     beta, *alphas = (
-        Candidate(from_key(problem.network.architecture, text), done.weights, done.validation)
+        Candidate(from_key(problem.network.architecture, text), done.weights, done.validation, images=done.images)
         for text, done in state.finetuned.items()
     )
     alphas.sort(key=lambda found: (found.validation.value, found.validation.ranking), reverse=True)

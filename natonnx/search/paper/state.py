@@ -73,7 +73,11 @@ class SearchState:
             "finalists": self.finalists,
             "finetune_epochs": self.finetune_epochs,
             "finetuned": {
-                key: ({name: torch.from_numpy(array) for name, array in done.weights.items()}, done.validation.plain())
+                key: (
+                    {name: torch.from_numpy(array) for name, array in done.weights.items()},
+                    done.validation.plain(),
+                    done.images,
+                )
                 for key, done in self.finetuned.items()
             },
             "scored": {key: score.plain() for key, score in self.scored.items()},
@@ -94,8 +98,8 @@ class SearchState:
         self.finalists = data["finalists"]
         self.finetune_epochs = data["finetune_epochs"]
         self.finetuned = {
-            key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score))
-            for key, (weights, score) in data["finetuned"].items()
+            key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score), images)
+            for key, (weights, score, images) in data["finetuned"].items()
         }
         self.scored = {key: Score(*score) for key, score in data["scored"].items()}
         self.images = data["images"]
