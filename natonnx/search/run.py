@@ -179,7 +179,7 @@ class _Search:
 
     def _limit(self) -> Limit:
         """Return how long each architecture of a target may be trained."""
-        images = self.settings.finetune_epochs * count_samples(self.problem.train)
+        images = round(self.settings.finetune_epochs * count_samples(self.problem.train))
         left = self.clock.left
         if left is None:
             return Limit(images)
