@@ -1,1 +1,1 @@
-"""Which search ends with the best model at the same number of training images: `python -m tools.benchmarks.bench_search`."""
+"""Which search ends with the best model at the same number of training images."""

@@ -39,8 +39,8 @@ def read_archive(path: Path) -> dict[str, npt.NDArray[Any]]:
     if not names["train"] or not names["test"]:
         raise InputError(f"{path}: has no pictures under cifar10_jpeg/train and cifar10_jpeg/test")
     found: dict[str, npt.NDArray[Any]] = {}
-    for part in images:
-        found[f"x_{part}"] = np.stack(images[part])
+    for part, pictures in images.items():
+        found[f"x_{part}"] = np.stack(pictures)
         found[f"y_{part}"] = np.array([classes.index(name) for name in names[part]], np.int64)
     return found
 

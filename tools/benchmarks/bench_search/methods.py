@@ -45,7 +45,7 @@ def natonnx(task: Task, learner: str | None = None) -> Found:
     if not outcome.candidates:
         return Found(task.beta, {}, looked.images)
     best = outcome.candidates[0]
-    return Found(best.architecture, best.weights, outcome.images)
+    return Found(best.architecture, best.weights, outcome.images, best.images)
 
 
 def without_refit(task: Task) -> Found:

@@ -44,20 +44,19 @@ def train(task: Task, alpha: Architecture, look_ups: float = 0.0, *, refit: bool
         start = as_arrays(changed) if better else {}
         look_ups += (_REFIT + looker.images) / 3
     limit = Limit(round(0.75 * (task.budget - look_ups)))  # the teacher's forward a third
-    training = Finetuning(
-        task.problem, alpha, task.settings, original=task.original, limit=limit, start=start
-    )
+    training = Finetuning(task.problem, alpha, task.settings, original=task.original, limit=limit, start=start)
     training.run(1.0)
     training.settle()
     return Found(
         alpha,
         training.supernet.weights(),
         Images(look_ups, training.images, training.images / 3 if training.follows else 0.0),
+        training.images,
     )
 
 
 def train_2025(task: Task, alpha: Architecture, look_ups: float = 0.0) -> Found:
-    """Train an α as natonnx 0.1 did: from the file's weights, SGD at 0.02 along a cosine, half of the loss distillation.
+    """Train an α as in 2025: from the file's weights, SGD at 0.02 along a cosine, half of the loss distillation.
 
     Args:
         task: Network, data and budget.
@@ -92,7 +91,7 @@ def train_2025(task: Task, alpha: Architecture, look_ups: float = 0.0) -> Found:
                 break
     samples = problem.train.sample(_STATISTICS, torch.Generator().manual_seed(task.seed))
     reestimate(supernet, alpha, samples, problem.device, captures)
-    return Found(alpha, supernet.weights(), Images(look_ups, done, done / 3))
+    return Found(alpha, supernet.weights(), Images(look_ups, done, done / 3), done)
 
 
 def _distillation(scores: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:

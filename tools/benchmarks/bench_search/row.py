@@ -38,7 +38,8 @@ class Row:
         accuracy: On the test part, by onnxruntime.
         samples: In the test part.
         correct: Which of them are right: bits, most significant first, as base64.
-        images: Training images that were used, by kind: look-ups, training, teacher.
+        images: Training images that were used, by kind (look_ups, training, teacher), and how many of them trained the
+            weights of the model itself (own).
         cpu_seconds: Of the method alone.
         latency: Latency as a fraction of β's in onnxruntime on one thread, and its 95 % interval.
         edits: What was changed, as `natonnx apply` takes it.

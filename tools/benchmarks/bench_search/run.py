@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def measure(key: Key, data: str, prepared: Prepared, seconds: float) -> Row:
         accuracy=float(right.mean()),
         samples=len(right),
         correct=pack(right),
-        images={"look_ups": images.look_ups, "training": images.training, "teacher": images.teacher},
+        images={**asdict(images), "own": found.own},
         cpu_seconds=spent,
         latency=_latency(prepared, model, seconds) if seconds else None,
         edits=[{k: str(v) for k, v in row.items()} for row in edit_rows(edits_between(source.architecture, alpha))],

@@ -44,9 +44,7 @@ def with_change(alpha: Architecture, change: Change, beta: Architecture) -> Arch
     return None if violation(changed, beta) else changed
 
 
-def greedy(
-    beta: Architecture, price: Price, target: float, score: Callable[[Architecture], float]
-) -> Architecture:
+def greedy(beta: Architecture, price: Price, target: float, score: Callable[[Architecture], float]) -> Architecture:
     """Remove what loses least for what it saves, again and again, until the target is met.
 
     A transition is scored again only when it comes first by what it was worth before (lazy greedy, Minoux 1978).
@@ -60,7 +58,7 @@ def greedy(
     alpha, known = beta, score(beta)
     step, queue = 0, [(-math.inf, -1, *change) for change in legal_savers(beta, price)]
     while price.cost(alpha) > target * price.full and queue:
-        ratio, seen, edge, state = heapq.heappop(queue)
+        _, seen, edge, state = heapq.heappop(queue)
         changed = with_change(alpha, (edge, state), beta)
         saved = 0.0 if changed is None else price.cost(alpha) - price.cost(changed)
         if changed is None or saved <= 0:

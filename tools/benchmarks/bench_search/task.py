@@ -30,11 +30,13 @@ class Found:
         architecture: α over the topology of the problem's network.
         weights: Arrays by ONNX name that differ from the file's.
         images: Where the training images went.
+        own: Training images that went into these very weights.
     """
 
     architecture: Architecture
     weights: Mapping[str, np.ndarray]
     images: Images = field(default_factory=Images)
+    own: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,7 @@ class Task:
 
     @property
     def settings(self) -> Settings:
-        """natonnx's defaults, for this seed."""
+        """The defaults of natonnx, for this seed."""
         return Settings(seed=self.seed)
 
     @cached_property
