@@ -45,7 +45,7 @@ def expected(problem: Problem, settings: Settings) -> Effort:
     targets = settings.targets or LADDER
     lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
     rungs = settings.targets or LADDER[:_TRIED]
-    images = count * settings.finetune_epochs if settings.training else 0
+    images = round(count * settings.finetune_epochs) if settings.training else 0
     passes = lookups * (_REFITTED * CALIBRATED + HELD_OUT)
     trained = planned_images(images, settings.finalists)
     passes += sum((3 * target + teacher) * trained for target in rungs)

@@ -145,7 +145,7 @@ class Maker:
 
     def _limit(self, made: int) -> Limit:
         """Return how long each architecture of a target may be trained, where some were made already."""
-        images = self._settings.finetune_epochs * count_samples(self._problem.train)
+        images = round(self._settings.finetune_epochs * count_samples(self._problem.train))
         left = self._clock.left
         if left is None:
             return Limit(images)

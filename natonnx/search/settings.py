@@ -60,7 +60,7 @@ class Settings:
     time_budget: float | None = None
     lookups: int | None = None
     training: bool = True
-    finetune_epochs: int = 6
+    finetune_epochs: float = 6
     finalists: int = 2
     finetune_learning_rate: float = 0.03
     distillation: float = 0.5
