@@ -172,7 +172,7 @@ class _Search:
         """Return an α that meets a target where there was no time to look any up; nothing where there is none."""
         generator = torch.Generator().manual_seed(self._settings.seed)
         found = Variation(Moves(self._beta, self._price), lookups.share, generator).random(target)
-        return [] if found is None else [found[1]]
+        return [] if found is None else [found]
 
     def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
         ranked = sorted(candidates, key=lambda found: found.validation[:2], reverse=True)
