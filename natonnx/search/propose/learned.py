@@ -58,6 +58,7 @@ class Learned:
             until = lookups.used + -(-lookups.left // (len(targets) - done))
             budget = Budget(lookups.price, target)
             budget.approach(1.0)
+            budget.calibrate(self.policy, lookups.beta, generator, _prior(lookups.beta, moves, critic.losses()))
             idle = 0
             while lookups.left and lookups.used < until and idle < 3:
                 used = lookups.used
@@ -121,8 +122,6 @@ class Learned:
     ) -> list[Architecture]:
         """Draw α's that meet the target, and take a step of REINFORCE on what the critic expects of them."""
         prior = _prior(lookups.beta, moves, losses)
-        if not budget.tilt:
-            budget.calibrate(self.policy, lookups.beta, generator, prior)
         tilt = budget.logits(lookups.beta)
 
         def accept(alpha: Architecture) -> bool:

@@ -81,9 +81,7 @@ def network(digits: str) -> Architecture:
 
 def text(digits: str, alpha: Architecture) -> str:
     """Write what a network becomes: its digits, 0 where a layer is removed."""
-    return "".join(
-        digit if state is State.O else "0" for digit, state in zip(digits, alpha.states, strict=True)
-    )
+    return "".join(digit if state is State.O else "0" for digit, state in zip(digits, alpha.states, strict=True))
 
 
 def alphas(digits: str) -> Iterator[str]:

@@ -1,40 +1,48 @@
 """Proposers on NAS-Bench-Macro: accuracy points between what they find within a budget and the best that there is."""
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 
 from natonnx.architecture import Architecture
 from natonnx.search.lookup import Lookups
-from natonnx.search.propose import Proposer
-from tools.research.nasbench.macro import FULL_DEPTH, Flops, Macro, best_within, network, text
+from natonnx.search.propose import Proposer, make_proposer
+from tools.research.nasbench.macro import FULL_DEPTH, Flops, Macro, best_within, network, read_macro, text
 
-__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Trace", "sample", "search"]
+__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Searched", "Trace", "sample", "search", "search_all"]
 
 BUDGETS = (0.9, 0.8, 0.7, 0.5)
 LOOK_UPS = (10, 20, 30)
 
 
+class Searched(NamedTuple):
+    """A proposer, by name, on a full-depth network, by digits; the seed is that of its weights and draws."""
+
+    proposer: str
+    digits: str
+    seed: int
+
+
 @dataclass(frozen=True)
 class Regret:
-    """What a search on one network came to.
+    """What a search came to.
 
     Attributes:
-        proposer: Its name.
-        digits: The network.
-        seed: Of its weights and draws.
-        together: Whether the look-ups were for all budgets at once, not for this one.
+        of: The proposer and the network.
+        together: Whether the look-ups were for all budgets at once, not for this one alone.
         budget: Highest FLOPs, as a fraction of the network's.
         look_ups: After how many of them.
         points: Accuracy of the best α that was looked up and meets the budget, less than that of the best there is;
             None where none does.
     """
 
-    proposer: str
-    digits: str
-    seed: int
+    of: Searched
     together: bool
     budget: float
     look_ups: int
@@ -42,7 +50,12 @@ class Regret:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "of": list(self.of)}
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any]) -> "Regret":
+        """Read what `to_dict` gave."""
+        return Regret(**{**data, "of": Searched(*data["of"])})
 
 
 class Trace:
@@ -77,7 +90,7 @@ def sample(count: int, seed: int = 0) -> list[str]:
 
 
 def search(
-    table: Macro, digits: str, name: str, make: Callable[[int], Proposer], seed: int, budgets: Sequence[float] = BUDGETS
+    table: Macro, of: Searched, make: Callable[[], Proposer], budgets: Sequence[float] = BUDGETS
 ) -> Iterator[Regret]:
     """Search one network: each budget by itself, and all of them together, each time with the most of `LOOK_UPS`.
 
@@ -85,16 +98,39 @@ def search(
 
     Args:
         table: The table.
-        digits: The network.
-        name: What the proposer is called.
-        make: Makes a new one, given a seed.
-        seed: Of its weights and draws.
+        of: What searches what.
+        make: Makes the proposer, anew for each search.
         budgets: Descending.
     """
     for targets in (*((budget,) for budget in budgets), tuple(budgets)):
-        trace = Trace(table, digits)
-        lookups = Lookups(network(digits), Flops(table, digits), trace.score, LOOK_UPS[-1])
-        make(seed).propose(lookups, targets, torch.Generator().manual_seed(seed))
+        trace = Trace(table, of.digits)
+        lookups = Lookups(network(of.digits), Flops(table, of.digits), trace.score, LOOK_UPS[-1])
+        make().propose(lookups, targets, torch.Generator().manual_seed(of.seed))
         for budget in targets:
             for count in LOOK_UPS:
-                yield Regret(name, digits, seed, len(targets) > 1, budget, count, trace.regret(budget, count))
+                yield Regret(of, len(targets) > 1, budget, count, trace.regret(budget, count))
+
+
+def search_all(path: Path, jobs: Sequence[Searched], processes: int, done: Callable[[list[Regret]], None]) -> None:
+    """Search with natonnx's proposers, by name, several searches side by side.
+
+    Args:
+        path: Of the table.
+        jobs: What searches what.
+        processes: How many at once.
+        done: Called with the results of each job as it ends.
+    """
+    with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(_search, path, job) for job in jobs]):
+            done(future.result())
+
+
+def _search(path: Path, of: Searched) -> list[Regret]:
+    torch.set_num_threads(1)
+    return list(search(_table(path), of, lambda: make_proposer(of.proposer, seed=of.seed)))
+
+
+@functools.cache
+def _table(path: Path) -> Macro:
+    """Read once a process."""
+    return read_macro(path)
