@@ -16,15 +16,37 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Operation, Skip, State, Topology, Weight
-from natonnx.architecture import match_skip as match
+from natonnx.architecture import (
+    Architecture,
+    Edge,
+    FeatureMap,
+    Join,
+    Operation,
+    Skip,
+    State,
+    Topology,
+    Weight,
+    match_skip,
+)
 
-__all__ = ["FULL_DEPTH", "LAYERS", "Flops", "Macro", "alphas", "best_within", "network", "read_macro", "text"]
+__all__ = [
+    "FULL_DEPTH",
+    "LAYERS",
+    "NETWORKS",
+    "Flops",
+    "Macro",
+    "alphas",
+    "best_within",
+    "network",
+    "read_macro",
+    "text",
+]
 
 LAYERS = 8
 FULL_DEPTH = tuple(map("".join, itertools.product("12", repeat=LAYERS)))
 """The networks in which nothing is removed, 2⁸."""
-_NETWORKS = tuple(map("".join, itertools.product("012", repeat=LAYERS)))
+NETWORKS = tuple(map("".join, itertools.product("012", repeat=LAYERS)))
+"""All, 3⁸; the position of each is what its digits say to base 3."""
 _WIDTHS = (32, 64, 64, 128, 128, 128, 256, 256, 256)
 _SIZES = (32, 16, 16, 8, 8, 8, 4, 4, 4)
 _KINDS = {"1": (3, 3), "2": (6, 5)}  # expansion, kernel
@@ -52,7 +74,7 @@ def read_macro(path: Path) -> Macro:
     """
     try:
         rows = json.loads(path.read_text())
-        found = {key: (float(rows[key]["mean_acc"]), float(rows[key]["flops"])) for key in _NETWORKS}
+        found = {key: (float(rows[key]["mean_acc"]), float(rows[key]["flops"])) for key in NETWORKS}
     except (KeyError, TypeError, ValueError) as error:
         raise click.ClickException(
             f"{path}: needs mean_acc and flops of all 3⁸ networks, 00000000 to 22222222 ({error!r})"
@@ -62,10 +84,10 @@ def read_macro(path: Path) -> Macro:
 
 @functools.cache
 def network(digits: str) -> Architecture:
-    """Make a full-depth network: a chain of eight O edges, with the cost of each layer.
+    """Make a network: a chain of eight edges, O with the cost of the layer, or S.
 
     Args:
-        digits: One of `FULL_DEPTH`.
+        digits: One of `NETWORKS`.
     """
     maps = [
         FeatureMap(str(i), ("batch", width, size, size), Join.SINGLE if i else Join.INPUT)
@@ -73,10 +95,12 @@ def network(digits: str) -> Architecture:
     ]
     edges = []
     for i, digit in enumerate(digits):
-        skip = match(maps[i].shape, maps[i + 1].shape)
+        skip = match_skip(maps[i].shape, maps[i + 1].shape)
         assert isinstance(skip, Skip)  # the maps differ by a factor of two at most
-        edges.append(Edge(f"layer{i}", str(i), str(i + 1), _inverted_residual(i, digit), skip))
-    return Architecture(Topology(tuple(maps), tuple(edges), (str(LAYERS),)), (State.O,) * LAYERS)
+        layer = None if digit == "0" else _inverted_residual(i, digit)
+        edges.append(Edge(f"layer{i}", str(i), str(i + 1), layer, skip))
+    states = tuple(State.S if digit == "0" else State.O for digit in digits)
+    return Architecture(Topology(tuple(maps), tuple(edges), (str(LAYERS),)), states)
 
 
 def text(digits: str, alpha: Architecture) -> str:
