@@ -30,6 +30,7 @@ _LEARNER = "gcn-directed"
 def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None:
     """Compare policies without a look-up."""
     from natonnx.policy.pretrained import load_policy
+    from tools.research.nasbench.chains import Chains
     from tools.research.nasbench.macro import FULL_DEPTH, read_macro
     from tools.research.nasbench.table import read_table
     from tools.research.nasbench.training import Recipe
@@ -39,11 +40,12 @@ def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None
     training, held_out = divide()
     shipped = make_policy(_LEARNER)
     load_policy(shipped, _LEARNER, "pretrained")
-    trained, queries = [], 0
+    chains, queries = Chains(), 0
+    trained = []
     for seed in range(seeds):
         trained.append(make_policy(_LEARNER, seed=seed))
         recipe = Recipe(steps=steps, betas=64, edit_price=0.0)
-        queries = train_on_macro(trained[-1], table, training, recipe, price, seed)
+        queries = train_on_macro(trained[-1], chains, table, training, recipe, price, seed)
     untrained = [make_policy(_LEARNER, seed=seed) for seed in range(seeds)]
 
     def by(policies: "Sequence[Policy]") -> Callable[[float], list[float]]:

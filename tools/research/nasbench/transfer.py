@@ -27,14 +27,15 @@ def divide(seed: int = 0) -> tuple[list[str], list[str]]:
 
 
 def train_on_macro(
-    policy: Policy, table: Macro, networks: Sequence[str], recipe: Recipe, price: float, seed: int
+    policy: Policy, chains: Chains, table: Macro, betas: Sequence[str], recipe: Recipe, price: float, seed: int
 ) -> int:
     """Train a policy in place by REINFORCE on accuracy less a price of FLOPs, as removing layers never gains accuracy.
 
     Args:
         policy: The learner.
+        chains: All networks.
         table: The rewards.
-        networks: β's, by digits.
+        betas: Those to train on, by digits.
         recipe: How.
         price: Points of accuracy that all FLOPs of the dearest network are worth.
         seed: Of everything random.
@@ -42,11 +43,10 @@ def train_on_macro(
     Returns:
         How many look-ups it took, repetitions counted.
     """
-    chains = Chains()
     accuracy = torch.tensor([table.accuracy[digits] for digits in NETWORKS])
     flops = torch.tensor([table.flops[digits] for digits in NETWORKS])
     reward: Tensor = (accuracy - price * flops / flops.max()) / 100
-    return train(policy, chains, reward, chains.find(networks), recipe, seed=seed).queries
+    return train(policy, chains, reward, chains.find(betas), recipe, seed=seed).queries
 
 
 def regrets(policy: Policy, table: Macro, networks: Sequence[str], target: float) -> list[float]:
