@@ -83,7 +83,9 @@ class Budget:
             self.tilt = (low + high) / 2
             with torch.no_grad():
                 tilt = self.tilt * self._saved(beta)
-                drawn = draw(policy, beta, _SAMPLES, generator, tilt=tilt if prior is None else tilt + prior).architectures
+                drawn = draw(
+                    policy, beta, _SAMPLES, generator, tilt=tilt if prior is None else tilt + prior
+                ).architectures
             mean = sum(map(self.share, drawn)) / len(drawn) if drawn else 0.0
             low, high = (self.tilt, high) if mean > self.limit else (low, self.tilt)
         self.tilt = (low + high) / 2

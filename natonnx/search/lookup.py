@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, State, find_liveness
+from natonnx.architecture import Architecture
+from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
-__all__ = ["Entry", "Lookups", "signature"]
+__all__ = ["Entry", "Lookups"]
 
 
 class Entry(NamedTuple):
@@ -87,16 +88,3 @@ class Lookups:
         own = signature(self.beta)
         found = [entry for text, entry in self._entries.items() if text != own and entry.share <= target]
         return sorted(found, key=lambda entry: (-entry.score, entry.share))
-
-    def restore(self, entries: Mapping[str, tuple[str, float]]) -> None:
-        """Take up what an earlier run of the same search had looked up: states and score by signature."""
-        for text, (states, score) in entries.items():
-            alpha = self.beta.with_states(tuple(State(letter) for letter in states))
-            self._entries[text] = Entry(alpha, score, self.share(alpha))
-
-
-def signature(architecture: Architecture) -> str:
-    """Return a text that is equal for architectures that compute the same: N stands for edges that carry nothing."""
-    active = find_liveness(architecture).active
-    pairs = zip(architecture.states, active, strict=True)
-    return "".join(state.value if carries else State.N.value for state, carries in pairs)

@@ -15,7 +15,8 @@ from torch import Tensor
 from natonnx.architecture import Architecture, State
 from natonnx.policy.base import Draw, Policy, draw
 from natonnx.search.budget import Budget
-from natonnx.search.lookup import Lookups, signature
+from natonnx.search.keys import signature
+from natonnx.search.lookup import Lookups
 from natonnx.search.propose.critic import Critic
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import EXPLORED, Variation

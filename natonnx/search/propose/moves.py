@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, transition_mask, violation, without_idle_edits
-from natonnx.search.lookup import signature
+from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
 __all__ = ["Move", "Moves"]

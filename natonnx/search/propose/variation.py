@@ -28,7 +28,9 @@ class Variation:
     def __init__(self, moves: Moves, share: Callable[[Architecture], float], generator: torch.Generator) -> None:
         self._moves, self._share, self._generator = moves, share, generator
 
-    def random(self, target: float, weights: Sequence[float] | None = None) -> tuple[frozenset[int], Architecture] | None:
+    def random(
+        self, target: float, weights: Sequence[float] | None = None
+    ) -> tuple[frozenset[int], Architecture] | None:
         """Make an α of random transitions; None where that fails.
 
         Args:
