@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from natonnx.search.propose import PROPOSERS
+from natonnx.policy import PROPOSERS
 from tools.command import run_command
 
 if TYPE_CHECKING:
