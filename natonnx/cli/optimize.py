@@ -177,6 +177,7 @@ def optimize_command(
     from natonnx.rewrite.write import default_output
     from natonnx.search import REWARDS, Settings, silent
     from natonnx.verbs.optimize.optimize import optimize
+    from natonnx.verbs.optimize.resume import saved_state
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
@@ -205,7 +206,8 @@ def optimize_command(
                 progress=progress,
             )
     except KeyboardInterrupt as error:
-        error.add_note("run the same command with --resume to go on from the last finished step")
+        if saved_state(output).exists():
+            error.add_note("run the same command with --resume to go on from where it was saved")
         raise
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)
