@@ -1,4 +1,4 @@
-"""Whole searches on the tiny network."""
+"""Algorithm 1 on the tiny network, from its first step to fine-tuned finalists."""
 
 import copy
 from collections.abc import Mapping
@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from natonnx.architecture import violation
-from natonnx.errors import InputError
 from natonnx.policy import LEARNERS
 from natonnx.search import Criteria, Outcome, Problem, Settings, Step, decide, search
 from natonnx.search.budget import Budget
-from natonnx.search.clock import Clock
-from natonnx.search.select import _bands
-from natonnx.search.state import from_key, key, signature
+from natonnx.search.keys import signature
+from natonnx.search.paper.select import _bands
 from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
 
-FAST = Settings(epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2)
+FAST = Settings(
+    algorithm="paper", epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2
+)
 
 
 def with_(**fields: Any) -> Settings:
@@ -58,8 +58,19 @@ def test_every_candidate_is_legal_meets_the_target_and_is_its_own(problem: Probl
 
 
 def test_beta_is_fine_tuned_too_and_unedited(problem: Problem, outcome: Outcome) -> None:
+    assert outcome.beta is not None
     assert outcome.beta.architecture == problem.network.architecture
     assert outcome.beta.weights.keys() == outcome.candidates[0].weights.keys()
+
+
+def test_it_says_where_the_images_went(problem: Problem, outcome: Outcome) -> None:
+    """Two passes for the supernet, one for each fine-tuning; the original's outputs are followed in all of them."""
+    tuned = 1 + len(outcome.candidates)
+    assert outcome.images.training == (2 + tuned) * 240
+    assert outcome.images.teacher == outcome.images.training / 3
+    assert [candidate.images for candidate in outcome.candidates] == [240] * len(outcome.candidates)
+    alone = search(problem, with_(distillation=0.0, epochs=1))
+    assert alone.images.teacher == 0
 
 
 def test_history_has_a_row_an_epoch(outcome: Outcome) -> None:
@@ -68,7 +79,7 @@ def test_history_has_a_row_an_epoch(outcome: Outcome) -> None:
 
 
 def test_candidates_come_best_first(outcome: Outcome) -> None:
-    scores = [candidate.validation for candidate in outcome.candidates]
+    scores = [candidate.validation[:2] for candidate in outcome.candidates]
     assert scores == sorted(scores, reverse=True)
 
 
@@ -119,6 +130,7 @@ def test_progress_is_told_of_every_step(problem: Problem) -> None:
     for stage, (total, done) in recorder.stages.items():
         assert done >= total > 0, stage
     assert recorder.values["search"] == found.history[-1]
+    assert found.beta is not None
     scores = [candidate.validation.value for candidate in (found.beta, *found.candidates)]
     assert recorder.values["fine-tune"]["score"] in scores
 
@@ -126,6 +138,7 @@ def test_progress_is_told_of_every_step(problem: Problem) -> None:
 def test_a_time_budget_cuts_epochs_but_not_the_result(problem: Problem) -> None:
     found = search(problem, with_(epochs=50, finetune_epochs=30, time_budget=0.5))
     assert len(found.history) < 50
+    assert found.beta is not None
     assert found.beta.validation.value > 0
 
 
@@ -133,6 +146,7 @@ def test_an_impossible_target_ends_without_a_winner(problem: Problem) -> None:
     settings = with_(epochs=1, target_madds=1e-5)  # less than the dense layer alone
     found = search(problem, settings)
     assert found.candidates == ()
+    assert found.beta is not None
     beta = problem.network.architecture
     criteria = Criteria.of(beta, problem.prices, problem.objective, settings, reward=False)
     assert decide(found.beta.validation, found, criteria).winner is None
@@ -152,45 +166,17 @@ def test_reserves_are_fine_tuned_until_it_is_enough(problem: Problem) -> None:
     assert (asked, len(more.candidates)) == ([2, 3], 3)
 
 
-def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    save_checkpoint(path, "one", {"epoch": 1})
-    assert load_checkpoint(path, "one") == {"epoch": 1}
-    with pytest.raises(InputError, match="belongs to another model, data set or settings"):
-        load_checkpoint(path, "other")
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(InputError, match="not a natonnx checkpoint, or damaged"):
-        load_checkpoint(path, "one")
-    with pytest.raises(InputError, match="no such checkpoint"):
-        load_checkpoint(tmp_path / "none", "one")
-
-
-def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    torch.save({"format": 1, "fingerprint": "one", "state": {"reinforce": [{}, None]}}, path)
-    with pytest.raises(InputError, match=r"written by another version of natonnx; start the search anew$"):
-        load_checkpoint(path, "one")
-
-
 @pytest.mark.parametrize("learner", LEARNERS)
 def test_every_learner_learns_in_a_search_if_it_can(problem: Problem, learner: str) -> None:
     """What the search begins with is not what it ends with; only random search has nothing to change."""
     states: list[Mapping[str, Any]] = []
     found = search(problem, with_(learner=learner), save=lambda state: states.append(copy.deepcopy(dict(state))))
+    assert found.beta is not None
     assert found.beta.validation.samples == 90
     first, last = states[0]["policy"], states[-1]["policy"]
     assert all(torch.isfinite(value).all() for value in last.values())
     assert any(not torch.equal(first[name], last[name]) for name in first) is (learner != "random")
     assert (states[-1]["reinforce"] is None) is (learner == "random")
-
-
-def test_the_default_learner_is_the_first() -> None:
-    assert Settings().learner == LEARNERS[0]
-
-
-def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
-    alpha = outcome.candidates[0].architecture
-    assert from_key(problem.network.architecture, key(alpha)) == alpha
 
 
 @pytest.mark.parametrize(
@@ -206,37 +192,3 @@ def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
 def test_bands_divide_by_cost(shares: list[float], count: int, expected: list[str]) -> None:
     named = dict(zip("abcde", shares, strict=False))
     assert ["".join(band) for band in _bands(named, count)] == expected
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"learner": "magic"}, "unknown learner 'magic'"),
-        ({"reward": "luck"}, "unknown reward 'luck'"),
-        ({"epochs": 0}, "epochs 0"),
-        ({"target_madds": 0.0}, "MAdds target"),
-        ({"target_madds": 1.5}, "MAdds target"),
-        ({"max_drop": -1.0}, "max drop"),
-        ({"time_budget": 0.0}, "time budget"),
-        ({"alphas": 1}, "alphas 1"),
-    ],
-)
-def test_settings_refuse_nonsense(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Settings(**fields)
-
-
-def test_a_clock_without_a_budget_grants_everything() -> None:
-    clock = Clock(None)
-    assert clock.search_share_used() == 0
-    assert not clock.exhausted()
-    assert clock.affordable_epochs(7, 100) == 7
-
-
-def test_a_clock_with_a_budget_divides_what_is_left() -> None:
-    clock = Clock(1e-6)
-    with clock.training_epoch():
-        pass
-    assert clock.exhausted()
-    assert clock.affordable_epochs(7, 3) == 1
-    assert clock.affordable_epochs(0, 3) == 0
