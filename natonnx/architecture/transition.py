@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture.concat_legality import refusals
-from natonnx.architecture.cost import cost
+from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import cuts
 from natonnx.architecture.fatal import fatal_maps
 from natonnx.architecture.graph import Architecture, Join, State
@@ -202,8 +202,13 @@ def transition_mask(architecture: Architecture, origin: Liveness | None = None) 
     return mask
 
 
-def violation(alpha: Architecture, beta: Architecture) -> str | None:
+def violation(alpha: Architecture, beta: Architecture, full: Cost | None = None) -> str | None:
     """Judge a whole α against the β it comes from: the joint check.
+
+    Args:
+        alpha: An α.
+        beta: The β it comes from.
+        full: What β costs, where the caller has it already.
 
     Returns:
         None where α is legal, else the reason in one line.
@@ -219,7 +224,7 @@ def violation(alpha: Architecture, beta: Architecture) -> str | None:
     lost = cuts(alpha, liveness)
     if liveness.broken or lost.broken:
         return liveness.broken or lost.broken
-    if cost(alpha, liveness, lost).exceeds(cost(beta)):
+    if cost(alpha, liveness, lost).exceeds(full or cost(beta)):
         return "it would cost more: an added skip revives operations that null had removed"
     return None
 

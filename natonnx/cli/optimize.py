@@ -103,9 +103,10 @@ _UNCHANGED = 1
     show_default=True,
     help="Train the model that is written; without, its weights are refitted in closed form, in seconds.",
 )
-@click.option("--finetune-epochs", type=int, help="Passes over the training data for each model.  [default: 6]")
+@click.option("--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6]")
 @click.option("--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03]")
 @click.option("--distillation", type=float, help="Share of the loss that follows MODEL's outputs.  [default: 0.5]")
+@click.option("--batch", type=int, help="Training batch.  [default: 32]")
 @click.option("--finalists", type=int, help="Architectures of a target whose training begins.  [default: 2]")
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.  [default: 8]")
 @click.option(

@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _STATES = tuple(State)
+_TRIES = 50
 
 
 class Policy(nn.Module, ABC):
@@ -132,7 +133,6 @@ def draw(
     generator: torch.Generator,
     accept: Callable[[Architecture], bool] | None = None,
     tilt: Tensor | None = None,
-    tries: int = 50,
 ) -> Draw:
     """Draw jointly legal α's from π(·|β).
 
@@ -148,7 +148,6 @@ def draw(
         generator: Source of randomness.
         accept: A further condition on α.
         tilt: Added to the logits [edges, 3].
-        tries: How many are drawn for each that is wanted, at most.
     """
     walk = _Walk(beta)
     found: list[Architecture] = []
@@ -156,7 +155,7 @@ def draw(
     total = walk.scores(policy, generator, tilt)
     at_beta = entropy(total, torch.from_numpy(walk.first))
     count = count if policy.explores else 1
-    for attempt in range(count if accept is None or not policy.explores else tries * count):
+    for attempt in range(count if accept is None or not policy.explores else _TRIES * count):
         if len(found) == count:
             break
         if attempt and not policy.learns:

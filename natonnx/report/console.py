@@ -55,7 +55,7 @@ def show_inspection(console: Console, payload: Inspection) -> None:
 def show_optimization(console: Console, payload: OptimizeReport) -> None:
     """Render the payload of `natonnx optimize`."""
     show_table(console, ("", "before", "after", "change"), rows(payload), right=[1, 2, 3])
-    if len(payload["front"]) > 1 or not payload["output"]:
+    if payload["front"][0 if not payload["output"] else 1 :]:
         show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5])
     for edit in payload["edits"]:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")

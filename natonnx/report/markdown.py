@@ -36,7 +36,7 @@ def optimization(payload: OptimizeReport) -> str:
         ),
         "\n".join(f"- {escape(note, quote=False)}" for note in notes(payload)),
     ]
-    if len(payload["front"]) > 1 or not after:
+    if payload["front"][0 if not after else 1 :]:
         parts.append(table(FRONT, front(payload), numbers=True))
     if payload["edits"]:
         edits = ((code(edit["edge"]), f"{edit['from']} → {edit['to']}") for edit in payload["edits"])

@@ -3,6 +3,7 @@
 from natonnx.search.agreement import Agreement
 from natonnx.search.clock import Clock
 from natonnx.search.decide import Constraint, Criteria, Decision, decide, judge
+from natonnx.search.effort import Effort, expected
 from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.own import OwnObjective, RewardFunction, RunnableModel
@@ -21,6 +22,7 @@ __all__ = [
     "Constraint",
     "Criteria",
     "Decision",
+    "Effort",
     "Labels",
     "Objective",
     "Outcome",
@@ -36,6 +38,7 @@ __all__ = [
     "Step",
     "Unit",
     "decide",
+    "expected",
     "judge",
     "search",
     "silent",

@@ -67,25 +67,13 @@ class Budget:
         """Return what the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
         return self.tilt * self._saved(beta) if self.tilt else None
 
-    def calibrate(
-        self, policy: Policy, beta: Architecture, generator: torch.Generator, prior: Tensor | None = None
-    ) -> None:
-        """Find the τ at which α's drawn from the policy cost κ on average, by bisection.
-
-        Args:
-            policy: What draws.
-            beta: What it transforms.
-            generator: Source of randomness.
-            prior: Added to the policy's logits besides [edges, 3].
-        """
+    def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
+        """Find the τ at which α's drawn from the policy cost κ on average, by bisection."""
         low, high = self._least_tilt(), _MOST_TILT
         for _ in range(_HALVINGS):
             self.tilt = (low + high) / 2
             with torch.no_grad():
-                tilt = self.tilt * self._saved(beta)
-                drawn = draw(
-                    policy, beta, _SAMPLES, generator, tilt=tilt if prior is None else tilt + prior
-                ).architectures
+                drawn = draw(policy, beta, _SAMPLES, generator, tilt=self.logits(beta)).architectures
             mean = sum(map(self.share, drawn)) / len(drawn) if drawn else 0.0
             low, high = (self.tilt, high) if mean > self.limit else (low, self.tilt)
         self.tilt = (low + high) / 2

@@ -142,10 +142,10 @@ class Finetuning:
         problem = self._problem
         return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator)
 
-    def settle(self) -> None:
-        """Re-estimate the statistics of normalisation on training samples."""
+    def settle(self, count: int = CALIBRATION) -> None:
+        """Re-estimate the statistics of normalisation on so many training samples."""
         problem = self._problem
-        samples = problem.train.sample(CALIBRATION, torch.Generator().manual_seed(self._settings.seed))
+        samples = problem.train.sample(count, torch.Generator().manual_seed(self._settings.seed))
         reestimate(self.supernet, self.architecture, samples, problem.device, problem.objective.captures)
 
     # Checkpoints

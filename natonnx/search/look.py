@@ -18,11 +18,13 @@ from natonnx.search.score import BatchTargets, Score, score_batches, targets_of
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops.operands import as_array
 
-__all__ = ["Looker", "calibration_batches"]
+__all__ = ["CALIBRATED", "HELD_OUT", "Looker", "as_arrays", "calibration_batches", "refit_on"]
 
 _BATCH = 250
-_CALIBRATION = 160
-_HELD_OUT = 500
+CALIBRATED = 160
+"""Training samples that an architecture is refitted on."""
+HELD_OUT = 500
+"""Validation samples that it is scored on."""
 
 
 class _Part(NamedTuple):
@@ -50,9 +52,9 @@ class Looker:
         self._seed = seed
         self.scores: dict[str, Score] = {}
         self.images = 0
-        self._refit, self._calibration = refit_on(problem, supernet, _CALIBRATION, seed)
+        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed)
         generator = torch.Generator().manual_seed(seed)
-        held_out = problem.validation.sample(_HELD_OUT, generator)
+        held_out = problem.validation.sample(HELD_OUT, generator)
         self.parts = [
             _Part(batch, targets_of(problem.objective, batch, original))
             for batch in tensor_batches(held_out, _BATCH, problem.device)

@@ -1,9 +1,10 @@
 """Look-ups: what is known of how good architectures are, each asked for once, and how many more may be."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture
+from natonnx.architecture import Architecture, without_idle_edits
 from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
@@ -15,7 +16,7 @@ class Entry(NamedTuple):
 
     Attributes:
         architecture: α.
-        score: How good it is; the higher the better.
+        score: How good it is; the higher the better, −∞ for one that is hopeless.
         share: Its cost, as a fraction of β's.
     """
 
@@ -30,7 +31,7 @@ class Lookups:
     Args:
         beta: The given architecture.
         price: What architectures cost.
-        score: A look-up: how good an architecture is, the higher the better.
+        score: A look-up: how good an architecture is, the higher the better; not a number is as bad as −∞.
         limit: How many there may be; β's own does not count.
         stop: Whether to stop before that, such as for a time budget.
     """
@@ -45,17 +46,18 @@ class Lookups:
     ) -> None:
         self.beta, self.price = beta, price
         self._score, self._limit, self._stop = score, limit, stop
+        self._own = signature(beta)
         self._entries: dict[str, Entry] = {}
 
     @property
     def left(self) -> int:
-        """How many more there may be."""
+        """How many more there may be; 0 once it is time to stop."""
         return 0 if self._stop() else max(0, self._limit - self.used)
 
     @property
     def used(self) -> int:
         """How many there were."""
-        return len(self._entries.keys() - {signature(self.beta)})
+        return len(self._entries) - (self._own in self._entries)
 
     @property
     def entries(self) -> Mapping[str, Entry]:
@@ -67,16 +69,18 @@ class Lookups:
         return signature(alpha) in self._entries
 
     def score(self, alpha: Architecture) -> float:
-        """Return how good an architecture is; a look-up where it is not known yet.
+        """Return how good an architecture is; a look-up where it is not known yet, of its form without idle edits.
 
         Raises:
-            RuntimeError: If no look-up is left; ask `left` first.
+            RuntimeError: If there were as many look-ups as there may be; ask `left` first.
         """
         text = signature(alpha)
         if text not in self._entries:
-            if not self.left and text != signature(self.beta):
+            if self.used >= self._limit and text != self._own:
                 raise RuntimeError("no look-up is left")
-            self._entries[text] = Entry(alpha, self._score(alpha), self.share(alpha))
+            alpha = without_idle_edits(alpha, self.beta)
+            score = self._score(alpha)
+            self._entries[text] = Entry(alpha, -math.inf if math.isnan(score) else score, self.share(alpha))
         return self._entries[text].score
 
     def share(self, alpha: Architecture) -> float:
@@ -85,6 +89,14 @@ class Lookups:
 
     def within(self, target: float) -> list[Entry]:
         """Return the α's that cost no more than a fraction of β, best first; equally good ones by cost."""
-        own = signature(self.beta)
-        found = [entry for text, entry in self._entries.items() if text != own and entry.share <= target]
+        found = [entry for text, entry in self._entries.items() if text != self._own and entry.share <= target]
         return sorted(found, key=lambda entry: (-entry.score, entry.share))
+
+    def divide(self, targets: Sequence[float]) -> Iterator[tuple[float, int]]:
+        """Give each target an equal part of the look-ups that are left by then.
+
+        Yields:
+            The target, and how many look-ups may be used in all when its part ends.
+        """
+        for done, target in enumerate(targets):
+            yield target, self.used + -(-self.left // (len(targets) - done))

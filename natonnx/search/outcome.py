@@ -19,7 +19,7 @@ class Candidate:
     Attributes:
         architecture: α, or β itself, over the topology of `Problem.network`.
         weights: Arrays by ONNX name of that network.
-        validation: Its score on the validation split.
+        validation: Its score on the validation split, or on a part of it.
         target: The cost target that it was looked for under, as a fraction of β's; None where there was none.
         images: Training images that went into its weights.
     """

@@ -1,41 +1,45 @@
 """A whole search: look α's up, and spend the training images on the few that are worth them."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
-from natonnx.search.assess import assess, original_runner
+from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.finetune import Finetuning, Limit, count_samples
+from natonnx.search.effort import LADDER, usual_lookups
 from natonnx.search.keys import from_key, key, signature
-from natonnx.search.look import Looker, as_arrays, refit_on
+from natonnx.search.look import Looker
 from natonnx.search.lookup import Lookups
+from natonnx.search.make import Maker
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
 from natonnx.search.paper import search_by_algorithm_1
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
 from natonnx.search.propose.moves import Moves
+from natonnx.search.propose.variation import Variation
 from natonnx.search.runner import Runner
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
-from natonnx.search.spend import Halving, Start, planned_images
 from natonnx.supernet import Supernet
 
-__all__ = ["LADDER", "search"]
+__all__ = ["search"]
 
 _log = logging.getLogger(__name__)
 
-LADDER = (0.8, 0.65, 0.5, 0.4, 0.3)
-"""Costs, as fractions of β's, that are tried one after the other where there is no target."""
+_FIRST_RUNG = 0.9
+"""Where the first of the ladder loses too much."""
 _LOOK_UP_SHARE = 0.3
 """Of the time that is left, for look-ups."""
-_REFIT = 640
-"""Training samples on which the weights are refitted that training starts from, or that are written without any."""
-_SCORED = 200
+_LONGER = 2.0
+"""What a look-up takes, times that of β, where nothing is refitted."""
+_SAVED = 10
+"""Look-ups behind which the state is saved."""
+_TOLD = 200
 """Look-ups that are told of."""
 
 Save = Callable[[Mapping[str, Any]], None]
@@ -67,9 +71,8 @@ def search(
     clock = clock or Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
     original = original_runner(problem, given)
-    beta = problem.network.architecture
     _log.debug("settings: %s", settings)
-    if not (transition_mask(beta).sum(1) > 1).any():
+    if not (transition_mask(problem.network.architecture).sum(1) > 1).any():
         _log.info("no edge of the model may change: nothing is searched")
         return Outcome(None, ())
     if settings.algorithm == "paper":
@@ -92,190 +95,125 @@ class _Search:
         progress: Progress,
         save: Save,
     ) -> None:
-        self.problem, self.settings, self.original, self.clock = problem, settings, original, clock
-        self.progress, self._save = progress, save
-        self.beta = problem.network.architecture
-        self.looker = Looker(problem, given, original, settings.seed)
-        self.refit, self._refit_samples = refit_on(problem, given, _REFIT, settings.seed)
-        self.given = given
-        self.done: list[Candidate] = []
-        self.training, self.teacher = 0.0, 0.0
-        self.halving: Halving | None = None
+        self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
+        self._beta, self._price = problem.network.architecture, problem.prices[0]
+        self._targets = settings.targets or LADDER
+        self._looker = Looker(problem, given, original, settings.seed)
+        self._maker = Maker(problem, settings, given, original, self._looker, clock, progress, self.save)
+        self._done: list[Candidate] = []
         self._resumed: Mapping[str, Any] | None = None
 
     def run(self, enough: Callable[[Outcome], bool], resume: Mapping[str, Any] | None) -> Outcome:
         """Look up, and go down the targets."""
         if resume is not None:
             self._load(resume)
-        targets = self.settings.targets or LADDER
-        lookups = self._look_up(targets)
-        tried = list(self.done)
-        for target in targets:
-            found = next((done for done in tried if done.target == target), None) or self._candidate(lookups, target)
+        lookups = self._look_up()
+        for target in self._targets:
+            found = self._candidate(lookups, target)
             if found is None:
-                _log.info("no architecture at %.3g of the cost was looked up", target)
-                continue
-            if found not in self.done:
-                self.done.append(found)
-                self.save()
-            out_of_time = self.clock.left is not None and self.clock.left <= 0
-            if out_of_time or (not self.settings.targets and not enough(self._outcome((found,), lookups))):
+                _log.info("no architecture at %g of the cost was found", target)
+            elif not self._settings.targets and not enough(self._outcome((found,), lookups)):
+                if target == self._targets[0] and not self._is_late():
+                    self._candidate(lookups, _FIRST_RUNG)
                 break
-        return self._outcome(tuple(self.done), lookups)
+            if self._is_late():
+                break
+        return self._outcome(tuple(self._done), lookups)
 
-    def _look_up(self, targets: tuple[float, ...]) -> Lookups:
+    def _is_late(self) -> bool:
+        return self._clock.left is not None and self._clock.left <= 0
+
+    def _look_up(self) -> Lookups:
         """Look up what the proposer proposes."""
-        settings, price = self.settings, self.problem.prices[0]
-        until = None if self.clock.left is None else (1 - _LOOK_UP_SHARE) * self.clock.left
-        limit = settings.lookups or _usual_lookups(Moves(self.beta, price), targets)
-        stage = Stage(self.progress, "look up", limit)
+        settings = self._settings
+        limit = settings.lookups or usual_lookups(Moves(self._beta, self._price), self._targets)
+        left = self._clock.left
+        if left is not None:
+            begun = time.monotonic()
+            self._looker(self._beta)
+            limit = max(1, min(limit, int(_LOOK_UP_SHARE * left / (_LONGER * (time.monotonic() - begun)))))
+        stage = Stage(self._progress, "look up", limit)
 
         def score(alpha: Architecture) -> float:
-            known = len(self.looker.scores)
-            found = self.looker(alpha)
-            if len(self.looker.scores) % 10 == 0 and len(self.looker.scores) > known:
+            known = len(self._looker.scores)
+            found = self._looker(alpha)
+            if known < len(self._looker.scores) and len(self._looker.scores) % _SAVED == 0:
                 self.save()
-            stage.advance(f"score {found:.4g}")
+            if alpha is not self._beta:
+                stage.advance(f"score {found:.4g}")
             return found
 
         def stop() -> bool:
-            return until is not None and (self.clock.left or 0.0) < until
+            return left is not None and (self._clock.left or 0.0) < (1 - _LOOK_UP_SHARE) * left
 
-        lookups = Lookups(self.beta, price, score, limit, stop)
+        lookups = Lookups(self._beta, self._price, score, limit, stop)
         proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
-        proposer.propose(lookups, targets, torch.Generator().manual_seed(settings.seed))
-        _log.info("look up: %d architectures, %d images", lookups.used, self.looker.images)
+        proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
+        _log.info("look up: %d architectures", lookups.used)
         self.save()
         return lookups
 
     def _candidate(self, lookups: Lookups, target: float) -> Candidate | None:
-        """Make the candidate of a target: the most promising α's, refitted, and trained as far as that is wanted."""
-        if self._resumed is None:
-            starts = self._starts(lookups, target)
-        else:
-            starts = [Start.of_dict(saved, self.beta) for saved in self._resumed["starts"]]
-        if not starts:
+        """Return the candidate of a target: of an earlier run of the same search, or a new one."""
+        for found in self._done:
+            if found.target == target:
+                return found
+        entries = lookups.within(target)[: 2 * self._settings.finalists]
+        alphas = [entry.architecture for entry in entries] or self._unseen(lookups, target)
+        if not alphas:
             return None
-        if not self.settings.training:
-            return self._finished(self._training(starts[0], Limit(0)), target, 0, settle=False)
-        limit = self._limit()
-        self.halving = Halving(
-            lambda start: self._training(start, limit), self._score, starts, self.progress, self.save
-        )
-        if self._resumed is not None:
-            self.halving.load_dict(self._resumed)
-            self._resumed = None
-        start, training = self.halving.run()
-        self.training += self.halving.images
-        self.teacher += self.halving.images / 3 if training.follows else 0.0
-        self.halving = None
-        return self._finished(training, target, start.images + training.images, settle=True)
+        resumed, self._resumed = self._resumed, None
+        found = self._maker.make(alphas, target, self._done, resumed)
+        self._done.append(found)
+        self.save()
+        return found
 
-    def _limit(self) -> Limit:
-        """Return how long each architecture of a target may be trained."""
-        images = self.settings.finetune_epochs * count_samples(self.problem.train)
-        left = self.clock.left
-        if left is None:
-            return Limit(images)
-        rest = len(self.settings.targets or LADDER[:2]) - len(self.done)
-        return Limit(images, left / max(1, rest) / _overhead(self.settings.finalists))
-
-    def _starts(self, lookups: Lookups, target: float) -> list[Start]:
-        """Choose the most promising α's of a target by their refitted weights, of more samples than look-ups had."""
-        entries = lookups.within(target)[: 2 * self.settings.finalists]
-        found = [self._start(entry.architecture) for entry in entries]
-        ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: self.settings.finalists]
-        for score, start in ranked:
-            share = lookups.share(start.architecture)
-            _log.info("finalist at %.3g of the cost: held-out score %.4g, ranked by %.4g", share, *score[:2])
-        return [start for _, start in ranked]
-
-    def _start(self, alpha: Architecture) -> tuple[Score, Start]:
-        """Choose where an α starts: from refitted weights, the file's, or those of the candidate before it."""
-        changed, _ = self.refit.run(alpha)
-        self.looker.images += self._refit_samples
-        options = [Start(alpha, as_arrays(changed)), Start(alpha, {})]
-        if self.done:
-            options.append(Start(alpha, self.done[-1].weights, self.done[-1].images))
-        scored = [(self._scored(option), option) for option in options]
-        return max(scored, key=lambda pair: pair[0].ranking)
-
-    def _scored(self, start: Start) -> Score:
-        return self.looker.score(start.architecture, {k: torch.from_numpy(v) for k, v in start.weights.items()})
-
-    def _training(self, start: Start, limit: Limit) -> Finetuning:
-        return Finetuning(
-            self.problem,
-            start.architecture,
-            self.settings,
-            original=self.original,
-            limit=limit,
-            start=start.weights,
-        )
-
-    def _score(self, training: Finetuning) -> Score:
-        """Score a training as it stands, on the held-out samples."""
-        training.settle()
-        return self.looker.score(training.architecture, training.supernet.named_tensors())
-
-    def _finished(self, training: Finetuning, target: float, images: int, *, settle: bool) -> Candidate:
-        if settle:
-            training.settle()
-        score = assess(self.problem, training.supernet, training.architecture, self.original)
-        return Candidate(training.architecture, training.supernet.weights(), score, target, images)
+    def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
+        """Return an α that meets a target where there was no time to look any up; nothing where there is none."""
+        generator = torch.Generator().manual_seed(self._settings.seed)
+        found = Variation(Moves(self._beta, self._price), lookups.share, generator).random(target)
+        return [] if found is None else [found]
 
     def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
         ranked = sorted(candidates, key=lambda found: found.validation[:2], reverse=True)
-        best = lookups.within(1.0)[:_SCORED]
-        scored = tuple(Scored(entry.architecture, self.looker.scores[signature(entry.architecture)]) for entry in best)
-        images = Images(self.looker.images / 3, self.training, self.teacher)
+        best, scores = lookups.within(1.0)[:_TOLD], self._looker.scores
+        scored = tuple(Scored(entry.architecture, scores[signature(entry.architecture)]) for entry in best)
+        images = Images(self._looker.images / 3, self._maker.training, self._maker.teacher)
         return Outcome(None, tuple(ranked), (), scored, images)
 
     # Checkpoints
 
     def save(self) -> None:
         """Save what is known."""
+        halving = self._maker.halving
         self._save(
             {
-                "looker": self.looker.to_dict(),
-                "done": [
-                    {
-                        "states": key(found.architecture),
-                        "weights": {name: torch.from_numpy(value) for name, value in found.weights.items()},
-                        "validation": found.validation.plain(),
-                        "target": found.target,
-                        "images": found.images,
-                    }
-                    for found in self.done
-                ],
-                "training": self.training,
-                "teacher": self.teacher,
-                "halving": self._resumed if self.halving is None else self.halving.to_dict(),
+                "looker": self._looker.to_dict(),
+                "done": [_to_dict(found) for found in self._done],
+                "training": self._maker.training,
+                "teacher": self._maker.teacher,
+                "halving": self._resumed if halving is None else halving.to_dict(),
             }
         )
 
     def _load(self, state: Mapping[str, Any]) -> None:
-        self.looker.load_dict(state["looker"])
-        self.done = [
-            Candidate(
-                from_key(self.beta, found["states"]),
-                {name: value.numpy() for name, value in found["weights"].items()},
-                Score(*found["validation"]),
-                found["target"],
-                found["images"],
-            )
-            for found in state["done"]
-        ]
-        self.training, self.teacher = state["training"], state["teacher"]
+        self._looker.load_dict(state["looker"])
+        self._done = [self._from_dict(found) for found in state["done"]]
+        self._maker.training, self._maker.teacher = state["training"], state["teacher"]
         self._resumed = state["halving"]
-        _log.info("resumed behind %d look-ups and %d candidates", len(self.looker.scores), len(self.done))
+        _log.info("resumed behind %d look-ups and %d candidates", len(self._looker.scores), len(self._done))
+
+    def _from_dict(self, state: Mapping[str, Any]) -> Candidate:
+        weights = {name: value.numpy() for name, value in state["weights"].items()}
+        score = Score(*state["validation"])
+        return Candidate(from_key(self._beta, state["states"]), weights, score, state["target"], state["images"])
 
 
-def _usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:
-    """Return how many look-ups a space is worth: each transition once, and some for their combinations."""
-    return min(200, len(moves.savers) + 30) + 10 * (len(targets) - 1)
-
-
-def _overhead(finalists: int) -> float:
-    """Return the training of all finalists together, as a multiple of that of the one that is left."""
-    return planned_images(1_000_000, finalists) / 1_000_000
+def _to_dict(found: Candidate) -> dict[str, Any]:
+    return {
+        "states": key(found.architecture),
+        "weights": {name: torch.from_numpy(value) for name, value in found.weights.items()},
+        "validation": found.validation.plain(),
+        "target": found.target,
+        "images": found.images,
+    }

@@ -60,11 +60,11 @@ class Settings:
     time_budget: float | None = None
     lookups: int | None = None
     training: bool = True
-    finetune_epochs: int = 6
+    finetune_epochs: float = 6
     finalists: int = 2
     finetune_learning_rate: float = 0.03
     distillation: float = 0.5
-    batch: int = 64
+    batch: int = 32
     epochs: int = 8
     reward: Reward = "score"
     alphas: int = 8

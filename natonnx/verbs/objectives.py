@@ -25,6 +25,7 @@ from natonnx.search.score import Score
 from natonnx.verbs.model_data import Targets
 
 __all__ = [
+    "FEWEST",
     "KINDS",
     "Choice",
     "check_validation",

@@ -1,6 +1,7 @@
 """The paper's search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -57,7 +58,7 @@ def search_by_algorithm_1(
     if state.finalists is None:
         Algorithm1(problem, settings, state, original, clock).run(progress, save)
         state.finalists = choose_finalists(state, problem, settings, original, progress)
-        state.finetune_epochs = clock.affordable_epochs(settings.finetune_epochs, settings.finalists + 1)
+        state.finetune_epochs = clock.affordable_epochs(math.ceil(settings.finetune_epochs), settings.finalists + 1)
         save(state.to_dict())
     return _finetune_finalists(problem, settings, state, original, clock, enough, progress, save)
 

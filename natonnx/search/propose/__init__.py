@@ -39,9 +39,9 @@ def make_proposer(name: str, *, edits: float = 3.0, seed: int = 0, policy: str =
     Raises:
         InputError: If there is no such proposer, or no such policy.
     """
+    from natonnx.search.propose.evolution import Evolution, RandomDraws
     from natonnx.search.propose.greedy import Beam, Greedy
-    from natonnx.search.propose.learned import Learned, RandomDraws
-    from natonnx.search.propose.variation import Evolution
+    from natonnx.search.propose.learned import Learned
 
     match name:
         case "greedy":

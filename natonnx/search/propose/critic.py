@@ -5,17 +5,16 @@ knows that losses nearly add up, more than add up where many are made together, 
 few transitions are worth about the same.
 """
 
-from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import Architecture
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
-__all__ = ["Critic"]
+__all__ = ["Critic", "Kernel"]
 
 Array = npt.NDArray[np.float64]
 
@@ -25,6 +24,16 @@ _LEAST = 0.1
 """A transition that seems to cost less than this part of the mean weighs as much as if it did."""
 _WORST = 6.0
 """Losses are cut off at so many times their median, as of those that are hopeless no more is to be known."""
+_GROWTH = 1.1
+"""The kernel is chosen anew when so many times as much is known."""
+
+
+class Kernel(NamedTuple):
+    """Variances of what adds up and of the rest, and how far the rest reaches, all in terms of the weights' sum."""
+
+    linear: float
+    residual: float
+    length: float
 
 
 class Critic:
@@ -37,45 +46,56 @@ class Critic:
 
     def __init__(self, moves: Moves, lookups: Lookups) -> None:
         self._moves, self._lookups = moves, lookups
-        self._known: dict[str, npt.NDArray[np.bool_]] = {}
+        self._held = np.zeros((0, len(moves.all)))
+        self._chosen_at = 0
+        self.kernel = Kernel(_LINEAR[0], _RESIDUAL[0], _LENGTHS[0])
         self.fit()
 
     def fit(self) -> None:
-        """Take in all look-ups, and choose the kernel under which they are most probable."""
-        entries = self._lookups.entries
-        self.base = self._lookups.score(self._moves.beta)
-        for text, entry in entries.items():
-            if text not in self._known:
-                self._known[text] = self._moves.within(entry.architecture)
-        self._held = np.array([self._known[text] for text in entries]).astype(float)
-        lost = self.base - np.array([entry.score for entry in entries.values()])
-        positive = lost[lost > 0]
-        self._cap = _WORST * float(np.median(positive)) if len(positive) else np.inf
-        self._gain = -np.minimum(lost, self._cap)
+        """Take in all look-ups; where there are many more than before, choose the most probable kernel."""
+        base = self._lookups.score(self._moves.beta)
+        entries = list(self._lookups.entries.values())
+        fresh = [entry.architecture for entry in entries[len(self._held) :]]
+        self._held = np.concatenate([self._held, self._moves.within(fresh)])
+        self._gains(base, np.array([entry.score for entry in entries]))
         self._weights = self._importance()
-        grid = product(_LINEAR, _RESIDUAL, _LENGTHS)
-        self._kernel, self._factor = max(
-            ((kernel, *self._likelihood(kernel)) for kernel in grid), key=lambda found: found[2]
-        )[:2]
+        if len(entries) >= _GROWTH * self._chosen_at:
+            self._chosen_at = len(entries)
+            self.kernel = max(map(Kernel._make, product(_LINEAR, _RESIDUAL, _LENGTHS)), key=self._likelihood)
+        self._factor = self._cholesky(self.kernel)
         self._solved = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, self._gain))
 
-    def predict(self, alphas: Sequence[Architecture]) -> tuple[Array, Array]:
-        """Return the expected score of architectures, and its standard deviation, [n] each."""
-        held = np.array([self._moves.within(alpha) for alpha in alphas]).astype(float).reshape(len(alphas), -1)
-        cross = self._covariance(held, self._held, self._kernel)
-        mean = cross @ self._solved
+    def predict(self, held: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
+        """Return the expected scores of architectures, and their standard deviations, [n] each.
+
+        Args:
+            held: Which transitions each of them holds [n, moves].
+        """
+        held = held.astype(float)
+        cross = self._covariance(held, self._held, self.kernel)
         whitened = np.linalg.solve(self._factor, cross.T)
-        prior = self._own_covariance(held, self._kernel)
-        return self.base + mean, np.sqrt(np.maximum(prior - (whitened**2).sum(0), 0.0))
+        variance = self._variance(held) - (whitened**2).sum(0)
+        return self._base + self._unit * (cross @ self._solved), self._unit * np.sqrt(np.maximum(variance, 0.0))
 
     def losses(self) -> Array:
         """Return what each transition by itself is expected to cost [moves], 0 at least."""
         held = np.eye(len(self._moves.all))
-        mean = self._covariance(held, self._held, self._kernel) @ self._solved
-        return np.maximum(-mean, 0.0)
+        mean = self._covariance(held, self._held, self.kernel) @ self._solved
+        return self._unit * np.maximum(-mean, 0.0)
+
+    def _gains(self, base: float, scores: Array) -> None:
+        """Set what each α gains over β, in units of the median loss [entries], hopeless ones cut off."""
+        finite = scores[np.isfinite(scores)]
+        self._base = base if np.isfinite(base) else float(finite.max(initial=0.0))
+        lost = self._base - scores
+        usual = lost[(lost > 0) & np.isfinite(lost)]
+        self._unit = (
+            float(np.median(usual)) if len(usual) else float(np.abs(finite - self._base).max(initial=0.0)) or 1.0
+        )
+        self._gain = -np.clip(lost / self._unit, -1e6, _WORST)
 
     def _importance(self) -> Array:
-        """Return how much each transition weighs: what it was found to cost by itself, else the mean."""
+        """Return how much each transition weighs [moves]: what it was found to cost by itself, else the mean."""
         count = self._held.sum(1)
         known = {int(np.argmax(row)): -gain for row, gain in zip(self._held, self._gain, strict=True) if row.sum() == 1}
         if not known:
@@ -87,26 +107,26 @@ class Critic:
             weights[i] = max(cost, _LEAST * mean)
         return weights
 
-    def _likelihood(self, kernel: tuple[float, float, float]) -> tuple[Array, float]:
-        """Return the Cholesky factor of the covariance, and the log marginal likelihood of what is known."""
-        scale = self._weights.sum() ** 2
-        covariance = self._covariance(self._held, self._held, kernel) + _NOISE * scale * np.eye(len(self._held))
-        factor = np.linalg.cholesky(covariance)
+    def _likelihood(self, kernel: Kernel) -> float:
+        """Return the logarithm of the marginal likelihood of what is known, but for a constant."""
+        factor = self._cholesky(kernel)
         whitened = np.linalg.solve(factor, self._gain)
-        return factor, float(-0.5 * whitened @ whitened - np.log(np.diag(factor)).sum())
+        return float(-0.5 * whitened @ whitened - np.log(np.diag(factor)).sum())
 
-    def _covariance(self, left: Array, right: Array, kernel: tuple[float, float, float]) -> Array:
-        linear, residual, length = kernel
+    def _cholesky(self, kernel: Kernel) -> Array:
+        noise = _NOISE * self._weights.sum() ** 2 * np.eye(len(self._held))
+        return np.linalg.cholesky(self._covariance(self._held, self._held, kernel) + noise)
+
+    def _covariance(self, left: Array, right: Array, kernel: Kernel) -> Array:
         w = self._weights
         scale = w.sum() ** 2
         sums = np.outer(left @ w, right @ w)
         single = (left * w) @ (right * w).T
         distance = (left @ w)[:, None] + (right @ w)[None] - 2 * (left * w) @ right.T
-        near = np.exp(-distance / (length * w.sum()))
-        return linear * (sums + sums**2 / scale + single) + residual * scale * near
+        near = np.exp(-distance / (kernel.length * w.sum()))
+        return kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
 
-    def _own_covariance(self, held: Array, kernel: tuple[float, float, float]) -> Array:
-        linear, residual, _ = kernel
+    def _variance(self, held: Array) -> Array:
         w = self._weights
         scale, sums = w.sum() ** 2, (held @ w) ** 2
-        return linear * (sums + sums**2 / scale + (held * w**2).sum(1)) + residual * scale
+        return self.kernel.linear * (sums + sums**2 / scale + (held * w**2).sum(1)) + self.kernel.residual * scale

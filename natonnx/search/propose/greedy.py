@@ -1,6 +1,7 @@
 """Baselines: remove one thing after the other, the cheapest loss for what it saves first; alone, or several at once."""
 
 import heapq
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -45,14 +46,14 @@ class Beam:
             if not lookups.left:
                 return
             move = moves.all[i]
-            ratios[i] = (base - lookups.score(move.architecture)) / move.saved
+            ratios[i] = _ratio(base, lookups.score(move.architecture), move.saved)
         beam = [_Node(frozenset(), lookups.beta, base, 1.0)]
         while beam and lookups.left:
             found: dict[frozenset[int], _Node] = {}
             for node in beam:
                 if node.share > min(targets):
                     found.update(self._steps(node, moves, lookups, ratios))
-            ranked = sorted(found.values(), key=lambda node: (base - node.score) / (1 - node.share))
+            ranked = sorted(found.values(), key=lambda node: _ratio(base, node.score, 1 - node.share))
             beam = ranked[: self._width]
 
     def _steps(
@@ -77,7 +78,7 @@ class Beam:
                     break
                 tried += 1
             score = lookups.score(alpha)
-            ratios[i] = (node.score - score) / (node.share - share)
+            ratios[i] = _ratio(node.score, score, node.share - share)
             best.append(ratios[i])
             found[node.moves | {i}] = _Node(node.moves | {i}, alpha, score, share)
         return found
@@ -88,3 +89,8 @@ class Greedy(Beam):
 
     def __init__(self, tries: int = 12) -> None:
         super().__init__(1, tries)
+
+
+def _ratio(before: float, after: float, saved: float) -> float:
+    """Return what was lost for what it saved; infinite where the score is hopeless."""
+    return math.inf if after == -math.inf else (before - after) / saved

@@ -5,34 +5,31 @@ model-based form of Sutton's Dyna, 1991), and only the draw that the critic thin
 bound, is looked up; the critic then knows more. Variations of the best α's so far compete with the draws.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture, State
-from natonnx.policy.base import Draw, Policy, draw
-from natonnx.search.budget import Budget
-from natonnx.search.keys import signature
+from natonnx.policy.base import Policy
 from natonnx.search.lookup import Lookups
+from natonnx.search.propose.acquisition import Acquisition
 from natonnx.search.propose.critic import Critic
 from natonnx.search.propose.moves import Moves
-from natonnx.search.propose.variation import EXPLORED, Variation
+from natonnx.search.propose.variation import Draw, Variation
 from natonnx.search.reinforce import Reinforce
 
-__all__ = ["Learned", "RandomDraws"]
+__all__ = ["Learned"]
 
 _STATES = tuple(State)
-_DRAWS = 8
-_STEPS = 2
-_VARIATIONS = 24
+_DRAWS = 4
 _PARENTS = 5
-_CONFIDENCE = 1.0
-_ENTROPY = 0.003
+_REALISED = 24
 _TEMPERATURE = 0.5
-_OFFSET = 2.0
+_PATIENCE = 3
+"""After so many rounds in a row that brought nothing new, nothing new is expected."""
 
 
 class Learned:
@@ -45,7 +42,7 @@ class Learned:
     """
 
     def __init__(self, policy: Policy, *, learning_rate: float = 0.003, singles: float = 0.5) -> None:
-        self.policy, self._singles = policy, singles
+        self._policy, self._singles = policy, singles
         self._reinforce = Reinforce(policy, learning_rate, 1e-6) if policy.learns else None
 
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
@@ -53,111 +50,93 @@ class Learned:
         moves = Moves(lookups.beta, lookups.price)
         lookups.score(lookups.beta)
         self._look_at_singles(lookups, moves, generator)
-        critic = Critic(moves, lookups)
-        variation = Variation(moves, lookups.share, generator)
-        for done, target in enumerate(targets):
-            until = lookups.used + -(-lookups.left // (len(targets) - done))
-            budget = Budget(lookups.price, target)
-            budget.approach(1.0)
+        search = _Search(self._policy, self._reinforce, lookups, moves, generator)
+        for target, until in lookups.divide(targets):
             idle = 0
-            while lookups.left and lookups.used < until and idle < 3:
-                used = lookups.used
-                self._round(lookups, moves, critic, variation, budget, target, generator)
-                idle = 0 if lookups.used > used else idle + 1
+            while lookups.left and lookups.used < until and idle < _PATIENCE:
+                idle = 0 if search.step(target) else idle + 1
 
     def _look_at_singles(self, lookups: Lookups, moves: Moves, generator: torch.Generator) -> None:
         """Look up single transitions, those that save anything, as many as may be."""
         savers = list(moves.savers)
         most = int(self._singles * lookups.left)
         if len(savers) > most:
-            savers = [savers[int(i)] for i in torch.randperm(len(savers), generator=generator)[:most]]
+            savers = [savers[i] for i in torch.randperm(len(savers), generator=generator)[:most].tolist()]
         for i in savers:
             if not lookups.left:
                 return
             lookups.score(moves.all[i].architecture)
 
-    def _round(
+
+class _Search:
+    """What is known at some point of a search, and how it goes on."""
+
+    def __init__(
         self,
+        policy: Policy,
+        reinforce: Reinforce | None,
         lookups: Lookups,
         moves: Moves,
-        critic: Critic,
-        variation: Variation,
-        budget: Budget,
-        target: float,
         generator: torch.Generator,
     ) -> None:
-        """Draw, learn from what the critic expects, and look up the most promising α."""
-        losses = critic.losses()
-        pool: dict[str, Architecture] = {}
-        for _ in range(_STEPS if self._reinforce else 1):
-            for alpha in self._draw(lookups, moves, critic, budget, target, generator, losses):
-                pool[signature(alpha)] = alpha
-        mean = max(float(losses.mean()), 1e-12)
-        weights = np.exp(-losses / mean).tolist()
-        best = [entry.architecture for entry in lookups.within(target)[:_PARENTS]]
-        for position in range(_VARIATIONS):
-            if best and position % 4:
-                held = frozenset(np.flatnonzero(moves.within(best[position % len(best)])).tolist())
-                made = variation.mutate(held, target, weights)
-            else:
-                made = variation.random(target, weights)
-            if made is not None:
-                pool[signature(made[1])] = made[1]
-        fresh = [alpha for text, alpha in pool.items() if text not in lookups.entries]
-        if not fresh:
-            return
-        expected, deviation = critic.predict(fresh)
-        lookups.score(fresh[int(np.argmax(expected + _CONFIDENCE * deviation))])
-        critic.fit()
+        self._policy, self._reinforce, self._lookups, self._moves = policy, reinforce, lookups, moves
+        self._critic = Critic(moves, lookups)
+        chance = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
+        self._acquisition = Acquisition(moves, self._critic, chance)
+        self._variation = Variation(moves, lookups.share, generator)
 
-    def _draw(
-        self,
-        lookups: Lookups,
-        moves: Moves,
-        critic: Critic,
-        budget: Budget,
-        target: float,
-        generator: torch.Generator,
-        losses: np.ndarray,
-    ) -> list[Architecture]:
-        """Draw α's that meet the target, and take a step of REINFORCE on what the critic expects of them."""
-        prior = _prior(lookups.beta, moves, losses)
-        if not budget.tilt:
-            budget.calibrate(self.policy, lookups.beta, generator, prior)
-        tilt = budget.logits(lookups.beta)
+    def step(self, target: float) -> bool:
+        """Draw, learn from what the critic expects, and look up the most promising α; False where none is new."""
+        losses = self._critic.losses()[list(self._moves.savers)]
+        prior = torch.from_numpy(-losses / max(float(losses.mean()), 1e-300)).clamp(min=-20.0)
+        drawn = self._draw(target, prior / _TEMPERATURE)
+        best = self._lookups.within(target)[:_PARENTS]
+        start = [*drawn, *(entry.architecture for entry in best)]
+        held = self._moves.within(start)
+        shares = np.array([self._lookups.share(alpha) for alpha in start])
+        near = self._acquisition.improve(held, shares, target)[:_REALISED]
+        bounds = self._acquisition.bounds(np.concatenate([held[: len(drawn)], near]))
+        for i in np.argsort(-bounds, kind="stable").tolist():
+            alpha = drawn[i] if i < len(drawn) else self._realise(near[i - len(drawn)], target, prior)
+            if alpha is not None and not self._lookups.knows(alpha):
+                self._lookups.score(alpha)
+                self._critic.fit()
+                return True
+        return False
 
-        def accept(alpha: Architecture) -> bool:
-            return EXPLORED * target <= lookups.share(alpha) <= target
+    def _realise(self, held: npt.NDArray[np.bool_], target: float, prior: Tensor) -> Architecture | None:
+        """Make an α of a set of transitions, and of more where it turns out to cost too much; None where that fails."""
+        return self._variation.complete(np.flatnonzero(held).tolist(), target, prior, tries=1)
 
-        drawn: Draw = draw(
-            self.policy, lookups.beta, _DRAWS, generator, accept, prior if tilt is None else prior + tilt, tries=4
-        )
-        budget.adapt([lookups.share(alpha) for alpha in drawn.architectures])
-        if self._reinforce is not None and len(drawn.architectures) > 1:
-            rewards = torch.from_numpy(critic.predict(drawn.architectures)[0]).float()
-            self._reinforce.step(drawn.log_probabilities, rewards, drawn.entropy, _ENTROPY)
-        return drawn.architectures
+    def _draw(self, target: float, prior: Tensor) -> list[Architecture]:
+        """Draw α's from the policy, and take a step of REINFORCE on what the critic expects of them."""
+        logits = self._preferences() + prior
+        if not self._policy.explores:
+            drawn = [self._variation.draw(target, logits, logits.argsort(descending=True))]
+        else:
+            drawn = [self._variation.draw(target, logits) for _ in range(_DRAWS)]
+        draws = [draw for draw in drawn if draw is not None]
+        alphas = [draw.architecture for draw in draws]
+        if self._reinforce is not None and len(draws) > 1:
+            scores, _ = self._critic.predict(self._moves.within(alphas))
+            scores -= scores.mean()
+            rewards = torch.from_numpy(scores / (np.abs(scores).max() or 1.0))
+            log_pi = torch.stack([_log_probability(logits, draw) for draw in draws])
+            self._reinforce.step(log_pi, rewards, torch.zeros(()), 0.0)
+        return alphas
 
-
-class RandomDraws:
-    """The paper's baseline: random legal transitions, as many look-ups as there are."""
-
-    def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
-        """See `Proposer.propose`."""
-        variation = Variation(Moves(lookups.beta, lookups.price), lookups.share, generator)
-        for done, target in enumerate(targets):
-            until, idle = lookups.used + -(-lookups.left // (len(targets) - done)), 0
-            while lookups.left and lookups.used < until and idle < 100:
-                used, made = lookups.used, variation.random(target)
-                if made is not None:
-                    lookups.score(made[1])
-                idle = 0 if lookups.used > used else idle + 1
+    def _preferences(self) -> Tensor:
+        """Return the policy's logits of the transitions that save anything, over those of no change [savers]."""
+        logits, beta = self._policy.logits(self._moves.beta), self._moves.beta
+        chosen = [self._moves.all[i] for i in self._moves.savers]
+        edges = torch.tensor([move.edge for move in chosen], dtype=torch.long)
+        after = torch.tensor([_STATES.index(move.state) for move in chosen], dtype=torch.long)
+        before = torch.tensor([_STATES.index(beta.states[move.edge]) for move in chosen], dtype=torch.long)
+        return (logits[edges, after] - logits[edges, before]).double()
 
 
-def _prior(beta: Architecture, moves: Moves, losses: np.ndarray) -> Tensor:
-    """Return logits [edges, 3] by which transitions that are expected to cost little are likelier than others."""
-    prior = torch.zeros(len(beta.states), len(_STATES))
-    scale = max(float(losses.mean()) * _TEMPERATURE, 1e-12)
-    for move, loss in zip(moves.all, losses.tolist(), strict=True):
-        prior[move.edge, _STATES.index(move.state)] = -min(loss / scale, 20.0)
-    return prior - math.log(_OFFSET)
+def _log_probability(logits: Tensor, draw: Draw) -> Tensor:
+    """Return log π of the transitions drawn, in their order: each by softmax over those that are left (Luce 1959)."""
+    ordered = logits[draw.order]
+    left = ordered.flip(0).logcumsumexp(0).flip(0)
+    return (ordered - left)[: draw.taken].sum()

@@ -1,13 +1,13 @@
 """Ways from β to its α's: single transitions that differ in what they compute, and sets of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import Architecture, State, transition_mask, violation, without_idle_edits
+from natonnx.architecture import Architecture, State, cost, transition_mask, violation
 from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
@@ -42,8 +42,8 @@ class Moves:
     """
 
     def __init__(self, beta: Architecture, price: Price) -> None:
-        self.beta, self.price = beta, price
-        mask, seen = transition_mask(beta), {signature(beta)}
+        self.beta, self._counts = beta, cost(beta)
+        full, mask, seen = price.cost(beta), transition_mask(beta), {signature(beta)}
         found: list[Move] = []
         for edge, current in enumerate(beta.states):
             for column, state in enumerate(_STATES):
@@ -53,7 +53,7 @@ class Moves:
                 text = signature(alpha)
                 if text not in seen:
                     seen.add(text)
-                    found.append(Move(edge, state, alpha, 1 - price.cost(alpha) / (price.full or 1.0)))
+                    found.append(Move(edge, state, alpha, (full - price.cost(alpha)) / (price.full or 1.0)))
         self.all = tuple(found)
 
     @cached_property
@@ -62,43 +62,48 @@ class Moves:
         return tuple(i for i, move in enumerate(self.all) if move.saved > 0)
 
     def compose(self, moves: Iterable[int]) -> Architecture | None:
-        """Make several transitions together; None where that is illegal."""
+        """Make several transitions, of one edge the last; None where they are illegal together."""
         states = list(self.beta.states)
         for i in moves:
             states[self.all[i].edge] = self.all[i].state
         alpha = self.beta.with_states(tuple(states))
-        if violation(alpha, self.beta) is not None:
-            return None
-        return without_idle_edits(alpha, self.beta)
+        return alpha if violation(alpha, self.beta, self._counts) is None else None
 
-    def within(self, alpha: Architecture) -> npt.NDArray[np.bool_]:
-        """Return which transitions an architecture holds [moves]: what each of them changes has changed.
+    def within(self, alphas: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
+        """Return which transitions architectures hold [alphas, moves]: what each of them changes has changed.
 
         A transition whose changes are among those of another one that is held does not count beside it.
         """
-        changed = self._changes(alpha)
-        held = (self._rows & ~changed).sum(1) == 0
-        covered = (self._inside[:, held]).any(1)
+        if not alphas or not self.all:
+            return np.zeros((len(alphas), len(self.all)), bool)
+        changes = np.stack([self._changes(alpha) for alpha in alphas])
+        held = changes @ self._rows.T == self._rows.sum(1)
+        covered = held.astype(np.float32) @ self._inside.T > 0
         return held & ~covered
 
     @cached_property
-    def _rows(self) -> npt.NDArray[np.bool_]:
-        """What each transition changes [moves, 3 · edges]."""
-        return np.array([self._changes(move.architecture) for move in self.all]).reshape(len(self.all), -1)
+    def _rows(self) -> npt.NDArray[np.float32]:
+        """What each transition changes [moves, 3 · edges]: 1 or 0."""
+        return np.stack([self._changes(move.architecture) for move in self.all])
 
     @cached_property
-    def _inside(self) -> npt.NDArray[np.bool_]:
-        """Whether the changes of one transition are a true part of another's [moves, moves]."""
-        rows = self._rows.astype(np.float32)
+    def _inside(self) -> npt.NDArray[np.float32]:
+        """Whether the changes of one transition are a true part of another's [moves, moves]: 1 or 0."""
+        rows = self._rows
         common, size = rows @ rows.T, rows.sum(1)
         found: npt.NDArray[np.bool_] = (common == size[:, None]) & (size[:, None] < size[None])
-        return found
+        return found.astype(np.float32)
 
     @cached_property
-    def _own(self) -> npt.NDArray[np.str_]:
-        return np.array(list(signature(self.beta)))
+    def _own(self) -> npt.NDArray[np.uint8]:
+        return _letters(self.beta)
 
-    def _changes(self, alpha: Architecture) -> npt.NDArray[np.bool_]:
-        """Return which states edges have that they do not have in β, by what is computed [3 · edges]."""
-        now = np.array(list(signature(alpha)))
-        return np.stack([(now == state.value) & (self._own != state.value) for state in _STATES], 1).ravel()
+    def _changes(self, alpha: Architecture) -> npt.NDArray[np.float32]:
+        """Return which states edges have that they do not have in β, by what is computed [3 · edges]: 1 or 0."""
+        now = _letters(alpha)
+        changed = now != self._own
+        return np.concatenate([changed & (now == ord(state.value)) for state in _STATES]).astype(np.float32)
+
+
+def _letters(architecture: Architecture) -> npt.NDArray[np.uint8]:
+    return np.frombuffer(signature(architecture).encode(), np.uint8)

@@ -1,14 +1,16 @@
 """Random α's within a budget, and random variations of one."""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from natonnx.architecture import Architecture
-from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
-__all__ = ["EXPLORED", "Evolution", "Variation"]
+__all__ = ["EXPLORED", "Draw", "Variation"]
 
 EXPLORED = 0.85
 """α's are looked for from this part of the target on, for cheaper ones are no better."""
@@ -16,8 +18,25 @@ _TRIES = 20
 _CHANGES = 2.0
 
 
+class Draw(NamedTuple):
+    """An α that was made of random transitions.
+
+    Attributes:
+        architecture: α.
+        order: Transitions, as positions in `Moves.savers`, in the order in which they were drawn [savers].
+        taken: How many of them were drawn; some may have been passed over.
+    """
+
+    architecture: Architecture
+    order: Tensor
+    taken: int
+
+
 class Variation:
     """Makes α's that meet a target and cost no less than `EXPLORED` of it, where there are such.
+
+    Transitions are drawn one after the other, without replacement, in proportion to their weights (Plackett and Luce's
+    distribution over orders). One that is illegal beside those before, saves nothing more or too much is passed over.
 
     Args:
         moves: The transitions.
@@ -28,107 +47,81 @@ class Variation:
     def __init__(self, moves: Moves, share: Callable[[Architecture], float], generator: torch.Generator) -> None:
         self._moves, self._share, self._generator = moves, share, generator
 
-    def random(
-        self, target: float, weights: Sequence[float] | None = None
-    ) -> tuple[frozenset[int], Architecture] | None:
+    def random(self, target: float, logits: Tensor | None = None) -> Architecture | None:
         """Make an α of random transitions; None where that fails.
 
         Args:
             target: Highest cost, as a fraction of β's.
-            weights: How likely each transition is; all alike where None.
+            logits: Logarithms of the weights of the transitions that save anything [savers]; all alike where None.
         """
-        return self.complete(frozenset(), target, weights)
+        return self.complete((), target, logits)
+
+    def mutate(self, alpha: Architecture, target: float, logits: Tensor | None = None) -> Architecture | None:
+        """Undo some transitions of an α, make others, and come back to the target; None where that fails."""
+        held = np.flatnonzero(self._moves.within([alpha])[0]).tolist()
+        undone = set(self._some(held))
+        kept = [i for i in held if i not in undone]
+        if self._random() < 0.5:
+            kept += self._some([i for i in range(len(self._moves.all)) if i not in kept])[:1]
+        return self.complete(kept, target, logits)
+
+    def draw(self, target: float, logits: Tensor, order: Tensor | None = None) -> Draw | None:
+        """Make an α once; None where that fails.
+
+        Args:
+            target: Highest cost, as a fraction of β's.
+            logits: See `random`.
+            order: In which transitions are taken, as positions in `Moves.savers`; drawn where None.
+        """
+        return self._extend((), target, self._order(logits) if order is None else order)
 
     def complete(
-        self, held: frozenset[int], target: float, weights: Sequence[float] | None = None
-    ) -> tuple[frozenset[int], Architecture] | None:
-        """Add random transitions until an α meets the target; None where that fails."""
-        for _ in range(_TRIES):
-            found = self._complete(held, target, weights)
+        self, held: Sequence[int], target: float, logits: Tensor | None = None, tries: int = _TRIES
+    ) -> Architecture | None:
+        """Make some transitions, and add random ones until the target is met; None where that fails."""
+        for _ in range(tries):
+            found = self._extend(held, target, self._order(logits))
             if found is not None:
-                return found
+                return found.architecture
         return None
 
-    def _complete(
-        self, held: frozenset[int], target: float, weights: Sequence[float] | None
-    ) -> tuple[frozenset[int], Architecture] | None:
+    def _extend(self, held: Sequence[int], target: float, order: Tensor) -> Draw | None:
+        """Add transitions in an order until an α meets the target.
+
+        As many are added at once as are needed by what they save alone, for together they hardly ever save more; where
+        they do not go together, half as many.
+        """
         alpha = self._moves.compose(held)
         if alpha is None:
             return None
-        share = self._share(alpha)
-        for i in self._order(weights):
-            if share <= target:
-                break
-            if i in held:
-                continue
-            longer = self._moves.compose((*held, i))
+        share, taken, most = self._share(alpha), 0, len(order)
+        waiting = [self._moves.savers[i] for i in order.tolist()]
+        while share > target and taken < len(waiting):
+            gap, count = share - target, 0
+            while gap > 0 and count < most and taken + count < len(waiting):
+                gap -= self._moves.all[waiting[taken + count]].saved
+                count += 1
+            more = (*held, *waiting[taken : taken + count])
+            longer = self._moves.compose(more)
             after = share if longer is None else self._share(longer)
             if longer is not None and EXPLORED * target <= after < share:
-                held, alpha, share = held | {i}, longer, after
-        return (held, alpha) if share <= target else None
-
-    def mutate(
-        self, held: frozenset[int], target: float, weights: Sequence[float] | None = None
-    ) -> tuple[frozenset[int], Architecture] | None:
-        """Undo some transitions, make others, and come back to the target; None where that fails."""
-        kept = set(held)
-        for i in self._some(sorted(held)):
-            kept.discard(i)
-        if self._random() < 0.5:
-            others = [i for i in range(len(self._moves.all)) if i not in kept]
-            kept.update(self._some(others)[:1])
-        return self.complete(frozenset(kept), target, weights)
+                held, alpha, share, taken, most = more, longer, after, taken + count, 2 * most
+            elif count > 1:
+                most = count // 2
+            else:
+                taken += 1
+        return Draw(alpha, order, taken) if share <= target else None
 
     def _some(self, items: Sequence[int]) -> list[int]:
         count = 1 + int(torch.poisson(torch.tensor(_CHANGES - 1), generator=self._generator))
         order = torch.randperm(len(items), generator=self._generator)[:count]
-        return [items[int(i)] for i in order]
+        return [items[i] for i in order.tolist()]
 
-    def _order(self, weights: Sequence[float] | None) -> list[int]:
-        """Return the transitions that save anything in random order, the more likely ones sooner (Efraimidis 2006)."""
-        savers = self._moves.savers
-        uniform = torch.rand(len(savers), generator=self._generator, dtype=torch.float64)
-        likely = torch.ones(len(savers)) if weights is None else torch.tensor([weights[i] for i in savers])
-        order = (uniform.log() / likely.double().clamp(min=1e-12)).argsort(descending=True)
-        return [savers[int(i)] for i in order]
+    def _order(self, logits: Tensor | None) -> Tensor:
+        """Draw an order of the transitions that save anything, by Gumbel's noise (Yellott 1977)."""
+        uniform = torch.rand(len(self._moves.savers), generator=self._generator, dtype=torch.float64)
+        noise = -torch.log(-torch.log(uniform.clamp(1e-300, 1 - 1e-16)))
+        return (noise if logits is None else noise + logits.detach()).argsort(descending=True)
 
     def _random(self) -> float:
         return float(torch.rand((), generator=self._generator))
-
-
-class Evolution:
-    """Regularised evolution (Real et al. 2019) among the α's that meet a target.
-
-    Args:
-        population: How many α's live; the oldest dies.
-        tournament: Of how many the best has offspring.
-    """
-
-    def __init__(self, population: int = 16, tournament: int = 5) -> None:
-        self._population, self._tournament = population, tournament
-
-    def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
-        """See `Proposer.propose`."""
-        moves = Moves(lookups.beta, lookups.price)
-        variation = Variation(moves, lookups.share, generator)
-        share = -(-lookups.left // max(1, len(targets)))
-        for target in targets:
-            self._evolve(lookups, variation, target, generator, lookups.used + share)
-
-    def _evolve(
-        self, lookups: Lookups, variation: Variation, target: float, generator: torch.Generator, until: int
-    ) -> None:
-        living: list[tuple[float, frozenset[int]]] = []
-        idle = 0
-        while lookups.left and lookups.used < until and idle < 10 * _TRIES:
-            if len(living) < self._population:
-                made = variation.random(target)
-            else:
-                some = torch.randperm(len(living), generator=generator)[: self._tournament]
-                parent = max((living[int(i)] for i in some), key=lambda entry: entry[0])
-                made = variation.mutate(parent[1], target)
-            used = lookups.used
-            if made is not None:
-                living.append((lookups.score(made[1]), made[0]))
-                living = living[-self._population :]
-            idle = 0 if lookups.used > used else idle + 1

@@ -14,6 +14,7 @@ from natonnx.rewrite import require
 from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_validation
+from natonnx.verbs.optimize.plan import fit_in_time, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
@@ -115,6 +116,9 @@ def optimize(
             settings=settings,
             class_names=classes,
         )
+        each = seconds_per_sample(prepared)
+        tell_plan(prepared, settings, each)
+        prepared = fit_in_time(prepared, settings, each)
         source, problem = prepared.source, prepared.problem
         opened = time.monotonic()
         original = open_original(prepared)
