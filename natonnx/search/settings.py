@@ -129,6 +129,11 @@ class Settings:
             (self.reward_batch >= 2, f"reward batch {self.reward_batch} must be at least 2 samples"),
             (self.evaluated >= 1, f"evaluated {self.evaluated} must be at least 1"),
             (self.finalists >= 1, f"finalists {self.finalists} must be at least 1"),
+            (
+                0 < self.finetune_learning_rate < math.inf,
+                f"fine-tuning's learning rate {self.finetune_learning_rate} must be a number above 0",
+            ),
+            (0 <= self.distillation <= 1, f"distillation {self.distillation} must be from 0 to 1"),
         )
         for passed, message in checks:
             if not passed:

@@ -126,6 +126,7 @@ class Halving:
         self._living = [made[states] for states in state["living"]]
         for start, training in self._living:
             training.load_dict(state["living"][key(start.architecture)])
+        self._stage.advance(by=self.images)
 
 
 def _cuts(count: int) -> list[float]:
