@@ -25,7 +25,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
         labels = np.arange(count) % 10
         images = generator.standard_normal((count, 3, 16, 16)) + generator.permutation(10)[labels, None, None, None] / 3
         arrays |= {f"x_{part}": images.astype(np.float32), f"y_{part}": labels}
-    np.savez(folder / "data.npz", **arrays)
+    np.savez(folder / "data.npz", allow_pickle=False, **arrays)
     torch.manual_seed(0)
     network = resnet(2, (4, 8))
     for name, values in network.state_dict().items():
