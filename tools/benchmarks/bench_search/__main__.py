@@ -68,7 +68,29 @@ def main(
             rows.append(path, known[key])
             print(summary(known[key]), flush=True)
     if markdown is not None:
-        write_bytes(markdown, page(list(known.values())).encode())
+        write_bytes(markdown, page([row for row in known.values() if row.budget == budget]).encode())
+
+
+@main.command()
+@click.option("--network", default="resnet20,densenet", show_default=True, help="With commas between.")
+@click.option("--count", default=21, show_default=True, type=click.IntRange(4), help="Of α's of a network.")
+@click.option("--folder", default=FOLDER, show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--archive", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CIFAR-10, JPEG q75.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables.")
+def ranks(network: str, count: int, folder: Path, archive: Path | None, markdown: Path | None) -> None:
+    """Measure how well scores without training order α's by their accuracy after two epochs.
+
+    What is finished is kept in FOLDER/ranks-NETWORK.jsonl.
+    """
+    from tools.benchmarks.bench_search.ranks import rank, table
+
+    tables = []
+    for each in choose(network):
+        ranked = rank(each.prepare(folder, archive), folder / f"ranks-{each.name}.jsonl", count)
+        tables.append(table(each.name, ranked))
+        print(tables[-1], flush=True)
+    if markdown is not None:
+        write_bytes(markdown, "\n".join(tables).encode())
 
 
 if __name__ == "__main__":

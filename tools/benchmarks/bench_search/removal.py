@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from natonnx.architecture import Architecture
+from natonnx.architecture import Architecture, State
 from natonnx.search import Price
 from natonnx.search.keys import signature
 from natonnx.supernet import Supernet
@@ -12,16 +12,20 @@ from tools.benchmarks.bench_search.selection import Change, legal_savers, with_c
 
 __all__ = ["blocks", "last", "magnitude", "uniform"]
 
-_LEAST = 0.005
-"""Of β's cost: what saves less is no block."""
+_LEAST = 0.05
+"""Of what the largest block saves: what saves less, such as the convolution of a shortcut, is none."""
 
 
 def blocks(beta: Architecture, price: Price) -> list[Change]:
     """List the transitions that remove blocks, in the order of the network.
 
-    A block is what one transition removes, unless another one removes that and more.
+    A block is what one transition to null removes, unless another one removes that and more; what one to a skip
+    removes where nothing may be null, as in a chain.
     """
-    changes = [c for c in legal_savers(beta, price) if 1 - price.cost(with_states(beta, c)) / price.full >= _LEAST]
+    savings = {change: price.full - price.cost(with_states(beta, change)) for change in legal_savers(beta, price)}
+    if any(state is State.N for _, state in savings):
+        savings = {change: saved for change, saved in savings.items() if change[1] is State.N}
+    changes = [change for change, saved in savings.items() if saved >= _LEAST * max(savings.values())]
     removed = [_removed(beta, change) for change in changes]
     found: dict[frozenset[int], Change] = {}
     for change, gone in zip(changes, removed, strict=True):
@@ -54,7 +58,7 @@ def magnitude(beta: Architecture, price: Price, target: float, supernet: Superne
     def size(change: Change) -> float:
         edges = [beta.topology.edges[i] for i in _removed(beta, change)]
         names = {weight.name for edge in edges if edge.operation is not None for weight in edge.operation.weights}
-        values = [np.abs(tensors[name]).ravel() for name in sorted(names) if tensors[name].ndim > 1]
+        values = [np.abs(tensors[name]).ravel() for name in sorted(names & tensors.keys()) if tensors[name].ndim > 1]
         return float(np.concatenate(values).mean()) if values else 0.0
 
     return _drop(beta, price, target, sorted(legal_savers(beta, price), key=size))

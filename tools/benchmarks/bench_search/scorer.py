@@ -1,5 +1,7 @@
 """Score architectures by given weights, their normalisation's statistics estimated anew: no refit, no training."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 
@@ -31,7 +33,7 @@ class Scorer:
     ) -> None:
         self._problem: Problem = task.problem
         self._objective = objective or task.problem.objective
-        self._original = task.original
+        self._original, self._given = task.original, task.given
         self._work = Supernet(task.problem.network).to(task.problem.device)
         generator = torch.Generator().manual_seed(task.seed)
         self._calibration = task.problem.train.sample(calibration, generator)
@@ -40,20 +42,27 @@ class Scorer:
             self._held_out = task.problem.validation.sample(held_out, generator)
         self.images = 0
 
-    def score(self, alpha: Architecture) -> Score:
-        """Score an architecture."""
+    def score(self, alpha: Architecture, refitted: Mapping[str, np.ndarray] | None = None) -> Score:
+        """Score an architecture.
+
+        Args:
+            alpha: The architecture.
+            refitted: Arrays by ONNX name that replace the file's, statistics among them; where None the file's weights
+                count, with statistics that are estimated here.
+        """
         problem, captures = self._problem, self._objective.captures
-        reestimate(self._work, alpha, self._calibration, problem.device, captures)
+        self._work.load_state_dict(self._given.state_dict())
+        if refitted is None:
+            reestimate(self._work, alpha, self._calibration, problem.device, captures)
+            self.images += self._calibration.samples
+        else:
+            self._work.load_weights(refitted)
         self._work.eval()
         run = supernet_runner(self._work, alpha, captures)
         found = evaluate(run, self._objective, self._held_out, problem.device, self._original)
-        self.images += self._calibration.samples + found.samples
+        self.images += found.samples
         return found
 
     def __call__(self, alpha: Architecture) -> float:
         """Return the mean log-likelihood, or what else the objective's loss is, with a minus sign."""
         return self.score(alpha).ranking
-
-    def tensors(self) -> dict[str, np.ndarray]:
-        """Return the weights with the statistics of the last architecture, by ONNX name."""
-        return self._work.weights()
