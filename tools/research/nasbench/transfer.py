@@ -6,7 +6,8 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from natonnx.policy.base import Policy, greedy
+from natonnx.architecture import State
+from natonnx.policy.base import Policy, scores
 from natonnx.search.budget import Budget
 from tools.research.nasbench.chains import Chains
 from tools.research.nasbench.macro import FULL_DEPTH, NETWORKS, Flops, Macro, alphas, best_within, network, text
@@ -15,9 +16,8 @@ from tools.research.nasbench.training import Recipe, train
 __all__ = ["chance", "divide", "regrets", "train_on_macro"]
 
 _HELD_OUT = 64
-_MOST_TILT = 1e4
-_HALVINGS = 40
 _NEAR = 0.85
+_O, _S = (tuple(State).index(state) for state in (State.O, State.S))
 
 
 def divide(seed: int = 0) -> tuple[list[str], list[str]]:
@@ -76,17 +76,17 @@ def chance(table: Macro, networks: Sequence[str], target: float) -> list[float]:
 
 
 def _most_probable(policy: Policy, price: Flops, target: float) -> str:
-    """Bisect the tilt: on a chain, each edge is decided by itself, and goes at some tilt and above."""
-    beta, generator = network(price.digits), torch.Generator().manual_seed(0)
-    budget = Budget(price, target)
-
-    def alpha(tilt: float) -> str:
-        budget.tilt = tilt
-        return text(price.digits, greedy(policy, beta, generator, budget.logits(beta)))
-
-    low, high = -_MOST_TILT, _MOST_TILT
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        met = price.table.flops[alpha(middle)] / price.full <= target
-        low, high = (low, middle) if met else (middle, high)
-    return alpha(high)
+    """Remove the layer that goes at the least tilt, and the next: on a chain each edge is decided by itself."""
+    beta, budget = network(price.digits), Budget(price, target)
+    budget.tilt = 1.0
+    tilt = budget.logits(beta)
+    assert tilt is not None
+    with torch.no_grad():
+        logits = scores(policy, beta, torch.Generator().manual_seed(0))
+    order = ((logits[:, _O] - logits[:, _S]) / tilt[:, _S]).argsort(stable=True).tolist()
+    alpha = beta
+    for edge in order:
+        if budget.met_by(alpha):
+            break
+        alpha = alpha.with_states((*alpha.states[:edge], State.S, *alpha.states[edge + 1 :]))
+    return text(price.digits, alpha)

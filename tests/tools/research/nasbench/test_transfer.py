@@ -4,9 +4,21 @@ import pytest
 import torch
 
 from natonnx.policy import make_policy
+from natonnx.policy.base import greedy
+from natonnx.search.budget import Budget
 from tests.tools.research.nasbench.macro_table import write_macro
 from tools.research.nasbench.chains import Chains
-from tools.research.nasbench.macro import FULL_DEPTH, LAYERS, Macro, alphas, best_within, read_macro
+from tools.research.nasbench.macro import (
+    FULL_DEPTH,
+    LAYERS,
+    Flops,
+    Macro,
+    alphas,
+    best_within,
+    network,
+    read_macro,
+    text,
+)
 from tools.research.nasbench.training import Recipe
 from tools.research.nasbench.transfer import chance, divide, regrets, train_on_macro
 
@@ -30,18 +42,35 @@ def test_networks_are_trained_on_or_held_out() -> None:
 
 
 def test_a_policy_without_opinions_removes_what_saves_most(table: Macro) -> None:
-    """Until the budget is met: the tilt alone decides, and the least that does is taken."""
+    """Until the budget is met: the tilt alone decides."""
     policy = make_policy("gcn-directed")
     with torch.no_grad():
         for value in policy.head.parameters():  # type: ignore[union-attr]
             value.zero_()
     for digits, found in zip(SOME, regrets(policy, table, SOME, 0.6), strict=True):
         saved = [table.flops[digits] - table.flops[f"{digits[:i]}0{digits[i + 1 :]}"] for i in range(LAYERS)]
-        for least in sorted(set(saved), reverse=True):
-            alpha = "".join("0" if saves >= least else digit for digit, saves in zip(digits, saved, strict=True))
+        alpha = digits
+        for i in sorted(range(LAYERS), key=lambda i: -saved[i]):
             if _share(table, digits, alpha) <= 0.6:
                 break
+            alpha = f"{alpha[:i]}0{alpha[i + 1 :]}"
         assert found == pytest.approx(best_within(table, digits, 0.6) - table.accuracy[alpha])
+
+
+def test_what_is_chosen_is_the_most_probable_at_the_least_tilt(table: Macro) -> None:
+    """Found by trying tilts from low to high."""
+    policy, digits = make_policy("gcn-directed", seed=3), "12211212"
+    with torch.no_grad():
+        policy.head.weight.mul_(30)  # type: ignore[union-attr,operator]
+    price, beta = Flops(table, digits), network(digits)
+    budget = Budget(price, 0.6)
+    for tilt in torch.arange(-20, 40, 0.05).tolist():
+        budget.tilt = tilt
+        alpha = greedy(policy, beta, torch.Generator(), budget.logits(beta))
+        if budget.met_by(alpha):
+            break
+    lost = best_within(table, digits, 0.6) - table.accuracy[text(digits, alpha)]
+    assert regrets(policy, table, [digits], 0.6) == [pytest.approx(lost)]
 
 
 def test_chance_is_the_mean_of_what_is_near_the_budget(table: Macro) -> None:
