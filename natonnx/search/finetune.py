@@ -142,11 +142,12 @@ class Finetuning:
         problem = self._problem
         return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator)
 
-    def settle(self, count: int = CALIBRATION) -> None:
-        """Re-estimate the statistics of normalisation on so many training samples."""
+    def settle(self, count: int = CALIBRATION) -> int:
+        """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
         problem = self._problem
         samples = problem.train.sample(count, torch.Generator().manual_seed(self._settings.seed))
         reestimate(self.supernet, self.architecture, samples, problem.device, problem.objective.captures)
+        return samples.samples
 
     # Checkpoints
 

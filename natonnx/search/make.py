@@ -135,8 +135,7 @@ class Maker:
     def _settled(self, start: Start) -> Start:
         """Re-estimate the statistics of normalisation of an α by given weights."""
         training = self._training(start, Limit(0))
-        training.settle(CALIBRATED)
-        self._looker.images += CALIBRATED
+        self._looker.images += training.settle(CALIBRATED)
         return Start(start.architecture, training.supernet.weights(), start.images)
 
     def _scored(self, start: Start) -> Score:
@@ -161,7 +160,7 @@ class Maker:
 
     def _score(self, training: Finetuning, samples: int = CALIBRATED) -> Score:
         """Score a training as it stands, on the held-out samples."""
-        training.settle(samples)
+        self._looker.images += training.settle(samples)
         return self._looker.score(training.architecture, training.supernet.named_tensors())
 
     def _untrained(self, start: Start, target: float) -> Candidate:
