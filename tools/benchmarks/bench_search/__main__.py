@@ -68,7 +68,10 @@ def main(
             rows.append(path, known[key])
             print(summary(known[key]), flush=True)
     if markdown is not None:
-        write_bytes(markdown, page([row for row in known.values() if row.budget == budget]).encode())
+        order = [*NETWORKS], [*METHODS]
+        chosen = [row for row in known.values() if row.budget == budget and row.method in METHODS]
+        chosen.sort(key=lambda row: (order[0].index(row.network), order[1].index(row.method)))
+        write_bytes(markdown, page(chosen).encode())
 
 
 @main.command()

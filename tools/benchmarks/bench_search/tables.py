@@ -38,14 +38,15 @@ def page(rows: Sequence[Row]) -> str:
     for row in rows:
         runs.setdefault((row.network, row.method, row.target), []).append(row)
     networks = list(dict.fromkeys(row.network for row in rows))
-    return "\n".join([*_means(runs, rows), *(line for name in networks for line in _network(name, runs, rows))])
+    lines = [*_means(runs, rows), *(line for name in networks for line in _network(name, runs, rows))]
+    return "\n".join([*lines, ""])
 
 
 def _network(name: str, runs: Runs, rows: Sequence[Row]) -> list[str]:
     """Render the table of one network."""
     data = next(row.data for row in rows if row.network == name)
     columns = ("target", "method", "seeds", "MAdds", "test, %", *(f"− {baseline}" for baseline in BASELINES))
-    columns += ("latency", "images, k", "of them the model's own", "CPU s")
+    columns += ("latency", "images, k", "that trained the model", "CPU s")
     lines = ["", f"## {name}, {data}", "", _line(columns), "|" + "---|" * len(columns)]
     keys = [key for key in runs if key[0] == name]
     for _, same in groupby(sorted(keys, key=lambda key: -key[2]), key=lambda key: key[2]):
