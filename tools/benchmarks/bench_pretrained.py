@@ -17,10 +17,10 @@ import numpy as np
 
 from natonnx.frontend import load
 from natonnx.search import Problem, Settings
-from natonnx.search.algorithm import Algorithm1
+from natonnx.search.paper.algorithm import Algorithm1
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.run import start
+from natonnx.search.paper.run import start
 from natonnx.search.runner import Runner
 from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.prepare import prepare

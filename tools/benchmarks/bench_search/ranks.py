@@ -155,7 +155,7 @@ def _raw(task: Task, held_out: int = 500) -> Callable[[Architecture], Score]:
 
 def _refitted(task: Task, calibration: int, held_out: int) -> Callable[[Architecture], Score]:
     scorer = Scorer(task, held_out=held_out)
-    refit = refit_on(task.problem, task.given, calibration, task.seed)
+    refit, _ = refit_on(task.problem, task.given, calibration, task.seed)
 
     def score(alpha: Architecture) -> Score:
         changed, _ = refit.run(alpha)

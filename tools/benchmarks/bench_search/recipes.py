@@ -39,10 +39,11 @@ def train(task: Task, alpha: Architecture, look_ups: float = 0.0, *, refit: bool
     start: Weights = {}
     if refit:
         looker = Looker(task.problem, task.given, task.original, task.seed)
-        changed, _ = refit_on(task.problem, task.given, _REFIT, task.seed).run(alpha)
+        refit, samples = refit_on(task.problem, task.given, _REFIT, task.seed)
+        changed, _ = refit.run(alpha)
         better = looker.score(alpha, changed).ranking > looker.score(alpha, {}).ranking
         start = as_arrays(changed) if better else {}
-        look_ups += (_REFIT + looker.images) / 3
+        look_ups += (samples + looker.images) / 3
     limit = Limit(round(0.75 * (task.budget - look_ups)))  # the teacher's forward a third
     training = Finetuning(task.problem, alpha, task.settings, original=task.original, limit=limit, start=start)
     training.run(1.0)
