@@ -39,8 +39,8 @@ def train(task: Task, alpha: Architecture, look_ups: float = 0.0, *, refit: bool
     start: Weights = {}
     if refit:
         looker = Looker(task.problem, task.given, task.original, task.seed)
-        refit, samples = refit_on(task.problem, task.given, _REFIT, task.seed)
-        changed, _ = refit.run(alpha)
+        fitter, samples = refit_on(task.problem, task.given, _REFIT, task.seed)
+        changed, _ = fitter.run(alpha)
         better = looker.score(alpha, changed).ranking > looker.score(alpha, {}).ranking
         start = as_arrays(changed) if better else {}
         look_ups += (samples + looker.images) / 3
