@@ -86,7 +86,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
         "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
         "outputs": [{"name": "logits", "measure": "accuracy"}],
     }
-    assert payload["data"] == {"name": "fashion-mnist", "samples": {"validation": 1000, "test": 1000}}
+    assert payload["data"] == {"name": "fashion-mnist", "samples": {"validation": 4000, "test": 10000}}
 
 
 def test_costs_are_those_of_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +112,7 @@ def test_accuracy_is_onnxruntimes(folder: Path) -> None:
     found = payload["models"][0]["score"]
     assert found["test"] > 0.95
     assert found["test"] * 60 == pytest.approx(round(found["test"] * 60))
-    assert payload["data"]["samples"] == {"validation": 48, "test": 60}
+    assert payload["data"]["samples"] == {"validation": 100, "test": 60}
 
 
 def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: Path) -> None:
