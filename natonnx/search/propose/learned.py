@@ -24,7 +24,7 @@ from natonnx.search.reinforce import Reinforce
 __all__ = ["Learned"]
 
 _STATES = tuple(State)
-_DRAWS = 4
+_DRAWS, _EVERY = 4, 4
 _PARENTS = 5
 _REALISED = 24
 _TEMPERATURE = 0.5
@@ -80,7 +80,7 @@ class _Search:
         generator: torch.Generator,
     ) -> None:
         self._policy, self._reinforce, self._lookups, self._moves = policy, reinforce, lookups, moves
-        self._critic = Critic(moves, lookups)
+        self._critic, self._steps = Critic(moves, lookups), 0
         chance = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         self._acquisition = Acquisition(moves, self._critic, chance)
         self._variation = Variation(moves, lookups.share, generator)
@@ -89,7 +89,8 @@ class _Search:
         """Draw, learn from what the critic expects, and look up the most promising α; False where none is new."""
         losses = self._critic.losses()[list(self._moves.savers)]
         prior = torch.from_numpy(-losses / max(float(losses.mean()), 1e-300)).clamp(min=-20.0)
-        drawn = self._draw(target, prior / _TEMPERATURE)
+        drawn = [] if self._steps % _EVERY else self._draw(target, prior / _TEMPERATURE)
+        self._steps += 1
         best = self._lookups.within(target)[:_PARENTS]
         start = [*drawn, *(entry.architecture for entry in best)]
         held = self._moves.within(start)

@@ -69,6 +69,12 @@ class Moves:
         alpha = self.beta.with_states(tuple(states))
         return alpha if violation(alpha, self.beta, self._counts) is None else None
 
+    def idle(self, held: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Tell which transitions change nothing beside others, for those change as much and more [moves]."""
+        found: npt.NDArray[np.bool_] = self._inside[:, list(held)].any(1)
+        found[list(held)] = True
+        return found
+
     def within(self, alphas: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
         """Return which transitions architectures hold [alphas, moves]: what each of them changes has changed.
 

@@ -15,6 +15,8 @@ __all__ = ["EXPLORED", "Draw", "Variation"]
 EXPLORED = 0.85
 """α's are looked for from this part of the target on, for cheaper ones are no better."""
 _TRIES = 20
+_COMPOSED = 40
+"""Tries to add transitions to one α, at most."""
 _CHANGES = 2.0
 
 
@@ -96,20 +98,25 @@ class Variation:
             return None
         share, taken, most = self._share(alpha), 0, len(order)
         waiting = [self._moves.savers[i] for i in order.tolist()]
-        while share > target and taken < len(waiting):
-            gap, count = share - target, 0
-            while gap > 0 and count < most and taken + count < len(waiting):
-                gap -= self._moves.all[waiting[taken + count]].saved
-                count += 1
-            more = (*held, *waiting[taken : taken + count])
-            longer = self._moves.compose(more)
+        idle = self._moves.idle(held)
+        for _ in range(_COMPOSED):
+            gap, added, drawn = share - target, list[int](), taken
+            while gap > 0 and len(added) < most and drawn < len(waiting):
+                if not idle[waiting[drawn]]:
+                    added.append(waiting[drawn])
+                    gap -= self._moves.all[added[-1]].saved
+                drawn += 1
+            if not added:
+                break
+            longer = self._moves.compose((*held, *added))
             after = share if longer is None else self._share(longer)
             if longer is not None and EXPLORED * target <= after < share:
-                held, alpha, share, taken, most = more, longer, after, taken + count, 2 * most
-            elif count > 1:
-                most = count // 2
+                held, alpha, share, taken, most = (*held, *added), longer, after, drawn, 2 * most
+                idle = self._moves.idle(held)
+            elif len(added) > 1:
+                most = len(added) // 2
             else:
-                taken += 1
+                taken = drawn
         return Draw(alpha, order, taken) if share <= target else None
 
     def _some(self, items: Sequence[int]) -> list[int]:
