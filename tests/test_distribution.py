@@ -112,7 +112,7 @@ def test_the_wheel_holds_data_and_weights_by_name(built: Built) -> None:
     """What the package opens at run time, written out, so that an empty folder would not pass."""
     assert {
         "natonnx/py.typed",
-        "natonnx/data/builtin/fashion-mnist-small.npz",
+        "natonnx/data/builtin/fashion-mnist.npz",
         "natonnx/policy/weights/gcn-directed.safetensors",
         "natonnx/report/html/assets/page.html",
         "natonnx/report/html/assets/dagre.min.js",
@@ -204,7 +204,7 @@ def test_the_installed_command_is_the_wheels(installed: Path, tmp_path: Path) ->
 def test_the_wheel_finds_its_data_weights_and_page(installed: Path, tmp_path: Path) -> None:
     shutil.copy(tiny.ROOT / "models" / "vgg-fashion.onnx", tmp_path)
     command = f"{installed}/bin/natonnx"
-    data = ["--data", "fashion-mnist-small"]
+    data = ["--data", "fashion-mnist"]
     shown = run(installed, tmp_path, command, "bench", "vgg-fashion.onnx", *data, "--seconds", "0.5")
     assert "test accuracy (%)" in shown
     tiny.fill(tmp_path)

@@ -28,6 +28,7 @@ __all__ = ["apply_command"]
 @model_argument
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
 @output_option
+@click.option("--pick", type=int, metavar="K", help="Take the K-th model of the report's front, not the output.")
 @reading_options
 @force_option
 @json_option
@@ -35,6 +36,7 @@ def apply_command(
     model: Path,
     edits: Path,
     output: Path | None,
+    pick: int | None,
     reading: "ParseOptions",
     force: bool,
     as_json: bool,
@@ -48,7 +50,7 @@ def apply_command(
     from natonnx.contract.edits import parse_edits
     from natonnx.verbs.apply import apply
 
-    changes = parse_edits(_read(edits), str(edits))
+    changes = parse_edits(_read(edits), str(edits), pick)
     path, checks = apply(model, changes, output, force=force, reading=reading)
     if as_json:
         print_json(apply_report(path, len(changes), checks))

@@ -22,7 +22,8 @@ from natonnx.cli.options import (
     write_report,
 )
 from natonnx.cli.terminal import page, stderr_console
-from natonnx.policy import LEARNERS
+from natonnx.cli.values import FRACTIONS
+from natonnx.policy import PROPOSERS
 
 if TYPE_CHECKING:
     from natonnx.contract.optimize import OptimizeReport
@@ -39,14 +40,41 @@ _UNCHANGED = 1
 @output_option
 @data_options(default="the built-in set that the model's metadata names")
 @click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
-@click.option("--learner", type=click.Choice(LEARNERS), default=LEARNERS[0], show_default=True, help="The policy.")
+@click.option(
+    "--algorithm",
+    type=click.Choice(["refit", "paper"]),
+    default="refit",
+    show_default=True,
+    help="refit: architectures are compared by weights that are refitted in closed form, and training goes into the few"
+    " that are worth it; paper: Algorithm 1 of NAT, a supernet that is trained with the policy.",
+)
+@click.option(
+    "--learner",
+    type=click.Choice(PROPOSERS),
+    default=PROPOSERS[0],
+    show_default=True,
+    help="What proposes architectures: a policy, or a baseline.",
+)
+@click.option("--lookups", type=int, help="Architectures that are compared.  [default: by the number of transitions]")
 @click.option(
     "--policy",
     metavar="pretrained|scratch|FILE",
     shell_complete=names_or_files("pretrained", "scratch"),
     help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
 )
-@click.option("--target-madds", type=float, metavar="FRACTION", help="Most MAdds, as a fraction of the input's.")
+@click.option(
+    "--target-madds",
+    type=FRACTIONS,
+    metavar="FRACTION[,…]",
+    help="Most MAdds, as a fraction of the input's; of several, each gives a model.  [default: as few as --max-drop"
+    " lets]",
+)
+@click.option(
+    "--front",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Also write every model that was made.",
+)
 @click.option(
     "--objective",
     default="auto",
@@ -60,23 +88,32 @@ _UNCHANGED = 1
     "--max-drop",
     type=float,
     metavar="POINTS",
-    help="Most that validation may lose, in the unit that is printed.  [default: 0; 5 points of agreement]",
+    help="Most that validation may lose, in the unit that is printed.  [default: 0.5 points; 5 points of agreement]",
 )
 @click.option(
     "--reward",
     metavar="score|likelihood|package.module:function",
     shell_complete=names_or_files("score", "likelihood"),
-    help="What architectures are compared by: the objective's score, its loss, or a function of your own that judges a"
-    " model by running it.  [default: score]",
+    help="A function of your own that judges a model by running it, in place of the objective; or what Algorithm 1"
+    " compares architectures by: the objective's score, or its loss.",
 )
-@click.option("--epochs", type=int, help="Passes of Algorithm 1.")
-@click.option("--finetune-epochs", type=int, help="Passes for each finalist and for the input itself.")
+@click.option(
+    "--training/--no-training",
+    default=True,
+    show_default=True,
+    help="Train the model that is written; without, its weights are refitted in closed form, in seconds.",
+)
+@click.option("--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6]")
+@click.option("--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03]")
+@click.option("--distillation", type=float, help="Share of the loss that follows MODEL's outputs.  [default: 0.5]")
+@click.option("--batch", type=int, help="Training batch.  [default: 32]")
+@click.option("--finalists", type=int, help="Architectures of a target whose training begins.  [default: 2]")
+@click.option("--epochs", type=int, help="Passes of Algorithm 1.  [default: 8]")
 @click.option(
     "--time-budget",
     type=float,
     metavar="SECONDS",
-    help="Learn the policy in about half of this and fine-tune in the rest; one epoch of each, and the selection, take"
-    " what they take.",
+    help="Of all: there are fewer look-ups then, and less training.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Makes a run repeatable.")
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
@@ -118,6 +155,7 @@ def optimize_command(
     reading: "ParseOptions",
     resume: bool,
     force: bool,
+    front: Path | None,
     html: Path | None,
     sync_navigation: Path | None,
     markdown: Path | None,
@@ -139,6 +177,7 @@ def optimize_command(
     from natonnx.rewrite.write import default_output
     from natonnx.search import REWARDS, Settings, silent
     from natonnx.verbs.optimize.optimize import optimize
+    from natonnx.verbs.optimize.resume import saved_state
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
@@ -162,11 +201,13 @@ def optimize_command(
                 threads=threads,
                 reading=reading,
                 force=force,
+                front=front,
                 resume=resume,
                 progress=progress,
             )
     except KeyboardInterrupt as error:
-        error.add_note("run the same command with --resume to go on from the last finished step")
+        if saved_state(output).exists():
+            error.add_note("run the same command with --resume to go on from where it was saved")
         raise
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)

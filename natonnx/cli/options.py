@@ -156,8 +156,8 @@ def data_options(*, default: str) -> _Decorator:
             "--data",
             "dataset",
             metavar="SPEC",
-            shell_complete=names_or_files("fashion-mnist-small"),
-            help="A built-in set (fashion-mnist-small), a .npz, a folder of class folders, of pictures or of .npz or"
+            shell_complete=names_or_files("fashion-mnist"),
+            help="A built-in set (fashion-mnist), a .npz, a folder of class folders, of pictures or of .npz or"
             f" .npy files, or package.module:function.  [default: {default}]",
         ),
         click.option(

@@ -13,15 +13,16 @@ EditRow = TypedDict("EditRow", {"edge": str, "from": str, "to": str})
 """A transition of an edge: its name, the state that it has, `O`, `S` or `N`, and the one that it gets."""
 
 
-def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
+def parse_edits(text: str, origin: str, pick: int | None = None) -> tuple[Edit, ...]:
     """Read an edit list.
 
     Args:
         text: JSON.
         origin: Where it comes from, for messages.
+        pick: Of the report of `natonnx optimize --json`: which model of its front, from 1; the output where None.
 
     Raises:
-        InputError: If it is not JSON, or not a list of edits.
+        InputError: If it is not JSON, not a list of edits, or has no such model.
     """
     try:
         data = json.loads(text)
@@ -31,7 +32,9 @@ def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
         ) from None
     except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
         raise InputError(f"{origin}: not an edit list ({error}); write a JSON list of edits") from None
-    if isinstance(data, dict) and "edits" in data:  # the report of natonnx optimize --json
+    if pick is not None:
+        data = _picked(data, origin, pick)
+    elif isinstance(data, dict) and "edits" in data:  # the report of natonnx optimize --json
         data = data["edits"]
     if not isinstance(data, list):
         raise InputError(f'{origin}: an edit list is a JSON list of {{"edge", "from", "to"}}, not {_kind(data)}')
@@ -41,6 +44,16 @@ def parse_edits(text: str, origin: str) -> tuple[Edit, ...]:
 def edit_rows(edits: Iterable[Edit]) -> list[EditRow]:
     """Describe edits; the inverse of `parse_edits`."""
     return [{"edge": edit.edge, "from": edit.before.value, "to": edit.after.value} for edit in edits]
+
+
+def _picked(data: object, origin: str, pick: int) -> object:
+    front = data.get("front") if isinstance(data, dict) else None
+    if not isinstance(front, list):
+        raise InputError(f"{origin}: has no models to pick from; give the report of natonnx optimize --json")
+    if not 1 <= pick <= len(front):
+        raise InputError(f"{origin}: has {len(front)} models; pick one from 1 on")
+    row = front[pick - 1]
+    return row.get("edits") if isinstance(row, dict) else None
 
 
 def _edit(item: object, where: str) -> Edit:

@@ -11,8 +11,11 @@ __all__ = [
     "ConstraintRow",
     "CostKey",
     "DataRow",
+    "FrontRow",
     "HistoryRow",
+    "ImagesRow",
     "ModelRow",
+    "NearestRow",
     "OptimizeReport",
     "QualityRow",
     "SampleCounts",
@@ -20,9 +23,13 @@ __all__ = [
 
 
 class QualityRow(TypedDict):
-    """How good a model is: its score, and those of its outputs."""
+    """How good a model is: its score, the standard error of that, and the scores of its outputs.
+
+    A standard error is None where the samples are not known, as of the user's own reward.
+    """
 
     score: Scores
+    standard_error: Scores
     outputs: OutputScores
 
 
@@ -51,6 +58,56 @@ class CandidateRow(CostRow):
     edits: list[EditRow]
 
 
+class FrontRow(CandidateRow):
+    """A model that was made: an architecture with weights of its own.
+
+    Attributes:
+        target: The cost that it was looked for under, as a fraction of the input's; None where there was none.
+        lost: What its score loses to the input's on validation, before `Unit.scale`.
+        interval: Where that is 19 times of 20, pair by pair on the same samples; None where it is not known.
+        met: Whether it meets every constraint.
+        images: Training images that went into its weights.
+        path: Where it was written; None where it was not.
+    """
+
+    target: float | None
+    lost: float
+    interval: tuple[float, float] | None
+    met: bool
+    images: int
+    path: str | None
+
+
+class ImagesRow(TypedDict):
+    """Where the images went: forward and backward count 1, forward alone a third.
+
+    Attributes:
+        look_ups: Into scores of architectures that were not trained.
+        training: Into weights, of all that were trained.
+        teacher: Into outputs of the input, which training follows.
+        output: Of `training`, what went into the model that is written; None where the input stands.
+    """
+
+    look_ups: float
+    training: float
+    teacher: float
+    output: float | None
+
+
+class NearestRow(TypedDict):
+    """Where the input stands: the model that came nearest.
+
+    Attributes:
+        front: Its place in `front`, from 1.
+        samples: By how many validation samples it loses more than it may; None where scores are not of right or wrong.
+        option: What would accept it; None where no option would.
+    """
+
+    front: int
+    samples: float | None
+    option: str | None
+
+
 class ConstraintRow(TypedDict):
     """A limit on the output.
 
@@ -62,6 +119,7 @@ class ConstraintRow(TypedDict):
         limit: The most that is allowed.
         value: What was found; None where no architecture was.
         met: Whether it is within the limit.
+        interval: Where the value is 19 times of 20; None of what is exact or not known.
     """
 
     name: str
@@ -70,10 +128,11 @@ class ConstraintRow(TypedDict):
     limit: float
     value: float | None
     met: bool
+    interval: tuple[float, float] | None
 
 
 class HistoryRow(TypedDict):
-    """An epoch of the search; what a learner does not have is left out.
+    """An epoch of Algorithm 1; what a learner does not have is left out.
 
     Attributes:
         epoch: From 1.
@@ -126,14 +185,17 @@ class OptimizeReport(TypedDict):
         constraints: Of the output; of the candidate that came closest where there is none.
         checks: What was verified before the output was written.
         without_gradient: Operators that onnxruntime ran, so that what only leads there was not trained.
-        learner: The policy.
+        algorithm: `refit`, or `paper`.
+        learner: The policy, or another proposer.
         seed: Of all randomness.
         seconds: That all took.
         data: What it was trained and judged on.
-        history: One row an epoch.
-        finetuned_input: The input itself, after the same fine-tuning as the candidates.
-        candidates: Architectures that were fine-tuned.
-        scored: Architectures that those were chosen from.
+        history: One row an epoch of Algorithm 1.
+        images: Where the images went.
+        finetuned_input: The input itself, fine-tuned like the candidates; None where no decision needs that.
+        front: The models that were made, dearest first.
+        nearest: Where the input stands, the one that came nearest; None where there is an output, or nothing was made.
+        scored: The best of the architectures that those were chosen from.
     """
 
     schema: int
@@ -146,11 +208,14 @@ class OptimizeReport(TypedDict):
     constraints: list[ConstraintRow]
     checks: list[CheckRow]
     without_gradient: list[str]
+    algorithm: str
     learner: str
     seed: int
     seconds: float
     data: DataRow
     history: list[HistoryRow]
-    finetuned_input: QualityRow
-    candidates: list[CandidateRow]
+    images: ImagesRow
+    finetuned_input: QualityRow | None
+    front: list[FrontRow]
+    nearest: NearestRow | None
     scored: list[CandidateRow]

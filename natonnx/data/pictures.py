@@ -14,6 +14,7 @@ from natonnx.data.batches import Array
 from natonnx.data.dataset import Layout
 from natonnx.data.layout import Shape, layout_of, text
 from natonnx.errors import InputError
+from natonnx.notices import NOTICE
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -111,7 +112,7 @@ def picture_format(shape: Shape, layout: Layout | None, where: str) -> PictureFo
 
 
 def read_pictures(paths: Sequence[Path], made: PictureFormat, remarks: Remarks, where: str) -> Array:
-    """Read files; the log says how far from time to time.
+    """Read files; the log says from time to time how far it is.
 
     Where a model leaves height and width open, pictures keep their size; where it leaves one open, their proportions.
 
@@ -128,12 +129,14 @@ def read_pictures(paths: Sequence[Path], made: PictureFormat, remarks: Remarks, 
         InputError: If one cannot be read, or they are not of one size.
     """
     images: list[Array] = []
-    said = time.monotonic()
+    begun = said = time.monotonic()
     for path in paths:
         images.append(_read(path, made, remarks))
         if time.monotonic() - said > _SIGN_OF_LIFE:
             said = time.monotonic()
-            _log.info("%s: read %s of %s pictures", where, f"{len(images):,}", f"{len(paths):,}")
+            left = (said - begun) * (len(paths) / len(images) - 1)
+            done = f"{len(images):,} of {len(paths):,} pictures"
+            _log.log(NOTICE, "%s: read %s, about %.0f s left", where, done, left)
     shapes = sorted({image.shape[:2] for image in images})
     if len(shapes) > 1:
         raise InputError(

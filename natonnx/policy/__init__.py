@@ -7,9 +7,12 @@ from natonnx.errors import InputError
 if TYPE_CHECKING:
     from natonnx.policy.base import Policy
 
-__all__ = ["LEARNERS", "make_policy"]
+__all__ = ["LEARNERS", "PROPOSERS", "make_policy"]
 
 LEARNERS = ("gcn-directed", "gcn", "gcn-max", "lstm", "random")
+"""Policies."""
+PROPOSERS = (*LEARNERS, "greedy", "beam", "evolution")
+"""What `natonnx.search.propose.make_proposer` knows: policies, and what they are compared with."""
 
 
 def make_policy(learner: str, *, edits: float = 3.0, seed: int = 0, **options: Any) -> "Policy":

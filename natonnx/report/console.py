@@ -7,7 +7,7 @@ from rich.console import Console
 from natonnx.contract.inspect import Inspection
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.report.numbers import count
-from natonnx.report.optimize import limits, notes, rows
+from natonnx.report.optimize import FRONT, front, limits, notes, rows
 from natonnx.report.table import plain, show_line, show_table
 
 __all__ = ["show_inspection", "show_optimization"]
@@ -55,6 +55,8 @@ def show_inspection(console: Console, payload: Inspection) -> None:
 def show_optimization(console: Console, payload: OptimizeReport) -> None:
     """Render the payload of `natonnx optimize`."""
     show_table(console, ("", "before", "after", "change"), rows(payload), right=[1, 2, 3])
+    if payload["front"][0 if not payload["output"] else 1 :]:
+        show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5])
     for edit in payload["edits"]:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")
     for limit in limits(payload):

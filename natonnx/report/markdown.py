@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from natonnx.contract.optimize import OptimizeReport
-from natonnx.report.optimize import limits, notes, rows
+from natonnx.report.optimize import FRONT, front, limits, notes, rows
 from natonnx.report.place import check_place
 
 __all__ = ["TITLE", "check_summary", "code", "optimization", "table"]
@@ -19,10 +19,8 @@ def optimization(payload: OptimizeReport) -> str:
     """A heading, before and after, the constraints, and the edits folded away."""
     after = payload["output"]
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
-    parts = [
-        f"{TITLE}: {payload['status']}",
-        f"{files}, {payload['seconds']:.0f} s, learner {payload['learner']}, seed {payload['seed']}",
-    ]
+    how = f"algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}"
+    parts = [f"{TITLE}: {payload['status']}", f"{files}, {payload['seconds']:.0f} s, {how}"]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
     parts += [
@@ -36,8 +34,10 @@ def optimization(payload: OptimizeReport) -> str:
                 for limit in limits(payload)
             ),
         ),
-        "\n".join(f"- {escape(note)}" for note in notes(payload)),
+        "\n".join(f"- {escape(note, quote=False)}" for note in notes(payload)),
     ]
+    if payload["front"][0 if not after else 1 :]:
+        parts.append(table(FRONT, front(payload), numbers=True))
     if payload["edits"]:
         edits = ((code(edit["edge"]), f"{edit['from']} → {edit['to']}") for edit in payload["edits"])
         parts += [

@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from natonnx.contract.optimize import ConstraintRow, CostKey, OptimizeReport
+from natonnx.contract.optimize import ConstraintRow, CostKey, NearestRow, OptimizeReport
 from natonnx.report.numbers import count, ratio
-from natonnx.report.score import difference, heading, in_words, label, reported_split, score, score_rows
+from natonnx.report.score import difference, heading, in_words, label, reported_split, score_rows, with_interval
 
-__all__ = ["Limit", "Row", "limits", "notes", "rows"]
+__all__ = ["FRONT", "Limit", "Row", "front", "limits", "notes", "rows"]
+
+FRONT = ("model", "target", "MAdds", "validation lost", "19 of 20 times", "edits", "limits")
+"""What the columns of `front` are."""
 
 
 class Row(NamedTuple):
@@ -48,9 +51,12 @@ def rows(report: OptimizeReport) -> list[Row]:
     for name, key, form in _COSTS:
         old, new = before[key], after[key] if after else None
         found.append(Row(name, form(old), form(new) if after else "", ratio(old, new)))
-    for name, (old, new) in score_rows(report["objective"], (before, after)):
-        change = "" if old is None or new is None else difference(new - old, unit)
-        found.append(Row(heading(name, unit), score(old, unit), score(new, unit), change))
+    for row in score_rows(report["objective"], (before, after)):
+        before_text, after_text = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
+        worth, count_of = row.values, report["data"]["samples"][row.split]
+        change = "" if worth[0] is None or worth[1] is None else difference(worth[1] - worth[0], unit)
+        of = "" if count_of is None else f" of {count_of:,}"
+        found.append(Row(heading(f"{row.label}{of}", unit), before_text, after_text, change))
     return found
 
 
@@ -74,11 +80,55 @@ def notes(report: OptimizeReport) -> list[str]:
     if report["without_gradient"]:
         kinds = ", ".join(report["without_gradient"])
         found.append(f"run by onnxruntime, so that what only leads there was not trained: {kinds}")
-    objective, scores = report["objective"], report["finetuned_input"]["score"]
+    objective = report["objective"]
     if len(objective["outputs"]) == 1 and objective["outputs"][0]["measure"] != objective["measure"]:
         (output,) = objective["outputs"]
         found.append(f"{objective['measure']} is the {output['measure']} of {output['name']}")
-    split = reported_split(scores)
-    told = f"{label(split, objective)} {in_words(scores[split], objective['unit'])}"
-    found.append(f"the input itself, fine-tuned by the same budget: {told}")
+    if beta := report["finetuned_input"]:
+        split = reported_split(beta["score"])
+        told = f"{label(split, objective)} {in_words(beta['score'][split], objective['unit'])}"
+        found.append(f"the input itself, fine-tuned by the same budget: {told}")
+    if (nearest := report["nearest"]) is not None:
+        found.append(_nearest(nearest))
+    return [*found, *_images(report)]
+
+
+def _nearest(nearest: NearestRow) -> str:
+    """Which model came nearest, where none was good enough."""
+    by = "" if nearest["samples"] is None else f", by {nearest['samples']:g} validation samples"
+    option = "" if nearest["option"] is None else f"; {nearest['option']} would accept it"
+    return f"number {nearest['front']} of the models that were made came nearest{by}{option}"
+
+
+def _images(report: OptimizeReport) -> list[str]:
+    """Where the images went."""
+    images = report["images"]
+    if not images["training"]:
+        return []
+    told = f"{images['training']:,.0f} training images"
+    if images["output"] is not None:
+        share = 100 * images["output"] / images["training"]
+        told += f", {share:.0f} % of them into the model that is written"
+    more = f"the teacher's took {images['teacher']:,.0f} more, look-ups {images['look_ups']:,.0f}"
+    return [f"{told}; {more}"]
+
+
+def front(report: OptimizeReport) -> list[tuple[str, ...]]:
+    """The models that were made, dearest first: number, target, MAdds, score lost with its interval, edits, verdict."""
+    unit, full = report["objective"]["unit"], report["input"]["madds"]
+    found: list[tuple[str, ...]] = []
+    for number, row in enumerate(report["front"], 1):
+        interval = row["interval"]
+        between = "" if interval is None else " to ".join(difference(end, unit).split()[0] for end in interval)
+        found.append(
+            (
+                str(number),
+                "" if row["target"] is None else f"{row['target']:g}",
+                ratio(full, row["madds"]),
+                difference(row["lost"], unit),
+                between,
+                str(len(row["edits"])),
+                "met" if row["met"] else "not met",
+            )
+        )
     return found

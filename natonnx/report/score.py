@@ -6,14 +6,26 @@ from typing import NamedTuple
 from natonnx.contract.objective import SPLITS, Objective, Scores, SplitName, Unit
 from natonnx.contract.optimize import QualityRow
 
-__all__ = ["ScoreRow", "difference", "heading", "in_words", "label", "reported_split", "score", "score_rows"]
+__all__ = [
+    "ScoreRow",
+    "difference",
+    "heading",
+    "in_words",
+    "label",
+    "reported_split",
+    "score",
+    "score_rows",
+    "with_interval",
+]
 
 
 class ScoreRow(NamedTuple):
-    """A score of several models: what it is, and its value for each; None where it was not measured."""
+    """A score of several models: what it is, its value for each, and the standard errors; None where not measured."""
 
     label: str
     values: list[float | None]
+    errors: list[float | None]
+    split: SplitName
 
 
 def label(split: SplitName, objective: Objective) -> str:
@@ -29,6 +41,13 @@ def heading(what: str, unit: Unit, form: str = "{} ({})") -> str:
 def score(value: float | None, unit: Unit) -> str:
     """A score without its unit: one digit behind the point of what has one, else four in all."""
     return "" if value is None else format(unit["scale"] * value, f"{_digits(unit)}")
+
+
+def with_interval(value: float | None, error: float | None, unit: Unit) -> str:
+    """A score, and how far from it the truth is 19 times of 20 at most: "90.8 ± 0.6"."""
+    if value is None or not error:
+        return score(value, unit)
+    return f"{score(value, unit)} ± {score(1.96 * error, unit)}"
 
 
 def in_words(value: float | None, unit: Unit) -> str:
@@ -59,11 +78,12 @@ def score_rows(objective: Objective, models: Sequence[QualityRow | None]) -> Ite
     """
     for split in SPLITS:
         values = [None if model is None else model["score"][split] for model in models]
+        errors = [None if model is None else model["standard_error"][split] for model in models]
         if values[0] is not None:
-            yield ScoreRow(label(split, objective), values)
+            yield ScoreRow(label(split, objective), values, errors, split)
         for output in objective["outputs"] if len(objective["outputs"]) > 1 else ():
             values = [
                 None if model is None else (model["outputs"][split] or {}).get(output["name"]) for model in models
             ]
             if values[0] is not None:
-                yield ScoreRow(f"{split} {output['measure']} of {output['name']}", values)
+                yield ScoreRow(f"{split} {output['measure']} of {output['name']}", values, [None] * len(models), split)

@@ -1,7 +1,9 @@
-"""Algorithm 1 of the paper for a given model, and what follows it: selection and fine-tuning."""
+"""One search: proposer × look-ups × price × spending; or Algorithm 1 as the paper has it."""
 
 from natonnx.search.agreement import Agreement
-from natonnx.search.decide import Constraint, Criteria, Decision, decide
+from natonnx.search.clock import Clock
+from natonnx.search.decide import Constraint, Criteria, Decision, decide, judge
+from natonnx.search.effort import Effort, expected
 from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
 from natonnx.search.own import OwnObjective, RewardFunction, RunnableModel
@@ -16,9 +18,11 @@ __all__ = [
     "REWARDS",
     "Agreement",
     "Candidate",
+    "Clock",
     "Constraint",
     "Criteria",
     "Decision",
+    "Effort",
     "Labels",
     "Objective",
     "Outcome",
@@ -34,6 +38,8 @@ __all__ = [
     "Step",
     "Unit",
     "decide",
+    "expected",
+    "judge",
     "search",
     "silent",
 ]

@@ -14,13 +14,22 @@ class Clock:
     """Measures what was used of a time budget, and what an epoch of training takes.
 
     Args:
-        budget: Seconds from now; None for no limit.
+        budget: Seconds; None for no limit.
+        begun: When they began to count, by `time.monotonic`; now where None.
+        reserve: Seconds that what follows the search will take.
     """
 
-    def __init__(self, budget: float | None) -> None:
-        self._budget = budget
-        self._started = time.monotonic()
+    def __init__(self, budget: float | None, begun: float | None = None, reserve: float = 0.0) -> None:
+        self._budget, self._reserve = budget, reserve
+        self._started = time.monotonic() if begun is None else begun
         self._epoch_seconds: float | None = None
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that are left for the search, 0 at least; None without a budget."""
+        if self._budget is None:
+            return None
+        return max(0.0, self._budget - self._reserve - (time.monotonic() - self._started))
 
     def search_share_used(self) -> float:
         """Return how much of Algorithm 1's share is used; 0 without a budget."""

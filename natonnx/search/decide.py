@@ -11,12 +11,16 @@ from natonnx.search.price import Price
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 
-__all__ = ["AGREEMENT_DROP", "Constraint", "Criteria", "Decision", "decide"]
+__all__ = ["AGREEMENT_DROP", "CONFIDENCE", "USUAL_DROP", "Constraint", "Criteria", "Decision", "decide", "judge"]
 
 _log = logging.getLogger(__name__)
 
+USUAL_DROP = 0.5
+"""Points that a score may lose where the user does not say."""
 AGREEMENT_DROP = 5.0
 """Points that agreement may lose where the user does not say; the original agrees with itself wholly."""
+CONFIDENCE = 1.96
+"""Standard errors on either side of an estimate: an interval that holds the truth 19 times of 20."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,9 @@ class Criteria:
             reward: Whether the user's own function judges in the objective's place.
         """
         unit, measure = (Unit(), "reward") if reward else (objective.unit, objective.measure)
-        usual = AGREEMENT_DROP if objective.name == "agreement" and not reward else 0.0
+        usual = USUAL_DROP if unit.difference else 0.0
+        if objective.name == "agreement" and not reward:
+            usual = AGREEMENT_DROP
         drop = usual if settings.max_drop is None else settings.max_drop
         return Criteria(reference, prices, settings.target, drop, unit, measure)
 
@@ -67,15 +73,17 @@ class Criteria:
         """The cost of β by each price."""
         return tuple(price.full for price in self.prices)
 
-    @property
-    def highest(self) -> float:
-        """The highest cost that is allowed by the first price."""
-        return self.prices[0].full * (1.0 if self.target is None else self.target)
+    def highest(self, candidate: Candidate | None) -> float:
+        """Return the highest cost by the first price that a candidate may have: its own target, or the lowest."""
+        target = self.target if candidate is None or candidate.target is None else candidate.target
+        return self.prices[0].full * (1.0 if target is None or self.target is None else target)
 
-    def lost(self, before: Score, after: Score) -> float:
-        """Return how much worse one score is than another, in the unit."""
-        found = before.value - after.value
-        return round(self.unit.scale * found, 6) if self.unit.scale != 1 else float(f"{found:.9g}")
+    def lost(self, before: Score, after: Score) -> tuple[float, float]:
+        """Return how much worse one score is than another, in the unit, and the standard error of that."""
+        found, error = after.lost_against(before)
+        if self.unit.scale == 1:
+            return float(f"{found:.9g}"), error
+        return round(self.unit.scale * found, 6), self.unit.scale * error
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,7 @@ class Constraint:
         limit: The most that is allowed.
         value: What was found; not a number where there is nothing to measure.
         met: Whether it holds.
+        error: Standard error of the value; 0 of what is counted.
     """
 
     name: str
@@ -97,6 +106,14 @@ class Constraint:
     limit: float
     value: float
     met: bool
+    error: float = 0.0
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Where the value is 19 times of 20; None of what is exact or not known."""
+        if not self.error or not math.isfinite(self.value):
+            return None
+        return self.value - CONFIDENCE * self.error, self.value + CONFIDENCE * self.error
 
     def __str__(self) -> str:
         """Put it in words."""
@@ -108,66 +125,83 @@ class Decision:
     """The winner, or None where β stands.
 
     Attributes:
-        winner: The best candidate that meets every constraint.
+        winner: The candidate that is written: of those that meet every constraint the cheapest, as `decide` says.
         constraints: Of the winner; of the candidate that comes closest where there is none; where no α met the cost
             target at all, that target, its value not a number.
+        nearest: Where there is no winner, the candidate that comes closest; None where there is none at all.
     """
 
     winner: Candidate | None
     constraints: tuple[Constraint, ...]
+    nearest: Candidate | None = None
 
 
 def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
     """Decide.
 
-    An α must cost no more than the target (than β where there is none). On the validation split it must lose at most
-    `max_drop` to the given β. Without a cost target it must also lose at most that to β after the same fine-tuning, or
-    the gain would be fine-tuning's and not the architecture's; at equal cost it must be better. Of those that qualify,
-    scores within one standard error of the best are a tie, which the cheapest wins (the one-standard-error rule of
-    Breiman et al., 1984).
+    An α must cost no more than its target (than β where there is none). On the validation split it must lose at most
+    `max_drop` to the given β. Where β was fine-tuned by the same budget, and there is no cost target, it must also lose
+    at most that to it, or the gain would be fine-tuning's and not the architecture's; at equal cost it must be better.
+
+    Of those that qualify, the ones of the cheapest target win; among them the best, where all that are within one
+    standard error of it, pair by pair on the same samples, are a tie that the cheapest wins (the one-standard-error
+    rule of Breiman et al., 1984).
 
     Args:
         given: Validation score of β as it is in the file.
         outcome: What the search found.
         criteria: What is asked.
     """
-    judged = [(candidate, _judge(candidate, given, outcome, criteria)) for candidate in outcome.candidates]
+    judged = [(candidate, judge(candidate, given, outcome, criteria)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
     for candidate, limits in judged:
         value = criteria.unit.scale * candidate.validation.value
         _log.info("decide: validation %s %.4g: %s", criteria.measure, value, "; ".join(map(str, limits)))
     _log.info("decide: %d of %d candidates meet every constraint", len(good), len(judged))
     if good:
-        best = max((candidate.validation for candidate, _ in good), key=lambda score: score.value)
-        least = best.value - best.standard_error
-        tied = [pair for pair in good if pair[0].validation.value >= least]
-        _log.info("decide: %d within one standard error of the best (from %.4g); the cheapest wins", len(tied), least)
+        least = min(candidate.target or 1.0 for candidate, _ in good)
+        rung = [pair for pair in good if (pair[0].target or 1.0) == least]
+        best = max((candidate.validation for candidate, _ in rung), key=lambda score: score.value)
+        tied = [pair for pair in rung if _is_tied(pair[0].validation, best)]
+        _log.info("decide: %d within one standard error of the best; the cheapest wins", len(tied))
         return Decision(*min(tied, key=lambda pair: _rank(pair[0], criteria)))
     if not judged:
-        return Decision(None, (_cost(criteria, math.nan),))
-    return Decision(
-        None, min((limits for _, limits in judged), key=lambda limits: sum(not limit.met for limit in limits))
-    )
+        return Decision(None, (_cost(criteria, None, math.nan),))
+    nearest, limits = min(judged, key=lambda pair: _distance(pair[1]))
+    return Decision(None, limits, nearest)
+
+
+def _is_tied(score: Score, best: Score) -> bool:
+    """Tell whether a score is within one standard error of another; one sample less, exactly one error, still is."""
+    lost, error = score.lost_against(best)
+    return lost <= error or math.isclose(lost, error, rel_tol=1e-9)
 
 
 def _rank(candidate: Candidate, criteria: Criteria) -> tuple[float, ...]:
     return (*criteria.costs(candidate), -candidate.validation.value, -candidate.validation.ranking)
 
 
-def _cost(criteria: Criteria, value: float) -> Constraint:
-    price, most = criteria.prices[0], criteria.highest
+def _distance(limits: tuple[Constraint, ...]) -> tuple[int, float]:
+    """Return how many constraints are not met, and by how much those in the objective's unit are missed."""
+    missed = [limit for limit in limits if not limit.met]
+    return len(missed), sum(limit.value - limit.limit for limit in missed if limit.unit is not None)
+
+
+def _cost(criteria: Criteria, candidate: Candidate | None, value: float) -> Constraint:
+    price, most = criteria.prices[0], criteria.highest(candidate)
     return Constraint(price.name, price.label, None, most, value, value <= most)
 
 
-def _judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criteria) -> tuple[Constraint, ...]:
+def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criteria) -> tuple[Constraint, ...]:
+    """Return the constraints on a candidate; see `decide`."""
     costs, unit, most = criteria.costs(candidate), criteria.unit, criteria.max_drop
-    drop = criteria.lost(given, candidate.validation)
+    drop, error = criteria.lost(given, candidate.validation)
     label = f"validation {criteria.measure} lost"
-    limits = [_cost(criteria, costs[0]), Constraint("lost", label, unit, most, drop, drop <= most)]
-    if criteria.target is None:
-        behind = criteria.lost(outcome.beta.validation, candidate.validation)
+    limits = [_cost(criteria, candidate, costs[0]), Constraint("lost", label, unit, most, drop, drop <= most, error)]
+    if criteria.target is None and outcome.beta is not None:
+        behind, error = criteria.lost(outcome.beta.validation, candidate.validation)
         cheaper = any(own < full for own, full in zip(costs, criteria.full, strict=True))
         met = behind < 0 or (cheaper and behind <= most)
         label = f"validation {criteria.measure} behind the fine-tuned input"
-        limits.append(Constraint("behind_finetuned_input", label, unit, most, behind, met))
+        limits.append(Constraint("behind_finetuned_input", label, unit, most, behind, met, error))
     return tuple(limits)

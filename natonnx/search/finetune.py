@@ -1,66 +1,190 @@
-"""Train one architecture for itself."""
+"""Train one architecture for itself, in parts, by a number of images or of seconds."""
 
 import math
-from collections.abc import Mapping
-from functools import partial
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from natonnx.architecture import Architecture
-from natonnx.search.assess import assess
+from natonnx.data.batches import Batches
 from natonnx.search.problem import Problem
-from natonnx.search.runner import Runner
-from natonnx.search.score import reestimate
+from natonnx.search.progress import Stage
+from natonnx.search.runner import Runner, TensorBatch, tensor_batches
+from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
-from natonnx.search.state import Finetuned
-from natonnx.search.train import make_optimizer, train_epoch
+from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 
-__all__ = ["finetune"]
+__all__ = ["Finetuned", "Finetuning", "Limit", "count_samples"]
+
+_WARM_UP = 0.05
 
 
-def finetune(
-    problem: Problem,
-    architecture: Architecture,
-    settings: Settings,
-    *,
-    epochs: int,
-    start: Mapping[str, Tensor] | None,
-    original: Runner,
-) -> Finetuned:
-    """Fine-tune an architecture, then re-estimate its statistics on the training split.
+class Finetuned(NamedTuple):
+    """What fine-tuning gave.
 
-    The order of the samples and the augmentation depend on the seed alone: every architecture sees the same.
+    Attributes:
+        weights: Arrays by ONNX name (`Supernet.weights`).
+        validation: Score on the validation split.
+        images: Training images that it took.
+    """
+
+    weights: Mapping[str, np.ndarray]
+    validation: Score
+    images: int
+
+
+class Limit(NamedTuple):
+    """How long an architecture is trained: whichever ends first.
+
+    Attributes:
+        images: Of the training split, each counted as often as it is used.
+        seconds: Of training; None for no limit.
+    """
+
+    images: int
+    seconds: float | None = None
+
+
+class Finetuning:
+    """The training of one architecture.
+
+    The learning rate rises at first and then falls to 0 along half a cosine, over all of the limit. The order of the
+    samples and the augmentation depend on the seed alone: every architecture sees the same.
 
     Args:
         problem: Network and data.
         architecture: α, or β.
-        settings: Settings.
-        epochs: Passes over the training split.
-        start: Weights to start from (a supernet's state); the file's own where None.
+        settings: Learning rate, batch size, share of distillation, seed.
         original: The original model.
+        limit: How long it is trained in all.
+        start: Tensors by ONNX name that differ from the file's, where it starts.
+
+    Attributes:
+        images: Training images that were used so far.
+        seconds: Of training so far.
     """
-    supernet = Supernet(problem.network).to(problem.device)
-    if start is not None:
-        supernet.load_state_dict(start)
-    optimizer = make_optimizer(supernet, settings.finetune_learning_rate)
-    generator = torch.Generator().manual_seed(settings.seed)
-    for epoch in range(epochs):
-        train_epoch(
+
+    def __init__(
+        self,
+        problem: Problem,
+        architecture: Architecture,
+        settings: Settings,
+        *,
+        original: Runner,
+        limit: Limit,
+        start: Mapping[str, np.ndarray],
+    ) -> None:
+        self.architecture, self.limit = architecture, limit
+        self.images, self.seconds = 0, 0.0
+        self._problem, self._settings = problem, settings
+        self.supernet = Supernet(problem.network).to(problem.device)
+        self.supernet.load_weights(start)
+        self._trainer = Trainer(
             problem,
-            supernet,
-            optimizer,
-            lambda: architecture,
-            original=original,
-            settings=settings,
-            generator=generator,
-            learning_rate=partial(_cosine, settings.finetune_learning_rate, epoch, epochs),
+            self.supernet,
+            original,
+            learning_rate=settings.finetune_learning_rate,
+            distillation=settings.distillation,
         )
-    reestimate(supernet, architecture, problem.train, problem.device, problem.objective.captures)
-    return Finetuned(supernet.weights(), assess(problem, supernet, architecture, original))
+        self._generator = torch.Generator().manual_seed(settings.seed)
+        self._epoch_began = self._generator.get_state()
+        self._batches: Iterator[TensorBatch] | None = None
+        self._taken = 0
+
+    @property
+    def follows(self) -> bool:
+        """Whether the original runs on every training batch too."""
+        return self._trainer.follows
+
+    @property
+    def done(self) -> float:
+        """Return the part of the limit that is used, by images or by seconds, whichever is further."""
+        by_time = 0.0 if self.limit.seconds is None else self.seconds / max(self.limit.seconds, 1e-9)
+        by_images = self.images / self.limit.images if self.limit.images else 1.0
+        return min(1.0, max(by_images, by_time))
+
+    def run(self, until: float, stage: Stage | None = None) -> None:
+        """Train up to a part of the limit.
+
+        Args:
+            until: That part, from 0 to 1.
+            stage: Told of each batch, by its samples.
+        """
+        begun, before, fresh = time.monotonic(), self.seconds, self._batches is None
+        while self.done < until:
+            batch = self._next()
+            if batch is None:
+                if fresh:
+                    return  # the data has no whole minibatch
+                fresh, self._batches = True, None
+                continue
+            fresh = False
+            self._trainer.set_rate(self._settings.finetune_learning_rate * _schedule(self.done))
+            loss = self._trainer.step(batch, self.architecture, self._generator)
+            self.images += batch.size
+            self.seconds = before + time.monotonic() - begun
+            if stage is not None:
+                stage.advance(f"loss {loss:.3f}", by=batch.size)
+
+    def _next(self) -> TensorBatch | None:
+        """Return the next minibatch; None behind the last one of a pass."""
+        if self._batches is None:
+            self._epoch_began, self._taken = self._generator.get_state(), 0
+            self._batches = self._open()
+        self._taken += 1
+        return next(self._batches, None)
+
+    def _open(self) -> Iterator[TensorBatch]:
+        problem = self._problem
+        return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator)
+
+    def settle(self, count: int = CALIBRATION) -> int:
+        """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
+        problem = self._problem
+        samples = problem.train.sample(count, torch.Generator().manual_seed(self._settings.seed))
+        reestimate(self.supernet, self.architecture, samples, problem.device, problem.objective.captures)
+        return samples.samples
+
+    # Checkpoints
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {
+            "weights": self.supernet.state_dict(),
+            "optimizer": self._trainer.optimizer.state_dict(),
+            "images": self.images,
+            "seconds": self.seconds,
+            "generator": self._generator.get_state(),
+            "epoch_began": self._epoch_began,
+            "taken": self._taken,
+            "open": self._batches is not None,
+        }
+
+    def load_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `to_dict` gave."""
+        self.supernet.load_state_dict(state["weights"])
+        self._trainer.optimizer.load_state_dict(state["optimizer"])
+        self.images, self.seconds = state["images"], state["seconds"]
+        self._epoch_began = state["epoch_began"]
+        self._generator.set_state(self._epoch_began)
+        if state["open"]:
+            self._taken, self._batches = state["taken"], self._open()
+            for _ in range(self._taken):
+                next(self._batches, None)
+        self._generator.set_state(state["generator"])
 
 
-def _cosine(start: float, epoch: int, epochs: int, part: float) -> float:
-    """Return the learning rate behind a part of an epoch: half a cosine from `start` to 0 over all epochs."""
-    return start * 0.5 * (1 + math.cos(math.pi * (epoch + part) / epochs))
+def _schedule(done: float) -> float:
+    """Return the learning rate as a part of its highest, behind a part of all training."""
+    if done < _WARM_UP:
+        return 0.2 + 0.8 * done / _WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
+
+
+def count_samples(split: Batches) -> int:
+    """Return how many samples a split has; where that is not known it is read once."""
+    return split.samples if split.samples is not None else sum(batch.size for batch in split.batches(256))

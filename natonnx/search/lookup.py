@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, State, find_liveness, without_idle_edits
+from natonnx.architecture import Architecture, without_idle_edits
+from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
-__all__ = ["Entry", "Lookups", "signature"]
+__all__ = ["Entry", "Lookups"]
 
 
 class Entry(NamedTuple):
@@ -99,16 +100,3 @@ class Lookups:
         """
         for done, target in enumerate(targets):
             yield target, self.used + -(-self.left // (len(targets) - done))
-
-    def restore(self, entries: Mapping[str, tuple[str, float]]) -> None:
-        """Take up what an earlier run of the same search had looked up: states and score by signature."""
-        for text, (states, score) in entries.items():
-            alpha = self.beta.with_states(tuple(State(letter) for letter in states))
-            self._entries[text] = Entry(alpha, score, self.share(alpha))
-
-
-def signature(architecture: Architecture) -> str:
-    """Return a text that is equal for architectures that compute the same: N stands for edges that carry nothing."""
-    active = find_liveness(architecture).active.tolist()
-    pairs = zip(architecture.states, active, strict=True)
-    return "".join([state.value if carries else "N" for state, carries in pairs])

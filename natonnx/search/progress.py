@@ -10,12 +10,12 @@ class Step(NamedTuple):
     """Where a search is.
 
     Attributes:
-        stage: `search`, one step an epoch; `select`, one an architecture that is scored; `fine-tune`, one a finalist.
+        stage: `look up`, one step an architecture; `train`, one a training image. Of Algorithm 1: `search`, one an
+            epoch, `select`, one an architecture that is scored, and `fine-tune`, one a finalist.
         done: Steps of the stage that are done; 0 as it begins.
         total: Steps that it has, as far as is known; it may need more than it foresaw.
         note: What the last step found, in words; empty where that is nothing to tell of.
-        values: The same in numbers: an epoch's row of the history, or a finalist's `score`; nothing
-            where a stage begins, and for `select`.
+        values: The same in numbers, where there are any: an epoch's row of the history, or a finalist's `score`.
     """
 
     stage: str
@@ -47,8 +47,8 @@ class Stage:
         self._step = Step(name, 0, total)
         progress(self._step)
 
-    def advance(self, note: str = "", values: Mapping[str, Any] | None = None) -> None:
-        """Report that a step is done."""
+    def advance(self, note: str = "", values: Mapping[str, Any] | None = None, by: int = 1) -> None:
+        """Report that a step is done, or several of them."""
         stage, done, total, *_ = self._step
-        self._step = Step(stage, done + 1, max(total, done + 1), note, values or {})
+        self._step = Step(stage, done + by, max(total, done + by), note, values or {})
         self._progress(self._step)

@@ -1,37 +1,46 @@
-"""A whole search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
+"""A whole search: look α's up, and spend the training images on the few that are worth them."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 
-from natonnx.architecture import transition_mask
-from natonnx.policy import make_policy
-from natonnx.policy.pretrained import load_policy
-from natonnx.search.algorithm import Algorithm1
-from natonnx.search.assess import assess, original_runner
-from natonnx.search.budget import Budget
+from natonnx.architecture import Architecture, transition_mask
+from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.finetune import finetune
-from natonnx.search.outcome import Candidate, Outcome, Scored
+from natonnx.search.effort import LADDER, usual_lookups
+from natonnx.search.keys import from_key, key, signature
+from natonnx.search.look import Looker
+from natonnx.search.lookup import Lookups
+from natonnx.search.make import Maker
+from natonnx.search.outcome import Candidate, Images, Outcome, Scored
+from natonnx.search.paper import search_by_algorithm_1
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
-from natonnx.search.reinforce import POINT, Reinforce
+from natonnx.search.propose import make_proposer
+from natonnx.search.propose.moves import Moves
+from natonnx.search.propose.variation import Variation
 from natonnx.search.runner import Runner
 from natonnx.search.score import Score
-from natonnx.search.select import choose_finalists
 from natonnx.search.settings import Settings
-from natonnx.search.state import SearchState, from_key, key
-from natonnx.search.train import make_optimizer
 from natonnx.supernet import Supernet
 
-__all__ = ["search", "start"]
-
-_ANY = 1e-30
-"""The user's own reward has a unit that we do not know: any difference counts."""
+__all__ = ["search"]
 
 _log = logging.getLogger(__name__)
+
+_FIRST_RUNG = 0.9
+"""Where the first of the ladder loses too much."""
+_LOOK_UP_SHARE = 0.3
+"""Of the time that is left, for look-ups."""
+_LONGER = 2.0
+"""What a look-up takes, times that of β, where nothing is refitted."""
+_SAVED = 10
+"""Look-ups behind which the state is saved."""
+_TOLD = 200
+"""Look-ups that are told of."""
 
 Save = Callable[[Mapping[str, Any]], None]
 
@@ -40,6 +49,7 @@ def search(
     problem: Problem,
     settings: Settings,
     *,
+    clock: Clock | None = None,
     enough: Callable[[Outcome], bool] = lambda _outcome: True,
     progress: Progress | None = None,
     resume: Mapping[str, Any] | None = None,
@@ -50,102 +60,160 @@ def search(
     Args:
         problem: Model and data.
         settings: Settings.
-        enough: Whether the finalists will do; asked when they are fine-tuned, and after each reserve.
+        clock: Of the time budget; one that begins now where None.
+        enough: Whether one of some candidates will do. Without a cost target the search goes on to cheaper ones as long
+            as the last one will; Algorithm 1 trains its reserves as long as none will.
         progress: Told of every step.
         resume: State of an interrupted search of the same problem and settings.
-        save: Called with the state after every epoch and every fine-tuning.
+        save: Called with the state again and again.
     """
     progress, save = progress or silent, save or (lambda _state: None)
-    clock = Clock(settings.time_budget)
+    clock = clock or Clock(settings.time_budget)
     given = Supernet(problem.network).to(problem.device).eval()
     original = original_runner(problem, given)
-    beta = problem.network.architecture
-    if not (transition_mask(beta).sum(1) > 1).any():  # nothing may change
-        score = assess(problem, given, beta, original)
-        _log.info("no edge of the model may change: nothing is searched")
-        return Outcome(Candidate(beta, given.weights(), score), (), ())
-    state = start(problem, settings)
-    if resume is not None:
-        state.load_dict(resume)
-        _log.info("resumed behind %d epochs and %d fine-tunings", len(state.history), len(state.finetuned))
-
     _log.debug("settings: %s", settings)
-    if state.finalists is None:
-        Algorithm1(problem, settings, state, original, clock).run(progress, save)
-        state.finalists = choose_finalists(state, problem, settings, original, progress)
-        state.finetune_epochs = clock.affordable_epochs(settings.finetune_epochs, settings.finalists + 1)
-        save(state.to_dict())
-    return _finetune_finalists(problem, settings, state, original, clock, enough, progress, save)
+    if not (transition_mask(problem.network.architecture).sum(1) > 1).any():
+        _log.info("no edge of the model may change: nothing is searched")
+        return Outcome(None, ())
+    if settings.algorithm == "paper":
+        return search_by_algorithm_1(
+            problem, settings, original, clock, enough=enough, progress=progress, resume=resume, save=save
+        )
+    return _Search(problem, settings, given, original, clock, progress, save).run(enough, resume)
 
 
-def start(problem: Problem, settings: Settings) -> SearchState:
-    """Make the state of a search before its first step."""
-    supernet = Supernet(problem.network).to(problem.device)
-    policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
-    load_policy(policy, settings.learner, settings.policy)
-    points = problem.reward is None and problem.objective.unit.scale != 1
-    return SearchState(
-        supernet=supernet,
-        optimizer=make_optimizer(supernet, settings.learning_rate),
-        policy=policy,
-        reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY)
-        if policy.learns
-        else None,
-        budget=Budget(problem.prices[0], settings.target),
-        generator=torch.Generator().manual_seed(settings.seed),
-    )
+class _Search:
+    """One search, and what it knows so far."""
+
+    def __init__(
+        self,
+        problem: Problem,
+        settings: Settings,
+        given: Supernet,
+        original: Runner,
+        clock: Clock,
+        progress: Progress,
+        save: Save,
+    ) -> None:
+        self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
+        self._beta, self._price = problem.network.architecture, problem.prices[0]
+        self._targets = settings.targets or LADDER
+        self._looker = Looker(problem, given, original, settings.seed)
+        self._maker = Maker(problem, settings, given, original, self._looker, clock, progress, self.save)
+        self._done: list[Candidate] = []
+        self._resumed: Mapping[str, Any] | None = None
+
+    def run(self, enough: Callable[[Outcome], bool], resume: Mapping[str, Any] | None) -> Outcome:
+        """Look up, and go down the targets."""
+        if resume is not None:
+            self._load(resume)
+        lookups = self._look_up()
+        for target in self._targets:
+            found = self._candidate(lookups, target)
+            if found is None:
+                _log.info("no architecture at %g of the cost was found", target)
+            elif not self._settings.targets and not enough(self._outcome((found,), lookups)):
+                if target == self._targets[0] and not self._is_late():
+                    self._candidate(lookups, _FIRST_RUNG)
+                break
+            if self._is_late():
+                break
+        return self._outcome(tuple(self._done), lookups)
+
+    def _is_late(self) -> bool:
+        return self._clock.left is not None and self._clock.left <= 0
+
+    def _look_up(self) -> Lookups:
+        """Look up what the proposer proposes."""
+        settings = self._settings
+        limit = settings.lookups or usual_lookups(Moves(self._beta, self._price), self._targets)
+        left = self._clock.left
+        if left is not None:
+            begun = time.monotonic()
+            self._looker(self._beta)
+            limit = max(1, min(limit, int(_LOOK_UP_SHARE * left / (_LONGER * (time.monotonic() - begun)))))
+        stage = Stage(self._progress, "look up", limit)
+
+        def score(alpha: Architecture) -> float:
+            known = len(self._looker.scores)
+            found = self._looker(alpha)
+            if known < len(self._looker.scores) and len(self._looker.scores) % _SAVED == 0:
+                self.save()
+            if alpha is not self._beta:
+                stage.advance(f"score {found:.4g}")
+            return found
+
+        def stop() -> bool:
+            return left is not None and (self._clock.left or 0.0) < (1 - _LOOK_UP_SHARE) * left
+
+        lookups = Lookups(self._beta, self._price, score, limit, stop)
+        proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
+        proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
+        _log.info("look up: %d architectures", lookups.used)
+        self.save()
+        return lookups
+
+    def _candidate(self, lookups: Lookups, target: float) -> Candidate | None:
+        """Return the candidate of a target: of an earlier run of the same search, or a new one."""
+        for found in self._done:
+            if found.target == target:
+                return found
+        entries = lookups.within(target)[: 2 * self._settings.finalists]
+        alphas = [entry.architecture for entry in entries] or self._unseen(lookups, target)
+        if not alphas:
+            return None
+        resumed, self._resumed = self._resumed, None
+        found = self._maker.make(alphas, target, self._done, resumed)
+        self._done.append(found)
+        self.save()
+        return found
+
+    def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
+        """Return an α that meets a target where there was no time to look any up; nothing where there is none."""
+        generator = torch.Generator().manual_seed(self._settings.seed)
+        found = Variation(Moves(self._beta, self._price), lookups.share, generator).random(target)
+        return [] if found is None else [found]
+
+    def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
+        ranked = sorted(candidates, key=lambda found: found.validation[:2], reverse=True)
+        best, scores = lookups.within(1.0)[:_TOLD], self._looker.scores
+        scored = tuple(Scored(entry.architecture, scores[signature(entry.architecture)]) for entry in best)
+        images = Images(self._looker.images / 3, self._maker.training, self._maker.teacher)
+        return Outcome(None, tuple(ranked), (), scored, images)
+
+    # Checkpoints
+
+    def save(self) -> None:
+        """Save what is known."""
+        halving = self._maker.halving
+        self._save(
+            {
+                "looker": self._looker.to_dict(),
+                "done": [_to_dict(found) for found in self._done],
+                "training": self._maker.training,
+                "teacher": self._maker.teacher,
+                "halving": self._resumed if halving is None else halving.to_dict(),
+            }
+        )
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        self._looker.load_dict(state["looker"])
+        self._done = [self._from_dict(found) for found in state["done"]]
+        self._maker.training, self._maker.teacher = state["training"], state["teacher"]
+        self._resumed = state["halving"]
+        _log.info("resumed behind %d look-ups and %d candidates", len(self._looker.scores), len(self._done))
+
+    def _from_dict(self, state: Mapping[str, Any]) -> Candidate:
+        weights = {name: value.numpy() for name, value in state["weights"].items()}
+        score = Score(*state["validation"])
+        return Candidate(from_key(self._beta, state["states"]), weights, score, state["target"], state["images"])
 
 
-def _finetune_finalists(
-    problem: Problem,
-    settings: Settings,
-    state: SearchState,
-    original: Runner,
-    clock: Clock,
-    enough: Callable[[Outcome], bool],
-    progress: Progress,
-    save: Save,
-) -> Outcome:
-    """Fine-tune β and the finalists, then, as long as those will not do, the reserves one by one."""
-    beta = problem.network.architecture
-    queue = {key(beta): False, **(state.finalists or {})}
-    stage = Stage(progress, "fine-tune", min(len(queue), settings.finalists + 1))
-    for position, (text, from_supernet) in enumerate(queue.items()):
-        if position > settings.finalists and (clock.exhausted() or enough(_outcome(problem, state))):
-            break
-        if text not in state.finetuned:
-            state.finetuned[text] = finetune(
-                problem,
-                from_key(beta, text),
-                settings,
-                epochs=state.finetune_epochs,
-                start=state.supernet.state_dict() if from_supernet else None,
-                original=original,
-            )
-            save(state.to_dict())
-        score = state.finetuned[text].validation
-        note = _told(problem, score)
-        what = f"α {position}" if position else "β"
-        _log.info("fine-tune: %s by %d epochs: %s", what, state.finetune_epochs, note)
-        stage.advance(note, {"score": score.value})
-    return _outcome(problem, state)
-
-
-def _told(problem: Problem, score: Score) -> str:
-    """Return what fine-tuning came to, in words."""
-    if problem.reward is not None:
-        return f"validation reward {score.value:.4g}"
-    unit = problem.objective.unit
-    if not unit.symbol:
-        return f"validation {problem.objective.measure} {score.value:.4g}"
-    return f"validation {problem.objective.measure} {unit.scale * score.value:.1f} {unit.symbol}"
-
-
-def _outcome(problem: Problem, state: SearchState) -> Outcome:
-    beta, *alphas = (
-        Candidate(from_key(problem.network.architecture, text), done.weights, done.validation)
-        for text, done in state.finetuned.items()
-    )
-    alphas.sort(key=lambda found: (found.validation.value, found.validation.ranking), reverse=True)
-    scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
-    return Outcome(beta, tuple(alphas), tuple(state.history), scored)
+def _to_dict(found: Candidate) -> dict[str, Any]:
+    return {
+        "states": key(found.architecture),
+        "weights": {name: torch.from_numpy(value) for name, value in found.weights.items()},
+        "validation": found.validation.plain(),
+        "target": found.target,
+        "images": found.images,
+    }

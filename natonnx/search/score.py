@@ -1,8 +1,10 @@
 """R(α, w): how good an architecture is on held-out data, with normalisation statistics of its own."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -13,7 +15,16 @@ from natonnx.search.objective import Objective, Outputs, Targets
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
 from natonnx.supernet import Supernet
 
-__all__ = ["CALIBRATION", "BatchTargets", "Score", "evaluate", "minibatch_score", "reestimate", "targets_of"]
+__all__ = [
+    "CALIBRATION",
+    "BatchTargets",
+    "Score",
+    "evaluate",
+    "minibatch_score",
+    "reestimate",
+    "score_batches",
+    "targets_of",
+]
 
 CALIBRATION = 500
 """Training samples from which an architecture's statistics are re-estimated before it is compared."""
@@ -31,6 +42,7 @@ class Score(NamedTuple):
         samples: How many there were; 0 where that is not known.
         standard_error: Of the value; 0 where it is not known.
         figures: Mean of each figure of the objective.
+        each: Score of each sample [samples], where that is known, so that two models are compared pair by pair.
     """
 
     value: float
@@ -38,6 +50,22 @@ class Score(NamedTuple):
     samples: int = 0
     standard_error: float = 0.0
     figures: tuple[float, ...] = ()
+    each: tuple[float, ...] = ()
+
+    def plain(self) -> tuple[float, float, int, float, tuple[float, ...]]:
+        """Return what a checkpoint holds: all but what each sample scored."""
+        return self[:5]
+
+    def lost_against(self, other: "Score") -> tuple[float, float]:
+        """Return how much more another model scores, and the standard error of that, pair by pair where samples are.
+
+        The error is that of a mean of differences; of two independent means where pairs are not known.
+        """
+        lost = other.value - self.value
+        if len(self.each) == len(other.each) > 1:
+            differences = np.subtract(other.each, self.each)
+            return lost, float(differences.std(ddof=1)) / len(differences) ** 0.5
+        return lost, math.hypot(self.standard_error, other.standard_error)
 
 
 def evaluate(
@@ -62,11 +90,23 @@ def evaluate(
     Raises:
         InputError: If there are no samples.
     """
+    batches = tensor_batches(split, EVALUATION_BATCH, device)
+    parts = ((batch, targets_of(objective, batch, original, ranked=ranked)) for batch in batches)
+    return score_batches(run, objective, parts)
+
+
+def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[TensorBatch, "BatchTargets"]]) -> Score:
+    """Score a model on batches whose targets are known.
+
+    Raises:
+        InputError: If there are no samples.
+    """
     scores: list[Tensor] = []
-    loss, count = 0.0, 0
+    loss, count, ranked = 0.0, 0, True
     with torch.inference_mode():
-        for batch in tensor_batches(split, EVALUATION_BATCH, device):
-            outputs, targets = run(batch.inputs, batch.size), targets_of(objective, batch, original, ranked=ranked)
+        for batch, targets in parts:
+            outputs = run(batch.inputs, batch.size)
+            ranked = targets.loss is not None
             scores.append(objective.score(outputs, targets.score).reshape(batch.size, -1).double().cpu())
             loss += batch.size * float(objective.loss(outputs, targets.loss)) if targets.loss is not None else 0.0
             count += batch.size
@@ -80,7 +120,7 @@ def summarise(scores: Tensor, ranking: float) -> Score:
     each = scores.mean(1)
     figures = tuple(scores.mean(0).tolist())
     error = float(each.std(unbiased=False)) / len(each) ** 0.5
-    return Score(float(each.mean()), ranking, len(each), error, figures)
+    return Score(float(each.mean()), ranking, len(each), error, figures, tuple(each.tolist()))
 
 
 class BatchTargets(NamedTuple):

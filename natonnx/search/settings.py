@@ -1,16 +1,18 @@
 """What a search may be told."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from natonnx.errors import InputError
-from natonnx.policy import LEARNERS
+from natonnx.policy import LEARNERS, PROPOSERS
 
-__all__ = ["REWARDS", "Reward", "Settings"]
+__all__ = ["REWARDS", "Algorithm", "Reward", "Settings"]
 
+Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
-REWARDS: tuple[Reward, ...] = ("score", "likelihood")
+REWARDS: tuple[Reward, ...] = get_args(Reward)
 
 
 @dataclass(frozen=True)
@@ -18,60 +20,82 @@ class Settings:
     """Settings of a search; each default is what `natonnx optimize` uses.
 
     Attributes:
-        learner: Policy learner, one of `natonnx.policy.LEARNERS`.
+        algorithm: "refit": architectures are looked up by refitted weights, and training goes into the few that are
+            worth it. "paper": Algorithm 1, a supernet whose shared weights are trained with the policy.
+        learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS`, or, for "refit", a baseline of
+            `natonnx.policy.PROPOSERS`.
         policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
-        epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
-        finetune_epochs: Passes over the training split for each finalist, and for β.
-        target_madds: Highest cost of α in multiply-adds, as a fraction of β's; None for no target.
+        target_madds: Highest cost of α in multiply-adds, as a fraction of β's, or several of them, for each of which a
+            model is made; None for no target.
         max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores
-            are fractions, else the objective's own. Where None: nothing; 5 points where the objective is agreement with
-            the original, which agrees with itself wholly.
+            are fractions, else the objective's own. Where None: half a point; 5 points where the objective is agreement
+            with the original, which agrees with itself wholly; 0 of the user's own reward.
         seed: Of everything random.
-        time_budget: Seconds that the search should take at most; it does fewer epochs then.
-        reward: What R measures: the objective's score, or the mean loss with a minus sign, which for labels is the mean
-            log-likelihood in nats.
-        alphas: α's drawn for each β (the paper's n).
+        time_budget: Seconds that all should take at most; there are fewer look-ups then, and less training.
+        lookups: Architectures that are looked up; where None as many as the space is worth.
+        training: Whether anything is trained; else the refitted weights are what is written.
+        finetune_epochs: Passes over the training split for each model that is made.
+        finalists: α's of a target whose training begins; half of them are dropped again and again.
+        finetune_learning_rate: The highest, behind a short warm-up; a cosine takes it to 0.
+        distillation: Share of the loss that follows β's own outputs instead of the labels.
         batch: Training batch.
-        reward_batch: Validation minibatch on which α and β are compared.
-        learning_rate: Of w in the search; low, since shared weights diverge (docs/design/search.md#shared-weights).
-        finetune_learning_rate: At the start of fine-tuning; a cosine takes it to 0.
+        epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
+        reward: What R measures in Algorithm 1: the objective's score, or the mean loss with a minus sign, which for
+            labels is the mean log-likelihood in nats.
+        alphas: α's that Algorithm 1 draws for each β (the paper's n).
+        reward_batch: Validation minibatch on which it compares α and β.
+        learning_rate: Of its w; low, since shared weights diverge (docs/design/search.md#shared-weights).
         policy_learning_rate: Of θ, by Adam.
         entropy: λ at the start; a line takes it to 0.
         edits: Edges that the first α's change on average.
-        distillation: Share of the loss that follows β's own outputs instead of the labels.
-        evaluated: α's that selection scores on the whole validation split.
-        finalists: α's that are fine-tuned.
+        evaluated: α's that its selection scores on the whole validation split.
     """
 
+    algorithm: Algorithm = "refit"
     learner: str = LEARNERS[0]
     policy: str = "scratch"
-    epochs: int = 8
-    finetune_epochs: int = 5
-    target_madds: float | None = None
+    target_madds: float | Sequence[float] | None = None
     max_drop: float | None = None
     seed: int = 0
     time_budget: float | None = None
+    lookups: int | None = None
+    training: bool = True
+    finetune_epochs: float = 6
+    finalists: int = 2
+    finetune_learning_rate: float = 0.03
+    distillation: float = 0.5
+    batch: int = 32
+    epochs: int = 8
     reward: Reward = "score"
     alphas: int = 8
-    batch: int = 64
     reward_batch: int = 125
     learning_rate: float = 0.01
-    finetune_learning_rate: float = 0.02
     policy_learning_rate: float = 0.003
     entropy: float = 0.003
     edits: float = 3.0
-    distillation: float = 0.5
     evaluated: int = 18
-    finalists: int = 3
+
+    @property
+    def targets(self) -> tuple[float, ...]:
+        """Highest costs of α by the first price, as fractions of β's, descending; empty for no target."""
+        given = self.target_madds
+        if given is None:
+            return ()
+        return tuple(sorted(set(given), reverse=True)) if isinstance(given, Sequence) else (float(given),)
 
     @property
     def target(self) -> float | None:
-        """Highest cost of α by the first price, as a fraction of β's; None for no target."""
-        return self.target_madds
+        """The lowest of the targets; None where there is none."""
+        return min(self.targets, default=None)
 
     def __post_init__(self) -> None:
+        learners = LEARNERS if self.algorithm == "paper" else PROPOSERS
         checks = (
-            (self.learner in LEARNERS, f"unknown learner {self.learner!r}: choose one of {', '.join(LEARNERS)}"),
+            (
+                self.algorithm in get_args(Algorithm),
+                f"unknown algorithm {self.algorithm!r}: choose {' or '.join(get_args(Algorithm))}",
+            ),
+            (self.learner in learners, f"unknown learner {self.learner!r}: choose one of {', '.join(learners)}"),
             (
                 self.reward in REWARDS,
                 f"unknown reward {self.reward!r}: choose {' or '.join(REWARDS)}; functions go to optimize(reward=...)",
@@ -79,8 +103,16 @@ class Settings:
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
             (
-                self.target_madds is None or 0 < self.target_madds <= 1,
+                self.target_madds is None or (self.targets and all(0 < one <= 1 for one in self.targets)),
                 f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
+            ),
+            (
+                self.algorithm != "paper" or len(self.targets) < 2,
+                "several MAdds targets are for --algorithm refit: Algorithm 1 looks for one",
+            ),
+            (
+                self.algorithm != "paper" or self.training,
+                "no training is for --algorithm refit: Algorithm 1 trains shared weights",
             ),
             (
                 self.max_drop is None or 0 <= self.max_drop < math.inf,
@@ -90,12 +122,18 @@ class Settings:
                 self.time_budget is None or 0 < self.time_budget < math.inf,
                 f"time budget {self.time_budget} must be seconds above 0",
             ),
+            (self.lookups is None or self.lookups >= 1, f"look-ups {self.lookups} must be at least 1"),
             (self.alphas >= 2, f"alphas {self.alphas} must be at least 2: their rewards are each other's baseline"),
             (self.edits > 0, f"edits {self.edits} must be above 0: the first α's change so many edges on average"),
             (self.batch >= 2, f"batch {self.batch} must be at least 2 samples"),
             (self.reward_batch >= 2, f"reward batch {self.reward_batch} must be at least 2 samples"),
             (self.evaluated >= 1, f"evaluated {self.evaluated} must be at least 1"),
             (self.finalists >= 1, f"finalists {self.finalists} must be at least 1"),
+            (
+                0 < self.finetune_learning_rate < math.inf,
+                f"fine-tuning's learning rate {self.finetune_learning_rate} must be a number above 0",
+            ),
+            (0 <= self.distillation <= 1, f"distillation {self.distillation} must be from 0 to 1"),
         )
         for passed, message in checks:
             if not passed:

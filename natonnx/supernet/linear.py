@@ -1,11 +1,12 @@
 """Linear operators as matrices: Conv, ConvTranspose, Gemm and MatMul with a constant weight.
 
-A matrix is [groups, outputs, features]; an operator computes `matrix @ features(x)` at each position of its output, and
-what an output position is made of are the features there.
+A matrix is [groups, outputs, features]; at each position of its output an operator computes `matrix @ features(x)`,
+plus its bias.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from torch.nn import functional
 from natonnx.supernet.ops import OpSpec
 from natonnx.supernet.ops.geometry import Window, torch_pads
 
-__all__ = ["LinearOperator", "channels_of", "rows_of"]
+__all__ = ["LinearOperator", "rows_of"]
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
 
@@ -52,29 +53,29 @@ class LinearOperator:
         """Whether channels are axis 1 of the output, rather than the last."""
         return self.spec.op_type in _CONVOLUTIONS
 
+    @property
+    def _is_transposed(self) -> bool:
+        return self.spec.op_type == "ConvTranspose"
+
     def to_matrix(self, weight: Tensor) -> Tensor:
         """Return a weight as a matrix [groups, outputs, features]."""
-        if self.spec.op_type == "Conv":
-            return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
-        if self.spec.op_type == "ConvTranspose":
+        if self._is_transposed:  # [inputs, outputs of a group, *kernel]
             split = weight.reshape(self.groups, weight.shape[0] // self.groups, *weight.shape[1:])
             return split.transpose(1, 2).flatten(2)
-        return (weight if self._transposed else weight.t())[None]
+        if self.is_convolution:  # [outputs, inputs of a group, *kernel]
+            return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
+        return (weight if self.spec.integer("transB") else weight.t())[None]
 
     def to_weight(self, matrix: Tensor, shape: Sequence[int]) -> Tensor:
         """Return a matrix as a weight of this shape; the inverse of `to_matrix`."""
-        if self.spec.op_type == "Conv":
-            return matrix.reshape(*shape)
-        if self.spec.op_type == "ConvTranspose":
+        if self._is_transposed:
             split = matrix.reshape(self.groups, shape[1], shape[0] // self.groups, *shape[2:])
             return split.transpose(1, 2).reshape(*shape)
-        return matrix[0] if self._transposed else matrix[0].t()
+        if self.is_convolution:
+            return matrix.reshape(*shape)
+        return matrix[0] if self.spec.integer("transB") else matrix[0].t()
 
-    @property
-    def _transposed(self) -> bool:
-        return bool(self.spec.integer("transB"))
-
-    def features(self, x: Tensor, weight: Tensor, sizes: Sequence[int], chosen: Tensor) -> Tensor | None:
+    def features(self, x: Tensor, weight: Tensor, sizes: Sequence[int], chosen: Tensor) -> Tensor:
         """Return what the outputs at some positions are made of.
 
         Args:
@@ -84,26 +85,42 @@ class LinearOperator:
             chosen: Positions, as `rows_of` counts them.
 
         Returns:
-            [groups, positions, features], or None for an operator whose output positions have different features.
+            [groups, positions, features].
         """
         if not self.is_convolution:
-            return x.flatten(0, -2)[chosen][None]
-        if self.spec.op_type == "ConvTranspose":
-            return None
+            return rows_of(x, convolution=False)[chosen][None]
         window = Window.of(self.spec, weight.shape[2:])
-        begins, ends = window.padding(x.shape[2:])
-        padded = functional.pad(x, torch_pads(begins, ends)).movedim(1, -1)
+        spread = self._spread if self._is_transposed else self._pad
+        padded, steps, offsets = spread(x, window, sizes[2:])
         sample, places = _unravel(chosen, (sizes[0], *sizes[2:]))
-        taps = [torch.arange(size, device=x.device) for size in window.kernel]
-        position = sample[(..., *[None] * len(taps))]  # of each tap in the padded input, flattened
-        for axis, (place, tap) in enumerate(zip(places, taps, strict=True)):
-            along = place[:, None] * window.strides[axis] + tap * window.dilations[axis]
-            shape = [len(chosen), *[1] * len(taps)]
-            shape[axis + 1] = len(tap)
-            position = position * padded.shape[axis + 1] + along.reshape(shape)
-        taken = padded.flatten(0, -2)[position.flatten(1)]  # [positions, taps, channels]
-        split = taken.reshape(len(chosen), -1, self.groups, weight.shape[1])
+        position = sample[(..., *[None] * len(places))]  # of each tap in the padded input, flattened
+        for axis, (place, step, offset) in enumerate(zip(places, steps, offsets, strict=True)):
+            along = place[:, None] * step + offset.to(place.device)
+            shape = [len(chosen), *[1] * len(places)]
+            shape[axis + 1] = len(offset)
+            position = position * padded.shape[axis + 2] + along.reshape(shape)
+        taken = rows_of(padded, convolution=True)[position.flatten(1)]  # [positions, taps, channels]
+        split = taken.reshape(*taken.shape[:2], self.groups, taken.shape[2] // self.groups)
         return split.permute(2, 0, 3, 1).flatten(2)
+
+    def _pad(self, x: Tensor, window: Window, _: Sequence[int]) -> tuple[Tensor, Sequence[int], list[Tensor]]:
+        """Return an input with its border, the step from output to output, and each tap's place in the window."""
+        begins, ends = window.padding(x.shape[2:])
+        taps = [torch.arange(k) * d for k, d in zip(window.kernel, window.dilations, strict=True)]
+        return functional.pad(x, torch_pads(begins, ends)), window.strides, taps
+
+    def _spread(self, x: Tensor, window: Window, made: Sequence[int]) -> tuple[Tensor, Sequence[int], list[Tensor]]:
+        """Return the same of a transposed convolution: one by steps of one over its input with zeros between."""
+        crops, _ = window.cropping(x.shape[2:], self.spec)
+        spread = x.new_zeros(*x.shape[:2], *((n - 1) * s + 1 for n, s in zip(x.shape[2:], window.strides, strict=True)))
+        spread[(slice(None), slice(None), *(slice(None, None, stride) for stride in window.strides))] = x
+        begins = [extent - 1 - crop for extent, crop in zip(window.extents, crops, strict=True)]
+        ends = [
+            size + extent - 1 - begin - has
+            for size, extent, begin, has in zip(made, window.extents, begins, spread.shape[2:], strict=True)
+        ]
+        taps = [torch.arange(k - 1, -1, -1) * d for k, d in zip(window.kernel, window.dilations, strict=True)]
+        return functional.pad(spread, torch_pads(begins, ends)), [1] * len(made), taps
 
 
 def _unravel(index: Tensor, shape: Sequence[int]) -> tuple[Tensor, list[Tensor]]:
@@ -117,9 +134,5 @@ def _unravel(index: Tensor, shape: Sequence[int]) -> tuple[Tensor, list[Tensor]]
 
 def rows_of(value: Tensor, *, convolution: bool) -> Tensor:
     """Return a tensor as [positions, channels]: channels are axis 1 of a convolution's output, else the last."""
-    return (value.movedim(1, -1) if convolution else value).flatten(0, -2)
-
-
-def channels_of(value: Tensor, *, convolution: bool) -> int:
-    """Return the number of channels."""
-    return value.shape[1 if convolution else -1]
+    value = value.movedim(1, -1) if convolution else value
+    return value.reshape(prod(value.shape[:-1]), value.shape[-1])

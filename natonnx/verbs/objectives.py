@@ -21,22 +21,26 @@ from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
 from natonnx.search.own import OwnObjective, name_of
 from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
+from natonnx.search.score import Score
 from natonnx.verbs.model_data import Targets
 
 __all__ = [
+    "FEWEST",
     "KINDS",
     "Choice",
+    "check_validation",
     "choose",
     "make_objective",
     "objective_row",
     "original_outputs",
     "unit_row",
-    "warn_of_chance",
 ]
 
 _log = logging.getLogger(__name__)
 
 KINDS = ("auto", "labels", "agreement")
+FEWEST = 100
+"""Samples of which a loss of 5 points is beyond chance: 5 lost and none won is likelier by luck in 1 of 32 cases."""
 _BETTER_THAN_CHANCE = 0.1
 """Minimum fraction of the gap between chance and perfect; below it, warn."""
 
@@ -180,20 +184,42 @@ def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> 
         yield run(batch.inputs, batch.size)
 
 
-def warn_of_chance(path: Path, score: float, split: data.Batches) -> None:
-    """Warn if a classifier is hardly better than guessing: mostly it was trained with other preprocessing."""
+def check_validation(path: Path, objective: Objective, score: Score, split: data.Batches, *, force: bool) -> None:
+    """Refuse validation data that can prove nothing: too few samples, or a model that only guesses on them.
+
+    Args:
+        path: The model.
+        objective: What is good.
+        score: What the model scores on the split.
+        split: The data.
+        force: Warn only.
+
+    Raises:
+        InputError: If it can prove nothing, unless forced.
+    """
+    if objective.unit.difference == "points" and 0 < score.samples < FEWEST:
+        found = f"{score.samples} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
+        _refuse_unless(force, f"{path}: {found}")
+    if objective.name != "labels":
+        return
     counts: Counter[int] = Counter()
     for batch in split.batches(EVALUATION_BATCH):
         counts.update(np.ravel(batch.targets).tolist() if batch.targets is not None else ())
-    chance = max(counts.values()) / counts.total()
-    if score - chance < _BETTER_THAN_CHANCE * (1 - chance):
-        _log.warning(
-            "%s: gets %.1f %% of the validation samples right, and always the same class %.1f %%; is the preprocessing "
-            "(mean, std, scale, layout) the one that it was trained with?",
-            path,
-            100 * score,
-            100 * chance,
-        )
+    chance, right = max(counts.values()) / counts.total(), score.figures[0]
+    told = (
+        f"{path}: gets {100 * right:.1f} % of the validation samples right, and always the same class "
+        f"{100 * chance:.1f} %; is the preprocessing (mean, std, scale, layout) the one that it was trained with?"
+    )
+    if right <= chance:
+        _refuse_unless(force, told)
+    elif right - chance < _BETTER_THAN_CHANCE * (1 - chance):
+        _log.warning("%s", told)
+
+
+def _refuse_unless(force: bool, what: str) -> None:
+    if not force:
+        raise InputError(f"{what}; or --force to go on all the same")
+    _log.warning("%s", what)
 
 
 def objective_row(objective: Objective, reward: object = None) -> ObjectiveRow:

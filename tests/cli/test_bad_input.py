@@ -127,7 +127,7 @@ MORE = (
     Case("--target-madds 2", (*OPTIMIZE, "--target-madds", "2"), "must be above 0 and at most 1"),
     Case("model names a path", ("optimize", "names-path.onnx", "-o", "out.onnx"), "built-in set only"),
     Case("half a model, optimize", changed(OPTIMIZE, "model.onnx", "half.onnx"), "truncated"),
-    Case("built-in data of other classes", changed(OPTIMIZE, "data.npz", "fashion-mnist-small"), "10 classes"),
+    Case("built-in data of other classes", changed(OPTIMIZE, "data.npz", "fashion-mnist"), "10 classes"),
     Case("empty folder of data", changed(OPTIMIZE, "data.npz", "folder"), "folder"),
     Case("damaged data", changed(OPTIMIZE, "data.npz", "half.npz"), "npz"),
     Case("data function that is not there", changed(OPTIMIZE, "data.npz", "functions:other"), "no attribute"),

@@ -45,7 +45,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
     models = MODELS[:2]
-    options = ("--data", "fashion-mnist-small", "--profile", "--json", "--batch", "2")
+    options = ("--data", "fashion-mnist", "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
     assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
     require_payload(payload, BenchReport)
@@ -86,7 +86,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
         "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
         "outputs": [{"name": "logits", "measure": "accuracy"}],
     }
-    assert payload["data"] == {"name": "fashion-mnist-small", "samples": {"validation": 1000, "test": 1000}}
+    assert payload["data"] == {"name": "fashion-mnist", "samples": {"validation": 1000, "test": 1000}}
 
 
 def test_costs_are_those_of_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,7 +121,7 @@ def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: P
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
     payload = benchmark(
-        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data="fashion-mnist-small"
+        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data="fashion-mnist"
     )
     first, second = (row["score"] for row in payload["models"])
     assert first == second

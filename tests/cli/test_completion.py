@@ -35,7 +35,7 @@ exec {python} -m natonnx "$@"
         ("natonnx ins\tmod\t--gran\tbr\t", ["inspect", "model.onnx", "--granularity", "branch"]),
         (
             "natonnx opt\tmod\t--data fash\t--learner ls\t--policy scr\t",
-            ["optimize", "model.onnx", "--data", "fashion-mnist-small", "--learner", "lstm", "--policy", "scratch"],
+            ["optimize", "model.onnx", "--data", "fashion-mnist", "--learner", "lstm", "--policy", "scratch"],
         ),
         (
             "natonnx bench mod\t--data dat\t--prov\tcud\t",
@@ -81,7 +81,7 @@ def complete(words: str, position: int) -> tuple[list[str], set[str]]:
         ("natonnx optimize --reward l", 3, ["file,l", "plain,likelihood"]),
         ("natonnx check a --baseline b", 4, ["file,b"]),
         ("natonnx optimize m --data ", 4, ["file,"]),
-        ("natonnx optimize m --data f", 4, ["file,f", "plain,fashion-mnist-small"]),
+        ("natonnx optimize m --data f", 4, ["file,f", "plain,fashion-mnist"]),
         ("natonnx completion z", 2, ["plain,zsh"]),
         ("natonnx inspect --log-file l", 3, ["file,l"]),
     ],

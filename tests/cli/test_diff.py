@@ -73,7 +73,7 @@ def found(edited: Path) -> Any:
 
 
 def test_the_contract(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, stdout, stderr = run(capsys, RESNET, edited, "--json", "--data", "fashion-mnist-small")
+    code, stdout, stderr = run(capsys, RESNET, edited, "--json", "--data", "fashion-mnist")
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
     require_payload(payload, DiffReport)
@@ -96,7 +96,7 @@ def test_the_contract(edited: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert payload["differs_in"] == ["graph"]
     assert payload["data"]["samples"] == 1000
     before, after = payload["data"]["score"]
-    assert (payload["data"]["name"], before) == ("fashion-mnist-small", 0.881)
+    assert (payload["data"]["name"], before) == ("fashion-mnist", 0.881)
     assert 0 < payload["data"]["agreement"] < 1
     assert abs(before - after) <= 1 - payload["data"]["agreement"]
 

@@ -31,6 +31,10 @@ def departures(value: Any, kind: Any, where: str = "$") -> list[str]:
         return _named(where, value, list) or [
             line for i, item in enumerate(value) for line in departures(item, parts[0], f"{where}[{i}]")
         ]
+    if origin is tuple:  # JSON has lists alone
+        if not isinstance(value, list) or len(value) != len(parts):
+            return [f"{where}: {value!r}"]
+        return [line for i, item in enumerate(value) for line in departures(item, parts[i], f"{where}[{i}]")]
     if origin is dict:
         return _named(where, value, dict) or [
             line

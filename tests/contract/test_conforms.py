@@ -38,6 +38,8 @@ def test_the_example_conforms() -> None:
         ("input.score.test", "0.9", "$.input.score.test: '0.9'"),
         ("input.accuracy", 0.9, "$.input.accuracy: unknown"),
         ("constraints.0.label", ..., "$.constraints[0].label: missing"),
+        ("front.0.interval", [0.5], "$.front[0].interval: [0.5]"),
+        ("front.0.interval", [0.5, "0.6"], "$.front[0].interval: [0.5, '0.6']"),
         ("history.1.madds", 0.5, "$.history[1].madds: unknown"),
         ("idle_edges", "two", "$.idle_edges: 'two'"),
         ("input.outputs.validation", {"scores": True}, "$.input.outputs.validation.scores: True"),

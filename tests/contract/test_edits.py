@@ -25,6 +25,36 @@ def test_report_of_optimize_is_accepted() -> None:
     assert parse_edits(json.dumps(report), "here") == EDITS
 
 
+def test_a_model_of_the_front_is_picked_by_its_number() -> None:
+    report = {
+        "status": "unchanged",
+        "edits": [],
+        "front": [{"edits": edit_rows(EDITS[:1])}, {"edits": edit_rows(EDITS)}],
+    }
+    assert parse_edits(json.dumps(report), "here", 1) == EDITS[:1]
+    assert parse_edits(json.dumps(report), "here", 2) == EDITS
+    assert parse_edits(json.dumps(report), "here") == ()
+
+
+@pytest.mark.parametrize(
+    ("data", "pick", "message"),
+    [
+        ({"edits": [], "front": [{"edits": []}] * 2}, 0, "has 2 models; pick one from 1 on"),
+        ({"edits": [], "front": [{"edits": []}] * 2}, 3, "has 2 models; pick one from 1 on"),
+        ({"edits": [], "front": [{"edits": []}] * 2}, -1, "has 2 models; pick one from 1 on"),
+        ({"edits": [], "front": []}, 1, "has 0 models; pick one from 1 on"),
+        ({"edits": []}, 1, "has no models to pick from; give the report of natonnx optimize --json"),
+        ([ITEM], 1, "has no models to pick from; give the report of natonnx optimize --json"),
+        ({"front": 3}, 1, "has no models to pick from; give the report of natonnx optimize --json"),
+        ({"front": [7]}, 1, "an edit list is a JSON list of .*, not null"),
+        ({"front": [{"edits": [{}]}]}, 1, "edit 1: has no edge, from, to; write .*"),
+    ],
+)
+def test_what_cannot_be_picked_is_refused_in_one_line(data: object, pick: int, message: str) -> None:
+    with pytest.raises(InputError, match=f"^here: {message}$"):
+        parse_edits(json.dumps(data), "here", pick)
+
+
 def test_other_keys_are_ignored() -> None:
     assert parse_edits(json.dumps([ITEM | {"why": "test"}]), "here") == EDITS[:1]
 

@@ -25,7 +25,7 @@ def refused(match: str, spec: str, shape: tuple[int | None, ...] = (1, 4, 4), cl
 
 @pytest.mark.parametrize("spec", ["", "no/such.npz", "cifar-10", "a:b:c", "mydata:", "https://x/y"])
 def test_unknown_spec_lists_what_is_possible(spec: str) -> None:
-    refused(r"no such data: give an existing \.npz.*folder.*fashion-mnist-small.*package\.module:function", spec)
+    refused(r"no such data: give an existing \.npz.*folder.*fashion-mnist.*package\.module:function", spec)
 
 
 def test_file_that_is_no_archive(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_bad_arrays(save: Save, arrays: dict[str, Any], match: str) -> None:
 
 
 def test_builtin_needs_ten_classes_and_small_grey_images() -> None:
-    refused("has 10 classes, but the model's output has 12", "fashion-mnist-small", (1, 28, 28), 12)
-    refused("samples are 28×28, but the model's input is 3×32×32", "fashion-mnist-small", (3, 32, 32), 10)
+    refused("has 10 classes, but the model's output has 12", "fashion-mnist", (1, 28, 28), 12)
+    refused("samples are 28×28, but the model's input is 3×32×32", "fashion-mnist", (3, 32, 32), 10)
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, classes_folder: Folder) -> N
         ("labels runs from 1 to 1000, but .* has 1000 classes", str(folder), {"cat": 1, "dog": 1000, "emu": 2}),
         ("labels runs from -1 to 2, but", str(folder), {"cat": 1, "dog": -1, "emu": 2}),
         ("has no class folders, which the classes file is for", str(folder / "cat"), INDICES),
-        ("fashion-mnist-small: is no folder of class folders", "fashion-mnist-small", INDICES),
+        ("fashion-mnist: is no folder of class folders", "fashion-mnist", INDICES),
     ]
     for match, spec, classes in cases:
         with pytest.raises(InputError, match=match):

@@ -12,7 +12,7 @@ def test_nothing_said() -> None:
 
 def test_everything_said() -> None:
     said = {
-        "natonnx.data": "fashion-mnist-small",
+        "natonnx.data": "fashion-mnist",
         "natonnx.mean": "0.49,0.48, 0.45",
         "natonnx.std": "0.286",
         "natonnx.scale": "0.5",
@@ -20,7 +20,7 @@ def test_everything_said() -> None:
         "natonnx.augment": "shift",
     }
     expected = Preprocessing(mean=(0.49, 0.48, 0.45), std=(0.286,), scale=0.5, layout="NHWC", augment="shift")
-    assert metadata_options(said) == ("fashion-mnist-small", expected)
+    assert metadata_options(said) == ("fashion-mnist", expected)
 
 
 @pytest.mark.parametrize("data", ["os:getcwd", "/etc/passwd", "set.npz", "", "cifar"])

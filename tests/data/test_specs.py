@@ -14,7 +14,7 @@ from tests.data.conftest import Loaded, image_model, images, labels, read
 Save = Callable[..., str]
 Folder = Callable[..., Path]
 
-TRAIN_CHECKSUM = 0xE10ADA5E
+TRAIN_CHECKSUM = 0x3AA287E1
 
 
 def distinct(dataset: Loaded) -> list[set[bytes]]:
@@ -24,13 +24,13 @@ def distinct(dataset: Loaded) -> list[set[bytes]]:
 
 
 def builtin(seed: int = 0) -> Loaded:
-    return read("fashion-mnist-small", 1, 28, 28, classes=10, seed=seed)
+    return read("fashion-mnist", 1, 28, 28, classes=10, seed=seed)
 
 
 def test_builtin_has_three_disjoint_stratified_parts() -> None:
     dataset = builtin()
     assert dataset.test is not None
-    for part, per_class in ((dataset.train, 200), (dataset.validation, 100), (dataset.test, 100)):
+    for part, per_class in ((dataset.train, 800), (dataset.validation, 400), (dataset.test, 1000)):
         assert part.inputs.shape == (10 * per_class, 1, 28, 28)
         assert part.inputs.dtype == np.float32
         assert part.labels.dtype == np.int64
@@ -50,11 +50,11 @@ def test_builtin_split_never_changes() -> None:
 
 
 def test_builtin_names() -> None:
-    assert BUILTIN == ("fashion-mnist-small",)
+    assert BUILTIN == ("fashion-mnist",)
 
 
 def test_builtin_needs_no_labels() -> None:
-    parts = load("fashion-mnist-small", image_model(28, 28, classes=None), targets="none")
+    parts = load("fashion-mnist", image_model(28, 28, classes=None), targets="none")
     assert not parts.train.has_targets
     assert parts.notes == ("labels are not used",)
 
@@ -170,6 +170,6 @@ def test_function_returns_a_finished_dataset() -> None:
 def test_an_existing_path_comes_before_a_builtin_name(
     tmp_path: Path, classes_folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    classes_folder(tmp_path / "fashion-mnist-small")
+    classes_folder(tmp_path / "fashion-mnist")
     monkeypatch.chdir(tmp_path)
-    assert len(read("fashion-mnist-small", 1, 6, 5, classes=3).train) == 18
+    assert len(read("fashion-mnist", 1, 6, 5, classes=3).train) == 18

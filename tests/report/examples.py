@@ -5,7 +5,8 @@ from typing import Any, cast
 from natonnx.contract.edits import EditRow
 from natonnx.contract.inspect import FeatureMapRow, InspectedEdge, Inspection, inspection
 from natonnx.contract.objective import Objective, Unit
-from natonnx.contract.optimize import CandidateRow, ModelRow, OptimizeReport
+from natonnx.contract.optimize import CandidateRow, FrontRow, ModelRow, OptimizeReport, QualityRow
+from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.frontend import parse
 from natonnx.report.environment import Environment
 from tests.cli import tiny
@@ -19,7 +20,9 @@ __all__ = [
     "REWARD",
     "found",
     "inspected",
+    "made",
     "model",
+    "quality",
     "stack",
 ]
 
@@ -61,6 +64,15 @@ def inspected(rename: dict[str, str] | None = None) -> Inspection:
     return inspection(parse(model), "some folder/model.onnx")
 
 
+def quality(validation: float, test: float | None = None) -> QualityRow:
+    """How good a model is, its standard errors not known."""
+    return {
+        "score": {"validation": validation, "test": test},
+        "standard_error": {"validation": None, "test": None},
+        "outputs": {"validation": {"scores": validation}, "test": None if test is None else {"scores": test}},
+    }
+
+
 def model(validation: float, test: float | None = None, **changed: Any) -> ModelRow:
     """A model as `optimize` reports it."""
     row: ModelRow = {
@@ -69,10 +81,26 @@ def model(validation: float, test: float | None = None, **changed: Any) -> Model
         "madds": 78360,
         "size_bytes": 9000,
         "latency_ms": 2.0,
-        "score": {"validation": validation, "test": test},
-        "outputs": {"validation": {"scores": validation}, "test": None if test is None else {"scores": test}},
+        **quality(validation, test),
     }
     return cast("ModelRow", {**row, **changed})
+
+
+def made(validation: float = 0.91, **changed: Any) -> FrontRow:
+    """A model of the front."""
+    row: FrontRow = {
+        "params": 691,
+        "madds": 41496,
+        "score": {"validation": validation, "test": None},
+        "edits": [{"edge": "one", "from": "O", "to": "N"}],
+        "target": 0.6,
+        "lost": 0.9 - validation,
+        "interval": (0.9 - validation - 0.02, 0.9 - validation + 0.02),
+        "met": True,
+        "images": 1920,
+        "path": None,
+    }
+    return cast("FrontRow", {**row, **changed})
 
 
 def found(edge: str = "one", **changed: Any) -> OptimizeReport:
@@ -83,7 +111,7 @@ def found(edge: str = "one", **changed: Any) -> OptimizeReport:
         return {"params": params, "madds": madds, "score": {"validation": validation, "test": None}, "edits": edits}
 
     report: OptimizeReport = {
-        "schema": 2,
+        "schema": SCHEMA_VERSION,
         "status": "improved",
         "objective": ACCURACY,
         "input": model(0.9),
@@ -91,10 +119,19 @@ def found(edge: str = "one", **changed: Any) -> OptimizeReport:
         "edits": edits,
         "idle_edges": ["two"],
         "constraints": [
-            {"name": "madds", "label": "MAdds", "unit": None, "limit": 50000.0, "value": 41496.0, "met": True}
+            {
+                "name": "madds",
+                "label": "MAdds",
+                "unit": None,
+                "limit": 50000.0,
+                "value": 41496.0,
+                "met": True,
+                "interval": None,
+            }
         ],
         "checks": [{"name": "cost does not grow", "passed": True, "detail": "less"}],
         "without_gradient": [],
+        "algorithm": "refit",
         "learner": "gcn-directed",
         "seed": 3,
         "seconds": 12.3,
@@ -103,11 +140,10 @@ def found(edge: str = "one", **changed: Any) -> OptimizeReport:
             {"epoch": 1, "loss": 0.5, "reward": -0.1, "entropy": 3.0, "cost": 0.9, "limit": 1.0},
             {"epoch": 2, "loss": 0.4, "reward": float("nan"), "entropy": 2.0, "cost": 0.6, "limit": 0.7},
         ],
-        "finetuned_input": {
-            "score": {"validation": 0.905, "test": None},
-            "outputs": {"validation": {"scores": 0.905}, "test": None},
-        },
-        "candidates": [candidate(0.91, 41496, 691, edits)],
+        "images": {"look_ups": 300, "training": 2400, "teacher": 800, "output": 1920},
+        "finetuned_input": quality(0.905),
+        "front": [made(edits=edits)],
+        "nearest": None,
         "scored": [candidate(0.85, 41496, 691, edits), candidate(0.2, 4632, 100, edits * 2)],
     }
     return cast("OptimizeReport", {**report, **changed})
@@ -147,7 +183,7 @@ def stack(blocks: int) -> Inspection:
             edge(first - 1, first + 1, "N")
     total = sum(row["params"] for row in edges)
     return {
-        "schema": 2,
+        "schema": SCHEMA_VERSION,
         "model": {"path": "stack.onnx", "opset": 17, "ir_version": 8, "inputs": [], "outputs": []},
         "cost": {"params": total, "madds": total},
         "feature_maps": maps,

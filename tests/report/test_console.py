@@ -1,6 +1,7 @@
 """Tables for people."""
 
 import io
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from natonnx.contract.optimize import ModelRow, OptimizeReport
 from natonnx.frontend import parse
 from natonnx.report.console import show_inspection, show_optimization
 from tests.cli import tiny
-from tests.report.examples import AGREEMENT, HOSTILE, POINTS, REWARD, found, model
+from tests.report.examples import AGREEMENT, HOSTILE, POINTS, REWARD, found, made, model, quality
 
 
 def row(validation: float = 0.9, test: float | None = 0.88, **changed: Any) -> ModelRow:
@@ -22,9 +23,9 @@ def report(**changed: Any) -> OptimizeReport:
     after = row(0.91, 0.87, path="out[1].onnx", params=1000, madds=600_000, latency_ms=1.5)
     edits = [{"edge": "block[0].conv", "from": "O", "to": "S"}]
     limit = {"name": "madds", "label": "MAdds", "unit": None, "limit": 700_000.0, "value": 600_000.0, "met": True}
-    tuned = {"score": {"validation": 0.9, "test": 0.885}, "outputs": {"validation": {}, "test": None}}
-    given = {"input": row(), "output": after, "edits": edits, "constraints": [limit], "finetuned_input": tuned}
-    return found(**{**given, **changed})
+    data = {"name": "x", "samples": {"train": 800, "validation": 200, "test": 1000}, "notes": []}
+    given = {"input": row(), "output": after, "edits": edits, "constraints": [limit]}
+    return found(**{**given, "data": data, "finetuned_input": quality(0.9, 0.885), **changed})
 
 
 def shown(payload: OptimizeReport, width: int = 100) -> str:
@@ -33,14 +34,20 @@ def shown(payload: OptimizeReport, width: int = 100) -> str:
     return stream.getvalue()
 
 
+def quantities(text: str) -> dict[str, list[str]]:
+    """The cells of each line that are not empty, by the first one; two spaces at least lie between them."""
+    lines = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+    return {label: cells for label, *cells in lines}
+
+
 def test_improved() -> None:
     text = shown(report())
-    lines = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
-    assert lines["parameters"] == ["2,000", "1,000", "-50.0", "%"]
-    assert lines["MAdds"] == ["1,000,000", "600,000", "-40.0", "%"]
-    assert lines["latency (ms, 1 thread)"] == ["2.000", "1.500", "-25.0", "%"]
-    assert lines["validation accuracy (%)"] == ["90.0", "91.0", "+1.0", "points"]
-    assert lines["test accuracy (%)"] == ["88.0", "87.0", "-1.0", "points"]
+    lines = quantities(text)
+    assert lines["parameters"] == ["2,000", "1,000", "-50.0 %"]
+    assert lines["MAdds"] == ["1,000,000", "600,000", "-40.0 %"]
+    assert lines["latency (ms, 1 thread)"] == ["2.000", "1.500", "-25.0 %"]
+    assert lines["validation accuracy of 200 (%)"] == ["90.0", "91.0", "+1.0 points"]
+    assert lines["test accuracy of 1,000 (%)"] == ["88.0", "87.0", "-1.0 points"]
     assert "O → S  block[0].conv" in text
     assert "MAdds: 600,000, at most 700,000: met" in text
     assert "fine-tuned by the same budget: test accuracy 88.5 %" in text
@@ -51,18 +58,80 @@ def test_unchanged() -> None:
     label = "validation accuracy lost"
     limit = {"name": "drop", "label": label, "unit": POINTS, "limit": 0.0, "value": 3.5, "met": False}
     text = shown(report(status="unchanged", output=None, edits=[], constraints=[limit]))
-    lines = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
+    lines = quantities(text)
     assert lines["parameters"] == ["2,000"]
-    assert lines["test accuracy (%)"] == ["88.0"]
+    assert lines["test accuracy of 1,000 (%)"] == ["88.0"]
     assert "validation accuracy lost: +3.5 points, at most +0.0 points: not met" in text
     assert "unchanged: no architecture met every constraint" in text
     assert "improved" not in text
+    assert "came nearest" not in text
+
+
+def test_scores_have_an_interval_and_the_number_of_samples() -> None:
+    """1.96 standard errors on either side; the original agrees with itself without any."""
+    error = (0.9 * 0.1 / 200) ** 0.5
+    before = row(standard_error={"validation": error, "test": 0.0})
+    lines = quantities(shown(report(input=before)))
+    assert lines["validation accuracy of 200 (%)"] == ["90.0 ± 4.2", "91.0", "+1.0 points"]
+    assert lines["test accuracy of 1,000 (%)"] == ["88.0", "87.0", "-1.0 points"]
+    data = {"name": "x", "samples": {"train": None, "validation": None, "test": 10}, "notes": []}
+    lines = quantities(shown(report(input=before, data=data)))
+    assert "validation accuracy (%)" in lines
+    assert "test accuracy of 10 (%)" in lines
+
+
+FRONT = [
+    made(0.895, target=0.8, madds=750_000),
+    made(0.85, target=0.5, madds=450_000, met=False, interval=None, edits=[]),
+]
+
+
+def table(text: str) -> list[list[str]]:
+    """The cells of the table of models; two spaces at least lie between them."""
+    lines = text.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("model"))
+    return [re.split(r" {2,}", line.strip()) for line in lines[start : start + 3]]
+
+
+def test_the_front_is_a_table_where_it_says_more_than_the_result() -> None:
+    rows = table(shown(report(front=FRONT)))
+    assert rows == [
+        ["model", "target", "MAdds", "validation lost", "19 of 20 times", "edits", "limits"],
+        ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"],
+        ["2", "0.5", "-55.0 %", "+5.0 points", "0", "not met"],
+    ]
+    assert "19 of 20 times" not in shown(report(front=FRONT[:1]))
+    assert "19 of 20 times" in shown(report(front=FRONT[1:], output=None, edits=[]))
+
+
+def test_what_came_nearest() -> None:
+    nearest = {"front": 2, "samples": 9.0, "option": "--max-drop 5"}
+    text = shown(report(output=None, edits=[], front=FRONT, nearest=nearest), 200)
+    told = "number 2 of the models that were made came nearest"
+    assert f"  {told}, by 9 validation samples; --max-drop 5 would accept it\n" in text
+    text = shown(report(output=None, front=FRONT, nearest={**nearest, "samples": None, "option": None}), 200)
+    assert f"  {told}\n" in text
+    assert "came nearest" not in shown(report(front=FRONT))
+
+
+def test_where_the_images_went() -> None:
+    images = {"look_ups": 1234.0, "training": 100_000.0, "teacher": 33_333.0, "output": 75_000.0}
+    more = "the teacher's took 33,333 more, look-ups 1,234"
+    text = shown(report(images=images), 200)
+    assert f"  100,000 training images, 75 % of them into the model that is written; {more}\n" in text
+    text = shown(report(images={**images, "output": None}, output=None), 200)
+    assert f"  100,000 training images; {more}\n" in text
+    assert "training images" not in shown(report(images={**images, "training": 0.0}), 200)
+
+
+def test_without_a_fine_tuned_input() -> None:
+    assert "fine-tuned" not in shown(report(finetuned_input=None))
 
 
 def test_what_was_not_measured_is_left_out() -> None:
     before = row(test=None, madds=None, latency_ms=None)
     text = shown(report(input=before, output=before, finetuned_input=before))
-    lines = {line[:24].strip(): line[24:].split() for line in text.splitlines()}
+    lines = quantities(text)
     assert lines["MAdds"] == ["unknown", "unknown"]
     assert lines["latency (ms, 1 thread)"] == []
     assert "test accuracy" not in text
@@ -73,7 +142,7 @@ def test_what_was_not_measured_is_left_out() -> None:
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_any_width_and_no_colour_where_it_is_no_terminal(width: int) -> None:
-    text = shown(report(), width)
+    text = shown(report(front=FRONT), width)
     assert "\x1b" not in text
     assert max(map(len, text.splitlines())) <= width
 
@@ -135,12 +204,12 @@ def test_the_users_own_reward_has_its_own_unit() -> None:
     text = shown(
         report(objective=REWARD, input=before, output=after, constraints=[limit], finetuned_input=row(12.25, None))
     )
-    assert ["validation", "reward", "12.5", "12.5", "+0.00125"] in [line.split() for line in text.splitlines()]
+    assert quantities(text)["validation reward of 200"] == ["12.5", "12.5", "+0.00125"]
     assert "reward lost: -0.00125, at most +0: met" in text
     assert "fine-tuned by the same budget: validation reward 12.25\n" in text
     assert "%" not in text.split("validation reward")[1]
     text = shown(report(objective=REWARD, input=before, output=None, finetuned_input=before))
-    assert ["validation", "reward", "12.5"] in [line.split() for line in text.splitlines()]
+    assert quantities(text)["validation reward of 200"] == ["12.5"]
     assert "reward" not in shown(report())
 
 
@@ -153,11 +222,11 @@ def test_agreement_has_a_line_an_output() -> None:
     parts = [line.partition(" (%)") for line in text.splitlines() if " (%)" in line]
     lines = {label: cells.split() for label, _, cells in parts}
     assert lines == {
-        "validation agreement": ["100.0", "97.0", "-3.0", "points"],
-        "validation top-1 agreement of logits": ["100.0", "98.0", "-2.0", "points"],
-        f"validation cosine of {name}": ["100.0", "96.0", "-4.0", "points"],
-        "test agreement": ["100.0", "96.0", "-4.0", "points"],
-        "test top-1 agreement of logits": ["100.0", "95.5", "-4.5", "points"],
+        "validation agreement of 200": ["100.0", "97.0", "-3.0", "points"],
+        "validation top-1 agreement of logits of 200": ["100.0", "98.0", "-2.0", "points"],
+        f"validation cosine of {name} of 200": ["100.0", "96.0", "-4.0", "points"],
+        "test agreement of 1,000": ["100.0", "96.0", "-4.0", "points"],
+        "test top-1 agreement of logits of 1,000": ["100.0", "95.5", "-4.5", "points"],
     }
     assert "fine-tuned by the same budget: test agreement 88.5 %" in text
     assert "accuracy" not in text

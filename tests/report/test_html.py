@@ -16,7 +16,7 @@ from natonnx.report.environment import environment
 from natonnx.report.html import check_report, html_report
 from natonnx.report.html.charts import Mark, line_chart, scatter, ticks
 from tests.cli import tiny
-from tests.report.examples import AGREEMENT, ENVIRONMENT, HOSTILE, POINTS, REWARD, found, inspected, model, stack
+from tests.report.examples import AGREEMENT, ENVIRONMENT, HOSTILE, POINTS, REWARD, found, inspected, made, model, stack
 
 VOID = {"meta", "link", "input", "br", "path", "rect", "circle"}
 ASSETS = files("natonnx.report.html") / "assets"
@@ -75,13 +75,16 @@ def test_a_search() -> None:
     )
     rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
     assert rows["MAdds a sample"] == ["78,360", "41,496", "−47.0 %", ""]
-    assert rows["validation accuracy, %"] == ["90.0", "91.0", "+1.0 points", "90.5"]
-    assert "test accuracy, %" not in rows
+    assert rows["validation accuracy of 200 samples, %"] == ["90.0", "91.0", "+1.0 points", "90.5"]
+    assert not [name for name in rows if name.startswith("test")]
     changes = {row[0]: row[1:3] for row in page.tables["Edges that changed"]}
     assert changes["one"] == ["O → N", "Conv becomes null"]
     assert changes["two"] == ["idle", "Conv carries nothing any more"]
     assert ["cost does not grow", "✓ passed", "less"] in page.tables["Checks"]
     assert ["MAdds", "41,496", "50,000", "✓ met"] in page.tables["Constraints"]
+    assert page.tables["Models that were made"][1:] == [
+        ["1", "0.6", "−47.0 %", "−1.0 points", "−3.0 to +1.0", "1", "met"]
+    ]
     kinds = [row[0] for row in page.tables["Candidates considered"][1:]]
     assert kinds == ["input as given", "input, fine-tuned alike", "chosen", *["scored before fine-tuning"] * 2]
     assert "1 more lie below 75.0 %" in text
@@ -95,6 +98,21 @@ def test_a_search() -> None:
     charts = [attributes for _, attributes in page.elements if attributes.get("class") == "chart"]
     assert len(charts) == 5
     assert all(attributes["role"] == "img" and attributes["aria-label"] for attributes in charts)
+
+
+def test_scores_have_an_interval() -> None:
+    before = model(0.9, standard_error={"validation": 0.0212, "test": None})
+    page = Page(html_report(inspected(), ENVIRONMENT, found(input=before)))
+    rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
+    assert rows["validation accuracy of 200 samples, %"] == ["90.0 ± 4.2", "91.0", "+1.0 points", "90.5"]
+
+
+def test_without_a_fine_tuned_input_there_is_no_column_of_it() -> None:
+    page = Page(html_report(inspected(), ENVIRONMENT, found(finetuned_input=None)))
+    assert page.tables["Before and after"][0] == ["", "before", "after", "change"]
+    assert "fine-tuning" not in [row[0] for row in page.tables["Before and after"]]
+    assert "input, fine-tuned alike" not in [row[0] for row in page.tables["Candidates considered"]]
+    assert "last column" not in page.text()
 
 
 def test_every_refusal_has_its_reason() -> None:
@@ -123,7 +141,7 @@ def test_no_architecture_was_better() -> None:
 
 
 def test_what_was_not_measured_is_left_out() -> None:
-    report = found(history=[], candidates=[], scored=[], checks=[], constraints=[])
+    report = found(history=[], front=[], scored=[], checks=[], constraints=[])
     for row in (report["input"], report["output"]):
         assert row is not None
         row.update({"madds": None, "latency_ms": None, "score": {"validation": 0.5, "test": None}})
@@ -134,6 +152,7 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert rows["MAdds a sample"] == ["—", "—", "", ""]
     assert not re.search(r"\b(None|nan|inf)\b", page.text())
     assert "Learning curves" not in page.text()
+    assert "Models that were made" not in page.text()
 
 
 def test_agreement_has_a_row_an_output() -> None:
@@ -143,30 +162,31 @@ def test_agreement_has_a_row_an_output() -> None:
     report = found(objective=AGREEMENT, input=before, output=after, finetuned_input=tuned)
     page = Page(html_report(inspected(), ENVIRONMENT, report))
     rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
-    assert rows["validation agreement, %"] == ["100.0", "97.0", "−3.0 points", "99.0"]
-    assert rows["validation top-1 agreement of logits, %"] == ["100.0", "98.0", "−2.0 points", "99.5"]
-    assert rows[f"validation cosine of {HOSTILE}, %"] == ["100.0", "96.0", "−4.0 points", "98.5"]
+    assert rows["validation agreement of 200 samples, %"] == ["100.0", "97.0", "−3.0 points", "99.0"]
+    assert rows["validation top-1 agreement of logits of 200 samples, %"] == ["100.0", "98.0", "−2.0 points", "99.5"]
+    assert rows[f"validation cosine of {HOSTILE} of 200 samples, %"] == ["100.0", "96.0", "−4.0 points", "98.5"]
     assert "validation agreement −3.0 points." in re.sub(r"\s+", " ", page.text())
     assert "accuracy" not in page.text()
 
 
 def test_the_users_own_reward() -> None:
     """In its own unit; and in the chart is also what lies far below, there being no points."""
-    candidates = [{**found()["candidates"][0], "score": {"validation": -12.5, "test": None}}]
+    front = [made(-12.5, lost=-0.5, interval=None)]
     scored = [{**found()["scored"][0], "score": {"validation": -1e6, "test": None}}]
     report = found(
         objective=REWARD,
         input=model(-13.0),
         output=model(-12.5),
         finetuned_input=model(-12.75),
-        candidates=candidates,
+        front=front,
         scored=scored,
     )
     page = Page(html_report(inspected(), ENVIRONMENT, report))
     rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
-    assert rows["validation reward"] == ["−13", "−12.5", "+0.5", "−12.75"]
+    assert rows["validation reward of 200 samples"] == ["−13", "−12.5", "+0.5", "−12.75"]
     assert "more lie below" not in page.text()
     assert page.tables["Candidates considered"][0][4] == "validation"
+    assert page.tables["Models that were made"][1][3:5] == ["−0.5", ""]
     assert [row[4] for row in page.tables["Candidates considered"][1:]] == ["−13", "−12.75", "−12.5", "−1e+06"]
 
 

@@ -12,7 +12,7 @@ from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.report.markdown import check_summary, optimization, table
 from tests.report.examples import AGREEMENT, HOSTILE, POINTS
-from tests.report.test_console import report, row
+from tests.report.test_console import FRONT, report, row
 
 
 def payload(**changed: Any) -> OptimizeReport:
@@ -20,9 +20,10 @@ def payload(**changed: Any) -> OptimizeReport:
 
 
 def test_improved() -> None:
-    lines = optimization(payload()).splitlines()
+    text = optimization(payload())
+    lines = text.splitlines()
     assert lines[0] == "## natonnx optimize: improved"
-    assert lines[2] == "`model.onnx` became `out[1].onnx`, 12 s, learner gcn-directed, seed 3"
+    assert lines[2] == "`model.onnx` became `out[1].onnx`, 12 s, algorithm refit, learner gcn-directed, seed 3"
     start = lines.index("|  | before | after | change |")
     assert lines[start + 1] == "| --- | --: | --: | --: |"
     assert lines[start + 2 : start + 8] == [
@@ -30,13 +31,15 @@ def test_improved() -> None:
         "| MAdds | 1,000,000 | 600,000 | -40.0 % |",
         "| size (bytes) | 9,000 | 9,000 | +0.0 % |",
         "| latency (ms, 1 thread) | 2.000 | 1.500 | -25.0 % |",
-        "| validation accuracy (%) | 90.0 | 91.0 | +1.0 points |",
-        "| test accuracy (%) | 88.0 | 87.0 | -1.0 points |",
+        "| validation accuracy of 200 (%) | 90.0 | 91.0 | +1.0 points |",
+        "| test accuracy of 1,000 (%) | 88.0 | 87.0 | -1.0 points |",
     ]
     assert "| MAdds | 600,000 | at most 700,000 | met |" in lines
     assert "- the input itself, fine-tuned by the same budget: test accuracy 88.5 %" in lines
     assert "<details><summary>Edits: 1</summary>" in lines
     assert "| `block[0].conv` | O → S |" in lines
+    assert "- 2,400 training images, 80 % of them into the model that is written; the teacher's took 800 more," in text
+    assert "19 of 20 times" not in text
 
 
 def test_unchanged() -> None:
@@ -48,6 +51,26 @@ def test_unchanged() -> None:
     assert "| parameters | 2,000 |  |  |" in text
     assert "| validation accuracy lost | no architecture found | at most +0.0 points | **not met** |" in text
     assert "<details>" not in text
+
+
+def test_the_front_is_a_table_for_a_parser_that_is_not_ours() -> None:
+    """Where there are several models, or where none of them is the result."""
+    text = optimization(payload(front=FRONT, nearest={"front": 2, "samples": 9.0, "option": "--max-drop 5"}))
+    cells = [token.content for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
+    start = cells.index("model")
+    assert cells[start : start + 7] == [
+        "model",
+        "target",
+        "MAdds",
+        "validation lost",
+        "19 of 20 times",
+        "edits",
+        "limits",
+    ]
+    assert cells[start + 7 : start + 14] == ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"]
+    assert cells[start + 14 : start + 21] == ["2", "0.5", "-55.0 %", "+5.0 points", "", "0", "not met"]
+    assert "by 9 validation samples; --max-drop 5 would accept it" in text
+    assert "19 of 20 times" in optimization(payload(front=FRONT[:1], output=None, edits=[]))
 
 
 def test_what_was_not_measured_is_left_out() -> None:
@@ -65,7 +88,7 @@ def test_an_outputs_name_is_text_for_a_parser_that_is_not_ours(name: str) -> Non
     text = optimization(payload(objective=objective, input=before))
     cells = [token for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
     shown = ["".join(part.content for part in cell.children or () if part.type == "text") for cell in cells]
-    assert f"validation cosine of {name} (%)" in shown
+    assert f"validation cosine of {name} of 200 (%)" in shown
 
 
 @pytest.mark.parametrize("name", ["a|b`c\nd\r\n", "a\\|b", HOSTILE, "*a* _b_ <b>", " ", "`"])

@@ -1,6 +1,7 @@
 """Progress on stderr."""
 
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -23,12 +24,30 @@ def lines(stream: io.StringIO) -> list[str]:
     return [line.split("  (")[0].strip() for line in stream.getvalue().splitlines() if line]
 
 
-def test_elsewhere_a_plain_line_for_each_note_and_each_end() -> None:
+def test_elsewhere_a_plain_line_as_a_stage_ends() -> None:
     stream = io.StringIO()
     run(Console(file=stream, width=20))
     assert "\x1b" not in stream.getvalue()
     assert "\r" not in stream.getvalue()
-    assert lines(stream) == ["select 3/3", "fine-tune 1/2  validation 90.0 %", "fine-tune 2/2  validation 90.0 %"]
+    assert lines(stream) == ["select 3/3", "fine-tune 2/2  validation 90.0 %"]
+
+
+def test_elsewhere_a_plain_line_now_and_then_says_how_long_the_rest_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every five seconds, though there is a step each; by the clock of the stage and not of all."""
+    stream, now = io.StringIO(), 1000.0
+    monkeypatch.setattr("natonnx.report.progress.time", SimpleNamespace(monotonic=lambda: now))
+    with ConsoleProgress(Console(file=stream)) as progress:
+        now += 20
+        stage = Stage(progress, "train", 12)
+        for _ in range(12):
+            now += 1
+            stage.advance("loss 0.5")
+    assert stream.getvalue().splitlines() == [
+        "train 1/12  loss 0.5  (21 s, about 11 s left)",
+        "train 6/12  loss 0.5  (26 s, about 6 s left)",
+        "train 11/12  loss 0.5  (31 s, about 1 s left)",
+        "train 12/12  loss 0.5  (32 s)",
+    ]
 
 
 def test_more_steps_than_foreseen() -> None:
@@ -40,7 +59,7 @@ def test_more_steps_than_foreseen() -> None:
 def test_markup_in_a_note_is_text() -> None:
     stream = io.StringIO()
     run(Console(file=stream), note="[red]odd[/]")
-    assert "fine-tune 1/2  [red]odd[/]" in lines(stream)
+    assert "fine-tune 2/2  [red]odd[/]" in lines(stream)
 
 
 @pytest.mark.parametrize("steps", [2, 3])

@@ -12,11 +12,14 @@ from onnx import TensorProto, helper, numpy_helper
 from natonnx.architecture import Architecture
 from natonnx.data.batches import ArrayBatches
 from natonnx.frontend import Network, parse
-from natonnx.search import Agreement, Labels, Problem
+from natonnx.rewrite import build
+from natonnx.search import Agreement, Labels, Problem, Settings
+from natonnx.search.assess import original_runner
+from natonnx.search.finetune import Finetuning, Limit
 from natonnx.search.outputs import judged_outputs
 from natonnx.search.price import Madds, Params
 from natonnx.search.runner import TensorBatch, to_device
-from natonnx.supernet import unfold
+from natonnx.supernet import Supernet, unfold
 
 CLASSES = 3
 
@@ -100,3 +103,16 @@ def problem(network: Network) -> Problem:
     """The tiny network with its normalisation unfolded."""
     unfolded = unfold(network, [whole(tiny_split(240, 1)).inputs]).network
     return tiny_problem(unfolded, network.architecture)
+
+
+@pytest.fixture(scope="session")
+def trained(problem: Problem) -> Problem:
+    """The same by a network that has learnt the task."""
+    beta = problem.network.architecture
+    original = original_runner(problem, Supernet(problem.network).eval())
+    settings = Settings(batch=32, finetune_learning_rate=0.05, distillation=0.0)
+    training = Finetuning(problem, beta, settings, original=original, limit=Limit(12 * 240), start={})
+    training.run(1.0)
+    training.settle()
+    network = parse(build(problem.network, beta, training.supernet.weights()))
+    return tiny_problem(network, network.architecture)

@@ -17,6 +17,7 @@ from natonnx.search import (
     Decision,
     Labels,
     Outcome,
+    OwnObjective,
     Score,
     Settings,
     Unit,
@@ -24,11 +25,11 @@ from natonnx.search import (
 )
 from natonnx.search.assess import with_reward
 from natonnx.search.decide import AGREEMENT_DROP
-from natonnx.search.objective import POINTS
+from natonnx.search.objective import POINTS, Outputs, Targets
 from natonnx.search.outputs import judged_outputs
 from natonnx.search.price import Madds, Params
 from natonnx.search.runner import supernet_runner
-from natonnx.search.score import evaluate
+from natonnx.search.score import evaluate, summarise
 from natonnx.supernet import Supernet
 from tests.cli import tiny
 
@@ -121,8 +122,8 @@ def test_one_candidate(
         ([(CHEAP, 0.95), (CHEAPER, 0.95)], MANY, 1),
         ([(CHEAPER, 0.95), (CHEAP, 0.95)], MANY, 0),
         ([(CHEAP, 0.95), (CHEAPER, 0.94)], MANY, 0),
-        ([(CHEAP, 0.95), (CHEAPER, 0.94)], 100, 1),  # one standard error is 2.2 points
-        ([(CHEAP, 0.95), (CHEAPER, 0.92)], 100, 0),
+        ([(CHEAP, 0.95), (CHEAPER, 0.92)], 100, 1),  # one standard error of the difference is 3.5 points
+        ([(CHEAP, 0.95), (CHEAPER, 0.91)], 100, 0),  # and here it is 3.6
         ([(CHEAP, 0.94), (AS_CHEAP, 0.95)], 100, 1),  # as cheap: the more accurate
         ([(CHEAPER, 0.89), (CHEAP, 0.90)], 100, 1),  # a tie is among those that meet every constraint
         ([(EQUAL, 0.95), (CHEAP, 0.95)], MANY, 1),
@@ -132,6 +133,85 @@ def test_the_best_of_several(tried: list[Tried], samples: int, winner: int, beta
     decision, candidates = judge(beta, tried, samples=samples)
     assert decision.winner is candidates[winner]
     assert all(limit.met for limit in decision.constraints)
+
+
+def by_samples(right: Sequence[int]) -> Score:
+    """A score whose samples are known: right or wrong."""
+    return summarise(torch.tensor(right, dtype=torch.float64)[:, None], -0.3)
+
+
+@pytest.mark.parametrize(
+    ("only_dear", "only_cheap", "samples", "wins"),
+    [
+        (0, 0, 300, "cheap"),
+        (1, 0, 100, "cheap"),  # one of 100 decides nothing, nor one of 300, or of 4,000
+        (1, 0, 300, "cheap"),
+        (1, 0, 4000, "cheap"),
+        (2, 0, 300, "dear"),
+        (2, 1, 300, "cheap"),  # one more is right, of three that differ
+        (9, 3, 300, "dear"),
+        (9, 6, 300, "cheap"),
+    ],
+)
+def test_a_tie_is_one_of_pairs(only_dear: int, only_cheap: int, samples: int, wins: str, beta: Architecture) -> None:
+    """Right answers of both and wrong ones of both have no say, however many."""
+    both = [1] * (samples // 2) + [0] * (samples - samples // 2 - only_dear - only_cheap)
+    dear = by_samples([*both, *[1] * only_dear, *[0] * only_cheap])
+    cheap = by_samples([*both, *[0] * only_dear, *[1] * only_cheap])
+    candidates = (Candidate(apply_edits(beta, CHEAP), {}, dear), Candidate(apply_edits(beta, CHEAPER), {}, cheap))
+    outcome = Outcome(None, candidates)
+    winner = decide(dear, outcome, criteria(beta, None, 100.0)).winner
+    assert winner is candidates[("dear", "cheap").index(wins)]
+
+
+def test_the_interval_is_that_of_pairs(beta: Architecture) -> None:
+    """McNemar's variance: 9 lost and 3 won of 300 are 2 points, (12 − 6²/300) / (300 · 299) their variance."""
+    given, found = by_samples([1] * 288 + [1] * 9 + [0] * 3), by_samples([1] * 288 + [0] * 9 + [1] * 3)
+    outcome = Outcome(None, (Candidate(apply_edits(beta, CHEAP), {}, found),))
+    madds, lost = decide(given, outcome, criteria(beta, 0.7, 5.0)).constraints
+    assert (madds.interval, lost.value) == (None, 2.0)
+    error = 100 * ((12 - 6**2 / 300) / (300 * 299)) ** 0.5
+    assert lost.interval == pytest.approx((2 - 1.96 * error, 2 + 1.96 * error))
+
+
+def test_beta_need_not_be_fine_tuned(beta: Architecture) -> None:
+    outcome = Outcome(None, (Candidate(apply_edits(beta, CHEAP), {}, Score(0.9, -0.3, MANY)),))
+    decision = decide(Score(0.9), outcome, criteria(beta, None, 0.0))
+    assert decision.winner is outcome.candidates[0]
+    assert [limit.name for limit in decision.constraints] == ["madds", "lost"]
+
+
+@pytest.mark.parametrize(
+    ("scores", "wins"),
+    [
+        ([0.95, 0.90, 0.85], 1),  # the cheapest target of which one loses no more than it may
+        ([0.95, 0.90, 0.90], 2),
+        ([0.90, 0.85, 0.85], 0),
+        ([0.85, 0.85, 0.85], None),
+        ([0.85, 0.85, 0.90], 2),
+    ],
+)
+def test_of_several_targets_the_cheapest_that_is_good(
+    scores: list[float], wins: int | None, beta: Architecture
+) -> None:
+    rungs = zip((0.9, 0.7, 0.2), (CHEAP, AS_CHEAP, CHEAPER), scores, strict=True)
+    candidates = tuple(
+        Candidate(apply_edits(beta, edits), {}, Score(score, -0.3, MANY, 0.001), target)
+        for target, edits, score in rungs
+    )
+    for target in (None, 0.2):  # a ladder that the search went down, or the user's own targets
+        decision = decide(Score(0.9), Outcome(None, candidates), criteria(beta, target, 0.0))
+        assert decision.winner is (None if wins is None else candidates[wins])
+
+
+def test_a_candidate_is_held_to_its_own_target(beta: Architecture) -> None:
+    """And not to the lowest of all; one that costs more than its own is no winner."""
+    share = (cost(apply_edits(beta, CHEAP)).madds or 0) / (cost(beta).madds or 1)
+    for target, wins in ((share, True), (share - 1e-6, False)):
+        candidate = Candidate(apply_edits(beta, CHEAP), {}, Score(0.9, -0.3, MANY), target)
+        decision = decide(Score(0.9), Outcome(None, (candidate,)), criteria(beta, 0.1, 0.0))
+        assert (decision.winner is candidate) is wins
+        assert decision.constraints[0].limit == pytest.approx(target * (cost(beta).madds or 0))
 
 
 def test_the_constraints_say_what_was_measured(beta: Architecture) -> None:
@@ -145,13 +225,21 @@ def test_the_constraints_say_what_was_measured(beta: Architecture) -> None:
 
 def test_none_is_good_and_the_closest_is_reported(beta: Architecture) -> None:
     """Of one that misses both limits and one that misses one, the second."""
-    decision, _ = judge(beta, [(EQUAL, 0.5), (CHEAPER, 0.6)], target=0.5)
+    decision, candidates = judge(beta, [(EQUAL, 0.5), (CHEAPER, 0.6)], target=0.5)
     assert decision.winner is None
+    assert decision.nearest is candidates[1]
     assert {limit.name: limit.met for limit in decision.constraints} == {
         "madds": True,
         "lost": False,
     }
     assert decision.constraints[1].value == pytest.approx(30.0)
+
+
+def test_of_several_that_miss_one_limit_the_closest_is_reported(beta: Architecture) -> None:
+    decision, candidates = judge(beta, [(CHEAP, 0.6), (CHEAPER, 0.7), (AS_CHEAP, 0.65)], target=0.7)
+    assert decision.nearest is candidates[1]
+    assert decision.constraints[1].value == pytest.approx(20.0)
+    assert judge(beta, [(CHEAP, 0.9)], target=0.7)[0].nearest is None
 
 
 def test_no_candidates(beta: Architecture) -> None:
@@ -160,6 +248,8 @@ def test_no_candidates(beta: Architecture) -> None:
     assert limit.name == "madds"
     assert not limit.met
     assert np.isnan(limit.value)
+    assert limit.interval is None
+    assert decision.nearest is None
 
 
 def test_equal_scores_are_equal_however_they_were_measured(network: Network) -> None:
@@ -181,17 +271,28 @@ def test_equal_scores_are_equal_however_they_were_measured(network: Network) -> 
     assert decide(given, outcome, criteria(network.architecture, 0.7, 0.0)).winner is not None
 
 
-def test_the_usual_drop_is_none_but_of_agreement(network: Network) -> None:
+def test_the_usual_drop_is_half_a_point_more_of_agreement_and_none_of_a_reward(network: Network) -> None:
     beta = network.architecture
     judged = judged_outputs(network, "scores")
     for objective, own, expected in (
-        (Labels(judged[0]), False, 0.0),
+        (Labels(judged[0]), False, 0.5),
+        (Labels(judged[0]), True, 0.0),
+        (OwnObjective(Own(), {"scores": 0}, Labels(judged[0]), True), False, 0.0),  # in a unit that we do not know
         (Agreement.of(judged, list), False, AGREEMENT_DROP),
         (Agreement.of(judged, list), True, 0.0),
     ):
         found = Criteria.of(beta, (Madds(beta),), objective, Settings(), reward=own)
         assert found.max_drop == expected
         assert Criteria.of(beta, (Madds(beta),), objective, Settings(max_drop=3.0), reward=own).max_drop == 3.0
+
+
+class Own:
+    """An objective of the user's own."""
+
+    measure = "warmth"
+
+    def score(self, outputs: Outputs, _targets: Targets) -> torch.Tensor:
+        return outputs["scores"].mean(1)
 
 
 Judged = tuple[tuple[Edit, ...], float, float]

@@ -13,14 +13,8 @@ from natonnx.errors import InputError, what_ran
 from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
-from natonnx.search.algorithm import Algorithm1
 from natonnx.search.assess import assess, original_runner, runnable
-from natonnx.search.clock import Clock
 from natonnx.search.own import OwnObjective, identity_of, judge, name_of
-from natonnx.search.run import start
-from natonnx.search.runner import tensor_batches
-from natonnx.search.score import reestimate
-from natonnx.search.state import from_key, key
 from natonnx.supernet import Supernet
 from natonnx.verbs.scoring import runnable_file
 from tests.search.conftest import tiny_model, tiny_split, whole
@@ -40,10 +34,7 @@ def images(count: int, seed: int) -> torch.Tensor:
     return whole(tiny_split(count, seed)).inputs["image"]
 
 
-def settings(**changed: Any) -> Settings:
-    return Settings(
-        **{"epochs": 2, "finetune_epochs": 1, "evaluated": 6, "finalists": 2, "reward_batch": 30, **changed}
-    )
+SETTINGS = Settings(finetune_epochs=1, lookups=8, target_madds=0.8)
 
 
 def right(model: RunnableModel) -> float:
@@ -84,42 +75,25 @@ def test_what_is_found_is_ranked_by_the_function(problem: Problem) -> None:
     def flat(model: RunnableModel) -> float:
         return -float(model(inputs).std())
 
-    found = search(with_reward(problem, flat), settings(target_madds=1.0))
+    found = search(with_reward(problem, flat), replace(SETTINGS, target_madds=(0.8, 0.6)))
+    assert len(found.candidates) == 2
     rewards = [candidate.validation.value for candidate in found.candidates]
     assert rewards == sorted(rewards, reverse=True)
-    assert all(score.validation.value < 0 for score in found.scored)
+    assert found.scored
+    assert all(scored.validation.value == scored.validation.ranking < 0 for scored in found.scored)
     for candidate in found.candidates:  # what the function says of the finished architecture
         supernet = Supernet(problem.network)
         supernet.load_weights(candidate.weights)
         assert candidate.validation.value == flat(runnable(problem, supernet, candidate.architecture))
 
 
-def test_it_is_asked_once_for_each_architecture_of_a_pass(problem: Problem) -> None:
-    calls: list[int] = []
+@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
+def test_the_unit_does_not_matter_to_the_search(problem: Problem, scale: float) -> None:
+    def scaled(model: RunnableModel) -> float:
+        return scale * right(model)
 
-    def counting(model: RunnableModel) -> float:
-        calls.append(1)
-        return right(model)
-
-    given = with_reward(problem, counting)
-    state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
-    algorithm.train_policy()
-    judged = dict(algorithm._judged)
-    assert len(calls) == len(judged) > 1
-    algorithm.train_policy()
-    assert len(calls) == len(judged) + len(algorithm._judged)  # weights may have changed between passes
-
-
-def test_batches_of_the_search_do_not_matter_to_it(problem: Problem) -> None:
-    """The reward is that of the architecture in evaluation mode, not of a minibatch's statistics."""
-    given = with_reward(problem, right)
-    state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
-    beta = problem.network.architecture
-    batches = list(tensor_batches(problem.validation, 30, CPU))
-    alpha = from_key(beta, key(beta))
-    assert len({algorithm._rewards(beta, [alpha], batch)[0] for batch in batches}) == 1
+    whole, other = (search(with_reward(problem, reward), SETTINGS) for reward in (right, scaled))
+    assert [c.architecture for c in other.candidates] == [c.architecture for c in whole.candidates]
 
 
 @pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3), 10**400])
@@ -139,44 +113,6 @@ def test_inputs_that_the_model_does_not_take_are_one_line(problem: Problem, shap
     for model in (runnable(problem, supernet, network.architecture), in_file(parse(tiny_model()), tiny_model())):
         with pytest.raises(InputError, match=r"the reward ran the model on inputs of .*: it takes any number of 1×8×8"):
             model(np.zeros(shape))
-
-
-def test_statistics_are_those_of_the_architecture(problem: Problem) -> None:
-    """What the function runs is normalised as the architecture will be once it is finished."""
-    given = with_reward(problem, right)
-    state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(None))
-    supernet, beta = state.supernet, problem.network.architecture
-    algorithm._judge(right, beta)
-    fresh = Supernet(problem.network)
-    reestimate(fresh, beta, algorithm._calibration, CPU, problem.objective.captures)
-    inputs = images(90, 2)
-    expected = runnable(problem, fresh, beta)(inputs)
-    assert torch.equal(runnable(problem, supernet, beta)(inputs), expected)
-    assert not torch.equal(runnable(problem, Supernet(problem.network), beta)(inputs), expected)
-
-
-@pytest.mark.parametrize("scale", [2.0**-20, 2.0**20])
-def test_the_unit_does_not_matter_to_the_policy(problem: Problem, scale: float) -> None:
-    def scaled(model: RunnableModel) -> float:
-        return scale * right(model)
-
-    whole, other = (search(with_reward(problem, reward), settings(target_madds=0.8)) for reward in (right, scaled))
-    assert [c.architecture for c in other.candidates] == [c.architecture for c in whole.candidates]
-
-
-def test_a_time_budget_ends_a_slow_reward(problem: Problem) -> None:
-    calls: list[int] = []
-
-    def slow(model: RunnableModel) -> float:
-        calls.append(1)
-        return right(model)
-
-    given = with_reward(problem, slow)
-    state = start(given, settings())
-    algorithm = Algorithm1(given, settings(), state, original_runner(given, state.supernet), Clock(1e-6))
-    algorithm.train_policy()
-    assert len(calls) <= 1 + settings().alphas  # one batch; there would be three
 
 
 def test_identity_tells_functions_of_one_name_apart() -> None:

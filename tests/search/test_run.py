@@ -1,7 +1,7 @@
 """Whole searches on the tiny network."""
 
-import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,90 +9,155 @@ import numpy as np
 import pytest
 import torch
 
-from natonnx.architecture import violation
-from natonnx.errors import InputError
-from natonnx.policy import LEARNERS
-from natonnx.search import Criteria, Outcome, Problem, Settings, Step, decide, search
+from natonnx.architecture import Architecture, State, violation
+from natonnx.data.batches import StreamBatches
+from natonnx.frontend import parse
+from natonnx.policy import PROPOSERS
+from natonnx.rewrite import build
+from natonnx.search import Clock, Criteria, Outcome, Problem, RunnableModel, Settings, Step, decide, search
+from natonnx.search.assess import original_runner
 from natonnx.search.budget import Budget
-from natonnx.search.clock import Clock
-from natonnx.search.select import _bands
-from natonnx.search.state import from_key, key, signature
+from natonnx.search.keys import from_key, key, signature
+from natonnx.search.look import as_arrays, refit_on
+from natonnx.search.run import LADDER
+from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
+from natonnx.verbs.scoring import runnable_file
+from tests.search.conftest import tiny_model, tiny_problem, tiny_split
 
-FAST = Settings(epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2)
-
-
-def with_(**fields: Any) -> Settings:
-    return Settings(**{**FAST.__dict__, **fields})
+FAST = Settings(finetune_epochs=1, batch=48, lookups=12, learner="greedy")
+TARGETS = (0.8, 0.5)
 
 
 class Recorder:
-    """Counts what a search reports."""
+    """Counts what a search reports; a stage of one name may come again and again."""
 
     def __init__(self) -> None:
-        self.stages: dict[str, tuple[int, int]] = {}
-        self.values: dict[str, Mapping[str, Any]] = {}
+        self.stages: list[tuple[str, list[Step]]] = []
 
     def __call__(self, step: Step) -> None:
-        total, done = self.stages.get(step.stage, (step.total, -1))
-        assert step.done == done + 1
+        if not step.done:
+            self.stages.append((step.stage, []))
+        name, steps = self.stages[-1]
+        assert step.stage == name
+        assert step.done > (steps[-1].done if steps else -1)
         assert step.total >= step.done
-        self.stages[step.stage] = (total, step.done)
-        self.values[step.stage] = step.values
+        steps.append(step)
 
 
 @pytest.fixture(scope="module")
 def outcome(problem: Problem) -> Outcome:
-    return search(problem, with_(target_madds=0.8))
+    return search(problem, replace(FAST, target_madds=TARGETS))
 
 
-def test_every_candidate_is_legal_meets_the_target_and_is_its_own(problem: Problem, outcome: Outcome) -> None:
+def share(problem: Problem, architecture: Architecture) -> float:
+    return Budget(problem.prices[0], None).share(architecture)
+
+
+def assert_equal(one: Outcome, other: Outcome) -> None:
+    """All that a report says of two searches, and their weights to the last bit."""
+    assert (one.images, one.history) == (other.images, other.history)
+    assert [(s.architecture, s.validation[:2]) for s in one.scored] == [
+        (s.architecture, s.validation[:2]) for s in other.scored
+    ]
+    for first, second in zip(one.candidates, other.candidates, strict=True):
+        assert (first.architecture, first.target, first.images) == (second.architecture, second.target, second.images)
+        assert first.validation[:2] == second.validation[:2]
+        assert first.weights.keys() == second.weights.keys()
+        assert all(np.array_equal(value, second.weights[name]) for name, value in first.weights.items())
+
+
+def test_every_target_has_a_candidate_that_is_legal_and_meets_it(problem: Problem, outcome: Outcome) -> None:
     beta = problem.network.architecture
-    budget = Budget(problem.prices[0], 0.8)
-    assert outcome.candidates
+    assert {candidate.target for candidate in outcome.candidates} == set(TARGETS)
     for candidate in outcome.candidates:
+        assert candidate.target is not None
         assert violation(candidate.architecture, beta) is None
-        assert budget.share(candidate.architecture) <= 0.8
-    signatures = [signature(candidate.architecture) for candidate in outcome.candidates]
+        assert share(problem, candidate.architecture) <= candidate.target
+        assert signature(candidate.architecture) != signature(beta)
+
+
+def test_what_was_scored_is_legal_and_its_own(problem: Problem, outcome: Outcome) -> None:
+    beta = problem.network.architecture
+    found = [scored.architecture for scored in outcome.scored]
+    assert all(violation(alpha, beta) is None for alpha in found)
+    signatures = [signature(alpha) for alpha in found]
     assert len({*signatures, signature(beta)}) == len(signatures) + 1
+    assert {signature(candidate.architecture) for candidate in outcome.candidates} <= set(signatures)
+    ranks = [scored.validation.ranking for scored in outcome.scored]
+    assert ranks == sorted(ranks, reverse=True)
+    assert 0 < len(found) <= 12
 
 
-def test_beta_is_fine_tuned_too_and_unedited(problem: Problem, outcome: Outcome) -> None:
-    assert outcome.beta.architecture == problem.network.architecture
-    assert outcome.beta.weights.keys() == outcome.candidates[0].weights.keys()
-
-
-def test_history_has_a_row_an_epoch(outcome: Outcome) -> None:
-    assert [row["epoch"] for row in outcome.history] == [1, 2]
-    assert {"reward", "entropy", "loss", "cost", "limit", "tilt", "multiplier"} <= outcome.history[0].keys()
+def test_beta_is_not_trained(outcome: Outcome) -> None:
+    assert outcome.beta is None
+    assert outcome.history == ()
 
 
 def test_candidates_come_best_first(outcome: Outcome) -> None:
-    scores = [candidate.validation for candidate in outcome.candidates]
+    scores = [candidate.validation[:2] for candidate in outcome.candidates]
     assert scores == sorted(scores, reverse=True)
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
+def test_it_says_where_the_images_went(problem: Problem, outcome: Outcome) -> None:
+    """Two finalists of each target, of which one is trained to its end; the teacher sees all that is trained."""
+    images = outcome.images
+    trained = 2 * 240 * 1.12
+    assert trained <= images.training <= trained + 2 * 2 * 48
+    assert images.teacher == images.training / 3
+    dear, cheap = sorted(outcome.candidates, key=lambda candidate: -(candidate.target or 0))
+    assert dear.images == 240
+    assert cheap.images in (240, 480)  # it may start from the dearer one's weights
+    looked = (len(outcome.scored) + 1) * (160 + 90)
+    first, then = (min(4, sum(share(problem, s.architecture) <= target for s in outcome.scored)) for target in TARGETS)
+    dear_starts = first * (240 + 90 + 160 + 90)  # refitted on all samples, or with statistics of 160, and scored
+    cheap_starts = then * (240 + 90 + 2 * (160 + 90))  # from the dearer one's weights too
+    scored = 2 * (2 * (160 + 90) + 240 + 90)  # of each target two between rounds, and one at the end
+    assert 3 * images.look_ups == pytest.approx(looked + dear_starts + cheap_starts + scored)
+    alone = search(problem, replace(FAST, target_madds=0.8, distillation=0.0))
+    assert alone.images.teacher == 0
+
+
+def test_without_training_the_weights_are_refitted(trained: Problem) -> None:
+    """They score in onnxruntime as it says, and far better than the file's own."""
+    found = search(trained, replace(FAST, target_madds=TARGETS, training=False))
+    network, given = trained.network, Supernet(trained.network).eval()
+    refit, _ = refit_on(trained, given, 640, 0)
+    split = tiny_split(90, 2)
+
+    def accuracy(alpha: Architecture, weights: Mapping[str, np.ndarray]) -> float:
+        model = runnable_file(network, build(network, alpha, weights), 1)
+        return float((model(split.inputs["image"]).argmax(1) == split.targets).mean())
+
+    assert accuracy(network.architecture, given.weights()) > 0.9
+    assert len(found.candidates) == 2
+    assert (found.images.training, found.images.teacher) == (0, 0)
+    gains = []
+    for candidate in found.candidates:
+        alpha = candidate.architecture
+        own = accuracy(alpha, candidate.weights)
+        assert candidate.images == 0
+        assert candidate.validation.value == pytest.approx(own)
+        assert accuracy(alpha, {**given.weights(), **as_arrays(refit.run(alpha)[0])}) == pytest.approx(own)
+        gains.append(own - accuracy(alpha, given.weights()))
+    assert max(gains) > 0.1
+
+
+@pytest.mark.parametrize("learner", PROPOSERS)
 def test_the_seed_repeats_a_search(problem: Problem, learner: str) -> None:
-    first, again = (search(problem, with_(learner=learner, seed=5)) for _ in range(2))
-    assert first.history == again.history
-    for one, other in zip(first.candidates, again.candidates, strict=True):
-        assert one.architecture == other.architecture
-        assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+    settings = replace(FAST, learner=learner, seed=5, target_madds=0.8, lookups=9)
+    first, again = search(problem, settings), search(problem, settings)
+    assert first.candidates
+    assert len(first.scored) <= 9
+    assert_equal(first, again)
 
 
 class InterruptError(Exception):
     pass
 
 
-@pytest.mark.parametrize(
-    ("learner", "stop"), [(LEARNERS[0], 1), (LEARNERS[0], 2), (LEARNERS[0], 3), (LEARNERS[0], 4), ("gcn-max", 2)]
-)
-def test_an_interrupted_search_resumes_to_the_same_result(
-    problem: Problem, tmp_path: Path, learner: str, stop: int
-) -> None:
-    settings = with_(target_madds=0.8, seed=1, learner=learner)
-    path = tmp_path / "state"
+def interrupted(problem: Problem, settings: Settings, path: Path, stop: int, resume: bool) -> bool:
+    """Search until so many states were saved; return whether it was interrupted then."""
     saves = 0
 
     def save_and_stop(state: Mapping[str, Any]) -> None:
@@ -102,90 +167,171 @@ def test_an_interrupted_search_resumes_to_the_same_result(
         if saves == stop:
             raise InterruptError
 
-    with pytest.raises(InterruptError):
-        search(problem, settings, save=save_and_stop)
-    resumed = search(problem, settings, resume=load_checkpoint(path, "same"))
+    saved = load_checkpoint(path, "same") if resume else None
+    try:
+        search(problem, settings, save=save_and_stop, resume=saved)
+    except InterruptError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("stop", [1, 2, 3, 5, 8, 13, 14, 17, 20])
+def test_an_interrupted_search_resumes_to_the_same_result(problem: Problem, tmp_path: Path, stop: int) -> None:
+    """While it looks up, trains, or has finished some of its candidates."""
+    settings = replace(FAST, target_madds=TARGETS, seed=1)
+    path = tmp_path / "state"
     whole = search(problem, settings)
-    assert resumed.history == whole.history
-    assert [c.architecture for c in resumed.candidates] == [c.architecture for c in whole.candidates]
-    for one, other in zip(resumed.candidates, whole.candidates, strict=True):
-        assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
+    assert interrupted(problem, settings, path, stop, resume=False)
+    assert_equal(search(problem, settings, resume=load_checkpoint(path, "same")), whole)
+
+
+@pytest.mark.parametrize(("learner", "lookups", "stop"), [(PROPOSERS[0], 4, 5), ("evolution", 12, 3)])
+def test_it_may_be_interrupted_again_and_again(
+    problem: Problem, tmp_path: Path, learner: str, lookups: int, stop: int
+) -> None:
+    """What was trained before the first interruption is not lost by the second, wherever that is."""
+    settings = replace(FAST, target_madds=TARGETS, seed=1, learner=learner, lookups=lookups)
+    path = tmp_path / "state"
+    whole = search(problem, settings)
+    times, trained = 0, 0.0
+    while interrupted(problem, settings, path, stop, resume=times > 0):
+        state = load_checkpoint(path, "same")
+        now = state["training"] + (0 if state["halving"] is None else state["halving"]["images"])
+        assert now >= trained
+        times, trained = times + 1, now
+    assert times > 3
+    assert_equal(search(problem, settings, resume=load_checkpoint(path, "same")), whole)
+
+
+def test_a_resumed_search_may_look_up_other_things(problem: Problem, tmp_path: Path) -> None:
+    """With another time budget; what was being trained is trained to its end."""
+    settings = replace(FAST, target_madds=0.5, seed=1, learner="evolution")
+    path = tmp_path / "state"
+    assert interrupted(problem, settings, path, 6, resume=False)
+    state = load_checkpoint(path, "same")
+    assert state["halving"] is not None
+    looked_up = {**state["looker"], "scores": {}}
+    other = search(problem, replace(settings, lookups=2, seed=7), resume={**state, "looker": looked_up})
+    (candidate,) = other.candidates
+    assert key(candidate.architecture) in {start["states"] for start in state["halving"]["starts"]}
+    assert candidate.images == 240
 
 
 def test_progress_is_told_of_every_step(problem: Problem) -> None:
     recorder = Recorder()
-    found = search(problem, with_(epochs=1), progress=recorder)
-    assert list(recorder.stages) == ["search", "select", "fine-tune"]
-    for stage, (total, done) in recorder.stages.items():
-        assert done >= total > 0, stage
-    assert recorder.values["search"] == found.history[-1]
-    scores = [candidate.validation.value for candidate in (found.beta, *found.candidates)]
-    assert recorder.values["fine-tune"]["score"] in scores
+    found = search(problem, replace(FAST, target_madds=TARGETS), progress=recorder)
+    assert [stage for stage, _ in recorder.stages] == ["look up", "train", "train"]
+    (_, looked), *trained = recorder.stages
+    assert looked[0].total == 12
+    assert looked[-1].done == len(found.scored)
+    assert all(step.note.startswith("score ") for step in looked[1:])
+    assert sum(steps[-1].done for _, steps in trained) == found.images.training
+    assert all(step.note.startswith("loss ") for _, steps in trained for step in steps[1:])
 
 
-def test_a_time_budget_cuts_epochs_but_not_the_result(problem: Problem) -> None:
-    found = search(problem, with_(epochs=50, finetune_epochs=30, time_budget=0.5))
-    assert len(found.history) < 50
-    assert found.beta.validation.value > 0
+def test_without_a_target_it_goes_down_as_long_as_that_is_good_enough(problem: Problem) -> None:
+    asked: list[float] = []
+
+    def enough(outcome: Outcome) -> bool:
+        (candidate,) = outcome.candidates
+        assert candidate.target is not None
+        asked.append(candidate.target)
+        return len(asked) < 3
+
+    found = search(problem, FAST, enough=enough)
+    assert tuple(asked) == LADDER[:3]
+    assert {candidate.target for candidate in found.candidates} == set(asked)
+
+
+def test_targets_of_the_user_are_all_tried(problem: Problem) -> None:
+    found = search(problem, replace(FAST, target_madds=TARGETS), enough=lambda _outcome: False)
+    assert len(found.candidates) == 2
+
+
+@pytest.mark.parametrize("target", [None, 0.5])
+def test_a_time_budget_that_is_used_up_still_gives_a_result(problem: Problem, target: float | None) -> None:
+    """There is one look-up at least, whose training is one minibatch for each finalist."""
+    settings = replace(FAST, target_madds=target, finetune_epochs=1000, time_budget=1e-3)
+    found = search(problem, settings, clock=Clock(1e-3))
+    assert len(found.candidates) <= 1
+    assert found.images.training <= 2 * 48
+    some = search(problem, replace(settings, time_budget=3.0))
+    assert some.images.training < 1000 * 240
 
 
 def test_an_impossible_target_ends_without_a_winner(problem: Problem) -> None:
-    settings = with_(epochs=1, target_madds=1e-5)  # less than the dense layer alone
+    settings = replace(FAST, target_madds=1e-5)  # less than the dense layer alone
     found = search(problem, settings)
     assert found.candidates == ()
+    assert found.scored
     beta = problem.network.architecture
     criteria = Criteria.of(beta, problem.prices, problem.objective, settings, reward=False)
-    assert decide(found.beta.validation, found, criteria).winner is None
+    given = replace(FAST, target_madds=0.8)
+    score = search(problem, given).candidates[0].validation
+    assert decide(score, found, criteria).winner is None
 
 
-def test_reserves_are_fine_tuned_until_it_is_enough(problem: Problem) -> None:
-    """As many reserves as finalists are chosen; they are only trained as long as the caller wants more."""
-    asked: list[int] = []
-
-    def third(outcome: Outcome) -> bool:
-        asked.append(len(outcome.candidates))
-        return len(outcome.candidates) == 3
-
-    few = search(problem, with_(target_madds=0.9))
-    more = search(problem, with_(target_madds=0.9), enough=third)
-    assert len(few.candidates) == 2
-    assert (asked, len(more.candidates)) == ([2, 3], 3)
+def test_where_nothing_may_change_nothing_is_searched(problem: Problem) -> None:
+    beta = problem.network.architecture
+    topology = beta.topology
+    fixed = replace(topology, edges=tuple(replace(edge, fixed="kept") for edge in topology.edges))
+    kept = replace(problem.network, architecture=replace(beta, topology=fixed))
+    steps: list[Step] = []
+    found = search(replace(problem, network=kept), FAST, progress=steps.append)
+    assert (found, steps) == (Outcome(None, ()), [])
 
 
-def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    save_checkpoint(path, "one", {"epoch": 1})
-    assert load_checkpoint(path, "one") == {"epoch": 1}
-    with pytest.raises(InputError, match="belongs to another model, data set or settings"):
-        load_checkpoint(path, "other")
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(InputError, match="not a natonnx checkpoint, or damaged"):
-        load_checkpoint(path, "one")
-    with pytest.raises(InputError, match="no such checkpoint"):
-        load_checkpoint(tmp_path / "none", "one")
+def test_data_that_is_read_on_trains_as_that_in_memory(problem: Problem) -> None:
+    """Of a length that the source does not tell; in its own order, look-ups having its first samples."""
+
+    def stream(count: int, seed: int) -> StreamBatches:
+        split = tiny_split(count, seed)
+        return StreamBatches(lambda: split.batches(50), split.axes, True)
+
+    given = replace(problem, train=stream(240, 1), validation=stream(90, 2))
+    found = search(given, replace(FAST, target_madds=TARGETS))
+    assert len(found.candidates) == 2
+    assert all(candidate.validation.samples == 90 for candidate in found.candidates)
+    assert min(candidate.images for candidate in found.candidates) == 240
+    assert_equal(search(given, replace(FAST, target_madds=TARGETS)), found)
 
 
-def test_a_checkpoint_of_another_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "state"
-    torch.save({"format": 1, "fingerprint": "one", "state": {"reinforce": [{}, None]}}, path)
-    with pytest.raises(InputError, match=r"written by another version of natonnx; start the search anew$"):
-        load_checkpoint(path, "one")
+@pytest.mark.parametrize("fixed", [1, 7])
+def test_a_file_of_a_fixed_batch(fixed: int) -> None:
+    """Samples run piece by piece, the last piece filled up; training too."""
+    model = tiny_model()
+    for info in (*model.graph.input, *model.graph.output):
+        info.type.tensor_type.shape.dim[0].dim_value = fixed
+    network = parse(model)
+    problem = tiny_problem(network, network.architecture, train=tiny_split(50, 1), validation=tiny_split(20, 2))
+    found = search(problem, replace(FAST, target_madds=0.8, lookups=5))
+    (candidate,) = found.candidates
+    assert candidate.validation.samples == 20
+    assert candidate.images == 50
 
 
-@pytest.mark.parametrize("learner", LEARNERS)
-def test_every_learner_learns_in_a_search_if_it_can(problem: Problem, learner: str) -> None:
-    """What the search begins with is not what it ends with; only random search has nothing to change."""
-    states: list[Mapping[str, Any]] = []
-    found = search(problem, with_(learner=learner), save=lambda state: states.append(copy.deepcopy(dict(state))))
-    assert found.beta.validation.samples == 90
-    first, last = states[0]["policy"], states[-1]["policy"]
-    assert all(torch.isfinite(value).all() for value in last.values())
-    assert any(not torch.equal(first[name], last[name]) for name in first) is (learner != "random")
-    assert (states[-1]["reinforce"] is None) is (learner == "random")
+@pytest.mark.parametrize("samples", [2, 30])
+def test_fewer_training_samples_than_a_batch(problem: Problem, samples: int) -> None:
+    found = search(replace(problem, train=tiny_split(samples, 1)), replace(FAST, target_madds=0.8, lookups=5))
+    (candidate,) = found.candidates
+    assert candidate.images == samples
+    assert np.isfinite(candidate.validation.ranking)
 
 
-def test_the_default_learner_is_the_first() -> None:
-    assert Settings().learner == LEARNERS[0]
+def test_the_users_reward_chooses(problem: Problem) -> None:
+    """Of rewards that want the opposite, each gets more of what it wants."""
+    inputs = torch.from_numpy(tiny_split(30, 5).inputs["image"])
+    spread = {}
+    for sign in (-1, 1):
+
+        def reward(model: RunnableModel, sign: int = sign) -> float:
+            return sign * float(model(inputs).std())
+
+        found = search(replace(problem, reward=reward), replace(FAST, target_madds=0.8, training=False))
+        (candidate,) = found.candidates
+        assert candidate.validation.value == candidate.validation.ranking
+        spread[sign] = sign * candidate.validation.value
+    assert spread[1] > spread[-1] > 0
 
 
 def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
@@ -193,50 +339,19 @@ def test_keys_undo_themselves(problem: Problem, outcome: Outcome) -> None:
     assert from_key(problem.network.architecture, key(alpha)) == alpha
 
 
-@pytest.mark.parametrize(
-    ("shares", "count", "expected"),
-    [
-        ([0.8, 1.0, 0.9], 1, ["bca"]),
-        ([0.8, 1.0, 0.9, 0.7], 2, ["bc", "ad"]),
-        ([0.8, 1.0, 0.9, 0.7, 0.6], 3, ["b", "ca", "de"]),
-        ([0.8, 1.0], 3, ["b", "a"]),
-        ([], 3, []),
-    ],
-)
-def test_bands_divide_by_cost(shares: list[float], count: int, expected: list[str]) -> None:
-    named = dict(zip("abcde", shares, strict=False))
-    assert ["".join(band) for band in _bands(named, count)] == expected
-
-
-@pytest.mark.parametrize(
-    ("fields", "message"),
-    [
-        ({"learner": "magic"}, "unknown learner 'magic'"),
-        ({"reward": "luck"}, "unknown reward 'luck'"),
-        ({"epochs": 0}, "epochs 0"),
-        ({"target_madds": 0.0}, "MAdds target"),
-        ({"target_madds": 1.5}, "MAdds target"),
-        ({"max_drop": -1.0}, "max drop"),
-        ({"time_budget": 0.0}, "time budget"),
-        ({"alphas": 1}, "alphas 1"),
-    ],
-)
-def test_settings_refuse_nonsense(fields: dict[str, Any], message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Settings(**fields)
-
-
-def test_a_clock_without_a_budget_grants_everything() -> None:
-    clock = Clock(None)
-    assert clock.search_share_used() == 0
-    assert not clock.exhausted()
-    assert clock.affordable_epochs(7, 100) == 7
-
-
-def test_a_clock_with_a_budget_divides_what_is_left() -> None:
-    clock = Clock(1e-6)
-    with clock.training_epoch():
-        pass
-    assert clock.exhausted()
-    assert clock.affordable_epochs(7, 3) == 1
-    assert clock.affordable_epochs(0, 3) == 0
+def test_agreement_with_the_original_needs_no_labels(problem: Problem) -> None:
+    split = tiny_split(240, 1)
+    without = replace(split, targets=None)
+    given = Supernet(problem.network).eval()
+    agreement = replace(problem, objective=problem.distillation, train=without, validation=without.sample(90))
+    found = search(agreement, replace(FAST, target_madds=0.8))
+    (candidate,) = found.candidates
+    supernet = Supernet(problem.network).eval()
+    supernet.load_weights(candidate.weights)
+    run = original_runner(agreement, given)
+    images = without.sample(90).inputs["image"]
+    with torch.no_grad():
+        mine = supernet(torch.from_numpy(images), candidate.architecture).argmax(1)
+    its = run({"image": torch.from_numpy(images)}, 90)["logits"].argmax(1)
+    assert candidate.validation.value == pytest.approx(float((mine == its).float().mean()), abs=0.02)
+    assert any(state is not State.O for state in candidate.architecture.states)

@@ -1,16 +1,21 @@
+"""Steps of training."""
+
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from natonnx.search import Problem, Settings
+from natonnx.data.batches import ArrayBatches
+from natonnx.search import Problem
 from natonnx.search.assess import assess, original_runner
-from natonnx.search.finetune import finetune
 from natonnx.search.objective import Outputs
-from natonnx.search.train import make_optimizer, train_epoch
+from natonnx.search.runner import Runner, tensor_batches
+from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 from tests.search.conftest import tiny_split, whole
+
+CPU = torch.device("cpu")
 
 
 def no_original(inputs: Mapping[str, torch.Tensor], size: int) -> Outputs:
@@ -22,24 +27,24 @@ def score(problem: Problem, supernet: Supernet) -> float:
     return assess(problem, supernet, beta, original_runner(problem, supernet)).value
 
 
+def train(
+    problem: Problem, supernet: Supernet, split: ArrayBatches, *, passes: int, distillation: float, original: Runner
+) -> list[float]:
+    """Train β; return the mean loss of each pass."""
+    trainer = Trainer(problem, supernet, original, learning_rate=0.05, distillation=distillation)
+    generator = torch.Generator().manual_seed(0)
+    losses = []
+    for _ in range(passes):
+        batches = tensor_batches(split, 32, CPU, generator)
+        beta = problem.network.architecture
+        losses.append(float(np.mean([trainer.step(batch, beta, generator) for batch in batches])))
+    return losses
+
+
 def test_training_learns_the_task(problem: Problem) -> None:
     supernet = Supernet(problem.network)
-    beta = problem.network.architecture
     before = score(problem, supernet)
-    optimizer = make_optimizer(supernet, 0.05)
-    generator = torch.Generator().manual_seed(0)
-    losses = [
-        train_epoch(
-            problem,
-            supernet,
-            optimizer,
-            lambda: beta,
-            original=no_original,
-            settings=Settings(distillation=0.0, batch=32),
-            generator=generator,
-        )
-        for _ in range(6)
-    ]
+    losses = train(problem, supernet, tiny_split(240, 1), passes=6, distillation=0.0, original=no_original)
     assert losses[-1] < 0.5 * losses[0]
     assert score(problem, supernet) > max(0.8, before + 0.2)
 
@@ -58,59 +63,47 @@ def test_distillation_alone_moves_outputs_towards_the_original(problem: Problem)
             mine, its = (model(images, beta) for model in (supernet, original))
         return float((mine.softmax(1) - its.softmax(1)).abs().mean())
 
-    train = tiny_split(240, 1)
-    assert train.targets is not None
-    mislabelled = replace(train, targets=0 * train.targets)  # labels must not matter
+    given = tiny_split(240, 1)
+    assert given.targets is not None
+    mislabelled = replace(given, targets=0 * given.targets)  # labels must not matter
     before = distance()
-    optimizer = make_optimizer(supernet, 0.05)
-    for epoch in range(5):
-        train_epoch(
-            replace(problem, train=mislabelled),
-            supernet,
-            optimizer,
-            lambda: beta,
-            original=original_runner(problem, original),
-            settings=Settings(distillation=1.0, batch=32),
-            generator=torch.Generator().manual_seed(epoch),
-        )
+    train(problem, supernet, mislabelled, passes=5, distillation=1.0, original=original_runner(problem, original))
     assert distance() < 0.6 * before
 
 
+def test_the_original_is_followed_where_something_follows_it(problem: Problem) -> None:
+    supernet = Supernet(problem.network)
+    agreement = replace(problem, objective=problem.distillation)
+
+    def follows(given: Problem, distillation: float) -> bool:
+        return Trainer(given, supernet, no_original, learning_rate=0.1, distillation=distillation).follows
+
+    assert not follows(problem, 0.0)
+    assert follows(problem, 0.5)
+    assert follows(agreement, 0.0)
+
+
 def test_weight_decay_spares_biases_and_normalisation(problem: Problem) -> None:
-    decayed, spared = make_optimizer(Supernet(problem.network), 0.1).param_groups
+    trainer = Trainer(problem, Supernet(problem.network), no_original, learning_rate=0.1, distillation=0.0)
+    decayed, spared = trainer.optimizer.param_groups
     assert decayed["weight_decay"] > 0
     assert all(parameter.dim() > 1 for parameter in decayed["params"])
     assert spared["weight_decay"] == 0
     assert all(parameter.dim() == 1 for parameter in spared["params"])
 
 
-def test_finetuning_depends_on_the_seed_alone(problem: Problem) -> None:
-    beta = problem.network.architecture
-    original = original_runner(problem, Supernet(problem.network).eval())
-
-    def run(seed: int) -> dict[str, torch.Tensor]:
-        done = finetune(problem, beta, Settings(seed=seed), epochs=1, start=None, original=original)
-        return {name: torch.from_numpy(value) for name, value in done.weights.items()}
-
-    first, again, other = run(3), run(3), run(4)
-    assert all(torch.equal(first[name], again[name]) for name in first)
-    assert any(not torch.equal(first[name], other[name]) for name in first)
+def test_the_rate_is_that_of_all_weights(problem: Problem) -> None:
+    trainer = Trainer(problem, Supernet(problem.network), no_original, learning_rate=0.1, distillation=0.0)
+    trainer.set_rate(0.025)
+    assert [group["lr"] for group in trainer.optimizer.param_groups] == [0.025, 0.025]
 
 
 def test_a_step_that_diverges_leaves_the_weights_alone(problem: Problem) -> None:
     """One bad architecture among many must not take the shared weights with it."""
-    supernet, beta = Supernet(problem.network), problem.network.architecture
+    supernet = Supernet(problem.network)
     before = {name: value.clone() for name, value in supernet.named_parameters()}
-    train = tiny_split(32, 1)
-    wild = replace(train, inputs={"image": np.full_like(train.inputs["image"], np.inf)})
-    loss = train_epoch(
-        replace(problem, train=wild),
-        supernet,
-        make_optimizer(supernet, 0.05),
-        lambda: beta,
-        original=no_original,
-        settings=Settings(distillation=0.0, batch=32),
-        generator=torch.Generator().manual_seed(0),
-    )
+    given = tiny_split(32, 1)
+    wild = replace(given, inputs={"image": np.full_like(given.inputs["image"], np.inf)})
+    (loss,) = train(problem, supernet, wild, passes=1, distillation=0.0, original=no_original)
     assert not np.isfinite(loss)
     assert all(torch.equal(before[name], value) for name, value in supernet.named_parameters())

@@ -21,7 +21,8 @@ def test_parts_smaller_than_the_batch(tmp_path: Path, train: int, validation: in
     images, labels = tiny.arrays()["x_train"], tiny.arrays()["y_train"]
     held_out = slice(train, train + validation)
     data = ((images[:train], labels[:train]), (images[held_out], labels[held_out]))
-    result = natonnx.optimize(path, data, settings=Settings(epochs=1, finetune_epochs=1, target_madds=0.9))
+    settings = Settings(lookups=3, finetune_epochs=1, target_madds=0.9)
+    result = natonnx.optimize(path, data, settings=settings, force=True)
     batches = np.resize(np.arange(train, train + validation), -(-validation // BATCH) * BATCH).reshape(-1, BATCH)
     runtime = session(onnx.load(path))
     scores = np.concatenate([run(runtime, {tiny.INPUT: images[index]})["scores"] for index in batches])[:validation]

@@ -17,10 +17,10 @@ import numpy as np
 
 from natonnx.frontend import load
 from natonnx.search import Problem, Settings
-from natonnx.search.algorithm import Algorithm1
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.run import start
+from natonnx.search.paper.algorithm import Algorithm1
+from natonnx.search.paper.run import start
 from natonnx.search.runner import Runner
 from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.prepare import prepare
@@ -100,8 +100,8 @@ def main(models: Sequence[Path], seeds: int, rounds: int, epochs: int, policies:
 def _train(problem: Problem, epochs: int) -> tuple[Supernet, Runner]:
     """Weights shared by β and its neighbours."""
     original = original_runner(problem, Supernet(problem.network).to(problem.device))
-    settings = Settings(learner="random", target_madds=_TARGET)
-    state = start(problem, settings)
+    settings = Settings(algorithm="paper", learner="random", target_madds=_TARGET)
+    state = start(problem, settings, original)
     state.budget.approach(1.0)
     state.budget.calibrate(state.policy, problem.network.architecture, state.generator)
     algorithm = Algorithm1(problem, settings, state, original, Clock(None))
@@ -113,8 +113,8 @@ def _train(problem: Problem, epochs: int) -> tuple[Supernet, Runner]:
 def _learn(
     path: Path, problem: Problem, supernet: Supernet, original: Runner, policy: str, seed: int, rounds: int
 ) -> Learning:
-    settings = Settings(policy=policy, seed=seed, target_madds=_TARGET, epochs=rounds)
-    state = start(problem, settings)
+    settings = Settings(algorithm="paper", policy=policy, seed=seed, target_madds=_TARGET, epochs=rounds)
+    state = start(problem, settings, original)
     state.supernet = copy.deepcopy(supernet)
     algorithm = Algorithm1(problem, settings, state, original, Clock(None))
     state.budget.approach(1.0)

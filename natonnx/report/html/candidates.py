@@ -78,10 +78,11 @@ def _entries(payload: OptimizeReport) -> list[_Entry]:
     found = [
         _Entry(kind, given["params"], given["madds"], quality["score"]["validation"], None)
         for kind, quality in (("given", given), ("beta", beta))
+        if quality is not None
     ]
     tuned = [
         _entry("chosen" if payload["output"] and alpha["edits"] == payload["edits"] else "tuned", alpha)
-        for alpha in payload["candidates"]
+        for alpha in payload["front"]
     ]
     scored = [_entry("scored", alpha) for alpha in payload["scored"]]
     for group in (tuned, scored):

@@ -10,8 +10,8 @@ from natonnx.contract.optimize import CostKey, HistoryRow, OptimizeReport
 from natonnx.contract.rows import EdgeRow
 from natonnx.report.html.candidates import candidates_section
 from natonnx.report.html.charts import line_chart
-from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, score, table
-from natonnx.report.optimize import limits
+from natonnx.report.html.text import MINUS, count, difference, ratio, rounded, table, with_interval
+from natonnx.report.optimize import FRONT, front, limits
 from natonnx.report.score import heading, label, reported_split, score_rows
 
 __all__ = ["search_sections", "verdict"]
@@ -62,6 +62,7 @@ def search_sections(payload: OptimizeReport, inspection: Inspection) -> dict[str
         "Before and after": _before_and_after(payload),
         "What changed": _edits(payload, inspection),
         "Checks": _constraints(payload) + _checks(payload),
+        "Models that were made": _front(payload),
         "Candidates": candidates_section(payload),
         "Learning curves": _curves(payload["history"]),
     }
@@ -70,19 +71,29 @@ def search_sections(payload: OptimizeReport, inspection: Inspection) -> dict[str
 
 def _before_and_after(payload: OptimizeReport) -> str:
     before, after, beta = payload["input"], payload["output"], payload["finetuned_input"]
-    rows, unit = [], payload["objective"]["unit"]
+    rows: list[tuple[str, ...]] = []
+    unit = payload["objective"]["unit"]
     for name, key, form in _COSTS:
         old, new = before[key], after[key] if after else None
         rows.append((name, form(old), form(new), ratio(old, new), ""))
-    for name, (old, new, alike) in score_rows(payload["objective"], (before, after, beta)):
-        what = escape(heading(name, unit, "{}, {}"))
-        change, tuned = difference(old, new, unit), score(alike, unit)
-        rows.append((what, score(old, unit), score(new, unit), change, tuned))
-    columns = ("", "before", "after", "change", "before, fine-tuned alike")
+    for row in score_rows(payload["objective"], (before, after, beta)):
+        count_of = payload["data"]["samples"][row.split]
+        of = "" if count_of is None else f" of {count_of:,} samples"
+        what = escape(heading(f"{row.label}{of}", unit, "{}, {}"))
+        first, second, alike = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
+        rows.append((what, first, second, difference(row.values[0], row.values[1], unit), alike))
+    columns: tuple[str, ...] = ("", "before", "after", "change", "before, fine-tuned alike")
+    if beta is None:
+        rows, columns = [row[:-1] for row in rows], columns[:-1]
     note = (
         "<p>The last column is the input model itself after the same fine-tuning: what the architecture did not do.</p>"
     )
-    return table(columns, rows, "Before and after", numeric=columns[1:]) + note
+    return table(columns, rows, "Before and after", numeric=columns[1:]) + ("" if beta is None else note)
+
+
+def _front(payload: OptimizeReport) -> str:
+    rows = [tuple(escape(text.replace("-", MINUS)) for text in row) for row in front(payload)]
+    return table(FRONT, rows, "Models that were made", numeric=FRONT[1:6]) if rows else ""
 
 
 def _edits(payload: OptimizeReport, inspection: Inspection) -> str:

@@ -8,7 +8,19 @@ from natonnx.contract.objective import Unit
 from natonnx.report import numbers
 from natonnx.report import score as scores
 
-__all__ = ["MINUS", "UNKNOWN", "count", "difference", "ratio", "rounded", "score", "shape", "short", "table"]
+__all__ = [
+    "MINUS",
+    "UNKNOWN",
+    "count",
+    "difference",
+    "ratio",
+    "rounded",
+    "score",
+    "shape",
+    "short",
+    "table",
+    "with_interval",
+]
 
 UNKNOWN = "—"
 MINUS = "−"
@@ -37,6 +49,11 @@ def rounded(value: float | None, digits: int = 3) -> str:
 def score(value: float | None, unit: Unit) -> str:
     """A score, without its unit."""
     return UNKNOWN if value is None else scores.score(value, unit).replace("-", MINUS)
+
+
+def with_interval(value: float | None, error: float | None, unit: Unit) -> str:
+    """A score, and how far from it the truth is 19 times of 20 at most."""
+    return UNKNOWN if value is None else scores.with_interval(value, error, unit).replace("-", MINUS)
 
 
 def difference(old: float | None, new: float | None, unit: Unit) -> str:

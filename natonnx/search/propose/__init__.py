@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from natonnx.errors import InputError
-from natonnx.policy import LEARNERS, make_policy
+from natonnx.policy import LEARNERS, PROPOSERS, make_policy
 from natonnx.search.lookup import Lookups
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["PROPOSERS", "Proposer", "make_proposer"]
-
-PROPOSERS = (*LEARNERS, "greedy", "beam", "evolution")
-"""Learned policies and random draws, and what they are compared with."""
+__all__ = ["Proposer", "make_proposer"]
 
 
 class Proposer(Protocol):

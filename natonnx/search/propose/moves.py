@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, cost, transition_mask, violation
-from natonnx.search.lookup import signature
+from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
 __all__ = ["Move", "Moves"]

@@ -1,110 +1,119 @@
-"""What the output of a site should be: the original's value of its join, less what the join's other members give."""
+"""What a linear operator should help to make: which tensor of α, and which tensor of the original that should equal."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture, Join, State, find_liveness
-from natonnx.architecture.liveness import Liveness
+from natonnx.architecture.liveness import Flags
 from natonnx.frontend import Network
+from natonnx.search.refit.site import Site
 from natonnx.supernet.plan import Plan
 
-__all__ = ["Aim", "Aims"]
+__all__ = ["Aim", "find_aims"]
 
 _JOINS = frozenset({Join.SUM, Join.SINGLE})
 _PROJECTIONS = frozenset({"Relu", "Clip", "Dropout", "Identity"})
-"""Activations that change nothing of what they made."""
+"""Activations f for which f(x) is nearest to a target f(y) where x is y: f∘f = f, and f moves no two values apart."""
 
 
 @dataclass(frozen=True)
 class Aim:
-    """What a tensor should be.
+    """What the operator should come near to.
 
     Attributes:
+        end: Position in the plan of the step that makes what is compared: the join of the operator's map, or the
+            operator itself.
         tensor: The original's tensor that it should equal.
-        others: Tensors of α that are added to it first.
-        join: Position in the plan of the step that adds them; None where there is none.
+        is_passed_on: Whether that is another map's than its own, to which α passes it on unchanged, and no operator
+            behind that could make up for it.
     """
 
+    end: int
     tensor: str
-    others: tuple[str, ...] = ()
-    join: int | None = None
+    is_passed_on: bool = False
 
 
-class Aims:
-    """What the outputs of an architecture's operators should be.
+def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence[Site]) -> list[tuple[Site, Aim]]:
+    """Return what each site of an architecture should come near to.
 
-    A map that α passes on unchanged (an O that became S, a block of which only its residual is left) should be what the
-    last map that it is passed on to was, where no one else reads it who did before.
+    Where several feed one join, each is first to make what it made itself, and then to help with what the join lacks.
 
     Args:
         network: The network.
         alpha: The architecture.
         plan: What it runs.
+        sites: Its linear operators.
     """
-
-    def __init__(self, network: Network, alpha: Architecture, plan: Plan) -> None:
-        self._network, self._alpha = network, alpha
-        self._liveness = find_liveness(alpha)
-        self._last = _passed_on(network, alpha, self._liveness)
-        topology = alpha.topology
-        self._edges = {
-            network.edges[edge.name].nodes[-1]: e
-            for e, edge in enumerate(topology.edges)
-            if self._liveness.active[e] and network.edges[edge.name].nodes and alpha.states[e] is State.O
-        }
-        self._maker = {name: i for i, step in enumerate(plan.steps) for name in step.outputs}
-        self._plan = plan
-
-    def of(self, node: int, output: str) -> Aim:
-        """Return what the output of a node of the file should be, which α keeps in a tensor of this name."""
-        own = Aim(self._network.model.graph.node[node].output[0])
-        e = self._edges.get(node)
-        if e is None:
-            return own
-        target = self._alpha.topology.ends[e][1]
-        if self._alpha.topology.maps[target].join not in _JOINS:
-            return own
-        tensor = self._join_tensor(self._last[target])
-        joined = self._join_tensor(target)
-        if output == joined:
-            return Aim(tensor)
-        join = self._maker.get(joined)
-        if join is None or output not in self._plan.steps[join].inputs:
-            return own
-        others = list(self._plan.steps[join].inputs)
-        others.remove(output)
-        return Aim(tensor, tuple(others), join)
-
-    def _join_tensor(self, position: int) -> str:
-        return self._network.maps[self._alpha.topology.maps[position].name].join_tensor
-
-
-def _passed_on(network: Network, alpha: Architecture, liveness: Liveness) -> list[int]:
-    """Return for each map the last one that it is passed on to unchanged; itself where there is none."""
     topology = alpha.topology
+    last, bare = _last_maps(network, alpha), _bare(network, plan, sites)
+    maker = {name: i for i, step in enumerate(plan.steps) for name in step.outputs}
+    active = find_liveness(alpha).active
+    targets = {
+        network.edges[edge.name].nodes[-1]: topology.ends[e][1]
+        for e, edge in enumerate(topology.edges)
+        if active[e] and alpha.states[e] is State.O and network.edges[edge.name].nodes
+    }
+
+    def join_tensor(position: int) -> str:
+        return network.maps[topology.maps[position].name].join_tensor
+
+    def own(site: Site) -> Aim:
+        return Aim(site.steps[-1], network.model.graph.node[site.node].output[0])
+
+    def aim(site: Site) -> Aim:
+        target = targets.get(site.node)
+        if target is not None and topology.maps[target].join in _JOINS:
+            joined, passed = join_tensor(target), join_tensor(last[target])
+            end = maker.get(joined)  # none where another member cannot be computed
+            if end is not None and (site.output == joined or plan.steps[end].inputs.count(site.output) == 1):
+                return Aim(end, passed, passed != joined) if passed in bare else Aim(end, joined)
+        return own(site)
+
+    aims = [(site, aim(site)) for site in sites]
+    sharing = Counter(one.end for _, one in aims)
+    return [
+        pair for site, one in aims for pair in ([(site, own(site))] if sharing[one.end] > 1 else []) + [(site, one)]
+    ]
+
+
+def _bare(network: Network, plan: Plan, sites: Sequence[Site]) -> set[str]:
+    """Return the tensors between which and an output of the model no site makes up for what they lack."""
+    own, outputs = {site.steps[0] for site in sites}, {site.output for site in sites}
+    bare = set(network.outputs)
+    for i, step in reversed([*enumerate(plan.steps)]):
+        if i not in own and not bare.isdisjoint(step.outputs) and outputs.isdisjoint(step.inputs):
+            bare.update(step.inputs)
+    return bare
+
+
+def _last_maps(network: Network, alpha: Architecture) -> list[int]:
+    """Return for each map the last one that α newly passes it on to unchanged; itself where there is none.
+
+    What others read who read it before stays what they knew, and so does an output of the model. Where a map is passed
+    on to several others, those that come later must do with what the first of them should be.
+    """
+    topology, beta = alpha.topology, network.architecture
     maps, last = topology.maps, list(range(len(topology.maps)))
+    now, before = find_liveness(alpha), find_liveness(beta)
     outputs = {topology.map_index[name] for name in topology.outputs}
-    before = find_liveness(network.architecture).active
-    entering = [[e for e in edges if liveness.active[e]] for edges in topology.incoming]
+
+    def hands_on(architecture: Architecture, active: Flags, e: int) -> bool:
+        """Tell whether an edge is all that enters its target, and changes nothing."""
+        skip, target = topology.edges[e].skip, topology.ends[e][1]
+        alone = [other for other in topology.incoming[target] if active[other]] == [e]
+        plain = architecture.states[e] is State.S and skip is not None and skip.is_identity
+        return alone and plain and maps[target].join in _JOINS
+
     for i in reversed(range(len(maps))):
-        if maps[i].join not in _JOINS or i in outputs or not liveness.needed[i] or not _is_projection(network, i):
+        binding = network.maps[maps[i].name]
+        projects = all(network.model.graph.node[node].op_type in _PROJECTIONS for node in binding.chain)
+        if maps[i].join not in _JOINS or i in outputs or not now.needed[i] or not projects:
             continue
-        leaving = [e for e in topology.outgoing[i] if liveness.active[e]]
-        handed = {e for e in leaving if _hands_on(alpha, e, entering[topology.ends[e][1]])}
-        readers = [*topology.fixed_readers[i], *topology.further_readers.get(i, ())]
-        if handed and not readers and all(e in handed or not before[e] for e in leaving):
-            last[i] = max(last[topology.ends[e][1]] for e in handed)
+        leaving = [e for e in topology.outgoing[i] if now.active[e]]
+        handed = [e for e in leaving if hands_on(alpha, now.active, e) and not hands_on(beta, before.active, e)]
+        others = [e for e in leaving if e not in handed and before.active[e]]
+        others += [e for e in topology.further_readers.get(i, ()) if now.active[e] and alpha.states[e] is State.O]
+        if handed and not others and not any(now.needed[reader] for reader in topology.fixed_readers[i]):
+            last[i] = min(last[topology.ends[e][1]] for e in handed)
     return last
-
-
-def _hands_on(alpha: Architecture, e: int, entering: Iterable[int]) -> bool:
-    """Tell whether an edge is all that enters its target, and changes nothing."""
-    edge, target = alpha.topology.edges[e], alpha.topology.ends[e][1]
-    plain = alpha.states[e] is State.S and edge.skip is not None and edge.skip.is_identity
-    return plain and alpha.topology.maps[target].join in _JOINS and list(entering) == [e]
-
-
-def _is_projection(network: Network, position: int) -> bool:
-    """Tell whether a map's activation changes nothing of what it made itself."""
-    binding = network.maps[network.architecture.topology.maps[position].name]
-    return all(network.model.graph.node[node].op_type in _PROJECTIONS for node in binding.chain)

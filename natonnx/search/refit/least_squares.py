@@ -1,36 +1,44 @@
-"""Ridge regression towards given weights, from normal equations that are added up batch by batch."""
+"""Ridge regression of what is still missing, from normal equations that are added up batch by batch."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["Fit", "NormalEquations"]
+__all__ = ["Affine", "Moments", "NormalEquations"]
+
+_LEAST_RIDGE = 1e-7
+"""Below it, what single precision rounds off would decide where the features say nothing."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What a regression gave.
-
-    Attributes:
-        matrix: [groups, outputs, features].
-        bias: [groups, outputs].
-        mean: Of the fitted outputs [groups, outputs].
-        variance: Of the fitted outputs [groups, outputs].
-        before: Mean squared error by the given weights.
-        after: By the new ones.
-    """
+class Affine(NamedTuple):
+    """The map W·x + b, independently in each group: W [groups, outputs, features] and b [groups, outputs]."""
 
     matrix: Tensor
     bias: Tensor
+
+    def after(self, first: "Affine") -> "Affine":
+        """Return the map that applies another one and then this."""
+        bias = (self.matrix @ first.bias[..., None])[..., 0] + self.bias
+        return Affine(self.matrix @ first.matrix, bias)
+
+    def plus(self, other: "Affine") -> "Affine":
+        """Return the map whose outputs are the sum of those of both."""
+        return Affine(self.matrix + other.matrix, self.bias + other.bias)
+
+
+class Moments(NamedTuple):
+    """Mean and variance of each channel [groups, outputs]."""
+
     mean: Tensor
     variance: Tensor
-    before: float
-    after: float
 
 
 class NormalEquations:
-    """Moments of features x and of targets t, in double precision: all that least squares needs.
+    """Moments of features x and of residuals r in double precision: all that least squares needs.
+
+    Each batch is centred before it is multiplied, and batches are combined as by Chan et al. (1979), so that a mean
+    that is large beside the deviations costs no precision.
 
     Args:
         groups: Independent regressions.
@@ -40,63 +48,55 @@ class NormalEquations:
     """
 
     def __init__(self, groups: int, features: int, outputs: int, device: torch.device) -> None:
-        zeros = {"dtype": torch.float64, "device": device}
-        self.count = 0
-        self._x = torch.zeros(groups, features, **zeros)  # type: ignore[arg-type]
-        self._t = torch.zeros(groups, outputs, **zeros)  # type: ignore[arg-type]
-        self._xx = torch.zeros(groups, features, features, **zeros)  # type: ignore[arg-type]
-        self._xt = torch.zeros(groups, features, outputs, **zeros)  # type: ignore[arg-type]
-        self._tt = 0.0
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(groups, *shape, dtype=torch.float64, device=device)
 
-    def add(self, x: Tensor, t: Tensor) -> None:
-        """Take in features [groups, rows, features] and targets [groups, rows, outputs]."""
-        x, t = x.float(), t.float()
-        self.count += x.shape[1]
-        self._x += x.sum(1, dtype=torch.float64)
-        self._t += t.sum(1, dtype=torch.float64)
-        self._xx += x.transpose(1, 2) @ x
-        self._xt += x.transpose(1, 2) @ t
-        self._tt += float(t.double().square().sum())
+        self._count = 0
+        self._mean_x, self._mean_r = zeros(features), zeros(outputs)
+        self._xx, self._xr = zeros(features, features), zeros(features, outputs)  # of deviations from the means
 
-    def solve(self, given: Tensor, bias: Tensor | None, ridge: float) -> Fit | None:
-        """Minimise the mean of (W·x + b − t)² + λ·(W − W₀)², with λ a share of the features' mean square.
+    def add(self, x: Tensor, r: Tensor) -> None:
+        """Take in features [groups, rows, features] and residuals [groups, rows, outputs]."""
+        count = x.shape[1]
+        mean_x, mean_r = x.mean(1, dtype=torch.float64), r.mean(1, dtype=torch.float64)
+        x, r = x - mean_x[:, None].to(x.dtype), r - mean_r[:, None].to(r.dtype)
+        total = self._count + count
+        step_x, step_r = mean_x - self._mean_x, mean_r - self._mean_r
+        between = self._count * count / total
+        self._xx += x.mT @ x + between * step_x[:, :, None] * step_x[:, None]
+        self._xr += x.mT @ r + between * step_x[:, :, None] * step_r[:, None]
+        self._mean_x += count / total * step_x
+        self._mean_r += count / total * step_r
+        self._count = total
 
-        The optimum is W₀ where the features say nothing, so that rank does not matter.
+    def solve(self, ridge: float, *, has_bias: bool) -> Affine | None:
+        """Minimise the mean of (V·x + c − r)² plus λ·V², with λ a share of the features' mean square.
+
+        V is zero where the features say nothing, so that their rank does not matter.
 
         Args:
-            given: W₀ [groups, outputs, features].
-            bias: b₀ [groups, outputs]; None for an operator without b.
-            ridge: That share.
+            ridge: That share; 1e-7 at least.
+            has_bias: Whether there is a c; it is free.
 
         Returns:
-            The optimum; None where the values are too large to compute with.
+            V and c; None where the values are too large to compute with, or no numbers.
         """
-        n, w0 = float(self.count), given.double()
-        mean_x, mean_t = self._x / n, self._t / n
-        xx, xt = self._xx / n, self._xt / n
-        centred_xx = xx - mean_x[:, :, None] * mean_x[:, None]
-        if bias is None:
-            a, b = xx, xt
-        else:
-            a, b = centred_xx, xt - mean_x[:, :, None] * mean_t[:, None]
-        scale = a.diagonal(dim1=1, dim2=2).mean(1).clamp(min=torch.finfo(torch.float32).tiny)
-        eye = torch.eye(a.shape[1], dtype=a.dtype, device=a.device)
-        factor, failed = torch.linalg.cholesky_ex(a + (ridge * scale)[:, None, None] * eye)
-        if bool(failed.any()):
-            return None
-        change = torch.cholesky_solve(b - a @ w0.transpose(1, 2), factor).transpose(1, 2)
-        w = w0 + change
-        free = mean_t - (w @ mean_x[:, :, None])[..., 0] if bias is not None else torch.zeros_like(mean_t)
-        if not bool(w.isfinite().all() and free.isfinite().all()):
-            return None
-        given_bias = torch.zeros_like(mean_t) if bias is None else bias.double()
-        outputs = (w @ mean_x[:, :, None])[..., 0] + free
-        variance = ((w @ centred_xx) * w).sum(2).clamp(min=0)
-        before, after = self._error(w0, given_bias), self._error(w, free)
-        return Fit(w, free, outputs, variance, before, after)
+        xx, xr = self._xx / self._count, self._xr / self._count
+        outer_xx = self._mean_x[:, :, None] * self._mean_x[:, None]
+        square = (xx + outer_xx).diagonal(dim1=1, dim2=2).mean(1)
+        if not has_bias:
+            xx, xr = xx + outer_xx, xr + self._mean_x[:, :, None] * self._mean_r[:, None]
+        penalty = (max(ridge, _LEAST_RIDGE) * square).clamp(min=torch.finfo(torch.float32).tiny)
+        eye = torch.eye(xx.shape[1], dtype=xx.dtype, device=xx.device)
+        factor, failed = torch.linalg.cholesky_ex(xx + penalty[:, None, None] * eye)
+        matrix = torch.cholesky_solve(xr, factor).mT
+        bias = torch.zeros_like(self._mean_r)
+        if has_bias:
+            bias = self._mean_r - (matrix @ self._mean_x[..., None])[..., 0]
+        return None if failed.any() or not (matrix.isfinite().all() and bias.isfinite().all()) else Affine(matrix, bias)
 
-    def _error(self, w: Tensor, bias: Tensor) -> float:
-        """Return the mean of (W·x + b − t)² over rows and outputs."""
-        square = ((w @ self._xx) * w).sum() - 2 * (w * self._xt.transpose(1, 2)).sum() + self._tt
-        square += (bias * (self.count * bias + 2 * (w @ self._x[:, :, None])[..., 0] - 2 * self._t)).sum()
-        return max(0.0, float(square)) / (self.count * self._t.numel())
+    def moments(self, made: Affine) -> Moments:
+        """Return the moments of what a map makes of the features."""
+        mean = (made.matrix @ self._mean_x[..., None])[..., 0] + made.bias
+        variance = ((made.matrix @ self._xx) * made.matrix).sum(2) / self._count
+        return Moments(mean, variance.clamp(min=0))

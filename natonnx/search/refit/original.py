@@ -1,22 +1,34 @@
-"""The original's tensors on calibration samples, at some positions each."""
+"""What the original computes on calibration samples: whole tensors, and targets at some positions."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
+from natonnx.supernet.module import as_channels_last
 
-__all__ = ["Original", "Sampled"]
+__all__ = ["Original", "Sampled", "Target"]
 
-_CACHED = 1 << 28
+_MOST_KEPT = 1 << 28
 """Numbers that are kept: a gigabyte."""
 
 
-@dataclass(frozen=True)
-class Sampled:
+class Target(NamedTuple):
+    """A tensor that an operator of α should make.
+
+    Attributes:
+        tensor: Its name in the original.
+        convolution: Whether its channels are axis 1, rather than the last.
+    """
+
+    tensor: str
+    convolution: bool
+
+
+class Sampled(NamedTuple):
     """A tensor at some positions.
 
     Attributes:
@@ -31,54 +43,84 @@ class Sampled:
 
 
 class Original:
-    """What the original computes on calibration samples.
+    """The original on calibration samples; what has been asked for is kept, within limits.
 
     Args:
         supernet: The original; its weights stay as they are.
         batches: Inputs by name, in the model's own layout, a mapping a batch.
         rows: Positions of a tensor that are looked at, of all samples together.
         seed: Of their choice.
+
+    Raises:
+        ValueError: If there is no batch.
     """
 
     def __init__(self, supernet: Supernet, batches: Sequence[Mapping[str, Tensor]], rows: int, seed: int) -> None:
-        self.supernet, self.batches = supernet, tuple(batches)
-        self._rows, self._seed = -(-rows // max(1, len(batches))), seed
+        if not batches:
+            raise ValueError("a refit takes calibration samples")
+        self._supernet, self._seed = supernet, seed
+        self._batches = [as_channels_last(batch) for batch in batches]
+        counts = [max(1, supernet.network.batch_axes.count(batch)) for batch in batches]
+        self.samples = sum(counts)
+        self._rows = [-(-rows * count // self.samples) for count in counts]
         self._chosen: dict[tuple[int, int], Tensor] = {}
-        self._kept: dict[tuple[str, bool], list[Sampled]] = {}
+        self._tensors: dict[str, list[Tensor]] = {}
+        self._targets: dict[Target, list[Sampled]] = {}
 
-    def choose(self, batch: int, count: int, device: torch.device) -> Tensor:
+    def __len__(self) -> int:
+        """Return the number of batches."""
+        return len(self._batches)
+
+    def fetch(
+        self, tensors: Iterable[str], targets: Iterable[Target]
+    ) -> tuple[Mapping[str, list[Tensor]], Mapping[Target, list[Sampled]]]:
+        """Return whole tensors and targets, a value a batch; the original runs once for those that are not kept."""
+        wanted, aims = dict.fromkeys(tensors), dict.fromkeys(targets)
+        if not (wanted.keys() <= self._tensors.keys() and aims.keys() <= self._targets.keys()):
+            self._compute(wanted, aims)
+        return {name: self._tensors[name] for name in wanted}, {aim: self._targets[aim] for aim in aims}
+
+    def _compute(self, wanted: Iterable[str], aims: Iterable[Target]) -> None:
+        kept = [*(part for parts in self._tensors.values() for part in parts)]
+        kept += [part.rows for parts in self._targets.values() for part in parts]
+        if sum(value.numel() for value in kept) > _MOST_KEPT:
+            self._tensors.clear()
+            self._targets.clear()
+        names = [name for name in wanted if name not in self._tensors]
+        fresh = [aim for aim in aims if aim not in self._targets]
+        self._tensors.update({name: [] for name in names})
+        self._targets.update({aim: [] for aim in fresh})
+        for i in range(len(self._batches)):
+            values = self._run(i, {*names, *(aim.tensor for aim in fresh)})
+            for name in names:
+                self._tensors[name].append(values[name])
+            for aim in fresh:
+                value = values[aim.tensor]
+                rows = rows_of(value, convolution=aim.convolution)
+                chosen = self._choose(i, len(rows), rows.device)
+                self._targets[aim].append(Sampled(rows[chosen], chosen, value.shape))
+
+    def _run(self, batch: int, wanted: set[str]) -> dict[str, Tensor]:
+        """Run the original, in evaluation mode, until all that is wanted has been made."""
+        values = self._supernet.constants() | self._batches[batch]
+        missing = wanted - values.keys()
+        for step in self._supernet.plan(self._supernet.network.architecture).steps:
+            if not missing:
+                break
+            values.update(step.call(values, momentum=0.0))
+            missing.difference_update(step.outputs)
+            for name in step.spent:
+                if name not in wanted:
+                    values.pop(name, None)
+        return values
+
+    def _choose(self, batch: int, count: int, device: torch.device) -> Tensor:
         """Return the positions that are looked at in a batch, of so many: the same for all tensors of the size."""
         found = self._chosen.get((batch, count))
         if found is None:
             found = torch.arange(count)
-            if count > self._rows:
+            if count > self._rows[batch]:
                 generator = torch.Generator().manual_seed(self._seed * 1_000_003 + batch)
-                found = torch.randperm(count, generator=generator)[: self._rows].sort().values
+                found = torch.randperm(count, generator=generator)[: self._rows[batch]].sort().values
             found = self._chosen[batch, count] = found.to(device)
         return found
-
-    def fetch(self, wanted: Iterable[tuple[str, bool]]) -> Mapping[tuple[str, bool], list[Sampled]]:
-        """Return tensors, a value a batch; the original runs once for those that are not kept from before.
-
-        Args:
-            wanted: Names, and whether channels are axis 1 rather than the last.
-        """
-        wanted = list(dict.fromkeys(wanted))
-        missing = [key for key in wanted if key not in self._kept]
-        if missing:
-            if sum(part.rows.numel() for parts in self._kept.values() for part in parts) > _CACHED:
-                self._kept.clear()
-                missing = wanted
-            self._kept.update({key: [] for key in missing})
-            names = list(dict.fromkeys(name for name, _ in missing))
-            for i, batch in enumerate(self.batches):
-                values = self.supernet.run(batch, capture=names)
-                for name, convolution in missing:
-                    self._kept[name, convolution].append(self.sample(i, values[name], convolution=convolution))
-        return {key: self._kept[key] for key in wanted}
-
-    def sample(self, batch: int, value: Tensor, *, convolution: bool) -> Sampled:
-        """Look at some positions of a tensor."""
-        rows = rows_of(value, convolution=convolution)
-        chosen = self.choose(batch, len(rows), rows.device)
-        return Sampled(rows[chosen], chosen, value.shape)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
 from torch import Tensor
 from torch.nn import functional
 
-from natonnx.supernet.ops.geometry import Window, split_evenly, torch_pads
+from natonnx.supernet.ops.geometry import Window, torch_pads
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -47,14 +46,13 @@ def conv_transpose(spec: OpSpec) -> Kernel:
     """Convolve backwards; padding crops the output, and where it is uneven or negative that is a step of its own."""
     group = spec.integer("group", 1)
     output_padding = spec.integers("output_padding")
-    output_shape = spec.integers("output_shape")
     windows = _Windows(spec)
 
     def kernel(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         window = windows.of(weight)
         convolve = _of_rank(spec, _TRANSPOSED, weight)
         extra = output_padding or (0,) * len(window.kernel)
-        begins, ends = _crop(window, x.shape[2:], extra, output_shape)
+        begins, ends = window.cropping(x.shape[2:], spec)
         limits = map(max, window.strides, window.dilations)
         if begins == ends and min(begins) >= 0 and all(e < limit for e, limit in zip(extra, limits, strict=True)):
             return convolve(x, weight, bias, window.strides, begins, extra, group, window.dilations)
@@ -86,29 +84,3 @@ def _of_rank(spec: OpSpec, functions: dict[int, Convolution], weight: Tensor) ->
     if function is None:
         raise spec.unsupported(f"{weight.ndim - 2} spatial axes")
     return function
-
-
-def _crop(
-    window: Window, sizes: tuple[int, ...], extra: tuple[int, ...], output_shape: tuple[int, ...] | None
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return what a transposed convolution takes away in front of each axis and behind it; negative numbers add.
-
-    Args:
-        window: The window.
-        sizes: The spatial sizes of the input.
-        extra: What the node adds behind each axis.
-        output_shape: The spatial sizes that the node asks for, if it does: what is missing is then added behind.
-            Automatic padding asks for the input's sizes times the strides, at most.
-
-    Returns:
-        The two croppings.
-    """
-    if output_shape is None and not window.is_same:
-        return window.begins, window.ends
-    axes = zip(sizes, window.strides, extra, window.extents, strict=True)
-    full = [stride * (size - 1) + more + extent for size, stride, more, extent in axes]
-    if output_shape is None:
-        output_shape = tuple(map(min, full, map(operator.mul, sizes, window.strides)))
-    totals = [size - asked for size, asked in zip(full, output_shape[-len(sizes) :], strict=True)]
-    begins, _ = split_evenly([max(total, 0) for total in totals], odd_at_end=window.auto_pad == "SAME_UPPER")
-    return begins, tuple(total - begin for total, begin in zip(totals, begins, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,6 +95,28 @@ class Window:
             for size, stride, extent in zip(sizes, self.strides, self.extents, strict=True)
         ]
         return split_evenly(totals, odd_at_end=self.auto_pad == "SAME_UPPER")
+
+    def cropping(self, sizes: Sequence[int], spec: OpSpec) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return what a transposed convolution takes away in front of each axis and behind it; negative numbers add.
+
+        Args:
+            sizes: The spatial sizes of the input.
+            spec: The node. Where it asks for an output shape, what is missing is added behind; automatic padding asks
+                for the input's sizes times the strides, at most.
+
+        Returns:
+            The two croppings, before `output_padding` adds anything.
+        """
+        asked, extra = spec.integers("output_shape"), spec.integers("output_padding") or (0,) * len(sizes)
+        if asked is None and not self.is_same:
+            return self.begins, self.ends
+        axes = zip(sizes, self.strides, extra, self.extents, strict=True)
+        full = [stride * (size - 1) + more + extent for size, stride, more, extent in axes]
+        if asked is None:
+            asked = tuple(map(min, full, map(operator.mul, sizes, self.strides)))
+        totals = [size - target for size, target in zip(full, asked[-len(sizes) :], strict=True)]
+        begins, _ = split_evenly([max(total, 0) for total in totals], odd_at_end=self.auto_pad == "SAME_UPPER")
+        return begins, tuple(total - begin for total, begin in zip(totals, begins, strict=True))
 
     def overhang(self, sizes: Sequence[int], begins: Sequence[int], ends: Sequence[int]) -> tuple[int, ...]:
         """Return how far the last windows reach beyond the padded input when the output size is rounded up.

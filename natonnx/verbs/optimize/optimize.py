@@ -11,19 +11,25 @@ from natonnx.data import Data
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
-from natonnx.search import Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
+from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
-from natonnx.verbs.objectives import warn_of_chance
+from natonnx.verbs.objectives import check_validation
+from natonnx.verbs.optimize.plan import fit_in_time, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
 from natonnx.verbs.optimize.resume import Checkpoint
-from natonnx.verbs.optimize.write import verify_winner, write_winner
+from natonnx.verbs.optimize.write import check_front, verify_winner, write_front, write_winner
 
 __all__ = ["optimize"]
 
 _log = logging.getLogger(__name__)
+
+_AFTERWARDS = 1.2
+"""What scoring the result takes, times what scoring the input took."""
+_LATENCY_SECONDS = 4.0
+"""What verification, latencies and the report take."""
 
 
 def optimize(
@@ -41,6 +47,7 @@ def optimize(
     threads: int | None = None,
     reading: ParseOptions | None = None,
     force: bool = False,
+    front: Path | str | None = None,
     resume: bool = False,
     progress: Progress = silent,
 ) -> Result:
@@ -66,7 +73,9 @@ def optimize(
         device: Where the supernet runs.
         threads: CPU threads; torch's own choice where None.
         reading: How to parse the model; see `natonnx.frontend.ParseOptions`.
-        force: Overwrite an output that natonnx did not write.
+        force: Overwrite an output that natonnx did not write; and go on where validation can tell next to nothing, for
+            it has too few samples or the model is no better on it than chance.
+        front: A folder to write every model to that was made, cheaper ones that lose more among them.
         resume: Go on from the state that an interrupted run left beside the output.
         progress: Called with every step; `print` will do. What it raises ends the search.
 
@@ -91,6 +100,8 @@ def optimize(
     # Read
     source = load(model, reading)
     place = _place(source, output, force=force, resume=resume)
+    if front is not None:
+        check_front(Path(front), force=force)
 
     with torch_settings(threads):
         # Prepare
@@ -105,10 +116,14 @@ def optimize(
             settings=settings,
             class_names=classes,
         )
+        each = seconds_per_sample(prepared)
+        tell_plan(prepared, settings, each)
+        prepared = fit_in_time(prepared, settings, each)
         source, problem = prepared.source, prepared.problem
+        opened = time.monotonic()
         original = open_original(prepared)
-        if problem.objective.name == "labels":
-            warn_of_chance(source.path, original.score.figures[0], prepared.parts.validation)
+        check_validation(source.path, problem.objective, original.score, prepared.parts.validation, force=force)
+        reserve = _AFTERWARDS * (time.monotonic() - opened) + _LATENCY_SECONDS
 
         # Search; each candidate is rebuilt once, and decided on by its file
         workshop = Workshop(prepared, original)
@@ -125,6 +140,7 @@ def optimize(
         outcome = search(
             problem,
             settings,
+            clock=Clock(settings.time_budget, begun, reserve),
             enough=is_enough,
             progress=progress,
             resume=saved,
@@ -143,10 +159,11 @@ def optimize(
         checks = [] if winner is None else verify_winner(prepared, winner)
         require(checks)
         written = write_winner(source, winner, place)
+        paths = {} if front is None else write_front(prepared, workshop, outcome, Path(front))
         checkpoint.remove()
 
         # Report
-        report = make_report(workshop, settings, outcome, decision, winner, checks, written, begun)
+        report = make_report(workshop, settings, criteria, outcome, decision, winner, checks, written, paths, begun)
     edits = () if winner is None else winner.edits
     described = inspection(source.network, str(source.path))
     return Result(edits, written.path, None if winner is None else winner.model, report, described, source)

@@ -9,8 +9,8 @@ from natonnx.architecture import Architecture, Edit, edits_between
 from natonnx.errors import naming
 from natonnx.rewrite import build
 from natonnx.search import Candidate, Objective, Outcome, Score
+from natonnx.search.keys import key
 from natonnx.search.runner import Runner
-from natonnx.search.state import key
 from natonnx.supernet import fold
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.scoring import file_objective, judged_runner, reward_of, score_file
@@ -85,20 +85,20 @@ class Workshop:
 
     prepared: Prepared
     original: Original
-    _made: dict[str, Rebuilt] = field(default_factory=dict, repr=False)
+    _made: dict[tuple[str, float | None], Rebuilt] = field(default_factory=dict, repr=False)
 
     def rebuild(self, candidate: Candidate) -> Rebuilt:
         """Make the file of a candidate, and score it on validation; each once."""
-        text = key(candidate.architecture)
-        if text not in self._made:
-            self._made[text] = self._build(candidate)
-        return self._made[text]
+        own = key(candidate.architecture), candidate.target
+        if own not in self._made:
+            self._made[own] = self._build(candidate)
+        return self._made[own]
 
     def measured(self, outcome: Outcome) -> Outcome:
         """Put the scores of the files in the place of the supernet's."""
         return replace(
             outcome,
-            beta=self.rebuild(outcome.beta).candidate,
+            beta=None if outcome.beta is None else self.rebuild(outcome.beta).candidate,
             candidates=tuple(self.rebuild(candidate).candidate for candidate in outcome.candidates),
         )
 

@@ -2,22 +2,33 @@
 
 import math
 import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from natonnx.architecture import edits_between
 from natonnx.bench import latencies_ms
 from natonnx.contract import objective as contract
 from natonnx.contract.edits import edit_rows
-from natonnx.contract.optimize import CandidateRow, ConstraintRow, DataRow, ModelRow, OptimizeReport, QualityRow
+from natonnx.contract.optimize import (
+    CandidateRow,
+    ConstraintRow,
+    DataRow,
+    FrontRow,
+    ModelRow,
+    NearestRow,
+    OptimizeReport,
+    QualityRow,
+)
 from natonnx.contract.rows import check_rows, cost_row, idle_edges
 from natonnx.contract.schema import SCHEMA_VERSION, finite
 from natonnx.data import Parts
 from natonnx.rewrite import Check
-from natonnx.search import Candidate, Decision, Outcome, Score, Scored, Settings
+from natonnx.search import Candidate, Criteria, Decision, Outcome, Score, Scored, Settings, judge
 from natonnx.search.decide import Constraint
 from natonnx.verbs.objectives import objective_row, unit_row
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
-from natonnx.verbs.optimize.write import Written
+from natonnx.verbs.optimize.write import Written, front_name
 
 __all__ = ["make_report"]
 
@@ -25,11 +36,13 @@ __all__ = ["make_report"]
 def make_report(
     workshop: Workshop,
     settings: Settings,
+    criteria: Criteria,
     outcome: Outcome,
     decision: Decision,
     winner: Rebuilt | None,
     checks: list[Check],
     written: Written,
+    paths: Mapping[str, Path],
     begun: float,
 ) -> OptimizeReport:
     """Put the payload together. The test split is scored here, and latencies are measured.
@@ -37,16 +50,19 @@ def make_report(
     Args:
         workshop: The model, its data, and the files made of candidates.
         settings: Of the search.
+        criteria: What candidates are judged by.
         outcome: What it found, scored by files.
         decision: The constraints.
         winner: The better model; None where the input stands.
         checks: That it passed.
         written: Where it is.
+        paths: Where the models of the front were written, by `front_name`; empty where they were not.
         begun: When all this began, by `time.monotonic`.
     """
     prepared, original = workshop.prepared, workshop.original
     source, problem = prepared.source, prepared.problem
-    beta = workshop.rebuild(outcome.beta)
+    beta = None if outcome.beta is None else workshop.rebuild(outcome.beta)
+    ordered = sorted(outcome.candidates, key=criteria.costs, reverse=True)
     latencies = _latencies(prepared, winner)
     given: ModelRow = {
         "path": str(source.path),
@@ -76,13 +92,23 @@ def make_report(
         "constraints": [_constraint(limit) for limit in decision.constraints],
         "checks": check_rows(checks),
         "without_gradient": list(problem.without_gradient),
+        "algorithm": settings.algorithm,
         "learner": settings.learner,
         "seed": settings.seed,
         "seconds": time.monotonic() - begun,
         "data": _data(prepared.parts),
         "history": [dict(row) for row in outcome.history],  # type: ignore[misc]
-        "finetuned_input": _quality(prepared, beta.candidate.validation, workshop.test_score(beta)),
-        "candidates": [_candidate(prepared, candidate) for candidate in outcome.candidates],
+        "images": {
+            "look_ups": round(outcome.images.look_ups),
+            "training": round(outcome.images.training),
+            "teacher": round(outcome.images.teacher),
+            "output": None if winner is None else winner.candidate.images,
+        },
+        "finetuned_input": None
+        if beta is None
+        else _quality(prepared, beta.candidate.validation, workshop.test_score(beta)),
+        "front": [_front(workshop, criteria, outcome, candidate, paths) for candidate in ordered],
+        "nearest": _nearest(workshop, criteria, decision, ordered),
         "scored": [_candidate(prepared, scored) for scored in outcome.scored],
     }
     found: OptimizeReport = finite(report)
@@ -99,6 +125,7 @@ def _constraint(limit: Constraint) -> ConstraintRow:
         "limit": limit.limit,
         "value": value,
         "met": limit.met,
+        "interval": limit.interval,
     }
 
 
@@ -118,10 +145,51 @@ def _quality(prepared: Prepared, validation: Score, test: Score | None) -> Quali
             "validation": validation.value,
             "test": None if test is None or prepared.problem.reward is not None else test.value,
         },
+        "standard_error": {"validation": _error(prepared, validation), "test": _error(prepared, test)},
         "outputs": {
             "validation": dict(zip(names, validation.figures, strict=True)),
             "test": None if test is None else dict(zip(names, test.figures, strict=True)),
         },
+    }
+
+
+def _error(prepared: Prepared, score: Score | None) -> float | None:
+    known = score is not None and score.samples > 0 and prepared.problem.reward is None
+    return score.standard_error if known and score is not None else None
+
+
+def _front(
+    workshop: Workshop, criteria: Criteria, outcome: Outcome, candidate: Candidate, paths: Mapping[str, Path]
+) -> FrontRow:
+    scale = criteria.unit.scale
+    limits = judge(candidate, workshop.original.score, outcome, criteria)
+    lost = next(limit for limit in limits if limit.name == "lost")
+    path = paths.get(front_name(workshop.prepared, candidate))
+    return {
+        **_candidate(workshop.prepared, candidate),
+        "target": candidate.target,
+        "lost": lost.value / scale,
+        "interval": None if lost.interval is None else (lost.interval[0] / scale, lost.interval[1] / scale),
+        "met": all(limit.met for limit in limits),
+        "images": candidate.images,
+        "path": None if path is None else str(path),
+    }
+
+
+def _nearest(
+    workshop: Workshop, criteria: Criteria, decision: Decision, ordered: Sequence[Candidate]
+) -> NearestRow | None:
+    nearest = decision.nearest
+    if nearest is None:
+        return None
+    missed = [limit for limit in decision.constraints if not limit.met]
+    over = max((limit.value - limit.limit for limit in missed if limit.unit is not None), default=0.0)
+    points, samples = criteria.unit.difference == "points", workshop.original.score.samples
+    enough = math.ceil(10 * max(limit.value for limit in missed if limit.unit is not None)) / 10 if over else 0.0
+    return {
+        "front": next(i for i, candidate in enumerate(ordered, 1) if candidate is nearest),
+        "samples": round(over / 100 * samples, 2) if points and samples else None,
+        "option": f"--max-drop {enough:g}" if over and all(limit.unit is not None for limit in missed) else None,
     }
 
 

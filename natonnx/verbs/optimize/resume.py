@@ -17,9 +17,9 @@ from natonnx.search import OwnObjective, Settings
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "saved_state"]
 
-_FORMAT = 4
+_FORMAT = 5
 _BATCH = 64
 _BATCHES = 8
 """Batches of a stream that are compared; reading all of it may take long."""
@@ -42,8 +42,7 @@ class Checkpoint:
         """Return the checkpoint of a search whose result goes to `output`."""
         if output is None:
             return Checkpoint(None, "")
-        place = output.with_name(f"{output.name}.resume")
-        return Checkpoint(place, _fingerprint(prepared, settings, batchnorm))
+        return Checkpoint(saved_state(output), _fingerprint(prepared, settings, batchnorm))
 
     def load(self) -> Mapping[str, Any] | None:
         """Load what was saved.
@@ -62,6 +61,11 @@ class Checkpoint:
         """Remove what was saved; the search is done."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def saved_state(output: Path) -> Path:
+    """Return where the state of a search is saved whose result goes to `output`."""
+    return output.with_name(f"{output.name}.resume")
 
 
 def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:

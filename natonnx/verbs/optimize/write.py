@@ -4,15 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from natonnx import __version__
+from natonnx.errors import InputError
 from natonnx.frontend import Source
-from natonnx.rewrite import Check, add_provenance, verify
-from natonnx.rewrite.write import write_model
+from natonnx.rewrite import Check, add_provenance, require, verify
+from natonnx.rewrite.write import check_output, own_files, write_model
+from natonnx.search import Candidate, Outcome
 from natonnx.supernet import Supernet
 from natonnx.tensors import has_external
 from natonnx.verbs.optimize.prepare import Prepared
-from natonnx.verbs.optimize.rebuild import Rebuilt
+from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
 
-__all__ = ["Written", "verify_winner", "write_winner"]
+__all__ = ["Written", "check_front", "front_name", "verify_winner", "write_front", "write_winner"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,51 @@ def verify_winner(prepared: Prepared, winner: Rebuilt) -> list[Check]:
         trained.as_reference(searched),
         rounded=lambda seed: trained.rounded(seed).as_reference(searched),
     )
+
+
+def front_name(prepared: Prepared, candidate: Candidate) -> str:
+    """Return the file name of a model of the front: that of the input, and its cost as a fraction of the input's."""
+    price, source = prepared.problem.prices[0], prepared.source
+    alpha = source.network.architecture.with_states(candidate.architecture.states)
+    share = price.cost(alpha) / (price.full or 1.0)
+    target = "" if candidate.target is None else f"-{candidate.target:g}"
+    return f"{source.path.stem}{target}-{price.name}-{share:.3f}.onnx"
+
+
+def check_front(folder: Path, *, force: bool) -> None:
+    """Refuse a folder for the front before any work.
+
+    Raises:
+        InputError: If it is none, or holds anything, unless forced.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--front {folder}: is no folder; name one that models may be written to")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise InputError(f"--front {folder}: is not empty; name another folder, or --force to write into it")
+
+
+def write_front(prepared: Prepared, workshop: Workshop, outcome: Outcome, folder: Path) -> dict[str, Path]:
+    """Verify and write every model that was made; return where each is, by `front_name`.
+
+    Raises:
+        VerificationError: If one failed a check.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, Path] = {}
+    for candidate in outcome.candidates:
+        made = workshop.rebuild(candidate)
+        require(verify_winner(prepared, made))
+        name = front_name(prepared, candidate)
+        found[name] = folder / name
+        check_output(
+            found[name],
+            prepared.source.file,
+            prepared.source.network.model,
+            own_files(prepared.source.network.model, found[name]),
+            force=True,
+        )
+        write_model(made.model, prepared.source.network.folder, found[name])
+    return found
 
 
 def write_winner(source: Source, winner: Rebuilt | None, place: Path | None) -> Written:

@@ -6,20 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tests.tools.research.nasbench.cells import EVERY
-from tools.research.nasbench.table import DATASETS
+from tests.tools.research.nasbench.cells import write_cells
 
 ROOT = Path(__file__).parents[3]
-
-
-def _write_table(path: Path) -> None:
-    chance = np.random.default_rng(0)
-    columns = [f"{name}_{part}" for name in DATASETS for part in ("valid", "test")]
-    rows = [",".join([cell, *(f"{value:.2f}" for value in chance.uniform(10, 90, len(columns)))]) for cell in EVERY]
-    path.write_text("\n".join([",".join(["cell", *columns]), *rows]))
 
 
 def _bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
@@ -33,7 +24,7 @@ def _bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.slow
 def test_every_table_and_plot(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="plots need the bench extra")
-    _write_table(tmp_path / "table.csv")
+    write_cells(tmp_path / "table.csv")
     files = ["--json", "all.json", "--plot", "curves.svg", "--save", "theta.safetensors"]
     short = ["--seeds", "2", "--steps", "4", "--grid-steps", "2", "--processes", "2"]
     done = _bench(tmp_path, "--learners", "gcn-directed,gcn,random", *short, *files)

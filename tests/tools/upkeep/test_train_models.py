@@ -49,7 +49,7 @@ def test_file_is_small_sound_and_says_what_it_needs(name: str) -> None:
     assert ("BatchNormalization" in kinds) == name.startswith("resnet20")
     assert kinds <= {"Conv", "BatchNormalization", "Relu", "Clip", "Add", "MaxPool", "ReduceMean", "Reshape", "Gemm"}
     data, preprocessing = metadata_options({p.key: p.value for p in model.metadata_props})
-    assert data == "fashion-mnist-small"
+    assert data == "fashion-mnist"
     assert preprocessing.mean is not None
     assert preprocessing.std is not None
     assert preprocessing.augment == "shift-flip"

@@ -31,7 +31,7 @@ _Picture = npt.NDArray[np.uint8]
 
 def _pictures() -> dict[str, tuple[_Picture, npt.NDArray[np.int64]]]:
     """Pictures ``[n, 28, 28]`` and classes by part; no model here is trained on anything but `train`."""
-    arrays = read_builtin("fashion-mnist-small", 10)
+    arrays = read_builtin("fashion-mnist", 10)
     return {part: (arrays[f"x_{part}"], arrays[f"y_{part}"].astype(np.int64)) for part in ("train", "val", "test")}
 
 

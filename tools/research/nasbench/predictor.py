@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from natonnx.policy.directed import DirectedGCN
-from tools.research.nasbench.space import Space
+from tools.research.nasbench.networks import Networks
 
 __all__ = ["predicted_accuracies"]
 
@@ -25,7 +25,7 @@ class _Predictor(nn.Module):
         self.body = DirectedGCN(_HIDDEN, _LAYERS)
         self.head = nn.Linear(_HIDDEN, 1)
 
-    def forward(self, space: Space, cells: Tensor) -> Tensor:
+    def forward(self, space: Networks, cells: Tensor) -> Tensor:
         """Standardised accuracy of cells [B] → [B]."""
         graph = space.graph(len(cells))
         with graph.local_scope():
@@ -34,7 +34,7 @@ class _Predictor(nn.Module):
         return means[:, 0]
 
 
-def predicted_accuracies(space: Space, accuracy: Tensor, known: Tensor, seed: int) -> Tensor:
+def predicted_accuracies(space: Networks, accuracy: Tensor, known: Tensor, seed: int) -> Tensor:
     """Accuracy of every cell, predicted from those of some [cells].
 
     Args:

@@ -1,17 +1,26 @@
 """Tables in Markdown and plots of what runs measured."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tools.research.nasbench.measure import Measures
+from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret
 from tools.research.nasbench.runs import CHOICES, REWARD, Run
 from tools.research.nasbench.table import DATASETS
 
-__all__ = ["choices_table", "grid_table", "learners_table", "plot_curves", "plot_efficiency", "variants_table"]
+__all__ = [
+    "choices_table",
+    "grid_table",
+    "learners_table",
+    "plot_curves",
+    "plot_efficiency",
+    "regret_table",
+    "variants_table",
+]
 
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16": "ImageNet16-120"}
 _WAYS = {
@@ -101,6 +110,26 @@ def variants_table(runs: Sequence[Run]) -> str:
     return _table(header, rows)
 
 
+def regret_table(found: Sequence[Regret], *, together: bool) -> str:
+    """Regrets in points by proposer and look-ups: means over networks, ± their standard error.
+
+    Args:
+        found: Of any searches.
+        together: Whether of those for all budgets at once, or of those for one each.
+    """
+    groups: dict[tuple[str, int, float], dict[str, list[float | None]]] = {}
+    for one in found:
+        if one.together == together:
+            networks = groups.setdefault((one.of.proposer, one.look_ups, one.budget), {})
+            networks.setdefault(one.of.digits, []).append(one.points)
+    rows = [
+        (proposer, str(count), *(_regret(groups[proposer, count, budget]) for budget in BUDGETS))
+        for proposer in dict.fromkeys(one.of.proposer for one in found)
+        for count in LOOK_UPS
+    ]
+    return _table(("proposer", "look-ups", *(f"{budget:g}" for budget in BUDGETS)), rows)
+
+
 def plot_curves(runs: Sequence[Run], path: Path) -> None:
     """Mean reward of the α's drawn in training against look-ups, one line a learner, the band between seeds."""
     figure, axes = _figure("look-ups of the table", "mean reward of α's drawn, accuracy points")
@@ -153,6 +182,17 @@ def _by(runs: Sequence[Run], key: str) -> list[tuple[Any, list[Run]]]:
     for run in runs:
         groups.setdefault(getattr(run, key) if key == "queries" else getattr(run.job, key), []).append(run)
     return list(groups.items())
+
+
+def _regret(networks: Mapping[str, Sequence[float | None]]) -> str:
+    """Mean and standard error of what searches of networks, several seeds each, came to; how many came to nothing."""
+    points = [[one for one in seeds if one is not None] for seeds in networks.values()]
+    means = [float(np.mean(seeds)) for seeds in points if seeds]
+    none = sum(map(len, networks.values())) - sum(map(len, points))
+    if none * 2 > sum(map(len, networks.values())):
+        return "–"
+    error = f" ± {np.std(means, ddof=1) / len(means) ** 0.5:.3f}" if len(means) > 1 else ""
+    return f"{np.mean(means):.3f}{error}" + (f" ({none} without)" if none else "")
 
 
 def _mean(found: Sequence[Measures], key: str) -> float:

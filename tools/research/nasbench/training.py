@@ -10,8 +10,8 @@ from torch import Tensor
 
 from natonnx.policy.base import Policy, entropy
 from natonnx.search.reinforce import Reinforce
+from tools.research.nasbench.networks import Networks
 from tools.research.nasbench.predictor import predicted_accuracies
-from tools.research.nasbench.space import EDGES, Space
 
 __all__ = ["Recipe", "Training", "logits", "train"]
 
@@ -62,15 +62,15 @@ class Training:
     curve: list[tuple[int, float]] = field(default_factory=list)
 
 
-def logits(policy: Policy, space: Space, betas: Tensor, generator: torch.Generator) -> Tensor:
-    """Scores with the prior, not masked [B, EDGES, 3]."""
+def logits(policy: Policy, space: Networks, betas: Tensor, generator: torch.Generator) -> Tensor:
+    """Scores with the prior, not masked [B, edges, 3]."""
     scores: Tensor = policy(space.features[betas].flatten(0, 1), space.graph(len(betas)))
-    return scores.reshape(-1, EDGES, 3) + policy.prior(space.masks[betas], space.current[betas], generator)
+    return scores.reshape(*space.masks[betas].shape) + policy.prior(space.masks[betas], space.current[betas], generator)
 
 
 def train(
     policy: Policy,
-    space: Space,
+    space: Networks,
     accuracy: Tensor,
     cells: Tensor,
     recipe: Recipe,
@@ -82,7 +82,7 @@ def train(
 
     Args:
         policy: The learner.
-        space: All cells.
+        space: All cells, or networks of another table.
         accuracy: The reward's, a fraction, of every cell.
         cells: Positions of the β's that may be drawn.
         recipe: How.

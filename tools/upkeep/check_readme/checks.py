@@ -176,7 +176,7 @@ CHECKS: tuple[Check, ...] = (
         codes=(0, 1),
     ),
     Check(
-        "natonnx bench models/resnet20-fashion.onnx models/vgg-fashion.onnx --data fashion-mnist-small --profile",
+        "natonnx bench models/resnet20-fashion.onnx models/vgg-fashion.onnx --data fashion-mnist --profile",
         9,
         "columns, rows, parameters, MAdds, accuracies, operators",
         says(

@@ -133,7 +133,7 @@ class Place:
     def _examples(self) -> None:
         for name, model in {"old": "resnet20", "new": "mobilenetv2"}.items():
             shutil.copy(ROOT / "models" / f"{model}-fashion.onnx", self.folder / f"{name}.onnx")
-        arrays = {name: array[:_IMAGES] for name, array in read_builtin("fashion-mnist-small", 10).items()}
+        arrays = {name: array[:_IMAGES] for name, array in read_builtin("fashion-mnist", 10).items()}
         np.savez(self.folder / "set.npz", allow_pickle=False, **arrays)
         for i, (image, label) in enumerate(zip(arrays["x_train"], arrays["y_train"], strict=True)):
             kind = self.folder / "images" / f"class{label}"

@@ -1,16 +1,18 @@
-"""Cells by their operations, and random accuracies of all of them."""
+"""Cells by their operations, and random accuracies of all of them, also as a table."""
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture, State
 from tools.research.nasbench.space import Space
-from tools.research.nasbench.table import Accuracies
+from tools.research.nasbench.table import DATASETS, Accuracies
 
-__all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working"]
+__all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working", "write_cells"]
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 STATES = tuple(State)
@@ -39,3 +41,11 @@ def accuracies(count: int, seed: int = 0) -> Accuracies:
     """Noise."""
     generator = torch.Generator().manual_seed(seed)
     return Accuracies(torch.rand(count, generator=generator), torch.rand(count, generator=generator))
+
+
+def write_cells(path: Path) -> None:
+    """Write noise as a table."""
+    chance = np.random.default_rng(0)
+    columns = [f"{name}_{part}" for name in DATASETS for part in ("valid", "test")]
+    rows = [",".join([cell, *(f"{value:.2f}" for value in chance.uniform(10, 90, len(columns)))]) for cell in EVERY]
+    path.write_text("\n".join([",".join(["cell", *columns]), *rows]))

@@ -4,17 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 
-from natonnx.architecture import Architecture, State, find_liveness
 from natonnx.policy.base import Policy
 from natonnx.search.budget import Budget
+from natonnx.search.finetune import Finetuned
 from natonnx.search.reinforce import Reinforce
 from natonnx.search.score import Score
+from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 
-__all__ = ["Finetuned", "SearchState", "Visit", "from_key", "key", "signature"]
+__all__ = ["SearchState", "Visit"]
 
 
 class Visit(NamedTuple):
@@ -24,20 +24,13 @@ class Visit(NamedTuple):
     times: int
 
 
-class Finetuned(NamedTuple):
-    """A finalist after fine-tuning: its weights by ONNX name (of the trained network) and validation score."""
-
-    weights: Mapping[str, np.ndarray]
-    validation: Score
-
-
 @dataclass
 class SearchState:
     """The parts of a search that change.
 
     Attributes:
         supernet: Shared weights w.
-        optimizer: Of w.
+        trainer: Of w.
         policy: θ.
         reinforce: Optimiser of θ.
         budget: Cost target and its multiplier.
@@ -49,10 +42,11 @@ class SearchState:
         finetune_epochs: Passes that each of them gets.
         finetuned: Finished fine-tunings by states.
         scored: Validation scores of the α's that selection compared, before fine-tuning, by states.
+        images: Training images that were used.
     """
 
     supernet: Supernet
-    optimizer: torch.optim.Optimizer
+    trainer: Trainer
     policy: Policy
     reinforce: Reinforce | None
     budget: Budget
@@ -63,12 +57,13 @@ class SearchState:
     finetune_epochs: int = 0
     finetuned: dict[str, Finetuned] = field(default_factory=dict)
     scored: dict[str, Score] = field(default_factory=dict)
+    images: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return tensors and plain Python values only, so that torch.load(weights_only=True) reads it."""
         return {
             "supernet": self.supernet.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.trainer.optimizer.state_dict(),
             "policy": self.policy.state_dict(),
             "reinforce": self.reinforce.state_dict() if self.reinforce else None,
             "budget": self.budget.to_list(),
@@ -78,16 +73,21 @@ class SearchState:
             "finalists": self.finalists,
             "finetune_epochs": self.finetune_epochs,
             "finetuned": {
-                key: ({name: torch.from_numpy(array) for name, array in done.weights.items()}, tuple(done.validation))
+                key: (
+                    {name: torch.from_numpy(array) for name, array in done.weights.items()},
+                    done.validation.plain(),
+                    done.images,
+                )
                 for key, done in self.finetuned.items()
             },
-            "scored": {key: tuple(score) for key, score in self.scored.items()},
+            "scored": {key: score.plain() for key, score in self.scored.items()},
+            "images": self.images,
         }
 
     def load_dict(self, data: Mapping[str, Any]) -> None:
         """Restore what `to_dict` gave, in place."""
         self.supernet.load_state_dict(data["supernet"])
-        self.optimizer.load_state_dict(data["optimizer"])
+        self.trainer.optimizer.load_state_dict(data["optimizer"])
         self.policy.load_state_dict(data["policy"])
         if self.reinforce is not None:
             self.reinforce.load_state_dict(data["reinforce"])
@@ -98,24 +98,8 @@ class SearchState:
         self.finalists = data["finalists"]
         self.finetune_epochs = data["finetune_epochs"]
         self.finetuned = {
-            key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score))
-            for key, (weights, score) in data["finetuned"].items()
+            key: Finetuned({name: tensor.numpy() for name, tensor in weights.items()}, Score(*score), images)
+            for key, (weights, score, images) in data["finetuned"].items()
         }
         self.scored = {key: Score(*score) for key, score in data["scored"].items()}
-
-
-def signature(architecture: Architecture) -> str:
-    """Return a text that is equal for architectures that compute the same: N stands for edges that carry nothing."""
-    active = find_liveness(architecture).active
-    pairs = zip(architecture.states, active, strict=True)
-    return "".join(state.value if carries else State.N.value for state, carries in pairs)
-
-
-def key(architecture: Architecture) -> str:
-    """Return the states of an architecture as text; `from_key` undoes it."""
-    return "".join(architecture.states)
-
-
-def from_key(beta: Architecture, text: str) -> Architecture:
-    """Return the architecture with these states."""
-    return beta.with_states(tuple(State(letter) for letter in text))
+        self.images = data["images"]

@@ -22,14 +22,14 @@ from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.assess import runnable
 from natonnx.search.clock import Clock
+from natonnx.search.keys import key
 from natonnx.search.own import RewardFunction, judge
+from natonnx.search.paper.state import SearchState, Visit
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
 from natonnx.search.score import CALIBRATION, minibatch_score, reestimate, targets_of
 from natonnx.search.settings import Settings
-from natonnx.search.state import SearchState, Visit, key
-from natonnx.search.train import train_epoch
 
 __all__ = ["Algorithm1"]
 
@@ -90,15 +90,12 @@ class Algorithm1:
 
     def train_weights(self) -> float:
         """Train w for one pass over the training split; return the mean loss."""
-        return train_epoch(
-            self.problem,
-            self.state.supernet,
-            self.state.optimizer,
-            self._sample_beta,
-            original=self.original,
-            settings=self.settings,
-            generator=self.state.generator,
-        )
+        losses: list[float] = []
+        generator = self.state.generator
+        for batch in tensor_batches(self.problem.train, self.settings.batch, self.problem.device, generator):
+            losses.append(self.state.trainer.step(batch, self._sample_beta(), generator))
+            self.state.images += batch.size
+        return _mean(losses)
 
     def _sample_beta(self) -> Architecture:
         """Draw from p(β) for w: the given model, a random legal neighbour, or an α of the policy's."""

@@ -10,12 +10,13 @@ from natonnx.architecture import Architecture
 from natonnx.policy.base import draw, greedy
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.search.assess import assess
+from natonnx.search.keys import from_key, key, signature
+from natonnx.search.paper.state import SearchState
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.runner import Runner
 from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
-from natonnx.search.state import SearchState, from_key, key, signature
 from natonnx.supernet import Supernet
 
 __all__ = ["choose_finalists"]

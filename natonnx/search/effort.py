@@ -1,0 +1,62 @@
+"""What a search will do, and how much work that is."""
+
+from typing import NamedTuple
+
+from natonnx.search.finetune import count_samples
+from natonnx.search.look import CALIBRATED, HELD_OUT
+from natonnx.search.problem import Problem
+from natonnx.search.propose.moves import Moves
+from natonnx.search.settings import Settings
+from natonnx.search.spend import planned_images
+
+__all__ = ["LADDER", "Effort", "expected", "usual_lookups"]
+
+LADDER = (0.8, 0.65, 0.5, 0.4, 0.3)
+"""Costs, as fractions of β's, that are tried one after the other where there is no target."""
+_TRIED = 2
+"""Of the ladder, as a guess."""
+_REFITTED = 4.0
+"""What refitting takes, times running the same samples."""
+_SELECTION = 0.7
+"""Forward passes over training and validation split that an epoch of Algorithm 1 takes besides its training."""
+
+
+class Effort(NamedTuple):
+    """What a search will do.
+
+    Attributes:
+        told: In words.
+        passes: Samples that the model must be run on, forward; training takes three passes.
+    """
+
+    told: str
+    passes: float
+
+
+def expected(problem: Problem, settings: Settings) -> Effort:
+    """Return what a search will do, were its time not limited."""
+    count = count_samples(problem.train)
+    teacher = 1.0 if settings.distillation or problem.objective.loss_follows_original else 0.0
+    if settings.algorithm == "paper":
+        trained = count * (settings.epochs + settings.finetune_epochs * (settings.finalists + 1))
+        scored = (problem.validation.samples or count) * settings.epochs * (settings.alphas + 1)
+        told = f"{settings.epochs} epochs of Algorithm 1, then {settings.finalists} finalists and the input are trained"
+        return Effort(told, (3 + teacher) * trained + scored)
+    targets = settings.targets or LADDER
+    lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
+    rungs = settings.targets or LADDER[:_TRIED]
+    images = round(count * settings.finetune_epochs) if settings.training else 0
+    passes = lookups * (_REFITTED * CALIBRATED + HELD_OUT)
+    trained = planned_images(images, settings.finalists)
+    passes += sum((3 * target + teacher) * trained for target in rungs)
+    told = f"{lookups} look-ups"
+    if images:
+        which = "each target" if len(settings.targets) > 1 else "the model that is made"
+        told += f", then {images:,} training images for {which}"
+        told += "" if settings.targets else ", and as many for each cheaper one as long as --max-drop holds"
+    return Effort(told, passes)
+
+
+def usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:
+    """Return how many look-ups a space is worth: each transition once, and some for their combinations."""
+    return min(200, len(moves.savers) + 30) + 10 * (len(targets) - 1)

@@ -1,0 +1,117 @@
+"""A look-up: refit an architecture on calibration samples, and score it on samples that are held out."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from natonnx.architecture import Architecture
+from natonnx.data.batches import Batches
+from natonnx.search.assess import runnable, with_reward
+from natonnx.search.keys import signature
+from natonnx.search.own import judge
+from natonnx.search.problem import Problem
+from natonnx.search.refit import Refit
+from natonnx.search.runner import Runner, TensorBatch, supernet_runner, tensor_batches
+from natonnx.search.score import BatchTargets, Score, score_batches, targets_of
+from natonnx.supernet import Supernet
+from natonnx.supernet.ops.operands import as_array
+
+__all__ = ["CALIBRATED", "HELD_OUT", "Looker", "as_arrays", "calibration_batches", "refit_on"]
+
+_BATCH = 250
+CALIBRATED = 160
+"""Training samples that an architecture is refitted on."""
+HELD_OUT = 500
+"""Validation samples that it is scored on."""
+
+
+class _Part(NamedTuple):
+    batch: TensorBatch
+    targets: BatchTargets
+
+
+class Looker:
+    """Looks architectures up: how good each is by weights that are refitted, without training.
+
+    Args:
+        problem: Network and data; calibration samples come from the training split, held-out ones from validation.
+        supernet: The original; its weights stay as they are.
+        original: The original model, for objectives that follow it.
+        seed: Of the choice of samples.
+
+    Attributes:
+        scores: What was found, by `signature`.
+        images: Samples that an architecture ran on so far.
+    """
+
+    def __init__(self, problem: Problem, supernet: Supernet, original: Runner, seed: int) -> None:
+        self._problem, self._given = problem, supernet
+        self._work = Supernet(problem.network).to(problem.device).eval()
+        self._seed = seed
+        self.scores: dict[str, Score] = {}
+        self.images = 0
+        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed)
+        generator = torch.Generator().manual_seed(seed)
+        held_out = problem.validation.sample(HELD_OUT, generator)
+        self.parts = [
+            _Part(batch, targets_of(problem.objective, batch, original))
+            for batch in tensor_batches(held_out, _BATCH, problem.device)
+        ]
+
+    def __call__(self, alpha: Architecture) -> float:
+        """Return what ranks an architecture: the mean loss with a minus sign, or the user's own reward."""
+        text = signature(alpha)
+        if text not in self.scores:
+            changed, _ = self._refit.run(alpha)
+            self.scores[text] = self.score(alpha, changed)
+            self.images += self._calibration
+        return self.scores[text].ranking
+
+    def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
+        """Score an architecture on the held-out samples.
+
+        Args:
+            alpha: The architecture.
+            changed: Tensors by ONNX name that differ from the original's.
+        """
+        self._work.load_state_dict(self._given.state_dict())
+        self._work.load_weights({name: as_array(value) for name, value in changed.items()})
+        self._work.eval()
+        objective = self._problem.objective
+        run = supernet_runner(self._work, alpha, objective.captures)
+        found = score_batches(run, objective, self.parts)
+        self.images += found.samples
+        if self._problem.reward is None:
+            return found
+        return with_reward(found, judge(self._problem.reward, runnable(self._problem, self._work, alpha)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        return {"scores": {text: score.plain() for text, score in self.scores.items()}, "images": self.images}
+
+    def load_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `to_dict` gave."""
+        self.scores = {text: Score(*score) for text, score in state["scores"].items()}
+        self.images = state["images"]
+
+
+def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int) -> tuple[Refit, int]:
+    """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
+    batches = calibration_batches(problem, problem.train, count, seed)
+    return Refit(supernet, [batch.inputs for batch in batches], seed=seed), sum(batch.size for batch in batches)
+
+
+def calibration_batches(problem: Problem, split: Batches, count: int, seed: int) -> Sequence[TensorBatch]:
+    """Return a random part of a split, in batches that the network takes."""
+    fixed = problem.network.batch_axes.size
+    samples = split.sample(count, torch.Generator().manual_seed(seed))
+    if fixed is not None:  # whole batches only
+        samples = samples.repeat(max(1, -(-samples.samples // fixed)) * fixed)
+    return list(tensor_batches(samples, fixed or _BATCH, problem.device))
+
+
+def as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Return tensors as arrays."""
+    return {name: as_array(value.cpu().contiguous()).copy() for name, value in tensors.items()}

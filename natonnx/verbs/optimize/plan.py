@@ -1,0 +1,74 @@
+"""Before the work: what will be done, about how long it takes, and what a time budget leaves of the held-out data."""
+
+import logging
+import time
+from dataclasses import replace
+
+import torch
+
+from natonnx.notices import NOTICE
+from natonnx.search import Settings, expected
+from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.supernet import Supernet
+from natonnx.verbs.objectives import FEWEST
+from natonnx.verbs.optimize.prepare import Prepared
+
+__all__ = ["fit_in_time", "seconds_per_sample", "tell_plan"]
+
+_log = logging.getLogger(__name__)
+
+_SAMPLES = 64
+_SCORING_SHARE = 0.1
+"""Of a time budget, for scoring the input on one split."""
+
+
+def seconds_per_sample(prepared: Prepared) -> float:
+    """Return what the model takes for one sample in torch, from one small batch of validation."""
+    problem = prepared.problem
+    supernet = Supernet(problem.network).to(problem.device).eval()
+    run = supernet_runner(supernet, problem.network.architecture, problem.objective.captures)
+    samples = problem.validation.sample(_SAMPLES)
+    best = float("inf")
+    for _ in range(2):  # the first call of a kernel is slow
+        for batch in tensor_batches(samples, _SAMPLES, problem.device):
+            begun = time.monotonic()
+            run(batch.inputs, batch.size)
+            best = min(best, (time.monotonic() - begun) / batch.size)
+    return best
+
+
+def tell_plan(prepared: Prepared, settings: Settings, each: float) -> None:
+    """Say, once on a command's stderr, what will be done and about how long it takes.
+
+    Args:
+        prepared: The model and its data.
+        settings: Of the search.
+        each: See `seconds_per_sample`.
+    """
+    work = expected(prepared.problem, settings)
+    splits = (prepared.parts.validation, prepared.parts.test)
+    scored = 2 * sum(split.samples or 0 for split in splits if split is not None)
+    seconds = (work.passes + scored) * each
+    limit = settings.time_budget
+    about = f"about {seconds:.0f} s" if limit is None or seconds < limit else f"cut down to {limit:.0f} s"
+    _log.log(NOTICE, "%s: %s; %s", prepared.source.path, work.told, about)
+
+
+def fit_in_time(prepared: Prepared, settings: Settings, each: float) -> Prepared:
+    """Leave out held-out samples that a time budget is too short to score, and note it."""
+    if settings.time_budget is None:
+        return prepared
+    most = max(FEWEST, int(_SCORING_SHARE * settings.time_budget / max(each, 1e-9)))
+    parts, notes = prepared.parts, list(prepared.parts.notes)
+    cut = {}
+    for name in ("validation", "test"):
+        split = getattr(parts, name)
+        if split is None or split.samples is None or split.samples <= most:
+            continue
+        cut[name] = split.sample(most, torch.Generator().manual_seed(settings.seed))
+        notes.append(f"{name}: {most:,} of {split.samples:,} samples, as the time budget is short")
+    if not cut:
+        return prepared
+    parts = replace(parts, notes=tuple(notes), **cut)
+    problem = replace(prepared.problem, validation=parts.validation)
+    return replace(prepared, parts=parts, problem=problem)

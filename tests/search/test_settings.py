@@ -1,0 +1,63 @@
+"""What a search may be told."""
+
+from typing import Any
+
+import pytest
+
+from natonnx.errors import InputError
+from natonnx.policy import LEARNERS, PROPOSERS
+from natonnx.search import Settings
+
+
+def test_the_default_learner_is_the_first() -> None:
+    assert Settings().learner == LEARNERS[0] == PROPOSERS[0]
+
+
+def test_targets_come_from_dear_to_cheap() -> None:
+    assert (Settings().targets, Settings().target) == ((), None)
+    assert (Settings(target_madds=0.5).targets, Settings(target_madds=0.5).target) == ((0.5,), 0.5)
+    several = Settings(target_madds=(0.4, 0.8, 0.6, 0.8))
+    assert (several.targets, several.target) == ((0.8, 0.6, 0.4), 0.4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"algorithm": "magic"}, "unknown algorithm 'magic': choose refit or paper"),
+        ({"learner": "magic"}, "unknown learner 'magic'"),
+        ({"learner": "greedy", "algorithm": "paper"}, "unknown learner 'greedy'"),
+        ({"reward": "luck"}, "unknown reward 'luck'"),
+        ({"epochs": 0}, "epochs 0"),
+        ({"finetune_epochs": -1}, "fine-tuning epochs -1"),
+        ({"target_madds": 0.0}, "MAdds target"),
+        ({"target_madds": 1.5}, "MAdds target"),
+        ({"target_madds": ()}, "MAdds target"),
+        ({"target_madds": (0.8, 0.0)}, "MAdds target"),
+        ({"target_madds": float("nan")}, "MAdds target"),
+        ({"target_madds": (0.8, 0.5), "algorithm": "paper"}, "several MAdds targets are for --algorithm refit"),
+        ({"training": False, "algorithm": "paper"}, "no training is for --algorithm refit"),
+        ({"max_drop": -1.0}, "max drop"),
+        ({"time_budget": 0.0}, "time budget"),
+        ({"lookups": 0}, "look-ups 0"),
+        ({"alphas": 1}, "alphas 1"),
+        ({"edits": 0.0}, "edits 0.0"),
+        ({"batch": 1}, "batch 1"),
+        ({"reward_batch": 1}, "reward batch 1"),
+        ({"evaluated": 0}, "evaluated 0"),
+        ({"finalists": 0}, "finalists 0"),
+        ({"finetune_learning_rate": 0.0}, "fine-tuning's learning rate 0.0 must be a number above 0"),
+        ({"finetune_learning_rate": float("inf")}, "fine-tuning's learning rate inf"),
+        ({"distillation": -0.1}, "distillation -0.1 must be from 0 to 1"),
+        ({"distillation": 1.5}, "distillation 1.5"),
+    ],
+)
+def test_nonsense_is_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Settings(**fields)
+
+
+@pytest.mark.parametrize("learner", PROPOSERS)
+def test_every_proposer_is_a_learner(learner: str) -> None:
+    assert Settings(learner=learner).learner == learner
+    if learner in LEARNERS:
+        assert Settings(learner=learner, algorithm="paper").learner == learner

@@ -1,0 +1,1 @@
+"""Which search ends with the best model at the same number of training images."""

@@ -1,0 +1,63 @@
+"""All networks of NAS-Bench-Macro at once, as `Space` has the cells of NAS-Bench-201."""
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import dgl
+import numpy as np
+import torch
+from torch import Tensor
+
+from natonnx.architecture import State
+from natonnx.policy.encode import encode
+from natonnx.policy.graph import Graph, edge_graph
+from tools.research.nasbench.macro import LAYERS, NETWORKS, network
+from tools.research.nasbench.space import Walk
+
+__all__ = ["Chains"]
+
+_O, _S = (tuple(State).index(state) for state in (State.O, State.S))
+_WEIGHTS = torch.tensor([3 ** (LAYERS - 1 - i) for i in range(LAYERS)])
+
+
+class Chains:
+    """The networks, by position in `NETWORKS`. Edges are free of one another: whatever is left of a chain is legal."""
+
+    cells: Sequence[str] = NETWORKS
+
+    def __init__(self) -> None:
+        self._graphs: dict[int, Graph] = {}
+        self.ops = torch.tensor([[int(digit) for digit in digits] for digits in NETWORKS])
+        self.current = torch.where(self.ops == 0, _S, _O)
+
+    @cached_property
+    def features(self) -> Tensor:
+        """`encode` of every network [networks, LAYERS, FEATURES]."""
+        return torch.from_numpy(np.stack([encode(network(digits)) for digits in NETWORKS]))
+
+    @cached_property
+    def masks(self) -> Tensor:
+        """What each edge of each network may become [networks, LAYERS, 3]: a layer may go, and none comes back."""
+        masks = torch.zeros(*self.ops.shape, len(State), dtype=torch.bool)
+        masks[..., _O], masks[..., _S] = self.ops > 0, True
+        return masks
+
+    def graph(self, count: int) -> Graph:
+        """The graph of `count` networks at once; kept, since batches have few sizes."""
+        if count not in self._graphs:
+            self._graphs[count] = dgl.batch([edge_graph(network(NETWORKS[-1]).topology)] * count)
+        return self._graphs[count]
+
+    def find(self, digits: Sequence[str]) -> Tensor:
+        """Positions of networks [n]."""
+        return torch.tensor([int(one, 3) for one in digits])
+
+    def walk(self, betas: Tensor, logits: Tensor, count: int | None, generator: torch.Generator) -> Walk:
+        """Draw α's; see `Space.walk`."""
+        masks = self.masks[betas][:, None].expand(-1, count or 1, -1, -1)
+        scores = logits.detach()[:, None].expand(*masks.shape).masked_fill(~masks, -torch.inf)
+        if count is not None:  # the Gumbel-max form of sampling from the softmax
+            scores = scores - torch.empty(scores.shape).exponential_(generator=generator).log()
+        columns = scores.argmax(-1)
+        ops = torch.where(columns == _O, self.ops[betas][:, None], 0)
+        return Walk(columns, masks, ops @ _WEIGHTS)
