@@ -139,7 +139,7 @@ def result(folder: Path, *, resume: bool = False) -> str:
     """What a search that is not interrupted ends with, as text in which NaN equals NaN."""
     found = search(folder, Interrupting(), resume=resume)
     assert found.output is not None
-    payload = [found.report[key] for key in ("edits", "history", "candidates", "constraints")]
+    payload = [found.report[key] for key in ("edits", "history", "front", "constraints")]
     return repr((found.output.read_bytes(), payload))
 
 

@@ -75,10 +75,10 @@ class Critic:
         Args:
             held: Which transitions each of them holds [n, moves].
         """
-        held = held.astype(float)
-        cross = self._covariance(held, self._held, self.kernel)
+        rows: Array = held.astype(float)
+        cross = self._covariance(rows, self._held, self.kernel)
         whitened = np.linalg.solve(self._factor, cross.T)
-        variance = self._variance(held) - (whitened**2).sum(0)
+        variance = self._variance(rows) - (whitened**2).sum(0)
         return self._base + self._unit * (cross @ self._solved), self._unit * np.sqrt(np.maximum(variance, 0.0))
 
     def losses(self) -> Array:
@@ -134,15 +134,15 @@ class Critic:
         single = (left * w) @ self._alike @ (right * w).T
         distance = (left @ w)[:, None] + (right @ w)[None] - 2 * (left * w) @ right.T
         near = np.exp(-distance / (kernel.length * w.sum()))
-        return kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
+        found: Array = kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
+        return found
 
     def _variance(self, held: Array) -> Array:
         w = self._weights
         scale, sums = w.sum() ** 2, (held @ w) ** 2
-        return (
-            self.kernel.linear * (sums + sums**2 / scale + ((held * w) @ self._alike * (held * w)).sum(1))
-            + self.kernel.residual * scale
-        )
+        single = ((held * w) @ self._alike * (held * w)).sum(1)
+        found: Array = self.kernel.linear * (sums + sums**2 / scale + single) + self.kernel.residual * scale
+        return found
 
 
 def _likeness(moves: Moves) -> Array:

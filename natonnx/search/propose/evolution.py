@@ -63,4 +63,5 @@ class RandomDraws(Evolution):
         target: float,
         generator: torch.Generator,
     ) -> Architecture | None:
+        del living, generator
         return variation.random(target)

@@ -71,7 +71,7 @@ class Moves:
 
     def idle(self, held: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Tell which transitions change nothing beside others, for those change as much and more [moves]."""
-        found: npt.NDArray[np.bool_] = self._inside[:, list(held)].any(1)
+        found = np.array(self._inside[:, list(held)].any(1), bool)
         found[list(held)] = True
         return found
 
@@ -85,7 +85,8 @@ class Moves:
         changes = np.stack([self._changes(alpha) for alpha in alphas])
         held = changes @ self._rows.T == self._rows.sum(1)
         covered = held.astype(np.float32) @ self._inside.T > 0
-        return held & ~covered
+        found: npt.NDArray[np.bool_] = held & ~covered
+        return found
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:
