@@ -89,9 +89,9 @@ class _Search:
         """Draw, learn from what the critic expects, and look up the most promising α; False where none is new."""
         losses = self._critic.losses()[list(self._moves.savers)]
         prior = torch.from_numpy(-losses / max(float(losses.mean()), 1e-300)).clamp(min=-20.0)
-        drawn = [] if self._steps % _EVERY else self._draw(target, prior / _TEMPERATURE)
-        self._steps += 1
         best = self._lookups.within(target)[:_PARENTS]
+        drawn = [] if best and self._steps % _EVERY else self._draw(target, prior / _TEMPERATURE)
+        self._steps += 1
         start = [*drawn, *(entry.architecture for entry in best)]
         held = self._moves.within(start)
         shares = np.array([self._lookups.share(alpha) for alpha in start])
