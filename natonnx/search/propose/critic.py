@@ -16,7 +16,7 @@ from natonnx.policy.encode import encode
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
-__all__ = ["Critic", "Kernel"]
+__all__ = ["Critic", "Kernel", "likeness"]
 
 Array = npt.NDArray[np.float64]
 
@@ -27,6 +27,7 @@ _LEAST = 0.1
 _WORST = 30.0
 """Losses are cut off at so many times their median, as of those that are hopeless no more is to be known."""
 _LIKENESS, _REACH = 0.7, 0.7
+"""How much of what transitions lose is shared by those that are alike, and how alike those are."""
 _GROWTH = 1.1
 """The kernel is chosen anew when so many times as much is known."""
 
@@ -51,7 +52,7 @@ class Critic:
         self._moves, self._lookups = moves, lookups
         self._held = np.zeros((0, len(moves.all)))
         self._chosen_at = 0
-        self._alike = _LIKENESS * _likeness(moves) + (1 - _LIKENESS) * np.eye(len(moves.all))
+        self._alike = _LIKENESS * likeness(moves) + (1 - _LIKENESS) * np.eye(len(moves.all))
         self.kernel = Kernel(_LINEAR[0], _RESIDUAL[0], _LENGTHS[0])
         self.fit()
 
@@ -75,7 +76,7 @@ class Critic:
         Args:
             held: Which transitions each of them holds [n, moves].
         """
-        rows: Array = held.astype(float)
+        rows = held.astype(float)
         cross = self._covariance(rows, self._held, self.kernel)
         whitened = np.linalg.solve(self._factor, cross.T)
         variance = self._variance(rows) - (whitened**2).sum(0)
@@ -138,14 +139,15 @@ class Critic:
         return found
 
     def _variance(self, held: Array) -> Array:
-        w = self._weights
-        scale, sums = w.sum() ** 2, (held @ w) ** 2
-        single = ((held * w) @ self._alike * (held * w)).sum(1)
-        found: Array = self.kernel.linear * (sums + sums**2 / scale + single) + self.kernel.residual * scale
+        """Return the diagonal of the covariance [n]."""
+        weighted = held * self._weights
+        scale, squares = self._weights.sum() ** 2, weighted.sum(1) ** 2
+        single = (weighted @ self._alike * weighted).sum(1)
+        found: Array = self.kernel.linear * (squares + squares**2 / scale + single) + self.kernel.residual * scale
         return found
 
 
-def _likeness(moves: Moves) -> Array:
+def likeness(moves: Moves) -> Array:
     """Return how alike transitions are, by what a policy sees of their edges and by what they save [moves, moves]."""
     edges = [move.edge for move in moves.all]
     states = [[move.state is state for state in State] for move in moves.all]
