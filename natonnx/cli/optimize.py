@@ -12,7 +12,6 @@ from natonnx.cli.completion import names_or_files
 from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
     data_options,
-    force_option,
     html_option,
     json_option,
     model_argument,
@@ -128,7 +127,11 @@ _UNCHANGED = 1
 )
 @reading_options
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
-@force_option
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Overwrite a file that natonnx did not write; go on where validation can tell next to nothing.",
+)
 @html_option
 @click.option(
     "--sync-navigation",

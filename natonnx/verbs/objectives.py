@@ -17,6 +17,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
 from natonnx.search.agreement import Agreement
+from natonnx.search.finetune import count_samples
 from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
 from natonnx.search.own import OwnObjective, name_of
@@ -28,7 +29,8 @@ __all__ = [
     "FEWEST",
     "KINDS",
     "Choice",
-    "check_validation",
+    "check_chance",
+    "check_samples",
     "choose",
     "make_objective",
     "objective_row",
@@ -184,8 +186,26 @@ def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> 
         yield run(batch.inputs, batch.size)
 
 
-def check_validation(path: Path, objective: Objective, score: Score, split: data.Batches, *, force: bool) -> None:
-    """Refuse validation data that can prove nothing: too few samples, or a model that only guesses on them.
+def check_samples(path: Path, objective: Objective, split: data.Batches, *, force: bool) -> None:
+    """Refuse validation data of too few samples to tell whether a model is worse than another.
+
+    Args:
+        path: The model.
+        objective: What is good.
+        split: The data.
+        force: Warn only.
+
+    Raises:
+        InputError: If they are too few, unless forced.
+    """
+    count = count_samples(split)
+    if objective.unit.difference == "points" and count < FEWEST:
+        found = f"{count} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
+        _refuse_unless(force, f"{path}: {found}")
+
+
+def check_chance(path: Path, objective: Objective, score: Score, split: data.Batches, *, force: bool) -> None:
+    """Refuse a classifier that only guesses on the validation data, and warn of one that hardly does better.
 
     Args:
         path: The model.
@@ -195,11 +215,8 @@ def check_validation(path: Path, objective: Objective, score: Score, split: data
         force: Warn only.
 
     Raises:
-        InputError: If it can prove nothing, unless forced.
+        InputError: If it only guesses, unless forced.
     """
-    if objective.unit.difference == "points" and 0 < score.samples < FEWEST:
-        found = f"{score.samples} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
-        _refuse_unless(force, f"{path}: {found}")
     if objective.name != "labels":
         return
     counts: Counter[int] = Counter()

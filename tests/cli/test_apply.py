@@ -111,6 +111,20 @@ def test_a_report_of_optimize_is_an_edit_list(folder: Path) -> None:
     assert inspect(folder / "model.nat.onnx")["cost"]["madds"] == 78360 - 36864
 
 
+def test_a_model_of_the_front_is_replayed_by_its_number(folder: Path) -> None:
+    report, rest = folder / "report.json", [{"edge": "two", "from": "O", "to": "N"}]
+    front = [{"edits": json.loads(SKIP_ONE)}, {"edits": [*json.loads(SKIP_ONE), *rest]}]
+    report.write_text(json.dumps({"status": "unchanged", "edits": [], "front": front}), encoding="utf-8")
+    for pick, count in ((1, 1), (2, 2)):
+        out = folder / f"{pick}.onnx"
+        code, _, stderr = tiny.natonnx("apply", "model.onnx", "report.json", "--pick", str(pick), "-o", out, cwd=folder)
+        assert (code, stderr.splitlines()[-1]) == (0, f"{out}: {count} edits")
+    assert inspect(folder / "1.onnx")["cost"]["madds"] == 78360 - 36864
+    assert inspect(folder / "2.onnx")["cost"]["madds"] == 78360 - 2 * 36864
+    assert tiny.natonnx("apply", "model.onnx", "report.json", "-o", "same.onnx", cwd=folder).code == 0
+    assert (folder / "same.onnx").read_bytes() == (folder / "model.onnx").read_bytes()
+
+
 def test_the_same_edits_give_the_same_bytes(folder: Path) -> None:
     edits = [Edit("one", State.O, State.S), Edit("two", State.O, State.N)]
     first, _ = apply(folder / "model.onnx", edits, folder / "first.onnx")

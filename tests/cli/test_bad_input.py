@@ -89,6 +89,10 @@ CASES = (
     Case("missing argument", ("inspect",), "MODEL"),
     Case("missing edits", ("apply", "model.onnx"), "EDITS"),
     Case("an argument too many", ("inspect", "model.onnx", "model.onnx"), "unexpected extra argument"),
+    Case("too few samples to tell anything", changed(OPTIMIZE, "data.npz", "few.npz"), "99 validation samples cannot"),
+    Case("--front is a file", (*OPTIMIZE, "--front", "data.npz"), "--front"),
+    Case("--front holds something", (*OPTIMIZE, "--front", "full"), "--front full: is not empty"),
+    Case("--pick of an edit list", (*APPLY, "--pick", "1"), "has no models to pick from"),
     Case("--resume without a checkpoint", (*OPTIMIZE, "--resume"), "no such checkpoint"),
     Case(
         "--resume of a damaged checkpoint",
@@ -136,6 +140,18 @@ MORE = (
     Case("--mean is empty", (*OPTIMIZE, "--mean", ""), "--mean"),
     Case("--mean for three channels", (*OPTIMIZE, "--mean", "1,2,3"), "mean has 3 values"),
     Case("--std 0", (*OPTIMIZE, "--std", "0"), "std"),
+    Case("--target-madds is a word", (*OPTIMIZE, "--target-madds", "0.5,half"), "'0.5,half' is no number"),
+    Case("--target-madds, one of them 2", (*OPTIMIZE, "--target-madds", "0.5,2"), "must be above 0 and at most 1"),
+    Case("several targets of Algorithm 1", (*OPTIMIZE, "--algorithm", "paper", "--target-madds", "0.5,0.6"), "several"),
+    Case("--algorithm paper without training", (*OPTIMIZE, "--algorithm", "paper", "--no-training"), "no training is"),
+    Case("--algorithm paper by a baseline", (*OPTIMIZE, "--algorithm", "paper", "--learner", "beam"), "'beam'"),
+    Case("--algorithm unknown", (*OPTIMIZE, "--algorithm", "magic"), "'magic'"),
+    Case("--lookups 0", (*OPTIMIZE, "--lookups", "0"), "look-ups 0"),
+    Case("--finalists 0", (*OPTIMIZE, "--finalists", "0"), "finalists 0"),
+    Case("--distillation 2", (*OPTIMIZE, "--distillation", "2"), "distillation 2"),
+    Case("--finetune-learning-rate 0", (*OPTIMIZE, "--finetune-learning-rate", "0"), "learning rate 0.0"),
+    Case("--pick is no number", (*APPLY, "--pick", "last"), "'last' is not a valid integer"),
+    Case("--pick beyond the front", (*changed(APPLY, "none.json", "report.json"), "--pick", "2"), "has 1 models"),
     Case("--target-madds nan", (*OPTIMIZE, "--target-madds", "nan"), "must be above 0 and at most 1"),
     Case("--max-drop below 0", (*OPTIMIZE, "--max-drop", "-1"), "max drop"),
     Case("--epochs 0", (*OPTIMIZE, "--epochs", "0"), "epochs 0"),
@@ -216,7 +232,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "none.json").write_text("[]", encoding="utf-8")
     (path / "functions.py").write_text(FUNCTIONS, encoding="utf-8")
     (path / "text.onnx").write_text("no model", encoding="utf-8")
-    (path / "report.json").write_text('{"edits": []}', encoding="utf-8")
+    (path / "report.json").write_text('{"edits": [], "front": [{"edits": []}]}', encoding="utf-8")
+    (path / "full").mkdir()
+    (path / "full" / "note.txt").touch()
     (path / "empty.onnx").touch()
     (path / "half.onnx").write_bytes(model[: len(model) // 2])
     (path / "short.onnx").write_bytes(model[:-1])
@@ -231,6 +249,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     onnx.save(invalid, path / "invalid.onnx")
     large = {key: np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1))) if x.ndim == 4 else x for key, x in arrays.items()}
     np.savez(path / "large.npz", allow_pickle=False, **large)
+    few = {key: value[:495] if key.endswith("train") else value for key, value in arrays.items()}
+    np.savez(path / "few.npz", allow_pickle=False, **few)
     np.savez(path / "empty.npz", allow_pickle=False, **{key: x[:0] for key, x in arrays.items()})
     np.savez(path / "classes.npz", allow_pickle=False, **{**arrays, "y_train": arrays["y_train"] + 1})
     return path

@@ -43,9 +43,9 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return stderr
 
 
-def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     models = MODELS[:2]
-    options = ("--data", "fashion-mnist", "--profile", "--json", "--batch", "2")
+    options = ("--data", str(pictures), "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
     assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
     require_payload(payload, BenchReport)
@@ -86,7 +86,7 @@ def test_the_contract(capsys: pytest.CaptureFixture[str]) -> None:
         "unit": {"symbol": "%", "scale": 100.0, "difference": "points"},
         "outputs": [{"name": "logits", "measure": "accuracy"}],
     }
-    assert payload["data"] == {"name": "fashion-mnist", "samples": {"validation": 1000, "test": 1000}}
+    assert payload["data"] == {"name": str(pictures), "samples": {"validation": 300, "test": 500}}
 
 
 def test_costs_are_those_of_inspect(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -112,20 +112,20 @@ def test_accuracy_is_onnxruntimes(folder: Path) -> None:
     found = payload["models"][0]["score"]
     assert found["test"] > 0.95
     assert found["test"] * 60 == pytest.approx(round(found["test"] * 60))
-    assert payload["data"]["samples"] == {"validation": 48, "test": 60}
+    assert payload["data"]["samples"] == {"validation": 100, "test": 60}
 
 
-def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: Path) -> None:
+def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: Path, pictures: Path) -> None:
     """A model that lost its metadata sees the same images, and not others by accident."""
     silent = onnx.load(MODELS[1])
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
     payload = benchmark(
-        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data="fashion-mnist"
+        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data=str(pictures)
     )
     first, second = (row["score"] for row in payload["models"])
     assert first == second
-    assert first["test"] == 0.881
+    assert first["test"] == 0.93
 
 
 def test_external_data_counts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def test_an_edit_gives_a_model_with_data_of_its_own(folder: Path) -> None:
 
 
 def test_optimize_reads_trains_and_writes_external_data(folder: Path) -> None:
-    settings = Settings(epochs=1, finetune_epochs=1, target_madds=0.7, max_drop=60.0, seed=5)
+    settings = Settings(lookups=3, finetune_epochs=1, target_madds=0.55, max_drop=60.0, seed=5)
     found = optimize(
         folder / "model.onnx", folder / "data.npz", folder / "model.nat.onnx", settings=settings, threads=1
     )

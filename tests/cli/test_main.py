@@ -55,16 +55,19 @@ def test_a_defect_shows_where_it_happened_and_ends_with_3(
     assert stderr.splitlines()[-1] == "natonnx: error: internal error, please report it: ZeroDivisionError: by zero"
 
 
-def test_interrupting_optimize_says_how_to_go_on(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("saved", [True, False])
+def test_interrupting_optimize_says_how_to_go_on_where_something_was_saved(
+    saved: bool, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("natonnx.verbs.optimize.optimize.optimize", raising(KeyboardInterrupt()))
+    if saved:
+        (folder / "model.nat.onnx.resume").touch()
     assert run("optimize", str(folder / "model.onnx")) == 130
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     assert len(stderr.splitlines()) == 1
-    assert stderr.startswith("natonnx: error: interrupted; ")
-    assert "--resume" in stderr
+    assert stderr.startswith("natonnx: error: interrupted; " if saved else "natonnx: error: interrupted\n")
+    assert ("--resume" in stderr) is saved
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_one_line(
     (tmp_path / "own_code.py").write_text(CODE)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as end:
-        main(["optimize", "model.onnx", "--data", "data.npz", option, f"own_code:{name}", "--epochs", "1", "-q"])
+        main(["optimize", "model.onnx", "--data", "data.npz", option, f"own_code:{name}", "--lookups", "3", "-q"])
     out, err = capsys.readouterr()
     assert (end.value.code, out) == (2, "")
     assert says in err

@@ -72,7 +72,7 @@ def natonnx(*arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **envir
 
 @functools.cache
 def arrays() -> dict[str, npt.NDArray[Any]]:
-    """240 + 60 images of stripes: lying, standing, or both; with noise, and at random offsets."""
+    """500 + 60 images of stripes: lying, standing, or both; with noise, and at random offsets."""
     generator = np.random.default_rng(0)
 
     def images(count: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
@@ -85,7 +85,7 @@ def arrays() -> dict[str, npt.NDArray[Any]]:
         noisy = 2.0 * clean - 1.0 + generator.normal(0, 0.3, clean.shape)
         return noisy[:, None].astype(np.float32), labels.astype(np.int64)
 
-    x_train, y_train = images(240)
+    x_train, y_train = images(500)
     x_test, y_test = images(60)
     return {"x_train": x_train, "y_train": y_train, "x_test": x_test, "y_test": y_test}
 

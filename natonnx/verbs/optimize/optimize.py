@@ -13,7 +13,7 @@ from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
 from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
-from natonnx.verbs.objectives import check_validation
+from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.plan import fit_in_time, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
@@ -116,13 +116,17 @@ def optimize(
             settings=settings,
             class_names=classes,
         )
+        checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
+        saved = checkpoint.load() if resume else None
+        if reward is None:
+            check_samples(source.path, prepared.problem.objective, prepared.parts.validation, force=force)
         each = seconds_per_sample(prepared)
         tell_plan(prepared, settings, each)
         prepared = fit_in_time(prepared, settings, each)
         source, problem = prepared.source, prepared.problem
         opened = time.monotonic()
         original = open_original(prepared)
-        check_validation(source.path, problem.objective, original.score, prepared.parts.validation, force=force)
+        check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
         reserve = _AFTERWARDS * (time.monotonic() - opened) + _LATENCY_SECONDS
 
         # Search; each candidate is rebuilt once, and decided on by its file
@@ -133,8 +137,6 @@ def optimize(
         def is_enough(outcome: Outcome) -> bool:
             return decide(original.score, workshop.measured(outcome), criteria).winner is not None
 
-        checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
-        saved = checkpoint.load() if resume else None
         tell_notes(prepared.parts)
         tell_pieces(source)
         outcome = search(
