@@ -9,8 +9,9 @@ import pytest
 
 from tests.cli import tiny
 
-OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "--epochs", "2", "--finetune-epochs", "1", "--json")
-CHEAPER = (*OPTIMIZE, "--target-madds", "0.7", "--max-drop", "40", "--seed", "5")
+OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "--lookups", "5", "--finetune-epochs", "1", "--json")
+CHEAPER = (*OPTIMIZE, "--target-madds", "0.55", "--max-drop", "40", "--seed", "5")
+SPOILT = (*OPTIMIZE, "--target-madds", "0.55,0.06", "--finetune-learning-rate", "100")
 
 
 class Run(NamedTuple):
@@ -48,6 +49,26 @@ def unchanged(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run whose target cannot be met without losing accuracy; warnings are on."""
     folder = tiny.fill(tmp_path_factory.mktemp("unchanged"))
     return optimize(folder, *OPTIMIZE, "--target-madds", "0.01", PYTHONWARNINGS="always")
+
+
+@pytest.fixture(scope="session")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run for two targets without training, of which every model is written."""
+    folder = tiny.fill(tmp_path_factory.mktemp("several"))
+    return optimize(folder, *OPTIMIZE, "--target-madds", "0.55,0.06", "--no-training", "--front", "front")
+
+
+@pytest.fixture(scope="session")
+def missed(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run whose training spoils every model."""
+    return optimize(tiny.fill(tmp_path_factory.mktemp("missed")), *SPOILT)
+
+
+@pytest.fixture(scope="session")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of Algorithm 1."""
+    folder = tiny.fill(tmp_path_factory.mktemp("paper"))
+    return optimize(folder, *CHEAPER, "--algorithm", "paper", "--epochs", "2")
 
 
 @pytest.fixture

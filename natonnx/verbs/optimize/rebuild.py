@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 import onnx
 import torch
 
+from natonnx import __version__
 from natonnx.architecture import Architecture, Edit, edits_between
 from natonnx.errors import naming
-from natonnx.rewrite import build
+from natonnx.rewrite import add_provenance, build
 from natonnx.search import Candidate, Objective, Outcome, Score
 from natonnx.search.keys import key
 from natonnx.search.runner import Runner
@@ -45,7 +46,7 @@ class Rebuilt:
         candidate: What it is made of, its score that of the file.
         alpha: Its architecture over the edges of the file's own network.
         edits: From β to it.
-        model: The file.
+        model: The file, which says what was done to it.
         run: Runs it in onnxruntime.
     """
 
@@ -121,4 +122,5 @@ class Workshop:
         found = score_file(prepared.source.path, run, self.original.validation, validation, self.original.run, own)
         score = found._replace(ranking=candidate.validation.ranking)
         edits = edits_between(network.architecture, alpha)
+        add_provenance(model, version=__version__, source_sha256=prepared.source.sha256, edits=edits)
         return Rebuilt(replace(candidate, validation=score), alpha, edits, model, run)
