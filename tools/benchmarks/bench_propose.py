@@ -20,9 +20,9 @@ import torch
 
 from natonnx.architecture import Architecture, State, find_liveness
 from natonnx.frontend import parse
+from natonnx.policy import PROPOSERS
 from natonnx.search.lookup import Lookups
 from natonnx.search.price import Madds
-from natonnx.policy import PROPOSERS
 from natonnx.search.propose import make_proposer
 from tools.benchmarks.bench_scaling import generated
 from tools.command import run_command

@@ -107,6 +107,9 @@ class _Search:
                 self._lookups.score(alpha)
                 self._critic.fit()
                 return True
+            if i >= len(drawn):
+                self._acquisition.refuse(near[i - len(drawn)])
+        self._steps = 0  # the policy's draws are always legal
         return False
 
     def _realise(self, held: npt.NDArray[np.bool_], target: float, prior: Tensor) -> Architecture | None:
