@@ -17,6 +17,6 @@ def from_key(beta: Architecture, text: str) -> Architecture:
 
 def signature(architecture: Architecture) -> str:
     """Return a text that is equal for architectures that compute the same: N stands for edges that carry nothing."""
-    active = find_liveness(architecture).active
+    active = find_liveness(architecture).active.tolist()
     pairs = zip(architecture.states, active, strict=True)
-    return "".join(state.value if carries else State.N.value for state, carries in pairs)
+    return "".join([state.value if carries else "N" for state, carries in pairs])

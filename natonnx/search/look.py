@@ -21,6 +21,8 @@ from natonnx.supernet.ops.operands import as_array
 __all__ = ["CALIBRATED", "HELD_OUT", "Looker", "as_arrays", "calibration_batches", "refit_on"]
 
 _BATCH = 250
+_ROWS = 4096
+"""Positions of a tensor that a look-up's refit looks at."""
 CALIBRATED = 160
 """Training samples that an architecture is refitted on."""
 HELD_OUT = 500
@@ -52,7 +54,7 @@ class Looker:
         self._seed = seed
         self.scores: dict[str, Score] = {}
         self.images = 0
-        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed)
+        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed, _ROWS)
         generator = torch.Generator().manual_seed(seed)
         held_out = problem.validation.sample(HELD_OUT, generator)
         self.parts = [
@@ -97,10 +99,11 @@ class Looker:
         self.images = state["images"]
 
 
-def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int) -> tuple[Refit, int]:
+def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int, rows: int = 8192) -> tuple[Refit, int]:
     """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
     batches = calibration_batches(problem, problem.train, count, seed)
-    return Refit(supernet, [batch.inputs for batch in batches], seed=seed), sum(batch.size for batch in batches)
+    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, seed=seed)
+    return refit, sum(batch.size for batch in batches)
 
 
 def calibration_batches(problem: Problem, split: Batches, count: int, seed: int) -> Sequence[TensorBatch]:

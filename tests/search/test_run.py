@@ -17,9 +17,9 @@ from natonnx.rewrite import build
 from natonnx.search import Clock, Criteria, Outcome, Problem, RunnableModel, Settings, Step, decide, search
 from natonnx.search.assess import original_runner
 from natonnx.search.budget import Budget
+from natonnx.search.effort import LADDER
 from natonnx.search.keys import from_key, key, signature
 from natonnx.search.look import as_arrays, refit_on
-from natonnx.search.run import LADDER
 from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
 from natonnx.verbs.scoring import runnable_file

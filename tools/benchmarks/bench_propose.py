@@ -1,7 +1,8 @@
 """Compare proposers on large spaces, where a look-up is a formula: `python -m tools.benchmarks.bench_propose`.
 
 The spaces are those of real networks; what an α loses is made up, from a seed: every edge that changes loses something,
-costly ones more, what touches interacts, and where much is lost more is lost than the sum, or exponentially so. The
+by its size, kind and depth and by chance, what touches interacts, and where much is lost more is lost than the sum, or
+exponentially so. The
 figures are losses over the least that any method has found for that network and target, so 1 is the best; and the time
 that the proposer itself takes.
 """
@@ -19,9 +20,10 @@ import torch
 
 from natonnx.architecture import Architecture, State, find_liveness
 from natonnx.frontend import parse
+from natonnx.policy import PROPOSERS
 from natonnx.search.lookup import Lookups
 from natonnx.search.price import Madds
-from natonnx.search.propose import PROPOSERS, make_proposer
+from natonnx.search.propose import make_proposer
 from tools.benchmarks.bench_scaling import generated
 from tools.command import run_command
 
@@ -33,7 +35,9 @@ _FILES = {
     "resnet50": _LIGHT / "light_resnet50.onnx",
     "densenet121": _LIGHT / "light_densenet121.onnx",
 }
-_SPREAD, _INTERACTION, _TOTAL = 1.0, 0.5, 8.0
+_DEPTH, _KIND, _OWN = 0.7, 0.4, 0.8
+"""Standard deviations of the logarithms of losses, by where an edge is, by its kind, and by nothing that is known."""
+_INTERACTION, _TOTAL = 0.5, 12.0
 
 
 class SyntheticScore:
@@ -50,9 +54,15 @@ class SyntheticScore:
         topology, edges = beta.topology, len(beta.states)
         self._own, self._heavy = self._states(beta), heavy
         size = np.array([0 if edge.operation is None else edge.operation.madds or 0 for edge in topology.edges], float)
-        costly = (size / max(size.max(initial=0.0), 1.0)) ** 0.3
-        lost = chance.lognormal(0.0, _SPREAD, (edges, len(State)))
-        self._edges = lost * np.where(size > 0, costly, chance.normal(0.05, 0.1, edges))[:, None]
+        kinds = [
+            None if edge.operation is None else (edge.operation.kind, edge.operation.kernel) for edge in topology.edges
+        ]
+        of_kind = {kind: chance.normal(0, _KIND, len(State)) for kind in dict.fromkeys(kinds)}
+        depth = np.array([target for _, target in topology.ends]) / len(topology.maps)
+        waves = sum(chance.normal(0, _DEPTH / k) * np.sin(np.pi * (k * depth + chance.random())) for k in (1, 2, 3, 4))
+        exponent = chance.normal(0, _OWN, (edges, len(State))) + np.array([of_kind[kind] for kind in kinds])
+        exponent += np.asarray(waves)[:, None] + 0.3 * np.log(np.maximum(size / max(size.max(), 1.0), 1e-3))[:, None]
+        self._edges = np.exp(exponent) * np.where(size > 0, 1.0, chance.normal(0.05, 0.1, edges))[:, None]
         self._edges *= _TOTAL / np.maximum(self._edges, 0).max(1).sum()
         touching = np.zeros((edges, edges))
         for entering, leaving in zip(topology.incoming, topology.outgoing, strict=True):

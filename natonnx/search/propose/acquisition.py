@@ -37,11 +37,16 @@ class Acquisition:
         self._critic, self._chance = critic, chance
         self._saved = np.array([move.saved for move in moves.all])
         self._edges = np.array([move.edge for move in moves.all])
+        self._refused: set[bytes] = set()
 
     def bounds(self, held: Held) -> Array:
         """Return the upper confidence bounds of the scores of sets [n]."""
         expected, deviation = self._critic.predict(held)
         return expected + _CONFIDENCE * deviation
+
+    def refuse(self, held: Held) -> None:
+        """Never propose a set again [moves], such as for it is illegal."""
+        self._refused.add(held.tobytes())
 
     def improve(self, held: Held, shares: Array, target: float) -> Held:
         """Return new sets near given ones, best first, of an estimated cost that meets the target [m, moves].
@@ -51,7 +56,8 @@ class Acquisition:
             shares: What they cost, as fractions of β's [n].
             target: Highest cost, as a fraction of β's.
         """
-        bounds, seen, given = self.bounds(held), {row.tobytes() for row in held}, len(held)
+        bounds, given = self.bounds(held), len(held)
+        seen = self._refused | {row.tobytes() for row in held}
         losses = self._critic.losses()
         usual = max(float(losses.mean()), 1e-300)
         for _ in range(_GENERATIONS if given else 0):

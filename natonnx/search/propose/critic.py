@@ -11,10 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from natonnx.architecture import State
+from natonnx.policy.encode import encode
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
-__all__ = ["Critic", "Kernel"]
+__all__ = ["Critic", "Kernel", "likeness"]
 
 Array = npt.NDArray[np.float64]
 
@@ -22,8 +24,10 @@ _LINEAR, _RESIDUAL, _LENGTHS = (1.0, 4.0, 16.0), (0.015, 0.05, 0.15, 0.5), (0.2,
 _NOISE = 1e-6
 _LEAST = 0.1
 """A transition that seems to cost less than this part of the mean weighs as much as if it did."""
-_WORST = 6.0
+_WORST = 30.0
 """Losses are cut off at so many times their median, as of those that are hopeless no more is to be known."""
+_LIKENESS, _REACH = 0.7, 0.7
+"""How much of what transitions lose is shared by those that are alike, and how alike those are."""
 _GROWTH = 1.1
 """The kernel is chosen anew when so many times as much is known."""
 
@@ -48,6 +52,7 @@ class Critic:
         self._moves, self._lookups = moves, lookups
         self._held = np.zeros((0, len(moves.all)))
         self._chosen_at = 0
+        self._alike = _LIKENESS * likeness(moves) + (1 - _LIKENESS) * np.eye(len(moves.all))
         self.kernel = Kernel(_LINEAR[0], _RESIDUAL[0], _LENGTHS[0])
         self.fit()
 
@@ -71,10 +76,10 @@ class Critic:
         Args:
             held: Which transitions each of them holds [n, moves].
         """
-        held = held.astype(float)
-        cross = self._covariance(held, self._held, self.kernel)
+        rows = held.astype(float)
+        cross = self._covariance(rows, self._held, self.kernel)
         whitened = np.linalg.solve(self._factor, cross.T)
-        variance = self._variance(held) - (whitened**2).sum(0)
+        variance = self._variance(rows) - (whitened**2).sum(0)
         return self._base + self._unit * (cross @ self._solved), self._unit * np.sqrt(np.maximum(variance, 0.0))
 
     def losses(self) -> Array:
@@ -95,17 +100,23 @@ class Critic:
         self._gain = -np.clip(lost / self._unit, -1e6, _WORST)
 
     def _importance(self) -> Array:
-        """Return how much each transition weighs [moves]: what it was found to cost by itself, else the mean."""
-        count = self._held.sum(1)
-        known = {int(np.argmax(row)): -gain for row, gain in zip(self._held, self._gain, strict=True) if row.sum() == 1}
-        if not known:
-            total = -self._gain[count > 0].sum() / max(1.0, count.sum())
-            return np.full(len(self._moves.all), max(total, 1e-9))
-        mean = max(float(np.mean([max(cost, 0.0) for cost in known.values()])), 1e-9)
-        weights = np.full(len(self._moves.all), mean)
-        for i, cost in known.items():
-            weights[i] = max(cost, _LEAST * mean)
-        return weights
+        """Return how much each transition weighs [moves]: what it was found to cost by itself, else what like ones do.
+
+        The latter is the posterior mean of a Gaussian process over the logarithms of what single transitions cost.
+        """
+        single = self._held.sum(1) == 1
+        known = self._held[single].argmax(1)
+        if not len(known):
+            total, count = -self._gain.sum(), self._held.sum()
+            return np.full(len(self._moves.all), max(total / max(1.0, count), 1e-9))
+        costs = np.maximum(-self._gain[single], 0.0)
+        costs = np.maximum(costs, max(_LEAST * float(costs.mean()), 1e-9))
+        logs = np.log(costs)
+        covariance = self._alike[np.ix_(known, known)] + 0.01 * np.eye(len(known))
+        weights = np.exp(logs.mean() + self._alike[:, known] @ np.linalg.solve(covariance, logs - logs.mean()))
+        weights[known] = costs
+        found: Array = weights
+        return found
 
     def _likelihood(self, kernel: Kernel) -> float:
         """Return the logarithm of the marginal likelihood of what is known, but for a constant."""
@@ -121,12 +132,30 @@ class Critic:
         w = self._weights
         scale = w.sum() ** 2
         sums = np.outer(left @ w, right @ w)
-        single = (left * w) @ (right * w).T
+        single = (left * w) @ self._alike @ (right * w).T
         distance = (left @ w)[:, None] + (right @ w)[None] - 2 * (left * w) @ right.T
         near = np.exp(-distance / (kernel.length * w.sum()))
-        return kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
+        found: Array = kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
+        return found
 
     def _variance(self, held: Array) -> Array:
-        w = self._weights
-        scale, sums = w.sum() ** 2, (held @ w) ** 2
-        return self.kernel.linear * (sums + sums**2 / scale + (held * w**2).sum(1)) + self.kernel.residual * scale
+        """Return the diagonal of the covariance [n]."""
+        weighted = held * self._weights
+        scale, squares = self._weights.sum() ** 2, weighted.sum(1) ** 2
+        single = (weighted @ self._alike * weighted).sum(1)
+        found: Array = self.kernel.linear * (squares + squares**2 / scale + single) + self.kernel.residual * scale
+        return found
+
+
+def likeness(moves: Moves) -> Array:
+    """Return how alike transitions are, by what a policy sees of their edges and by what they save [moves, moves]."""
+    edges = [move.edge for move in moves.all]
+    states = [[move.state is state for state in State] for move in moves.all]
+    saved = np.log([max(move.saved, 1e-4) for move in moves.all]).reshape(-1, 1)
+    rows = np.concatenate([encode(moves.beta)[edges], np.array(states, float).reshape(-1, len(State)), saved], axis=1)
+    deviation = rows.std(0) if len(rows) else np.ones(rows.shape[1])
+    rows = (rows / np.where(deviation > 0, deviation, 1.0))[:, deviation > 0]
+    squares = (rows**2).sum(1)
+    distance = np.maximum(squares[:, None] + squares[None] - 2 * rows @ rows.T, 0.0) / max(1, rows.shape[1])
+    found: Array = np.exp(-distance / (2 * _REACH**2))
+    return found

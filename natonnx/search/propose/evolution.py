@@ -1,13 +1,18 @@
 """Regularised evolution (Real et al. 2019) among the α's that meet a target, and random draws of them."""
 
+import sys
+from collections import deque
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 
-from natonnx.architecture import Architecture
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import Variation
+
+if TYPE_CHECKING:
+    from natonnx.architecture import Architecture
 
 __all__ = ["Evolution", "RandomDraws"]
 
@@ -19,7 +24,7 @@ class Evolution:
     """A population of α's, the oldest of which dies when the best of some has offspring.
 
     Args:
-        population: How many α's live.
+        population: How many α's live; until there are so many, α's are drawn at random.
         tournament: Of how many the best has offspring.
     """
 
@@ -30,37 +35,22 @@ class Evolution:
         """See `Proposer.propose`."""
         variation = Variation(Moves(lookups.beta, lookups.price), lookups.share, generator)
         for target, until in lookups.divide(targets):
-            living: list[tuple[float, Architecture]] = []
+            living: deque[tuple[float, Architecture]] = deque(maxlen=self._population)
             idle = 0
             while lookups.left and lookups.used < until and idle < _PATIENCE:
                 used = lookups.used
-                child = self._bear(living, variation, target, generator)
+                if len(living) < self._population:
+                    child = variation.random(target)
+                else:
+                    some = torch.randperm(len(living), generator=generator)[: self._tournament].tolist()
+                    child = variation.mutate(max((living[i] for i in some), key=lambda entry: entry[0])[1], target)
                 if child is not None:
-                    living = [*living, (lookups.score(child), child)][-self._population :]
+                    living.append((lookups.score(child), child))
                 idle = 0 if lookups.used > used else idle + 1
-
-    def _bear(
-        self,
-        living: Sequence[tuple[float, Architecture]],
-        variation: Variation,
-        target: float,
-        generator: torch.Generator,
-    ) -> Architecture | None:
-        """Make an α: at random until the population is complete, else a variation of the best of some."""
-        if len(living) < self._population:
-            return variation.random(target)
-        some = torch.randperm(len(living), generator=generator)[: self._tournament].tolist()
-        return variation.mutate(max((living[i] for i in some), key=lambda entry: entry[0])[1], target)
 
 
 class RandomDraws(Evolution):
-    """The paper's baseline: random legal transitions; nobody has offspring."""
+    """The paper's baseline: random legal transitions; nobody ever has offspring."""
 
-    def _bear(
-        self,
-        living: Sequence[tuple[float, Architecture]],
-        variation: Variation,
-        target: float,
-        generator: torch.Generator,
-    ) -> Architecture | None:
-        return variation.random(target)
+    def __init__(self) -> None:
+        super().__init__(population=sys.maxsize)

@@ -21,12 +21,14 @@ from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import Draw, Variation
 from natonnx.search.reinforce import Reinforce
 
-__all__ = ["Learned"]
+__all__ = ["Learned", "log_probability"]
 
 _STATES = tuple(State)
-_DRAWS = 4
+_DRAWS, _EVERY = 4, 4
+"""Draws of the policy, and at which steps there are any: each is checked dozens of times where much is illegal."""
 _PARENTS = 5
 _REALISED = 24
+"""Sets of transitions that are tried at each step until one of them can be made."""
 _TEMPERATURE = 0.5
 _PATIENCE = 3
 """After so many rounds in a row that brought nothing new, nothing new is expected."""
@@ -48,6 +50,8 @@ class Learned:
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
         """See `Proposer.propose`."""
         moves = Moves(lookups.beta, lookups.price)
+        if not moves.savers:
+            return
         lookups.score(lookups.beta)
         self._look_at_singles(lookups, moves, generator)
         search = _Search(self._policy, self._reinforce, lookups, moves, generator)
@@ -80,7 +84,7 @@ class _Search:
         generator: torch.Generator,
     ) -> None:
         self._policy, self._reinforce, self._lookups, self._moves = policy, reinforce, lookups, moves
-        self._critic = Critic(moves, lookups)
+        self._critic, self._steps = Critic(moves, lookups), 0
         chance = np.random.default_rng(int(torch.randint(2**62, (), generator=generator)))
         self._acquisition = Acquisition(moves, self._critic, chance)
         self._variation = Variation(moves, lookups.share, generator)
@@ -89,8 +93,9 @@ class _Search:
         """Draw, learn from what the critic expects, and look up the most promising α; False where none is new."""
         losses = self._critic.losses()[list(self._moves.savers)]
         prior = torch.from_numpy(-losses / max(float(losses.mean()), 1e-300)).clamp(min=-20.0)
-        drawn = self._draw(target, prior / _TEMPERATURE)
         best = self._lookups.within(target)[:_PARENTS]
+        drawn = [] if best and self._steps % _EVERY else self._draw(target, prior / _TEMPERATURE)
+        self._steps += 1
         start = [*drawn, *(entry.architecture for entry in best)]
         held = self._moves.within(start)
         shares = np.array([self._lookups.share(alpha) for alpha in start])
@@ -102,6 +107,9 @@ class _Search:
                 self._lookups.score(alpha)
                 self._critic.fit()
                 return True
+            if i >= len(drawn):
+                self._acquisition.refuse(near[i - len(drawn)])
+        self._steps = 0  # the policy's draws are always legal
         return False
 
     def _realise(self, held: npt.NDArray[np.bool_], target: float, prior: Tensor) -> Architecture | None:
@@ -121,7 +129,7 @@ class _Search:
             scores, _ = self._critic.predict(self._moves.within(alphas))
             scores -= scores.mean()
             rewards = torch.from_numpy(scores / (np.abs(scores).max() or 1.0))
-            log_pi = torch.stack([_log_probability(logits, draw) for draw in draws])
+            log_pi = torch.stack([log_probability(logits, draw) for draw in draws])
             self._reinforce.step(log_pi, rewards, torch.zeros(()), 0.0)
         return alphas
 
@@ -135,7 +143,7 @@ class _Search:
         return (logits[edges, after] - logits[edges, before]).double()
 
 
-def _log_probability(logits: Tensor, draw: Draw) -> Tensor:
+def log_probability(logits: Tensor, draw: Draw) -> Tensor:
     """Return log π of the transitions drawn, in their order: each by softmax over those that are left (Luce 1959)."""
     ordered = logits[draw.order]
     left = ordered.flip(0).logcumsumexp(0).flip(0)

@@ -69,22 +69,29 @@ class Moves:
         alpha = self.beta.with_states(tuple(states))
         return alpha if violation(alpha, self.beta, self._counts) is None else None
 
+    def idle(self, held: Sequence[int]) -> npt.NDArray[np.bool_]:
+        """Tell which transitions change nothing beside others, for those change as much and more [moves]."""
+        found = self._inside[:, list(held)].sum(1) > 0
+        found[list(held)] = True
+        return np.asarray(found, bool)
+
     def within(self, alphas: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
         """Return which transitions architectures hold [alphas, moves]: what each of them changes has changed.
 
         A transition whose changes are among those of another one that is held does not count beside it.
         """
-        if not alphas or not self.all:
-            return np.zeros((len(alphas), len(self.all)), bool)
-        changes = np.stack([self._changes(alpha) for alpha in alphas])
+        changes = np.array([self._changes(alpha) for alpha in alphas], np.float32).reshape(
+            len(alphas), self._rows.shape[1]
+        )
         held = changes @ self._rows.T == self._rows.sum(1)
         covered = held.astype(np.float32) @ self._inside.T > 0
-        return held & ~covered
+        return np.asarray(held & ~covered, bool)
 
     @cached_property
     def _rows(self) -> npt.NDArray[np.float32]:
         """What each transition changes [moves, 3 · edges]: 1 or 0."""
-        return np.stack([self._changes(move.architecture) for move in self.all])
+        rows = [self._changes(move.architecture) for move in self.all]
+        return np.array(rows, np.float32).reshape(len(rows), len(_STATES) * len(self._own))
 
     @cached_property
     def _inside(self) -> npt.NDArray[np.float32]:

@@ -15,7 +15,10 @@ __all__ = ["EXPLORED", "Draw", "Variation"]
 EXPLORED = 0.85
 """α's are looked for from this part of the target on, for cheaper ones are no better."""
 _TRIES = 20
+_COMPOSED = 40
+"""Tries to add transitions to one α, at most."""
 _CHANGES = 2.0
+_TOLERANCE = 1e-9
 
 
 class Draw(NamedTuple):
@@ -89,28 +92,36 @@ class Variation:
         """Add transitions in an order until an α meets the target.
 
         As many are added at once as are needed by what they save alone, for together they hardly ever save more; where
-        they do not go together, half as many.
+        they do not go together, half as many. One that saves too much is taken where nothing else meets the target.
         """
         alpha = self._moves.compose(held)
         if alpha is None:
             return None
-        share, taken, most = self._share(alpha), 0, len(order)
+        share, taken, most, coarse = self._share(alpha), 0, len(order), None
         waiting = [self._moves.savers[i] for i in order.tolist()]
-        while share > target and taken < len(waiting):
-            gap, count = share - target, 0
-            while gap > 0 and count < most and taken + count < len(waiting):
-                gap -= self._moves.all[waiting[taken + count]].saved
-                count += 1
-            more = (*held, *waiting[taken : taken + count])
-            longer = self._moves.compose(more)
+        idle = self._moves.idle(held)
+        for _ in range(_COMPOSED):
+            gap, added, drawn = share - target, list[int](), taken
+            while gap > _TOLERANCE and len(added) < most and drawn < len(waiting):
+                if not idle[waiting[drawn]]:
+                    added.append(waiting[drawn])
+                    gap -= self._moves.all[added[-1]].saved
+                drawn += 1
+            if not added:
+                break
+            longer = self._moves.compose((*held, *added))
             after = share if longer is None else self._share(longer)
+            if longer is not None and after < EXPLORED * target and (coarse is None or after > self._share(coarse)):
+                coarse = longer
             if longer is not None and EXPLORED * target <= after < share:
-                held, alpha, share, taken, most = more, longer, after, taken + count, 2 * most
-            elif count > 1:
-                most = count // 2
+                held, alpha, share, taken, most = (*held, *added), longer, after, drawn, 2 * most
+                idle = self._moves.idle(held)
+            elif len(added) > 1:
+                most = len(added) // 2
             else:
-                taken += 1
-        return Draw(alpha, order, taken) if share <= target else None
+                taken = drawn
+        found = alpha if share <= target else coarse
+        return None if found is None else Draw(found, order, taken)
 
     def _some(self, items: Sequence[int]) -> list[int]:
         count = 1 + int(torch.poisson(torch.tensor(_CHANGES - 1), generator=self._generator))

@@ -68,9 +68,9 @@ def main(
             rows.append(path, known[key])
             print(summary(known[key]), flush=True)
     if markdown is not None:
-        order = [*NETWORKS], [*METHODS]
-        chosen = [row for row in known.values() if row.budget == budget and row.method in METHODS]
-        chosen.sort(key=lambda row: (order[0].index(row.network), order[1].index(row.method)))
+        order = {name: position for position, name in enumerate([*NETWORKS, *METHODS])}
+        chosen = [row for row in known.values() if row.budget == budget and {row.network, row.method} <= order.keys()]
+        chosen.sort(key=lambda row: (order[row.network], order[row.method]))
         write_bytes(markdown, page(chosen).encode())
 
 

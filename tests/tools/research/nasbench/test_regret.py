@@ -76,6 +76,13 @@ def test_more_look_ups_of_natonnx_proposers_are_no_worse(table: Macro, name: str
         assert trace[-1] >= 0
 
 
+def test_the_default_proposer_finds_something_for_each_of_many_budgets(table: Macro) -> None:
+    """Also for the last, of which none before it told anything."""
+    found = [one for one in search(table, OF, lambda: make_proposer("gcn-directed")) if one.look_ups == 30]
+    assert len(found) == 2 * len(BUDGETS)
+    assert all(one.points is not None for one in found)
+
+
 def test_results_survive_json(table: Macro) -> None:
     found = list(search(table, OF, _Counting))
     assert [Regret.from_dict(one.to_dict()) for one in found] == found
