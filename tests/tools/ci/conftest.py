@@ -8,7 +8,7 @@ import pytest
 from tests.cli import tiny
 from tests.tools.ci import github, gitlab
 
-QUICK = "--epochs=2\n\n  --finetune-epochs=1  \n"
+QUICK = "--lookups=5\n\n  --finetune-epochs=1  \n"
 """Arguments of a search that takes seconds."""
 IMPROVED = {"model": "model.onnx", "data": "data.npz", "target-madds": "0.7", "max-drop": "40", "seed": "5"}
 UNCHANGED = {**IMPROVED, "target-madds": "0.01", "max-drop": "0"}

@@ -22,7 +22,8 @@ COMMAND = ("--target-madds", "0.8")
 def report(*, labels: bool = False, improved: bool = True) -> dict[str, Any]:
     measures = ["accuracy"] if labels else ["top-1 agreement", "cosine"]
     before = 0.9 if labels else 1.0
-    row = {"madds": 800_000, "score": {"validation": 0.88, "test": 0.86}}
+    errors = {"validation": 0.02, "test": 0.01}
+    row = {"madds": 800_000, "score": {"validation": 0.88, "test": 0.86}, "standard_error": errors}
     return {
         "objective": {
             "name": "labels" if labels else "agreement",
@@ -32,13 +33,15 @@ def report(*, labels: bool = False, improved: bool = True) -> dict[str, Any]:
         "input": {"madds": 1_000_000, "score": {"validation": 0.91, "test": before}, "outputs": {}},
         "output": {**row, "outputs": {"test": {"y0": 0.80, "y1": 0.92}}} if improved else None,
         "edits": [{}] * 3 if improved else [],
+        "data": {"samples": {"train": 800, "validation": 200, "test": 500}},
         "seconds": 61.7,
     }
 
 
-def check(*agreements: float, accuracy: float | None = None) -> dict[str, Any]:
+def check(*agreements: float, accuracy: float | None = None, samples: int = 500) -> dict[str, Any]:
     gates = [{"name": "accuracy", "value": accuracy}] if accuracy is not None else []
-    return {"gates": [*gates, *({"name": "agreement", "value": value} for value in agreements)]}
+    gates += [{"name": "agreement", "value": value} for value in agreements]
+    return {"gates": gates, "data": {"split": "test", "samples": samples}}
 
 
 def test_agreement_of_several_outputs() -> None:
@@ -90,6 +93,12 @@ def test_a_difference_below_what_is_printed_is_none() -> None:
     assert row.is_same
     assert not replace(row, checked=0.861).is_same
     assert "(differs)" in table_row(replace(row, checked=0.861))
+
+
+def test_samples_that_a_time_budget_left_out_may_make_a_difference() -> None:
+    """Of three standard errors, not of more."""
+    assert row_of("one", COMMAND, 0, report(), 0, check(0.885, samples=2000)).is_same
+    assert not row_of("one", COMMAND, 0, report(), 0, check(0.895, samples=2000)).is_same
 
 
 def test_page_without_a_fault_names_none() -> None:
