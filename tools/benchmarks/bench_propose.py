@@ -165,7 +165,7 @@ def main(
     seeds: int,
     heavy: bool,
 ) -> None:
-    """Print losses over the least that is known, and the processor's milliseconds a look-up, by method and number of look-ups."""
+    """Print losses over the least that is known, and milliseconds a look-up, by method and number of look-ups."""
     for name in methods:
         if name not in PROPOSERS:
             raise click.BadParameter(f"unknown method {name!r}: choose from {', '.join(PROPOSERS)}")
