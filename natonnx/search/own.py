@@ -134,7 +134,7 @@ class RunnableModel:
         >>> def fewest_false_alarms(model: RunnableModel) -> float:
         ...     found = model(held_out["x_train"]).argmax(1)
         ...     return 1 - float(np.mean((found == 2) & (held_out["y_train"] != 2)))
-        >>> settings = Settings(epochs=1, finetune_epochs=1, target_madds=0.9, max_drop=0.5)
+        >>> settings = Settings(finetune_epochs=1, target_madds=0.9, max_drop=0.5)
         >>> result = natonnx.optimize("model.onnx", "data.npz", reward=fewest_false_alarms, settings=settings)
         >>> [limit["name"] for limit in result.report["constraints"]]
         ['madds', 'lost']

@@ -1,6 +1,7 @@
 """`natonnx.optimize` as a Python program uses it."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from natonnx.contract.schema import finite
 from natonnx.session import run, session
 from tests.cli import tiny
 
-SETTINGS = Settings(epochs=2, finetune_epochs=1, target_madds=0.7, max_drop=20, evaluated=6, finalists=2)
-IMPOSSIBLE = Settings(epochs=1, finetune_epochs=0, target_madds=0.01, evaluated=2, finalists=1)
+SETTINGS = Settings(lookups=5, finetune_epochs=1, target_madds=0.55, max_drop=20)
+IMPOSSIBLE = Settings(lookups=2, training=False, target_madds=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_a_better_model_that_is_written_when_it_is_asked_for(result: Result, tmp
     report: Any = result.report
     assert report["status"] == "improved"
     assert report["output"]["path"] is None
-    assert report["output"]["madds"] <= 0.7 * report["input"]["madds"]
+    assert report["output"]["madds"] <= 0.55 * report["input"]["madds"]
     path = result.save(tmp_path / "better.onnx")
     assert path == tmp_path / "better.onnx"
     assert path.stat().st_size == report["output"]["size_bytes"]
@@ -89,9 +90,23 @@ def test_markdown_names_no_file_that_was_not_written(result: Result) -> None:
 
 
 def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["look up", "train"]
+    looked = [step for step in steps if step.stage == "look up"]
+    assert [(step.done, step.total) for step in looked] == [(done, 5) for done in range(6)]
+    assert len(result.report["scored"]) == 5
+    trained = [step.done for step in steps if step.stage == "train"]
+    assert trained == sorted(trained)
+    assert trained[-1] == result.report["images"]["training"]
+
+
+def test_the_steps_of_algorithm_1_have_the_numbers_of_its_history(folder: Path) -> None:
+    steps: list[Step] = []
+    paper = Settings(algorithm="paper", epochs=2, finetune_epochs=0, evaluated=2, finalists=1)
+    found = natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=paper, threads=1, progress=steps.append)
     assert list(dict.fromkeys(step.stage for step in steps)) == ["search", "select", "fine-tune"]
     epochs = [dict(step.values) for step in steps if step.stage == "search" and step.done]
-    assert [finite(values) for values in epochs] == result.report["history"]
+    assert [finite(values) for values in epochs] == found.report["history"]
+    assert found.report["finetuned_input"] is not None
 
 
 def test_repr_is_short(result: Result) -> None:
@@ -154,7 +169,7 @@ def as_torch(*, loader: bool) -> dict[str, Any]:
 def test_torch_data_gives_what_arrays_give(result: Result, folder: Path, loader: bool) -> None:
     found = natonnx.optimize(folder / "model.onnx", as_torch(loader=loader), settings=SETTINGS, threads=1)
     assert found.edits == result.edits
-    assert found.report["history"] == result.report["history"]
+    assert found.report["scored"] == result.report["scored"]
     assert found.model == result.model
 
 
@@ -215,7 +230,7 @@ def test_a_search_resumes_with_the_same_reward_only(tmp_path: Path) -> None:
 
     def run_it(reward: Any, *, resume: bool, stop: bool) -> Result:
         def progress(step: Step) -> None:
-            if stop and (step.stage, step.done) == ("search", 2):
+            if stop and (step.stage, step.done > 100) == ("train", True):
                 raise KeyboardInterrupt
 
         return natonnx.optimize(
@@ -278,12 +293,51 @@ def test_what_a_reward_raises_reaches_the_caller(folder: Path) -> None:
 
 def test_a_model_that_guesses_is_told_of(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Wrong preprocessing makes any search look like a success."""
-    for mean, warned in ((0.0, False), (30.0, True)):
+    told = r"is the preprocessing \(mean, std, scale, layout\) the one"
+    for mean, guesses in ((0.0, False), (30.0, True)):
+        options: dict[str, Any] = {"settings": IMPOSSIBLE, "preprocessing": {"mean": (mean,)}, "threads": 1}
+        if guesses:
+            with pytest.raises(InputError, match=told):
+                natonnx.optimize(folder / "model.onnx", tiny.arrays(), **options)
         caplog.clear()
-        natonnx.optimize(
-            folder / "model.onnx", tiny.arrays(), settings=IMPOSSIBLE, preprocessing={"mean": (mean,)}, threads=1
-        )
-        assert ("is the preprocessing (mean, std, scale, layout) the one" in caplog.text) == warned
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), **options, force=guesses)
+        assert bool(re.search(told, caplog.text)) == guesses
+
+
+def test_a_model_that_hardly_does_better_than_guessing_is_told_of(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 102 labels, 34 of each class, 39 are right."""
+    arrays = dict(tiny.arrays())
+    arrays["x_val"], labels = arrays["x_train"][:102], arrays["y_train"][:102]
+    arrays["y_val"] = np.where(np.arange(102) < 39, labels, (labels + 1) % tiny.CLASSES)
+    found = natonnx.optimize(folder / "model.onnx", arrays, settings=IMPOSSIBLE, threads=1)
+    assert found.report["input"]["score"]["validation"] == pytest.approx(39 / 102)
+    assert "gets 38.2 % of the validation samples right, and always the same class 33.3 %; is the pre" in caplog.text
+
+
+def test_few_validation_samples_are_no_matter_to_a_reward_of_ones_own(folder: Path) -> None:
+    arrays = {name: value[:60] for name, value in tiny.arrays().items()}
+    with pytest.raises(InputError, match="12 validation samples cannot tell a loss of 5 points: give at least 100"):
+        natonnx.optimize(folder / "model.onnx", arrays, settings=IMPOSSIBLE)
+    found = natonnx.optimize(folder / "model.onnx", arrays, settings=IMPOSSIBLE, reward=lambda _model: 1.0)
+    assert found.report["data"]["samples"]["validation"] == 12
+
+
+def test_every_model_that_was_made_is_written_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    settings = Settings(lookups=5, training=False, target_madds=(0.55, 0.06), max_drop=100)
+    place = tmp_path / "front"
+    found = natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=settings, threads=1, front=place)
+    rows = found.report["front"]
+    assert {str(path) for path in place.iterdir()} == {row["path"] for row in rows}
+    assert len(rows) == 2
+    assert found.output is None
+    assert [entry.name for entry in tmp_path.iterdir()] == ["front"]
+    assert onnx.load(found.save(tmp_path / "best.onnx")) == onnx.load(str(rows[1]["path"]))
+    with pytest.raises(InputError, match="is not empty"):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=settings, front=place)
+    with pytest.raises(InputError, match="is no folder"):
+        natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=settings, front=tmp_path / "best.onnx")
 
 
 def test_one_model_is_measured_alone(folder: Path) -> None:

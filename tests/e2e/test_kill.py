@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -89,7 +90,7 @@ def test_interrupted_it_saves_its_state_and_resumes_to_the_same_end(improved: Ru
     process = start(folder)
     assert process.stderr is not None
     for line in process.stderr:
-        if line.startswith("search 1/2"):
+        if line.startswith("train "):
             break
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
@@ -102,27 +103,36 @@ def test_interrupted_it_saves_its_state_and_resumes_to_the_same_end(improved: Ru
     code, stdout, stderr = tiny.natonnx(*CHEAPER, "--resume", cwd=folder)
     assert code == 0, stderr
     report = json.loads(stdout)
-    for part in ("edits", "history", "candidates", "constraints", "finetuned_input"):
+    for part in ("edits", "front", "constraints", "scored", "images"):
         assert report[part] == improved.report[part]
     assert (folder / OUTPUT).read_bytes() == improved.output.read_bytes()
     assert tiny.snapshot(folder).keys() - given.keys() == {OUTPUT}
 
 
 class Interrupting:
-    """A progress that interrupts at one step of one stage; without a stage it never does."""
+    """A progress that interrupts at one step of one stage, when that comes again and again; without a stage never."""
 
-    def __init__(self, stage: str = "", step: int = 0) -> None:
-        self.when = (stage, step)
+    def __init__(self, stage: str = "", step: int = 0, times: int = 1) -> None:
+        self.when, self.times = (stage, step), times
 
     def __call__(self, step: Step) -> None:
-        assert step.total > 0
+        assert step.total >= step.done
         assert "\n" not in step.note
-        if (step.stage, step.done) == self.when:
+        self.times -= (step.stage, step.done) == self.when
+        if not self.times:
             raise KeyboardInterrupt
 
 
-def search(folder: Path, progress: Interrupting, *, resume: bool = False, seed: int = 1) -> Result:
-    settings = Settings(epochs=3, finetune_epochs=1, target_madds=0.7, max_drop=20, seed=seed, evaluated=8, finalists=2)
+SETTINGS = {
+    "refit": Settings(finetune_epochs=1, target_madds=(0.55, 0.5), max_drop=20, batch=20),
+    "paper": Settings(
+        algorithm="paper", epochs=3, finetune_epochs=1, target_madds=0.55, max_drop=20, evaluated=8, finalists=2
+    ),
+}
+
+
+def search(folder: Path, algorithm: str, progress: Interrupting, *, resume: bool = False, seed: int = 1) -> Result:
+    settings = replace(SETTINGS[algorithm], seed=seed)
     data = str(folder / "data.npz")
     return optimize(
         folder / "model.onnx",
@@ -135,11 +145,11 @@ def search(folder: Path, progress: Interrupting, *, resume: bool = False, seed: 
     )
 
 
-def result(folder: Path, *, resume: bool = False) -> str:
+def result(folder: Path, algorithm: str, *, resume: bool = False) -> str:
     """What a search that is not interrupted ends with, as text in which NaN equals NaN."""
-    found = search(folder, Interrupting(), resume=resume)
+    found = search(folder, algorithm, Interrupting(), resume=resume)
     assert found.output is not None
-    payload = [found.report[key] for key in ("edits", "history", "front", "constraints")]
+    payload = [found.report[key] for key in ("edits", "history", "front", "constraints", "scored", "images")]
     return repr((found.output.read_bytes(), payload))
 
 
@@ -152,19 +162,33 @@ def quick() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return result(tiny.fill(tmp_path_factory.mktemp("whole")))
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return {name: result(tiny.fill(tmp_path_factory.mktemp(name)), name) for name in SETTINGS}
 
 
 @pytest.mark.parametrize(
-    ("stage", "step"), [("search", 1), ("search", 3), ("select", 2), ("fine-tune", 1), ("fine-tune", 2)], ids=str
+    ("algorithm", "stage", "step", "times"),
+    [
+        ("refit", "look up", 14, 1),
+        ("refit", "train", 40, 1),
+        ("refit", "train", 300, 1),
+        ("refit", "train", 20, 2),
+        ("refit", "train", 440, 2),
+        ("paper", "search", 1, 1),
+        ("paper", "search", 3, 1),
+        ("paper", "select", 2, 1),
+        ("paper", "fine-tune", 1, 1),
+        ("paper", "fine-tune", 2, 1),
+    ],
 )
-def test_resumed_from_any_stage_it_ends_the_same(stage: str, step: int, uninterrupted: str, folder: Path) -> None:
+def test_resumed_from_any_stage_it_ends_the_same(
+    algorithm: str, stage: str, step: int, times: int, uninterrupted: dict[str, str], folder: Path
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        search(folder, Interrupting(stage, step))
+        search(folder, algorithm, Interrupting(stage, step, times))
     assert (folder / CHECKPOINT).exists()
     assert not (folder / OUTPUT).exists()
-    assert result(folder, resume=True) == uninterrupted
+    assert result(folder, algorithm, resume=True) == uninterrupted[algorithm]
     assert not (folder / CHECKPOINT).exists()
 
 
@@ -172,7 +196,7 @@ def test_a_checkpoint_of_other_settings_or_data_is_refused(folder: Path) -> None
     from natonnx.errors import InputError
 
     with pytest.raises(KeyboardInterrupt):
-        search(folder, Interrupting("search", 1))
+        search(folder, "refit", Interrupting("train", 200))
     with pytest.raises(InputError, match="another model, data set or settings"):
-        search(folder, Interrupting(), resume=True, seed=2)
+        search(folder, "refit", Interrupting(), resume=True, seed=2)
     assert (folder / CHECKPOINT).exists()

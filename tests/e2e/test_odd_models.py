@@ -18,7 +18,7 @@ from natonnx.errors import InputError
 from natonnx.search import Step
 from tests.search.conftest import tiny_model, tiny_split
 
-SETTINGS = Settings(epochs=1, finetune_epochs=1, target_madds=0.9, max_drop=100, evaluated=2, finalists=1)
+SETTINGS = Settings(lookups=4, finetune_epochs=1, target_madds=0.65, max_drop=100, finalists=1)
 
 
 class Mean:
@@ -87,7 +87,7 @@ def squeezing() -> onnx.ModelProto:
 def search(tmp_path: Path) -> Callable[..., natonnx.Result]:
     def run(model: onnx.ModelProto, samples: Any, **further: Any) -> natonnx.Result:
         onnx.save(model, tmp_path / "model.onnx")
-        return natonnx.optimize(tmp_path / "model.onnx", samples, settings=SETTINGS, threads=1, **further)
+        return natonnx.optimize(tmp_path / "model.onnx", samples, settings=SETTINGS, threads=1, force=True, **further)
 
     return run
 
@@ -108,7 +108,9 @@ def test_an_objective_without_a_loss_takes_any_labels(
     report = search(model, samples, objective=Mean()).report
     assert report["objective"]["name"].endswith("Mean")
     assert report["input"]["score"]["validation"] is not None
-    assert all(row["score"]["validation"] is not None for row in report["front"])
+    (row,) = report["front"]
+    assert row["images"] == report["images"]["output"] == 36  # of 60 samples
+    assert row["score"]["validation"] is not None
 
 
 def test_several_labels_for_one_class_are_refused(search: Callable[..., natonnx.Result]) -> None:
@@ -132,6 +134,7 @@ def test_a_fixed_batch_needs_neither_statistics_nor_as_many_samples(
     """The parts of 40 samples have 24, 8 and 8; behind the mean over an image, one sample has no variance."""
     report = search(with_batch(size, squeezing()), data(count=count), batchnorm=batchnorm).report
     assert report["input"]["latency_ms"] is not None
+    assert report["images"]["output"] == 0.6 * count
 
 
 def test_a_search_on_shuffled_batches_resumes(tmp_path: Path) -> None:
@@ -142,15 +145,22 @@ def test_a_search_on_shuffled_batches_resumes(tmp_path: Path) -> None:
     loaders = DataLoader(tensors, batch_size=16, shuffle=True), DataLoader(tensors, batch_size=16)
 
     def stop(step: Step) -> None:
-        if (step.stage, step.done) == ("search", 1):
+        if step.stage == "train" and step.done >= 96:
             raise KeyboardInterrupt
 
-    settings = replace(SETTINGS, epochs=2)
+    settings = replace(SETTINGS, finetune_epochs=2)
     arguments = (tmp_path / "model.onnx", loaders, tmp_path / "out.onnx")
     with pytest.raises(KeyboardInterrupt):
-        natonnx.optimize(*arguments, settings=settings, threads=1, progress=stop)
-    result = natonnx.optimize(*arguments, settings=settings, threads=1, resume=True)
-    assert len(result.report["history"]) == 2
+        natonnx.optimize(*arguments, settings=settings, threads=1, force=True, progress=stop)
+    trained: list[int] = []
+
+    def hear(step: Step) -> None:
+        if step.stage == "train":
+            trained.append(step.done)
+
+    result = natonnx.optimize(*arguments, settings=settings, threads=1, force=True, resume=True, progress=hear)
+    assert trained[:2] == [0, 80]  # what was saved is not trained again
+    assert result.report["images"]["output"] == 160
 
 
 def test_a_search_on_other_samples_does_not_resume(tmp_path: Path) -> None:
@@ -160,13 +170,19 @@ def test_a_search_on_other_samples_does_not_resume(tmp_path: Path) -> None:
     changed["image"][-1] += 1
 
     def stop(step: Step) -> None:
-        if step.stage == "search":
+        if step.stage == "train":
             raise KeyboardInterrupt
 
     arrays = {"train": samples, "val": data()}
     with pytest.raises(KeyboardInterrupt):
         natonnx.optimize(
-            tmp_path / "model.onnx", arrays, tmp_path / "out.onnx", settings=SETTINGS, threads=1, progress=stop
+            tmp_path / "model.onnx",
+            arrays,
+            tmp_path / "out.onnx",
+            settings=SETTINGS,
+            threads=1,
+            force=True,
+            progress=stop,
         )
     with pytest.raises(InputError, match="another model, data set or settings"):
         natonnx.optimize(

@@ -85,7 +85,7 @@ def optimize(
 
     Example:
         >>> from natonnx import Settings, optimize
-        >>> settings = Settings(epochs=2, finetune_epochs=1, target_madds=0.7, max_drop=20)
+        >>> settings = Settings(finetune_epochs=1, target_madds=0.7, max_drop=20)
         >>> result = optimize("model.onnx", "data.npz", settings=settings)
         >>> result.improved
         True
