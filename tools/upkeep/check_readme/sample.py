@@ -35,6 +35,7 @@ def consistent(shown: Shown, place: Place) -> list[str]:
     for label, (old, new, change) in page["table"].items():
         if label in real:
             continue
+        old, new = (text.partition(" ± ")[0] for text in (old, new))
         made = f"{float(new) - float(old):+.1f} points" if "(%)" in label else ratio(float(old), float(new))
         (value, unit), (stated, stated_unit) = made.split(), change.split()
         if unit != stated_unit or abs(float(value) - float(stated)) > _ROUNDING:
@@ -54,7 +55,7 @@ def optimized(shown: Shown, ran: Ran) -> list[str]:
         before = [part["table"][label][0] for part in (page, real)]
         if before[0] != before[1]:
             problems.append(f"{label} before: {before[1]}, on the page {before[0]}")
-    parts = ("limits", "fine-tuned", *(["end"] if ran.code == 0 else []))
+    parts = ("limits", "images", *(["end"] if ran.code == 0 else []))
     problems += [f"{part}: {real[part]}, on the page {page[part]}" for part in parts if page[part] != real[part]]
     if (ran.code == 1) != any(end.startswith("unchanged: ") for end in real["end"]):
         problems.append(f"ends with {real['end']}, exit code {ran.code}")
@@ -70,6 +71,6 @@ def _sections(text: str) -> dict[str, Any]:
         "table": {cells[0]: cells[1:] for cells in wide if len(cells) > 1},
         "edits": [match.groups() for line in lines if (match := re.match(r"  ([OSN]) → ([OSN])  (.+)$", line))],
         "limits": [match.groups() for match in limits if match],
-        "fine-tuned": [re.sub(r"\d+\.\d", "#", line) for line in lines if line.startswith("  the input itself")],
+        "images": [re.sub(r"[\d,]+", "#", line) for line in lines if " training images, " in line],
         "end": [re.sub(r"\d+ s\)", "# s)", line) for line in lines if re.match(r"(?:improved|unchanged): ", line)],
     }
