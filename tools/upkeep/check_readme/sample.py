@@ -35,8 +35,8 @@ def consistent(shown: Shown, place: Place) -> list[str]:
     for label, (old, new, change) in page["table"].items():
         if label in real:
             continue
-        old, new = (text.partition(" ± ")[0] for text in (old, new))
-        made = f"{float(new) - float(old):+.1f} points" if "(%)" in label else ratio(float(old), float(new))
+        before, after = (float(text.partition(" ± ")[0]) for text in (old, new))
+        made = f"{after - before:+.1f} points" if "(%)" in label else ratio(before, after)
         (value, unit), (stated, stated_unit) = made.split(), change.split()
         if unit != stated_unit or abs(float(value) - float(stated)) > _ROUNDING:
             problems.append(f"{label}: from {old} to {new} is {made}, on the page {change}")
