@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,18 @@ def test_an_objective_of_ones_own(tmp_path: Path) -> None:
     before, after = (run(path, parts["test"])["map"].reshape(HELD_OUT, -1) > 0.5 for path in (model, output))
     overlap = np.mean((before & after).sum(1) / np.maximum((before | after).sum(1), 1))
     assert report["output"]["score"]["test"] == pytest.approx(overlap, abs=1e-3)
+
+
+def test_what_came_nearest_is_counted_in_samples_where_they_are_right_or_wrong(tmp_path: Path) -> None:
+    """Agreement by a cosine has no such samples, that by classes has."""
+    for name, counted in (("minilm", False), ("recogniser", False), ("efficientnet", True)):
+        model = save(tmp_path, name)
+        settings = replace(SMALL, max_drop=0, training=False)
+        report: Any = natonnx.optimize(model, arrays(name), settings=settings, threads=1, force=True).report
+        assert report["status"] == "unchanged"
+        assert (report["nearest"]["samples"] is not None) == counted
+        lost = report["front"][report["nearest"]["front"] - 1]["lost"]
+        assert not counted or report["nearest"]["samples"] == pytest.approx(lost * HELD_OUT)
 
 
 def test_a_reward_of_ones_own_over_named_inputs(tmp_path: Path) -> None:

@@ -184,11 +184,12 @@ def _nearest(
         return None
     missed = [limit for limit in decision.constraints if not limit.met]
     over = max((limit.value - limit.limit for limit in missed if limit.unit is not None), default=0.0)
-    points, samples = criteria.unit.difference == "points", workshop.original.score.samples
+    points, each = criteria.unit.difference == "points", nearest.validation.each
+    right_or_wrong = points and bool(each) and set(each) <= {0.0, 1.0}
     enough = math.ceil(10 * max(limit.value for limit in missed if limit.unit is not None)) / 10 if over else 0.0
     return {
         "front": next(i for i, candidate in enumerate(ordered, 1) if candidate is nearest),
-        "samples": round(over / 100 * samples, 2) if points and samples else None,
+        "samples": round(over / 100 * len(each), 2) if right_or_wrong else None,
         "option": f"--max-drop {enough:g}" if over and all(limit.unit is not None for limit in missed) else None,
     }
 
