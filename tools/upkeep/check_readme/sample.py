@@ -64,8 +64,7 @@ def optimized(shown: Shown, ran: Ran) -> list[str]:
 
 def _sections(text: str) -> dict[str, Any]:
     lines = [line for line in text.splitlines() if line.strip()]
-    front = next((i for i, line in enumerate(lines) if line.startswith("model  ")), len(lines))
-    wide = [re.split(r"\s{2,}", line.strip()) for line in lines[:front] if not line.startswith(" ")]
+    wide = [re.split(r"\s{2,}", line.strip()) for line in lines if not line.startswith(" ")]
     limits = [re.match(r"  (.+?): .*, at most (.+): (?:not )?met$", line) for line in lines]
     return {
         "columns": lines[0].split() if lines else [],
