@@ -126,8 +126,8 @@ CHECKS: tuple[Check, ...] = (
     Check(
         "natonnx optimize model.onnx --data set.npz --target-madds 0.8,0.6,0.4 --front models/",
         10,
-        "a row for each model, and their files",
-        everything(says(r"^1 +0\.8 ", r"^(improved: model\.nat\.onnx|unchanged: )"), writes("front/*.onnx")),
+        "the table, and files of the front",
+        everything(says(r"^(improved: model\.nat\.onnx|unchanged: )"), writes("front/*.onnx")),
         budget=f"{_SEARCH} --force",
         fill=("models/", "front/"),
         first=("cp small.onnx model.onnx",),
