@@ -120,9 +120,7 @@ def test_a_model_that_says_nothing_of_its_data_is_fed_like_the_first(tmp_path: P
     silent = onnx.load(MODELS[1])
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "silent.onnx")
-    payload = benchmark(
-        [MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data=str(pictures)
-    )
+    payload = benchmark([MODELS[1], tmp_path / "silent.onnx"], conditions=Conditions(seconds=0.05), data=str(pictures))
     first, second = (row["score"] for row in payload["models"])
     assert first == second
     assert first["test"] == 0.93

@@ -96,7 +96,7 @@ class Result:
     Attributes:
         loss: Of the best α within the target; infinite where there is none.
         used: Look-ups.
-        seconds: Of the proposer's own, scores and α's counted out.
+        seconds: Of the processor, for the proposer alone, without the scores.
         curve: The least loss so far, after each look-up.
     """
 
@@ -131,18 +131,18 @@ def propose(
 
     def timed(alpha: Architecture) -> float:
         nonlocal scoring
-        begun = time.perf_counter()
+        begun = time.process_time()
         found = score(alpha)
         if alpha.states != beta.states:
             curve.append(min(curve[-1], -found) if price.cost(alpha) <= target * price.full else curve[-1])
-        scoring += time.perf_counter() - begun
+        scoring += time.process_time() - begun
         return found
 
     price = Madds(beta)
     lookups = Lookups(beta, price, timed, limit)
-    begun = time.perf_counter()
+    begun = time.process_time()
     make_proposer(method, seed=seed).propose(lookups, [target], torch.Generator().manual_seed(seed))
-    seconds = time.perf_counter() - begun - scoring
+    seconds = time.process_time() - begun - scoring
     return Result(curve[-1], lookups.used, seconds, tuple(curve[1:]))
 
 

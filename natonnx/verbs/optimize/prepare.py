@@ -14,12 +14,11 @@ from natonnx.architecture import cost
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Network, Source
 from natonnx.notices import NOTICE
-from natonnx.policy import make_policy
-from natonnx.policy.pretrained import load_policy
 from natonnx.search import REWARDS, Problem, RewardFunction, Settings
 from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
 from natonnx.search.price import prices_of
+from natonnx.search.propose import make_proposer
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
@@ -97,8 +96,7 @@ def prepare(
         if value not in get_args(kinds):
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
     place = _choose_device(device)
-    policy = make_policy(settings.learner, edits=settings.edits, seed=settings.seed)
-    load_policy(policy, settings.learner, settings.policy)  # refused now rather than after the data is read
+    make_proposer(settings.learner, edits=settings.edits, policy=settings.policy)  # refused before the data is read
     choice = choose(source, objective)
     chosen, how = choose_data(source, given, preprocessing or {})
     parts = load_parts(

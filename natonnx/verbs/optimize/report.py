@@ -108,7 +108,7 @@ def make_report(
         if beta is None
         else _quality(prepared, beta.candidate.validation, workshop.test_score(beta)),
         "front": [_front(workshop, criteria, outcome, candidate, paths) for candidate in ordered],
-        "nearest": _nearest(workshop, criteria, decision, ordered),
+        "nearest": _nearest(criteria, decision, ordered),
         "scored": [_candidate(prepared, scored) for scored in outcome.scored],
     }
     found: OptimizeReport = finite(report)
@@ -176,9 +176,7 @@ def _front(
     }
 
 
-def _nearest(
-    workshop: Workshop, criteria: Criteria, decision: Decision, ordered: Sequence[Candidate]
-) -> NearestRow | None:
+def _nearest(criteria: Criteria, decision: Decision, ordered: Sequence[Candidate]) -> NearestRow | None:
     nearest = decision.nearest
     if nearest is None:
         return None

@@ -17,6 +17,7 @@ PAGES = (
     "docs/benchmarks.md",
     "CONTRIBUTING.md",
     "models/README.md",
+    "docs/search.md",
     "docs/policy.md",
     "docs/tables.md",
 )

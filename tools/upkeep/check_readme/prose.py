@@ -61,8 +61,8 @@ def _options(root: Path) -> set[str]:
 
 
 def _names(command: click.Command) -> set[str]:
-    named = (name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts))
-    return {*named, "--help"}
+    names = {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+    return names | {"--help"}
 
 
 def _usage(shown: Shown) -> Iterable[str]:

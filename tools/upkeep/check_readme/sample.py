@@ -35,7 +35,7 @@ def consistent(shown: Shown, place: Place) -> list[str]:
     for label, (old, new, change) in page["table"].items():
         if label in real:
             continue
-        before, after = (float(cell.split(" ± ")[0]) for cell in (old, new))
+        before, after = (float(text.partition(" ± ")[0]) for text in (old, new))
         made = f"{after - before:+.1f} points" if "(%)" in label else ratio(before, after)
         (value, unit), (stated, stated_unit) = made.split(), change.split()
         if unit != stated_unit or abs(float(value) - float(stated)) > _ROUNDING:
@@ -64,14 +64,13 @@ def optimized(shown: Shown, ran: Ran) -> list[str]:
 
 def _sections(text: str) -> dict[str, Any]:
     lines = [line for line in text.splitlines() if line.strip()]
-    front = next((i for i, line in enumerate(lines) if line.startswith("model  ")), len(lines))
-    wide = [re.split(r"\s{2,}", line.strip()) for line in lines[:front] if not line.startswith(" ")]
+    wide = [re.split(r"\s{2,}", line.strip()) for line in lines if not line.startswith(" ")]
     limits = [re.match(r"  (.+?): .*, at most (.+): (?:not )?met$", line) for line in lines]
     return {
         "columns": lines[0].split() if lines else [],
         "table": {cells[0]: cells[1:] for cells in wide if len(cells) > 1},
         "edits": [match.groups() for line in lines if (match := re.match(r"  ([OSN]) → ([OSN])  (.+)$", line))],
         "limits": [match.groups() for match in limits if match],
-        "images": [match[1] for line in lines if (match := re.match(r"  [\d,]+ (training images)", line))],
+        "images": [re.sub(r"[\d,]+", "#", line) for line in lines if " training images, " in line],
         "end": [re.sub(r"\d+ s\)", "# s)", line) for line in lines if re.match(r"(?:improved|unchanged): ", line)],
     }
