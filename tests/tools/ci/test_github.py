@@ -29,12 +29,8 @@ def test_improved(improved: Job) -> None:
     payload = json.loads(improved.uploaded["optimize.json"])
     assert payload["status"] == improved.outputs["status"] == "improved"
     assert payload["seed"] == 5
-<<<<<<< HEAD
     assert 0 < len(payload["scored"]) <= 5
     assert payload["images"]["output"] == 400
-=======
-    assert payload["images"]["training"] > 0
->>>>>>> core
     assert improved.outputs["output"] == payload["output"]["path"] == "model.nat.onnx"
     assert float(improved.outputs["madds-ratio"]) == round(payload["output"]["madds"] / payload["input"]["madds"], 4)
     assert float(improved.outputs["params-ratio"]) == round(payload["output"]["params"] / payload["input"]["params"], 4)
