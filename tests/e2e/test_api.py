@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import natonnx
 from natonnx import InputError, Result, RunnableModel, Settings, Step
 from natonnx.contract.schema import finite
+from natonnx.policy import PROPOSERS
 from natonnx.session import run, session
 from tests.cli import tiny
 
@@ -322,6 +324,15 @@ def test_few_validation_samples_are_no_matter_to_a_reward_of_ones_own(folder: Pa
         natonnx.optimize(folder / "model.onnx", arrays, settings=IMPOSSIBLE)
     found = natonnx.optimize(folder / "model.onnx", arrays, settings=IMPOSSIBLE, reward=lambda _model: 1.0)
     assert found.report["data"]["samples"]["validation"] == 12
+
+
+@pytest.mark.parametrize("learner", PROPOSERS)
+def test_every_proposer_is_a_learner(learner: str, folder: Path) -> None:
+    settings = replace(SETTINGS, learner=learner, training=False)
+    found = natonnx.optimize(folder / "model.onnx", tiny.arrays(), settings=settings, threads=1)
+    assert found.report["learner"] == learner
+    assert found.improved
+    assert 0 < len(found.report["scored"]) <= 5
 
 
 def test_every_model_that_was_made_is_written_where_that_is_asked_for(folder: Path, tmp_path: Path) -> None:

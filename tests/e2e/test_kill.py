@@ -131,8 +131,16 @@ SETTINGS = {
 }
 
 
-def search(folder: Path, algorithm: str, progress: Interrupting, *, resume: bool = False, seed: int = 1) -> Result:
-    settings = replace(SETTINGS[algorithm], seed=seed)
+def search(
+    folder: Path,
+    algorithm: str,
+    progress: Interrupting,
+    *,
+    resume: bool = False,
+    seed: int = 1,
+    time_budget: float | None = None,
+) -> Result:
+    settings = replace(SETTINGS[algorithm], seed=seed, time_budget=time_budget)
     data = str(folder / "data.npz")
     return optimize(
         folder / "model.onnx",
@@ -145,9 +153,9 @@ def search(folder: Path, algorithm: str, progress: Interrupting, *, resume: bool
     )
 
 
-def result(folder: Path, algorithm: str, *, resume: bool = False) -> str:
+def result(folder: Path, algorithm: str, *, resume: bool = False, time_budget: float | None = None) -> str:
     """What a search that is not interrupted ends with, as text in which NaN equals NaN."""
-    found = search(folder, algorithm, Interrupting(), resume=resume)
+    found = search(folder, algorithm, Interrupting(), resume=resume, time_budget=time_budget)
     assert found.output is not None
     payload = [found.report[key] for key in ("edits", "history", "front", "constraints", "scored", "images")]
     return repr((found.output.read_bytes(), payload))
@@ -190,6 +198,13 @@ def test_resumed_from_any_stage_it_ends_the_same(
     assert not (folder / OUTPUT).exists()
     assert result(folder, algorithm, resume=True) == uninterrupted[algorithm]
     assert not (folder / CHECKPOINT).exists()
+
+
+def test_a_resumed_search_may_have_another_time_budget(uninterrupted: dict[str, str], folder: Path) -> None:
+    """Here one that is never used up: nothing changes."""
+    with pytest.raises(KeyboardInterrupt):
+        search(folder, "refit", Interrupting("train", 300))
+    assert result(folder, "refit", resume=True, time_budget=10_000.0) == uninterrupted["refit"]
 
 
 def test_a_checkpoint_of_other_settings_or_data_is_refused(folder: Path) -> None:
