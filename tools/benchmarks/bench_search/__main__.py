@@ -96,5 +96,46 @@ def ranks(network: str, count: int, folder: Path, archive: Path | None, markdown
         write_bytes(markdown, "\n".join(tables).encode())
 
 
+@main.command()
+@click.option("--network", default="resnet20,resnet56,densenet", show_default=True, help="With commas between.")
+@click.option("--method", default="greedy,gcn-directed,evolution,beam,random", show_default=True)
+@click.option("--limit", default="30,100,300", show_default=True, help="Look-ups.")
+@click.option("--target", default=0.5, show_default=True, help="MAdds, as a fraction of β's.")
+@click.option("--seed", default="0,1,2", show_default=True)
+@click.option("--folder", default=FOLDER, show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--archive", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CIFAR-10, JPEG q75.")
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables.")
+def lookups(
+    network: str,
+    method: str,
+    limit: str,
+    target: float,
+    seed: str,
+    folder: Path,
+    archive: Path | None,
+    markdown: Path | None,
+) -> None:
+    """Compare what proposers find with so many look-ups, before any training.
+
+    What is finished is kept in FOLDER/lookups-NETWORK.jsonl.
+    """
+    from natonnx.policy import PROPOSERS
+    from tools.benchmarks.bench_search.lookups import PLAIN, look_up, table
+
+    methods = method.split(",")
+    unknown = [name for name in methods if name not in (*PROPOSERS, PLAIN)]
+    if unknown:
+        raise InputError(f"no proposer is called {unknown[0]!r}; there are {', '.join((*PROPOSERS, PLAIN))}")
+    limits, seeds = [int(each) for each in limit.split(",")], [int(each) for each in seed.split(",")]
+    tables = []
+    for each in choose(network):
+        path = folder / f"lookups-{each.name}.jsonl"
+        rows = look_up(each.prepare(folder, archive), methods, limits, target, seeds, path)
+        tables.append(table(each.name, rows))
+        print(tables[-1], flush=True)
+    if markdown is not None:
+        write_bytes(markdown, "\n".join(tables).encode())
+
+
 if __name__ == "__main__":
     run_command(main)
