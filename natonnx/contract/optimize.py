@@ -64,7 +64,7 @@ class FrontRow(CandidateRow):
     Attributes:
         target: The cost that it was looked for under, as a fraction of the input's; None where there was none.
         lost: What its score loses to the input's on validation, before `Unit.scale`.
-        interval: Where that is 19 times of 20, pair by pair on the same samples; None where it is not known.
+        interval: 95 % interval of that, pair by pair on the same samples; None where it is not known.
         met: Whether it meets every constraint.
         images: Training images that went into its weights.
         path: Where it was written; None where it was not.
@@ -119,7 +119,7 @@ class ConstraintRow(TypedDict):
         limit: The most that is allowed.
         value: What was found; None where no architecture was.
         met: Whether it is within the limit.
-        interval: Where the value is 19 times of 20; None of what is exact or not known.
+        interval: 95 % interval of the value; None of what is exact or not known.
     """
 
     name: str

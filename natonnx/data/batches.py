@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = ["ArrayBatches", "Batch", "Batches", "StreamBatches", "concatenate", "take"]
+
+_MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
+"""Samples of a stream that are drawn from: most, fewest, and what they may take in between."""
 
 Array = npt.NDArray[Any]
 Axes = Mapping[str, int | None]
@@ -44,6 +48,9 @@ class Batches(Protocol):
     @property
     def has_targets(self) -> bool:
         """Whether the batches have targets."""
+
+    def count(self) -> int:
+        """Return how many samples there are; where that is not known they are read, once."""
 
     def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
         """Read all samples once.
@@ -81,6 +88,10 @@ class ArrayBatches:
     def has_targets(self) -> bool:
         """Whether there are targets."""
         return self.targets is not None
+
+    def count(self) -> int:
+        """See `Batches.count`."""
+        return self.samples
 
     def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
         """See `Batches.batches`."""
@@ -126,6 +137,14 @@ class StreamBatches:
     samples: int | None = None
     is_ordered: bool = True
 
+    def count(self) -> int:
+        """See `Batches.count`."""
+        return self._counted if self.samples is None else self.samples
+
+    @cached_property
+    def _counted(self) -> int:
+        return sum(batch.size for batch in self.open())
+
     def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
         """See `Batches.batches`; the order is the source's own, which may shuffle by itself."""
         waiting: list[Batch] = []
@@ -143,11 +162,34 @@ class StreamBatches:
             if generator is None or last.size > 1:
                 yield last
 
-    def sample(self, count: int, generator: "torch.Generator | None" = None) -> ArrayBatches:  # noqa: ARG002
-        """See `Batches.sample`: the first ones, as the source has them."""
+    def sample(self, count: int, generator: "torch.Generator | None" = None) -> ArrayBatches:
+        """See `Batches.sample`.
+
+        Of a source that shuffles these are the first ones. Another one is read to its end, once: later draws are from
+        the same samples, as many as `_KEPT_BYTES` hold.
+        """
+        if generator is not None and self.is_ordered:
+            return self._drawn.sample(count, generator)
         for batch in self.batches(count):
             return ArrayBatches(batch.inputs, self.axes, batch.targets)
         raise InputError("the data yields no samples: give at least a few")
+
+    @cached_property
+    def _drawn(self) -> ArrayBatches:
+        """Draw samples without knowing how many there are (Vitter 1985, algorithm R)."""
+        rng, kept, most, read = np.random.default_rng(0), list[Batch](), 0, 0
+        for batch in self.open():
+            size = sum(value.nbytes for value in batch.inputs.values()) // max(1, batch.size)
+            most = most or min(_MOST_KEPT, max(_FEWEST_KEPT, _KEPT_BYTES // max(1, size)))
+            for i in range(batch.size):
+                place = read if read < most else int(rng.integers(read + 1))
+                read += 1
+                if place < most:
+                    kept[place : place + 1] = [_part(batch, self.axes, i, i + 1)]
+        if not kept:
+            raise InputError("the data yields no samples: give at least a few")
+        whole = concatenate(kept, self.axes)
+        return ArrayBatches(whole.inputs, self.axes, whole.targets)
 
 
 def take(inputs: Mapping[str, Array], axes: Axes, index: npt.NDArray[np.int64]) -> dict[str, Array]:

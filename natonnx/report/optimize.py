@@ -10,7 +10,7 @@ from natonnx.report.score import difference, heading, in_words, label, reported_
 
 __all__ = ["FRONT", "Limit", "Row", "front", "limits", "notes", "rows"]
 
-FRONT = ("model", "target", "MAdds", "validation lost", "19 of 20 times", "edits", "limits")
+FRONT = ("model", "target", "MAdds", "validation lost", "95 % interval", "edits", "limits")
 """What the columns of `front` are."""
 
 

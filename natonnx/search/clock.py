@@ -17,10 +17,13 @@ class Clock:
         budget: Seconds; None for no limit.
         begun: When they began to count, by `time.monotonic`; now where None.
         reserve: Seconds that what follows the search will take.
+        each: Seconds that the model takes for one sample, forward; None where that is not known.
     """
 
-    def __init__(self, budget: float | None, begun: float | None = None, reserve: float = 0.0) -> None:
-        self._budget, self._reserve = budget, reserve
+    def __init__(
+        self, budget: float | None, begun: float | None = None, reserve: float = 0.0, each: float | None = None
+    ) -> None:
+        self._budget, self._reserve, self.each = budget, reserve, each
         self._started = time.monotonic() if begun is None else begun
         self._epoch_seconds: float | None = None
 

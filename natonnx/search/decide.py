@@ -20,7 +20,7 @@ USUAL_DROP = 0.5
 AGREEMENT_DROP = 5.0
 """Points that agreement may lose where the user does not say; the original agrees with itself wholly."""
 CONFIDENCE = 1.96
-"""Standard errors on either side of an estimate: an interval that holds the truth 19 times of 20."""
+"""Standard errors on either side of an estimate: its 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Constraint:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the value is 19 times of 20; None of what is exact or not known."""
+        """95 % interval of the value; None of what is exact or not known."""
         if not self.error or not math.isfinite(self.value):
             return None
         return self.value - CONFIDENCE * self.error, self.value + CONFIDENCE * self.error

@@ -2,10 +2,9 @@
 
 from typing import NamedTuple
 
-from natonnx.search.finetune import count_samples
-from natonnx.search.look import CALIBRATED, HELD_OUT
 from natonnx.search.problem import Problem
 from natonnx.search.propose.moves import Moves
+from natonnx.search.samples import Samples
 from natonnx.search.settings import Settings
 from natonnx.search.spend import planned_images
 
@@ -15,8 +14,6 @@ LADDER = (0.8, 0.65, 0.5, 0.4, 0.3)
 """Costs, as fractions of β's, that are tried one after the other where there is no target."""
 _TRIED = 2
 """Of the ladder, as a guess."""
-_REFITTED = 4.0
-"""What refitting takes, times running the same samples."""
 _SELECTION = 0.7
 """Forward passes over training and validation split that an epoch of Algorithm 1 takes besides its training."""
 
@@ -35,7 +32,7 @@ class Effort(NamedTuple):
 
 def expected(problem: Problem, settings: Settings) -> Effort:
     """Return what a search will do, were its time not limited."""
-    count = count_samples(problem.train)
+    count = problem.train.count()
     teacher = 1.0 if settings.distillation or problem.objective.loss_follows_original else 0.0
     if settings.algorithm == "paper":
         trained = count * (settings.epochs + settings.finetune_epochs * (settings.finalists + 1))
@@ -46,7 +43,8 @@ def expected(problem: Problem, settings: Settings) -> Effort:
     lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
     rungs = settings.targets or LADDER[:_TRIED]
     images = round(count * settings.finetune_epochs) if settings.training else 0
-    passes = lookups * (_REFITTED * CALIBRATED + HELD_OUT)
+    samples = Samples().fitting(problem)
+    passes = lookups * samples.look_up + sum(target * samples.target(settings.finalists) for target in rungs)
     trained = planned_images(images, settings.finalists)
     passes += sum((3 * target + teacher) * trained for target in rungs)
     told = f"{lookups} look-ups"

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
-from natonnx.data.batches import Batches
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Stage
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
@@ -18,7 +17,7 @@ from natonnx.search.settings import Settings
 from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 
-__all__ = ["Finetuned", "Finetuning", "Limit", "count_samples"]
+__all__ = ["Finetuned", "Finetuning", "Limit"]
 
 _WARM_UP = 0.05
 
@@ -183,8 +182,3 @@ def _schedule(done: float) -> float:
     if done < _WARM_UP:
         return 0.2 + 0.8 * done / _WARM_UP
     return 0.5 * (1 + math.cos(math.pi * (done - _WARM_UP) / (1 - _WARM_UP)))
-
-
-def count_samples(split: Batches) -> int:
-    """Return how many samples a split has; where that is not known it is read once."""
-    return split.samples if split.samples is not None else sum(batch.size for batch in split.batches(256))

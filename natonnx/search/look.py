@@ -14,19 +14,17 @@ from natonnx.search.own import judge
 from natonnx.search.problem import Problem
 from natonnx.search.refit import Refit
 from natonnx.search.runner import Runner, TensorBatch, supernet_runner, tensor_batches
+from natonnx.search.samples import Samples
 from natonnx.search.score import BatchTargets, Score, score_batches, targets_of
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops.operands import as_array
 
-__all__ = ["CALIBRATED", "HELD_OUT", "Looker", "as_arrays", "calibration_batches", "refit_on"]
+__all__ = ["Looker", "as_arrays", "calibration_batches", "refit_on"]
 
+_SAMPLES = Samples()
 _BATCH = 250
 _ROWS = 4096
 """Positions of a tensor that a look-up's refit looks at."""
-CALIBRATED = 160
-"""Training samples that an architecture is refitted on."""
-HELD_OUT = 500
-"""Validation samples that it is scored on."""
 
 
 class _Part(NamedTuple):
@@ -42,21 +40,24 @@ class Looker:
         supernet: The original; its weights stay as they are.
         original: The original model, for objectives that follow it.
         seed: Of the choice of samples.
+        samples: How many.
 
     Attributes:
         scores: What was found, by `signature`.
         images: Samples that an architecture ran on so far.
     """
 
-    def __init__(self, problem: Problem, supernet: Supernet, original: Runner, seed: int) -> None:
+    def __init__(
+        self, problem: Problem, supernet: Supernet, original: Runner, seed: int, samples: Samples = _SAMPLES
+    ) -> None:
         self._problem, self._given = problem, supernet
         self._work = Supernet(problem.network).to(problem.device).eval()
         self._seed = seed
         self.scores: dict[str, Score] = {}
         self.images = 0
-        self._refit, self._calibration = refit_on(problem, supernet, CALIBRATED, seed, _ROWS)
+        self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS)
         generator = torch.Generator().manual_seed(seed)
-        held_out = problem.validation.sample(HELD_OUT, generator)
+        held_out = problem.validation.sample(samples.held_out, generator)
         self.parts = [
             _Part(batch, targets_of(problem.objective, batch, original))
             for batch in tensor_batches(held_out, _BATCH, problem.device)
@@ -79,7 +80,7 @@ class Looker:
             changed: Tensors by ONNX name that differ from the original's.
         """
         self._work.load_state_dict(self._given.state_dict())
-        self._work.load_weights({name: as_array(value) for name, value in changed.items()})
+        self._work.load_weights(as_arrays(changed))
         self._work.eval()
         objective = self._problem.objective
         run = supernet_runner(self._work, alpha, objective.captures)

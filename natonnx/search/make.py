@@ -9,13 +9,13 @@ import torch
 from natonnx.architecture import Architecture
 from natonnx.search.clock import Clock
 from natonnx.search.effort import LADDER
-from natonnx.search.finetune import Finetuning, Limit, count_samples
-from natonnx.search.look import CALIBRATED, Looker, as_arrays, calibration_batches, refit_on
+from natonnx.search.finetune import Finetuning, Limit
+from natonnx.search.look import Looker, as_arrays, refit_on
 from natonnx.search.outcome import Candidate
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress
-from natonnx.search.refit import Refit
 from natonnx.search.runner import Runner
+from natonnx.search.samples import Samples
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.search.spend import Halving, Start, planned_images
@@ -25,12 +25,8 @@ __all__ = ["Maker"]
 
 _log = logging.getLogger(__name__)
 
-_REFIT = 640
-"""Training samples on which the weights are refitted that training starts from, or that are written without any."""
 _KEPT = 0.85
 """Of the score by refitted weights: what an α must have by given ones to start from these."""
-_SETTLED = 2000
-"""Training samples on which the statistics of what is written are estimated."""
 
 
 class Maker:
@@ -42,6 +38,7 @@ class Maker:
         given: The original.
         original: Runs it.
         looker: Scores architectures on held-out samples.
+        samples: How many are looked at besides training.
         clock: Of the time budget.
         progress: Told of every batch.
         save: Called now and then during training.
@@ -59,13 +56,15 @@ class Maker:
         given: Supernet,
         original: Runner,
         looker: Looker,
+        samples: Samples,
         clock: Clock,
         progress: Progress,
         save: Callable[[], None],
     ) -> None:
-        self._problem, self._settings, self._given, self._original = problem, settings, given, original
-        self._looker, self._clock, self._progress, self._save = looker, clock, progress, save
-        self._refit, self._refit_samples = refit_on(problem, given, _REFIT, settings.seed)
+        self._problem, self._settings, self._original = problem, settings, original
+        self._looker, self._samples = looker, samples
+        self._clock, self._progress, self._save = clock, progress, save
+        self._refit, self._refit_samples = refit_on(problem, given, samples.refitted, settings.seed)
         self.training, self.teacher = 0.0, 0.0
         self.halving: Halving | None = None
 
@@ -129,13 +128,14 @@ class Maker:
             given.append(Start(alpha, done[-1].weights, done[-1].images))
         ranked = [(self._scored(start), start) for start in map(self._settled, given)]
         best, start = max(ranked, key=lambda pair: pair[0].value)
-        keeps = best.value >= (_KEPT if self._settings.training else 1.0) * score.value
+        most = (1 - _KEPT) * abs(score.value) if self._settings.training else 0.0
+        keeps = best.value >= score.value - most
         return (max(score, best, key=lambda one: one.ranking), start) if keeps else (score, refitted)
 
     def _settled(self, start: Start) -> Start:
         """Re-estimate the statistics of normalisation of an α by given weights."""
         training = self._training(start, Limit(0))
-        self._looker.images += training.settle(CALIBRATED)
+        self._looker.images += training.settle(self._samples.calibrated)
         return Start(start.architecture, training.supernet.weights(), start.images)
 
     def _scored(self, start: Start) -> Score:
@@ -144,13 +144,14 @@ class Maker:
 
     def _limit(self, made: int) -> Limit:
         """Return how long each architecture of a target may be trained, where some were made already."""
-        images = round(self._settings.finetune_epochs * count_samples(self._problem.train))
+        images = round(self._settings.finetune_epochs * self._problem.train.count())
         left = self._clock.left
         if left is None:
             return Limit(images)
         rest = max(1, len(self._settings.targets or LADDER[:2]) - made)
         overhead = planned_images(1_000_000, self._settings.finalists) / 1_000_000
-        return Limit(images, left / rest / overhead)
+        afterwards = (self._clock.each or 0.0) * self._samples.finish(self._settings.finalists)
+        return Limit(images, max(0.0, left / rest - afterwards) / overhead)
 
     def _training(self, start: Start, limit: Limit) -> Finetuning:
         architecture, weights = start.architecture, start.weights
@@ -158,23 +159,17 @@ class Maker:
             self._problem, architecture, self._settings, original=self._original, limit=limit, start=weights
         )
 
-    def _score(self, training: Finetuning, samples: int = CALIBRATED) -> Score:
+    def _score(self, training: Finetuning, samples: int | None = None) -> Score:
         """Score a training as it stands, on the held-out samples."""
-        self._looker.images += training.settle(samples)
+        self._looker.images += training.settle(samples or self._samples.calibrated)
         return self._looker.score(training.architecture, training.supernet.named_tensors())
 
     def _untrained(self, start: Start, target: float) -> Candidate:
-        """Make a candidate without training: weights that were refitted are so on all samples there are."""
-        if start.weights:
-            problem, seed = self._problem, self._settings.seed
-            splits = (problem.train, problem.validation)
-            batches = [batch.inputs for split in splits for batch in calibration_batches(problem, split, _REFIT, seed)]
-            changed, _ = Refit(self._given, batches, seed=seed).run(start.architecture)
-            start = Start(start.architecture, as_arrays(changed))
+        """Make a candidate without training, by the weights where it would start."""
         training = self._training(start, Limit(0))
         score = self._looker.score(training.architecture, training.supernet.named_tensors())
         return Candidate(training.architecture, training.supernet.weights(), score, target, 0)
 
     def _finished(self, training: Finetuning, target: float, images: int) -> Candidate:
-        score = self._score(training, _SETTLED)
+        score = self._score(training, self._samples.settled)
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)

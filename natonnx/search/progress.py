@@ -47,6 +47,10 @@ class Stage:
         self._step = Step(name, 0, total)
         progress(self._step)
 
+    def expect(self, total: int) -> None:
+        """Foresee another number of steps from now on."""
+        self._step = self._step._replace(total=max(total, self._step.done))
+
     def advance(self, note: str = "", values: Mapping[str, Any] | None = None, by: int = 1) -> None:
         """Report that a step is done, or several of them."""
         stage, done, total, *_ = self._step

@@ -3,11 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
+from natonnx.notices import NOTICE
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
 from natonnx.search.effort import LADDER, usual_lookups
@@ -20,9 +22,10 @@ from natonnx.search.paper import search_by_algorithm_1
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
+from natonnx.search.propose.additive import compose_singles
 from natonnx.search.propose.moves import Moves
-from natonnx.search.propose.variation import Variation
 from natonnx.search.runner import Runner
+from natonnx.search.samples import Samples
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.supernet import Supernet
@@ -35,6 +38,8 @@ _FIRST_RUNG = 0.9
 """Where the first of the ladder loses too much."""
 _LOOK_UP_SHARE = 0.3
 """Of the time that is left, for look-ups."""
+_FINISH_SHARE = 0.25
+"""Of it, for all that a target takes besides training."""
 _LONGER = 2.0
 """What a look-up takes, times that of β, where nothing is refitted."""
 _SAVED = 10
@@ -79,7 +84,17 @@ def search(
         return search_by_algorithm_1(
             problem, settings, original, clock, enough=enough, progress=progress, resume=resume, save=save
         )
-    return _Search(problem, settings, given, original, clock, progress, save).run(enough, resume)
+    samples = Samples(**resume["samples"]) if resume else _samples(problem, settings, clock)
+    return _Search(problem, settings, given, original, samples, clock, progress, save).run(enough, resume)
+
+
+def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
+    """Return how many samples are looked at besides training, as memory and time allow."""
+    samples = Samples().fitting(problem)
+    if clock.left is None or clock.each is None:
+        return samples
+    share = _FINISH_SHARE * clock.left / len(settings.targets or LADDER[:2])
+    return samples.within(share, clock.each, settings.finalists)
 
 
 class _Search:
@@ -91,6 +106,7 @@ class _Search:
         settings: Settings,
         given: Supernet,
         original: Runner,
+        samples: Samples,
         clock: Clock,
         progress: Progress,
         save: Save,
@@ -98,8 +114,9 @@ class _Search:
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = problem.network.architecture, problem.prices[0]
         self._targets = settings.targets or LADDER
-        self._looker = Looker(problem, given, original, settings.seed)
-        self._maker = Maker(problem, settings, given, original, self._looker, clock, progress, self.save)
+        self._looker = Looker(problem, given, original, settings.seed, samples)
+        self._maker = Maker(problem, settings, given, original, self._looker, samples, clock, progress, self.save)
+        self._samples = samples
         self._done: list[Candidate] = []
         self._resumed: Mapping[str, Any] | None = None
 
@@ -109,19 +126,29 @@ class _Search:
             self._load(resume)
         lookups = self._look_up()
         for target in self._targets:
+            if self._is_late() and self._done:
+                _log.log(NOTICE, "no time was left for %g of the cost, and what is cheaper", target)
+                break
             found = self._candidate(lookups, target)
             if found is None:
-                _log.info("no architecture at %g of the cost was found", target)
+                told = NOTICE if self._settings.targets else logging.INFO
+                _log.log(told, "no architecture at %g of the cost was found", target)
             elif not self._settings.targets and not enough(self._outcome((found,), lookups)):
-                if target == self._targets[0] and not self._is_late():
-                    self._candidate(lookups, _FIRST_RUNG)
+                if len(self._done) == 1 and not self._is_late():
+                    self._first_rung(lookups)
                 break
-            if self._is_late():
-                break
+        if not self._settings.targets and not self._done:
+            self._first_rung(lookups)
         return self._outcome(tuple(self._done), lookups)
 
     def _is_late(self) -> bool:
         return self._clock.left is not None and self._clock.left <= 0
+
+    def _first_rung(self, lookups: Lookups) -> None:
+        """Make one more candidate, of little less than the whole cost, where the ladder's do not do."""
+        cheapest = min((entry.share for entry in lookups.within(1.0)), default=1.0)
+        if cheapest < 1.0:
+            self._candidate(lookups, max(_FIRST_RUNG, cheapest))
 
     def _look_up(self) -> Lookups:
         """Look up what the proposer proposes."""
@@ -131,7 +158,7 @@ class _Search:
         if left is not None:
             begun = time.monotonic()
             self._looker(self._beta)
-            limit = max(1, min(limit, int(_LOOK_UP_SHARE * left / (_LONGER * (time.monotonic() - begun)))))
+            limit = max(1, min(limit, int(_LOOK_UP_SHARE * left / (_LONGER * max(1e-9, time.monotonic() - begun)))))
         stage = Stage(self._progress, "look up", limit)
 
         def score(alpha: Architecture) -> float:
@@ -169,9 +196,10 @@ class _Search:
         return found
 
     def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
-        """Return an α that meets a target where there was no time to look any up; nothing where there is none."""
-        generator = torch.Generator().manual_seed(self._settings.seed)
-        found = Variation(Moves(self._beta, self._price), lookups.share, generator).random(target)
+        """Return an α that meets a target that no look-up met; nothing where there is none."""
+        found = compose_singles(lookups, target, torch.Generator().manual_seed(self._settings.seed))
+        if found is not None:
+            _log.info("no look-up met %g of the cost: what single ones lost decides", target)
         return [] if found is None else [found]
 
     def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:
@@ -188,6 +216,7 @@ class _Search:
         halving = self._maker.halving
         self._save(
             {
+                "samples": asdict(self._samples),
                 "looker": self._looker.to_dict(),
                 "done": [_to_dict(found) for found in self._done],
                 "training": self._maker.training,

@@ -96,6 +96,9 @@ class Halving:
                     self._save()
                     if training.images == before:
                         break  # the data has no whole minibatch
+                    # Where time is what ends it, there are fewer images than the limit says
+                    whole = round(training.images / training.done)
+                    self._stage.expect(planned_images(whole, len(self._starts)))
             if len(self._living) > 1:
                 self._drop()
             self._round += 1
@@ -103,7 +106,7 @@ class Halving:
         return self._living[0]
 
     def _drop(self) -> None:
-        ranked = sorted(self._living, key=lambda pair: self._score(pair[1])[:2], reverse=True)
+        ranked = sorted(self._living, key=lambda pair: self._score(pair[1]).ranking, reverse=True)
         kept = ranked[: math.ceil(len(ranked) / 2)]
         _log.info("train: %d of %d α's go on", len(kept), len(ranked))
         self._living = kept

@@ -17,7 +17,6 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
 from natonnx.search.agreement import Agreement
-from natonnx.search.finetune import count_samples
 from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
 from natonnx.search.own import OwnObjective, name_of
@@ -198,7 +197,7 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
     Raises:
         InputError: If they are too few, unless forced.
     """
-    count = count_samples(split)
+    count = split.count()
     if objective.unit.difference == "points" and count < FEWEST:
         found = f"{count} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
         _refuse_unless(force, f"{path}: {found}")

@@ -96,12 +96,12 @@ def table(text: str) -> list[list[str]]:
 def test_the_front_is_a_table_where_it_says_more_than_the_result() -> None:
     rows = table(shown(report(front=FRONT)))
     assert rows == [
-        ["model", "target", "MAdds", "validation lost", "19 of 20 times", "edits", "limits"],
+        ["model", "target", "MAdds", "validation lost", "95 % interval", "edits", "limits"],
         ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"],
         ["2", "0.5", "-55.0 %", "+5.0 points", "0", "not met"],
     ]
-    assert "19 of 20 times" not in shown(report(front=FRONT[:1]))
-    assert "19 of 20 times" in shown(report(front=FRONT[1:], output=None, edits=[]))
+    assert "95 % interval" not in shown(report(front=FRONT[:1]))
+    assert "95 % interval" in shown(report(front=FRONT[1:], output=None, edits=[]))
 
 
 def test_what_came_nearest() -> None:

@@ -39,7 +39,7 @@ def test_improved() -> None:
     assert "<details><summary>Edits: 1</summary>" in lines
     assert "| `block[0].conv` | O → S |" in lines
     assert "- 2,400 training images, 80 % of them into the model that is written; the teacher's took 800 more," in text
-    assert "19 of 20 times" not in text
+    assert "95 % interval" not in text
 
 
 def test_unchanged() -> None:
@@ -63,14 +63,14 @@ def test_the_front_is_a_table_for_a_parser_that_is_not_ours() -> None:
         "target",
         "MAdds",
         "validation lost",
-        "19 of 20 times",
+        "95 % interval",
         "edits",
         "limits",
     ]
     assert cells[start + 7 : start + 14] == ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"]
     assert cells[start + 14 : start + 21] == ["2", "0.5", "-55.0 %", "+5.0 points", "", "0", "not met"]
     assert "by 9 validation samples; --max-drop 5 would accept it" in text
-    assert "19 of 20 times" in optimization(payload(front=FRONT[:1], output=None, edits=[]))
+    assert "95 % interval" in optimization(payload(front=FRONT[:1], output=None, edits=[]))
 
 
 def test_what_was_not_measured_is_left_out() -> None:

@@ -12,7 +12,7 @@ import torch
 from natonnx.data.batches import Batch, StreamBatches
 from natonnx.search import Problem, Settings
 from natonnx.search.assess import original_runner
-from natonnx.search.finetune import Finetuning, Limit, count_samples
+from natonnx.search.finetune import Finetuning, Limit
 from natonnx.search.progress import Stage, Step
 from natonnx.supernet import Supernet
 from tests.search.conftest import tiny_split
@@ -184,5 +184,5 @@ def test_settling_sets_the_statistics_of_normalisation(problem: Problem) -> None
 
 
 def test_samples_are_counted_where_the_source_does_not_say() -> None:
-    assert count_samples(as_stream(111, 1)) == 111
-    assert count_samples(as_stream(111, 1, 7)) == 7  # what it says is believed
+    assert as_stream(111, 1).count() == 111
+    assert as_stream(111, 1, 7).count() == 7  # what it says is believed

@@ -123,17 +123,18 @@ def test_samples_of_a_fixed_batch_are_filled_up() -> None:
         assert refit_on(problem, Supernet(network).eval(), 160, 0)[1] == sum(sizes)
 
 
-def test_a_source_that_is_read_on_is_asked_for_few(problem: Problem) -> None:
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_a_source_is_read_once_or_where_it_shuffles_asked_for_few(problem: Problem, is_ordered: bool) -> None:
     read = 0
 
     def source() -> Iterator[Batch]:
         nonlocal read
-        for seed in range(1000):
+        for seed in range(200):
             read += 50
             yield from tiny_split(50, seed).batches(50)
 
-    split = StreamBatches(source, tiny_split(1, 1).axes, True)
+    split = StreamBatches(source, tiny_split(1, 1).axes, True, is_ordered=is_ordered)
     looker = looker_of(replace(problem, train=split, validation=split))
     assert looker(edited(problem)[0]) < 0
     assert looker.images == 160 + 500
-    assert read <= 160 + 500 + 100
+    assert read == 200 * 50 if is_ordered else read <= 160 + 500 + 100

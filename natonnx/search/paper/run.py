@@ -14,7 +14,7 @@ from natonnx.policy.pretrained import load_policy
 from natonnx.search.assess import assess
 from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
-from natonnx.search.finetune import Finetuned, Finetuning, Limit, count_samples
+from natonnx.search.finetune import Finetuned, Finetuning, Limit
 from natonnx.search.keys import from_key, key
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
 from natonnx.search.paper.algorithm import Algorithm1
@@ -125,7 +125,7 @@ def _finetune(
     start: Mapping[str, np.ndarray],
 ) -> Finetuned:
     """Fine-tune an architecture and score it; the images are counted."""
-    limit = Limit(state.finetune_epochs * count_samples(problem.train))
+    limit = Limit(state.finetune_epochs * problem.train.count())
     training = Finetuning(problem, architecture, settings, original=original, limit=limit, start=start)
     training.run(1.0)
     training.settle()

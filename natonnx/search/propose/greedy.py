@@ -26,7 +26,8 @@ class _Node(NamedTuple):
 class Beam:
     """Beam search: of all ways to make one of the best α's so far cheaper, the best few are kept.
 
-    It is lazy: what a transition costs by itself, or cost an α before, tells which ways are tried.
+    It is lazy: what a transition costs by itself, or cost an α before, tells which ways are tried. Of a space
+    with more than half as many transitions as there are look-ups, those that save most are tried alone.
 
     Args:
         width: How many α's are kept.
@@ -42,7 +43,8 @@ class Beam:
         moves = Moves(lookups.beta, lookups.price)
         base = lookups.score(lookups.beta)
         ratios: dict[int, float] = {}
-        for i in moves.savers:
+        singles = sorted(moves.savers, key=lambda i: -moves.all[i].saved)[: max(1, lookups.left // 2)]
+        for i in singles:
             if not lookups.left:
                 return
             move = moves.all[i]

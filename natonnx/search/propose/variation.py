@@ -93,6 +93,7 @@ class Variation:
 
         As many are added at once as are needed by what they save alone, for together they hardly ever save more; where
         they do not go together, half as many. One that saves too much is taken where nothing else meets the target.
+        Some transition is made in any case: β itself is no α.
         """
         alpha = self._moves.compose(held)
         if alpha is None:
@@ -101,7 +102,7 @@ class Variation:
         waiting = [self._moves.savers[i] for i in order.tolist()]
         idle = self._moves.idle(held)
         for _ in range(_COMPOSED):
-            gap, added, drawn = share - target, list[int](), taken
+            gap, added, drawn = share - target if held else max(share - target, 2 * _TOLERANCE), list[int](), taken
             while gap > _TOLERANCE and len(added) < most and drawn < len(waiting):
                 if not idle[waiting[drawn]]:
                     added.append(waiting[drawn])
@@ -120,7 +121,7 @@ class Variation:
                 most = len(added) // 2
             else:
                 taken = drawn
-        found = alpha if share <= target else coarse
+        found = alpha if held and share <= target else coarse
         return None if found is None else Draw(found, order, taken)
 
     def _some(self, items: Sequence[int]) -> list[int]:

@@ -14,20 +14,22 @@ from natonnx.rewrite import require
 from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
-from natonnx.verbs.optimize.plan import fit_in_time, seconds_per_sample, tell_plan
+from natonnx.verbs.optimize.plan import keep_held_out, most_held_out, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
 from natonnx.verbs.optimize.resume import Checkpoint
-from natonnx.verbs.optimize.write import check_front, verify_winner, write_front, write_winner
+from natonnx.verbs.optimize.write import check_front, verify_front, verify_winner, write_front, write_winner
 
 __all__ = ["optimize"]
 
 _log = logging.getLogger(__name__)
 
-_AFTERWARDS = 1.2
-"""What scoring the result takes, times what scoring the input took."""
+_TRIED = 2
+"""Models that are made where there is no target, as a guess."""
+_ONCE, _EACH = 0.7, 0.5
+"""What scoring the result takes, and each model that was made, times what scoring the input took."""
 _LATENCY_SECONDS = 4.0
 """What verification, latencies and the report take."""
 
@@ -101,7 +103,7 @@ def optimize(
     source = load(model, reading)
     place = _place(source, output, force=force, resume=resume)
     if front is not None:
-        check_front(Path(front), force=force)
+        check_front(Path(front), force=force or resume)
 
     with torch_settings(threads):
         # Prepare
@@ -122,12 +124,14 @@ def optimize(
             check_samples(source.path, prepared.problem.objective, prepared.parts.validation, force=force)
         each = seconds_per_sample(prepared)
         tell_plan(prepared, settings, each)
-        prepared = fit_in_time(prepared, settings, each)
+        most = saved["most"] if saved else most_held_out(settings, each)
+        prepared = keep_held_out(prepared, most, settings.seed)
         source, problem = prepared.source, prepared.problem
         opened = time.monotonic()
         original = open_original(prepared)
         check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
-        reserve = _AFTERWARDS * (time.monotonic() - opened) + _LATENCY_SECONDS
+        candidates = len(settings.targets) or _TRIED
+        reserve = (_ONCE + _EACH * candidates) * (time.monotonic() - opened) + _LATENCY_SECONDS
 
         # Search; each candidate is rebuilt once, and decided on by its file
         workshop = Workshop(prepared, original)
@@ -142,11 +146,11 @@ def optimize(
         outcome = search(
             problem,
             settings,
-            clock=Clock(settings.time_budget, begun, reserve),
+            clock=Clock(settings.time_budget, begun, reserve, each),
             enough=is_enough,
             progress=progress,
             resume=saved,
-            save=checkpoint.save,
+            save=lambda state: checkpoint.save({**state, "most": most}),
         )
 
         # Decide
@@ -160,8 +164,9 @@ def optimize(
         # Verify, and write
         checks = [] if winner is None else verify_winner(prepared, winner)
         require(checks)
+        models = {} if front is None else verify_front(prepared, workshop, outcome)
         written = write_winner(source, winner, place)
-        paths = {} if front is None else write_front(prepared, workshop, outcome, Path(front))
+        paths = {} if front is None else write_front(prepared, models, Path(front))
         checkpoint.remove()
 
         # Report

@@ -13,7 +13,7 @@ from natonnx.supernet import Supernet
 from natonnx.verbs.objectives import FEWEST
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["fit_in_time", "seconds_per_sample", "tell_plan"]
+__all__ = ["keep_held_out", "most_held_out", "seconds_per_sample", "tell_plan"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +33,8 @@ def seconds_per_sample(prepared: Prepared) -> float:
         for batch in tensor_batches(samples, _SAMPLES, problem.device):
             begun = time.monotonic()
             run(batch.inputs, batch.size)
+            if problem.device.type == "cuda":
+                torch.cuda.synchronize(problem.device)
             best = min(best, (time.monotonic() - begun) / batch.size)
     return best
 
@@ -54,18 +56,23 @@ def tell_plan(prepared: Prepared, settings: Settings, each: float) -> None:
     _log.log(NOTICE, "%s: %s; %s", prepared.source.path, work.told, about)
 
 
-def fit_in_time(prepared: Prepared, settings: Settings, each: float) -> Prepared:
-    """Leave out held-out samples that a time budget is too short to score, and note it."""
-    if settings.time_budget is None:
+def most_held_out(settings: Settings, each: float) -> int | None:
+    """Return how many samples of a split a time budget is long enough to score; None where there is no budget."""
+    budget = settings.time_budget
+    return None if budget is None else max(FEWEST, int(_SCORING_SHARE * budget / max(each, 1e-9)))
+
+
+def keep_held_out(prepared: Prepared, most: int | None, seed: int) -> Prepared:
+    """Leave out held-out samples beyond so many, drawn at random, and note it; none where `most` is None."""
+    if most is None:
         return prepared
-    most = max(FEWEST, int(_SCORING_SHARE * settings.time_budget / max(each, 1e-9)))
     parts, notes = prepared.parts, list(prepared.parts.notes)
     cut = {}
     for name in ("validation", "test"):
         split = getattr(parts, name)
         if split is None or split.samples is None or split.samples <= most:
             continue
-        cut[name] = split.sample(most, torch.Generator().manual_seed(settings.seed))
+        cut[name] = split.sample(most, torch.Generator().manual_seed(seed))
         notes.append(f"{name}: {most:,} of {split.samples:,} samples, as the time budget is short")
     if not cut:
         return prepared

@@ -187,7 +187,7 @@ def _nearest(criteria: Criteria, decision: Decision, ordered: Sequence[Candidate
     enough = math.ceil(10 * max(limit.value for limit in missed if limit.unit is not None)) / 10 if over else 0.0
     return {
         "front": next(i for i, candidate in enumerate(ordered, 1) if candidate is nearest),
-        "samples": round(over / 100 * len(each), 2) if right_or_wrong else None,
+        "samples": math.ceil(round(over / 100 * len(each), 6)) if right_or_wrong else None,
         "option": f"--max-drop {enough:g}" if over and all(limit.unit is not None for limit in missed) else None,
     }
 

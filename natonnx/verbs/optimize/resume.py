@@ -19,7 +19,7 @@ from natonnx.verbs.optimize.prepare import Prepared
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "saved_state"]
 
-_FORMAT = 5
+_FORMAT = 6
 _BATCH = 64
 _BATCHES = 8
 """Batches of a stream that are compared; reading all of it may take long."""

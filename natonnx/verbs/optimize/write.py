@@ -1,5 +1,7 @@
 """Verify the winner's file, and write it: whole or not at all."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from natonnx.tensors import has_external
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
 
-__all__ = ["Written", "check_front", "front_name", "verify_winner", "write_front", "write_winner"]
+__all__ = ["Written", "check_front", "front_name", "verify_front", "verify_winner", "write_front", "write_winner"]
 
 
 @dataclass(frozen=True)
@@ -56,26 +58,34 @@ def check_front(folder: Path, *, force: bool) -> None:
     """Refuse a folder for the front before any work.
 
     Raises:
-        InputError: If it is none, or holds anything, unless forced.
+        InputError: If it is none, cannot be written to, or holds anything, unless forced.
     """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if there.is_dir() and not os.access(there, os.W_OK):
+        raise InputError(f"--front {folder}: {there} cannot be written to; name another folder")
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--front {folder}: is no folder; name one that models may be written to")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise InputError(f"--front {folder}: is not empty; name another folder, or --force to write into it")
 
 
-def write_front(prepared: Prepared, workshop: Workshop, outcome: Outcome, folder: Path) -> dict[str, Path]:
-    """Verify and write every model that was made; return where each is, by `front_name`.
+def verify_front(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> dict[str, Rebuilt]:
+    """Verify every model that was made; return them by `front_name`.
 
     Raises:
         VerificationError: If one failed a check.
     """
+    found = {front_name(prepared, one): workshop.rebuild(one) for one in outcome.candidates}
+    for made in found.values():
+        require(verify_winner(prepared, made))
+    return found
+
+
+def write_front(prepared: Prepared, models: Mapping[str, Rebuilt], folder: Path) -> dict[str, Path]:
+    """Write models that were verified to a folder; return where each is, by `front_name`."""
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, Path] = {}
-    for candidate in outcome.candidates:
-        made = workshop.rebuild(candidate)
-        require(verify_winner(prepared, made))
-        name = front_name(prepared, candidate)
+    for name, made in models.items():
         found[name] = folder / name
         check_output(
             found[name],
