@@ -187,6 +187,7 @@ def optimize_command(
     shown = ConsoleProgress(stderr_console()) if shows_progress() else contextlib.nullcontext(silent)
     own = None if reward is None or reward in REWARDS else import_named(reward, "--reward")
     search["reward"] = reward if own is None else None
+    _check_algorithm(search)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
@@ -224,6 +225,17 @@ def optimize_command(
         with page() as console:
             show_optimization(console, result.report)
     return 0 if result.output else _UNCHANGED
+
+
+def _check_algorithm(search: dict[str, Any]) -> None:
+    """Refuse an option that the algorithm would not look at."""
+    from natonnx.errors import InputError
+
+    of_paper = search["algorithm"] == "paper"
+    for name in ("lookups",) if of_paper else ("epochs", "reward"):
+        if search[name] is not None:
+            other, value = ("refit", "") if of_paper else ("paper", f" {search[name]}" if name == "reward" else "")
+            raise InputError(f"--{name}{value} is for --algorithm {other}: leave it out, or give that as well")
 
 
 def _check_reports(model: Path, output: Path, html: Path | None, mapping: Path | None, markdown: Path | None) -> None:

@@ -8,13 +8,16 @@ from natonnx.errors import InputError
 __all__ = ["HELD_OUT", "divide"]
 
 HELD_OUT = 0.2
+_SMALL = 500
+"""Of fewer samples without targets none are set aside for a test: each counts where weights are fitted."""
 
 
 def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[str, ArrayBatches], str | None]:
     """Make the parts ``train``, ``validation`` and, where there can be one, ``test``.
 
-    A single set is divided 60/20/20; without validation, 20 % of the training samples become it. Where targets are one
-    integer a sample, the division is stratified by them; else samples are drawn by chance.
+    A single set is divided 60/20/20, one of fewer than 500 samples without targets 80/20; without validation, 20 % of
+    the training samples become it. Where targets are one integer a sample, the division is stratified by them; else
+    samples are drawn by chance.
 
     Args:
         parts: ``all``, or ``train`` and perhaps ``validation`` and ``test``.
@@ -31,10 +34,14 @@ def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[
     made, note = dict(parts), None
     if "all" in made:
         whole = made.pop("all")
-        made["test"], rest = _draw(whole, HELD_OUT, rng)
-        made["validation"], made["train"] = _draw(rest, HELD_OUT / (1 - HELD_OUT), rng)
-        how = "by chance" if _strata(whole) is None else "by chance within each class"
-        note = f"divided {how} (seed {seed}): 60 % training, 20 % validation, 20 % test"
+        if whole.targets is None and whole.samples < _SMALL:
+            made["validation"], made["train"] = _draw(whole, HELD_OUT, rng)
+            note = f"divided by chance (seed {seed}): 80 % training, 20 % validation; too few for a test as well"
+        else:
+            made["test"], rest = _draw(whole, HELD_OUT, rng)
+            made["validation"], made["train"] = _draw(rest, HELD_OUT / (1 - HELD_OUT), rng)
+            how = "by chance" if _strata(whole) is None else "by chance within each class"
+            note = f"divided {how} (seed {seed}): 60 % training, 20 % validation, 20 % test"
     elif "validation" not in made:
         made["validation"], made["train"] = _draw(made["train"], HELD_OUT, rng)
         note = f"has no validation part: 20 % of the training samples, drawn by chance (seed {seed}), are taken for it"

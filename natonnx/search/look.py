@@ -41,6 +41,8 @@ class Looker:
         original: The original model, for objectives that follow it.
         seed: Of the choice of samples.
         samples: How many.
+        topped_up: Whether training samples are scored on too where validation has few: a refit has hardly learned them,
+            and more samples rank better (docs/search.md#few-pictures).
 
     Attributes:
         scores: What was found, by `signature`.
@@ -48,7 +50,14 @@ class Looker:
     """
 
     def __init__(
-        self, problem: Problem, supernet: Supernet, original: Runner, seed: int, samples: Samples = _SAMPLES
+        self,
+        problem: Problem,
+        supernet: Supernet,
+        original: Runner,
+        seed: int,
+        samples: Samples = _SAMPLES,
+        *,
+        topped_up: bool = False,
     ) -> None:
         self._problem, self._given = problem, supernet
         self._work = Supernet(problem.network).to(problem.device).eval()
@@ -57,10 +66,13 @@ class Looker:
         self.images = 0
         self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS)
         generator = torch.Generator().manual_seed(seed)
-        held_out = problem.validation.sample(samples.held_out, generator)
+        held_out = [problem.validation.sample(samples.held_out, generator)]
+        if topped_up and held_out[0].samples < _SAMPLES.held_out:
+            held_out.append(problem.train.sample(_SAMPLES.held_out - held_out[0].samples, generator))
         self.parts = [
             _Part(batch, targets_of(problem.objective, batch, original))
-            for batch in tensor_batches(held_out, _BATCH, problem.device)
+            for split in held_out
+            for batch in tensor_batches(split, _BATCH, problem.device)
         ]
 
     def __call__(self, alpha: Architecture) -> float:

@@ -126,10 +126,11 @@ class Maker:
         given = [Start(alpha, {})]
         if done:
             given.append(Start(alpha, done[-1].weights, done[-1].images))
-        ranked = [(self._scored(start), start) for start in map(self._settled, given)]
-        best, start = max(ranked, key=lambda pair: pair[0].value)
-        most = (1 - _KEPT) * abs(score.value) if self._settings.training else 0.0
-        keeps = best.value >= score.value - most
+        by_given = [(self._scored(start), start) for start in map(self._settled, given)]
+        best, start = max(by_given, key=lambda pair: pair[0].value)
+        if not self._settings.training:
+            return max((score, refitted), (best, start), key=lambda pair: pair[0].ranking)
+        keeps = best.value >= score.value - (1 - _KEPT) * abs(score.value)
         return (max(score, best, key=lambda one: one.ranking), start) if keeps else (score, refitted)
 
     def _settled(self, start: Start) -> Start:

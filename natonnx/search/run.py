@@ -114,7 +114,7 @@ class _Search:
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = problem.network.architecture, problem.prices[0]
         self._targets = settings.targets or LADDER
-        self._looker = Looker(problem, given, original, settings.seed, samples)
+        self._looker = Looker(problem, given, original, settings.seed, samples, topped_up=not settings.training)
         self._maker = Maker(problem, settings, given, original, self._looker, samples, clock, progress, self.save)
         self._samples = samples
         self._done: list[Candidate] = []

@@ -1,7 +1,7 @@
 """What a search may be told."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -54,7 +54,7 @@ class Settings:
     algorithm: Algorithm = "refit"
     learner: str = LEARNERS[0]
     policy: str = "scratch"
-    target_madds: float | Sequence[float] | None = None
+    target_madds: float | Iterable[float] | None = None
     max_drop: float | None = None
     seed: int = 0
     time_budget: float | None = None
@@ -81,7 +81,8 @@ class Settings:
         given = self.target_madds
         if given is None:
             return ()
-        return tuple(sorted(set(given), reverse=True)) if isinstance(given, Sequence) else (float(given),)
+        several = given if isinstance(given, tuple) else (given,)
+        return tuple(sorted({float(one) for one in several}, reverse=True))
 
     @property
     def target(self) -> float | None:
@@ -89,6 +90,8 @@ class Settings:
         return min(self.targets, default=None)
 
     def __post_init__(self) -> None:
+        if isinstance(self.target_madds, Iterable):
+            object.__setattr__(self, "target_madds", tuple(map(float, self.target_madds)))
         learners = LEARNERS if self.algorithm == "paper" else PROPOSERS
         checks = (
             (
@@ -100,8 +103,15 @@ class Settings:
                 self.reward in REWARDS,
                 f"unknown reward {self.reward!r}: choose {' or '.join(REWARDS)}; functions go to optimize(reward=...)",
             ),
+            (
+                self.learner in LEARNERS or self.policy == "scratch",
+                f"policy {self.policy} is for a learned policy: {self.learner} has none",
+            ),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
-            (self.finetune_epochs >= 0, f"fine-tuning epochs {self.finetune_epochs} must not be negative"),
+            (
+                0 <= self.finetune_epochs < math.inf,
+                f"fine-tuning epochs {self.finetune_epochs} must be a number, not negative",
+            ),
             (
                 self.target_madds is None or (self.targets and all(0 < one <= 1 for one in self.targets)),
                 f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
@@ -123,8 +133,16 @@ class Settings:
                 f"time budget {self.time_budget} must be seconds above 0",
             ),
             (self.lookups is None or self.lookups >= 1, f"look-ups {self.lookups} must be at least 1"),
+            *(
+                (0 < rate < math.inf, f"{name} {rate} must be a number above 0")
+                for name, rate in (
+                    ("learning rate", self.learning_rate),
+                    ("policy's learning rate", self.policy_learning_rate),
+                    ("edits", self.edits),
+                )
+            ),
+            (0 <= self.entropy < math.inf, f"entropy {self.entropy} must be a number, not negative"),
             (self.alphas >= 2, f"alphas {self.alphas} must be at least 2: their rewards are each other's baseline"),
-            (self.edits > 0, f"edits {self.edits} must be above 0: the first α's change so many edges on average"),
             (self.batch >= 2, f"batch {self.batch} must be at least 2 samples"),
             (self.reward_batch >= 2, f"reward batch {self.reward_batch} must be at least 2 samples"),
             (self.evaluated >= 1, f"evaluated {self.evaluated} must be at least 1"),

@@ -261,3 +261,30 @@ def test_a_shuffled_loader_that_is_divided_gives_the_same_parts_each_time() -> N
     assert np.array_equal(first.targets, second.targets)
     name = MODEL.names[0]
     assert np.array_equal(first.inputs[name], second.inputs[name])
+
+
+@pytest.mark.parametrize("is_ordered", [True, False])
+def test_samples_of_a_source_in_order_are_drawn_from_all_of_it(is_ordered: bool) -> None:
+    """Each about as often; one that shuffles by itself is asked for its first ones."""
+    values = np.arange(20_000, dtype=np.float32)[:, None]
+    opened = 0
+
+    def source() -> Iterator[Batch]:
+        nonlocal opened
+        opened += 1
+        yield from ArrayBatches({"x": values}, {"x": 0}).batches(64)
+
+    stream = StreamBatches(source, {"x": 0}, has_targets=False, is_ordered=is_ordered)
+    drawn = [stream.sample(500, torch.Generator().manual_seed(seed)).inputs["x"][:, 0] for seed in range(3)]
+    assert all(len(set(one.tolist())) == 500 for one in drawn)
+    if is_ordered:
+        assert opened == 1
+        assert not np.array_equal(drawn[0], drawn[1])
+        assert all(one.mean() == pytest.approx(10_000, rel=0.1) for one in drawn)  # 4 standard errors
+        every = stream.sample(10_000, torch.Generator().manual_seed(0)).inputs["x"][:, 0]
+        shares = np.histogram(every, 10, (0, 20_000))[0] / len(every)
+        assert shares == pytest.approx(0.1, abs=0.02)
+    else:
+        assert all(np.array_equal(one, values[:500, 0]) for one in drawn)
+    assert (stream.count(), stream.count()) == (20_000, 20_000)
+    assert stream.sample(10).inputs["x"][:, 0].tolist() == list(range(10))

@@ -12,6 +12,7 @@ import torch
 from natonnx.architecture import Architecture, State, violation
 from natonnx.data.batches import StreamBatches
 from natonnx.frontend import parse
+from natonnx.notices import NOTICE
 from natonnx.policy import PROPOSERS
 from natonnx.rewrite import build
 from natonnx.search import Clock, Criteria, Outcome, Problem, RunnableModel, Settings, Step, decide, search
@@ -123,11 +124,13 @@ def test_without_training_the_weights_are_refitted(trained: Problem) -> None:
     found = search(trained, replace(FAST, target_madds=TARGETS, training=False))
     network, given = trained.network, Supernet(trained.network).eval()
     refit, _ = refit_on(trained, given, 640, 0)
-    split = tiny_split(90, 2)
+    held_out = tiny_split(90, 2)  # few: training samples count as well
+    images = np.concatenate([held_out.inputs["image"], trained.train.sample(240).inputs["image"]])
+    labels = np.concatenate([held_out.targets, trained.train.sample(240).targets])
 
     def accuracy(alpha: Architecture, weights: Mapping[str, np.ndarray]) -> float:
         model = runnable_file(network, build(network, alpha, weights), 1)
-        return float((model(split.inputs["image"]).argmax(1) == split.targets).mean())
+        return float((model(images).argmax(1) == labels).mean())
 
     assert accuracy(network.architecture, given.weights()) > 0.9
     assert len(found.candidates) == 2
@@ -243,18 +246,48 @@ def test_without_a_target_it_goes_down_as_long_as_that_is_good_enough(problem: P
     assert {candidate.target for candidate in found.candidates} == set(asked)
 
 
+def test_where_the_ladder_is_out_of_reach_what_is_cheaper_at_all_is_tried(
+    problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing at 0.0001 of the cost, so the nearest that was looked up: within 0.9, or the cheapest."""
+    monkeypatch.setattr("natonnx.search.run.LADDER", (1e-4, 1e-5))
+    (candidate,) = search(problem, FAST).candidates
+    assert candidate.target == 0.9
+    assert share(problem, candidate.architecture) <= 0.9
+
+
+def test_targets_without_an_architecture_are_told(problem: Problem, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(NOTICE, "natonnx.search"):
+        found = search(problem, replace(FAST, target_madds=(0.8, 1e-5)))
+    assert [candidate.target for candidate in found.candidates] == [0.8]
+    assert caplog.messages == ["no architecture at 1e-05 of the cost was found"]
+
+
+def test_beta_is_no_candidate_of_its_own_whole_cost(problem: Problem) -> None:
+    found = search(problem, replace(FAST, target_madds=1.0, lookups=1))
+    beta = signature(problem.network.architecture)
+    assert found.candidates
+    assert all(signature(candidate.architecture) != beta for candidate in found.candidates)
+
+
 def test_targets_of_the_user_are_all_tried(problem: Problem) -> None:
     found = search(problem, replace(FAST, target_madds=TARGETS), enough=lambda _outcome: False)
     assert len(found.candidates) == 2
 
 
 @pytest.mark.parametrize("target", [None, 0.5])
-def test_a_time_budget_that_is_used_up_still_gives_a_result(problem: Problem, target: float | None) -> None:
+def test_a_time_budget_that_is_used_up_still_gives_a_result(
+    problem: Problem, target: float | None, caplog: pytest.LogCaptureFixture
+) -> None:
     """There is one look-up at least, whose training is one minibatch for each finalist."""
     settings = replace(FAST, target_madds=target, finetune_epochs=1000, time_budget=1e-3)
     found = search(problem, settings, clock=Clock(1e-3))
     assert len(found.candidates) <= 1
     assert found.images.training <= 2 * 48
+    if target is not None:
+        with caplog.at_level(NOTICE, "natonnx.search"):
+            search(problem, replace(settings, target_madds=(0.8, target)), clock=Clock(1e-3))
+        assert caplog.messages == ["no time was left for 0.5 of the cost, and what is cheaper"]
     some = search(problem, replace(settings, time_budget=3.0))
     assert some.images.training < 1000 * 240
 

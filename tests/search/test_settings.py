@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from natonnx.errors import InputError
@@ -29,6 +30,12 @@ def test_targets_come_from_dear_to_cheap() -> None:
         ({"reward": "luck"}, "unknown reward 'luck'"),
         ({"epochs": 0}, "epochs 0"),
         ({"finetune_epochs": -1}, "fine-tuning epochs -1"),
+        ({"finetune_epochs": float("inf")}, "fine-tuning epochs inf"),
+        ({"learning_rate": -0.1}, "learning rate -0.1"),
+        ({"policy_learning_rate": float("nan")}, "policy's learning rate nan"),
+        ({"entropy": -1.0}, "entropy -1.0"),
+        ({"learner": "greedy", "policy": "pretrained"}, "policy pretrained is for a learned policy: greedy has none"),
+        ({"target_madds": np.array([0.5, 2.0])}, "MAdds target"),
         ({"target_madds": 0.0}, "MAdds target"),
         ({"target_madds": 1.5}, "MAdds target"),
         ({"target_madds": ()}, "MAdds target"),
@@ -61,3 +68,17 @@ def test_every_proposer_is_a_learner(learner: str) -> None:
     assert Settings(learner=learner).learner == learner
     if learner in LEARNERS:
         assert Settings(learner=learner, algorithm="paper").learner == learner
+
+
+@pytest.mark.parametrize(
+    ("given", "targets"),
+    [
+        (np.float64(0.5), (0.5,)),
+        (np.array([0.4, 0.8]), (0.8, 0.4)),
+        ((share for share in (0.4, 0.8)), (0.8, 0.4)),
+        ([0.5, 0.5], (0.5,)),
+    ],
+)
+def test_targets_may_be_of_any_kind(given: Any, targets: tuple[float, ...]) -> None:
+    settings = Settings(target_madds=given)
+    assert settings.targets == settings.targets == targets

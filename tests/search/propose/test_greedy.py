@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from natonnx.architecture import Architecture
+from natonnx.search.keys import signature
 from natonnx.search.lookup import Lookups
 from natonnx.search.price import Madds
 from natonnx.search.propose.greedy import Beam, Greedy
@@ -43,6 +44,15 @@ def test_lazy_greedy_is_greedy_where_losses_grow(seed: int, target: float) -> No
     lookups = _looked_up(Greedy(tries=100), beta, score, target)
     assert lookups.within(target)[0].score == pytest.approx(score(_plain_greedy(beta, score, target)))
     assert lookups.used < 20 * 20 * (1 - target) / 2
+
+
+def test_of_a_large_space_those_that_save_most_are_tried_alone() -> None:
+    beta = chain(40)
+    lookups = Lookups(beta, Madds(beta), additive(beta, 0), 20)
+    Greedy().propose(lookups, [0.8], torch.Generator().manual_seed(0))
+    alone = {signature(move.architecture) for move in Moves(beta, Madds(beta)).all}
+    assert len(alone & lookups.entries.keys()) == 10
+    assert lookups.within(0.8)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -60,3 +60,16 @@ def test_as_many_are_taken_as_the_target_needs() -> None:
     assert draw is not None
     assert draw.taken == 3
     assert {i for i, state in enumerate(draw.architecture.states) if state != "O"} == set(draw.order[:3].tolist())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_beta_is_no_alpha_whatever_the_target(seed: int) -> None:
+    beta, variation = chain(6), _variation(chain(6), seed)
+    for target in (1.0, 2.0):
+        alpha = variation.random(target)
+        assert alpha is not None
+        assert sum(a is not b for a, b in zip(alpha.states, beta.states, strict=True)) == 1
+
+
+def test_where_nothing_saves_anything_there_is_none() -> None:
+    assert _variation(chain(0), 0).random(1.0) is None
