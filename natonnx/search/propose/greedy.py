@@ -41,19 +41,33 @@ class Beam:
         """See `Proposer.propose`: goes down to the smallest target, and passes the others on the way."""
         del generator
         moves = Moves(lookups.beta, lookups.price)
-        base = lookups.score(lookups.beta)
-        ratios: dict[int, float] = {}
+        lookups.score(lookups.beta)
         singles = sorted(moves.savers, key=lambda i: -moves.all[i].saved)[: max(1, lookups.left // 2)]
         for i in singles:
             if not lookups.left:
                 return
-            move = moves.all[i]
-            ratios[i] = _ratio(base, lookups.score(move.architecture), move.saved)
+            lookups.score(moves.all[i].architecture)
+        self.descend(lookups, moves, min(targets))
+
+    def descend(self, lookups: Lookups, moves: Moves, target: float) -> None:
+        """Go down from β to a target, as far as look-ups reach, by the transitions that were looked up alone.
+
+        Args:
+            lookups: What is known.
+            moves: The transitions.
+            target: A cost, as a fraction of β's.
+        """
+        base = lookups.score(lookups.beta)
+        ratios = {
+            i: _ratio(base, lookups.score(moves.all[i].architecture), moves.all[i].saved)
+            for i in moves.savers
+            if lookups.knows(moves.all[i].architecture)
+        }
         beam = [_Node(frozenset(), lookups.beta, base, 1.0)]
         while beam and lookups.left:
             found: dict[frozenset[int], _Node] = {}
             for node in beam:
-                if node.share > min(targets):
+                if node.share > target:
                     found.update(self._steps(node, moves, lookups, ratios))
             ranked = sorted(found.values(), key=lambda node: _ratio(base, node.score, 1 - node.share))
             beam = ranked[: self._width]

@@ -17,12 +17,16 @@ from natonnx.policy.base import Policy
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.acquisition import Acquisition
 from natonnx.search.propose.critic import Critic
+from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import Draw, Variation
 from natonnx.search.reinforce import Reinforce
 
-__all__ = ["Learned", "log_probability"]
+__all__ = ["LARGE", "Learned", "log_probability"]
 
+LARGE = 40
+"""Transitions from which on lazy greedy removal goes first, if there are look-ups for it: the critic knows too little then
+of what many of them cost together (docs/search.md#look-ups)."""
 _STATES = tuple(State)
 _DRAWS, _EVERY = 4, 4
 """Draws of the policy, and at which steps there are any: each is checked dozens of times where much is illegal."""
@@ -54,6 +58,8 @@ class Learned:
             return
         lookups.score(lookups.beta)
         self._look_at_singles(lookups, moves, generator)
+        if lookups.left >= len(moves.savers) >= LARGE:
+            Greedy().descend(lookups, moves, min(targets))
         search = _Search(self._policy, self._reinforce, lookups, moves, generator)
         for target, until in lookups.divide(targets):
             idle = 0
