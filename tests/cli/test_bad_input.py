@@ -156,7 +156,7 @@ MORE = (
     Case("--max-drop below 0", (*OPTIMIZE, "--max-drop", "-1"), "max drop"),
     Case("--epochs 0", (*OPTIMIZE, "--algorithm", "paper", "--epochs", "0"), "epochs 0"),
     Case("--epochs of the other algorithm", (*OPTIMIZE, "--epochs", "2"), "--epochs is for --algorithm paper"),
-    Case("--lookups of the other algorithm", (*OPTIMIZE, "--algorithm", "paper", "--lookups", "2"), "--algorithm refit"),
+    Case("--lookups of the other one", (*OPTIMIZE, "--algorithm", "paper", "--lookups", "2"), "--algorithm refit"),
     Case("--seed below 0", (*OPTIMIZE, "--seed", "-1"), "--seed"),
     Case("--learner unknown", (*OPTIMIZE, "--learner", "oracle"), "'oracle'"),
     Case("--policy is no file", (*OPTIMIZE, "--policy", "nowhere.safetensors"), "nowhere.safetensors: cannot be read"),

@@ -25,8 +25,8 @@ from natonnx.search.reinforce import Reinforce
 __all__ = ["LARGE", "Learned", "log_probability"]
 
 LARGE = 40
-"""Transitions from which on lazy greedy removal goes first, if there are look-ups for it: the critic knows too little then
-of what many of them cost together (docs/search.md#look-ups)."""
+"""Transitions from which on lazy greedy removal goes first, if there are look-ups for it: the critic knows too little
+then of what many of them cost together (docs/search.md#look-ups)."""
 _STATES = tuple(State)
 _DRAWS, _EVERY = 4, 4
 """Draws of the policy, and at which steps there are any: each is checked dozens of times where much is illegal."""
