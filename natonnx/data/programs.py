@@ -10,6 +10,7 @@ from typing import Any
 
 from natonnx.data.items import Items, is_structure
 from natonnx.errors import InputError
+from natonnx.notices import NOTICE
 
 __all__ = ["called", "is_program", "program_items", "program_name", "read_now"]
 
@@ -92,7 +93,9 @@ def read_now(items: Items) -> Items:
             read.append(item)
             if time.monotonic() - said > _SIGN_OF_LIFE:
                 said = time.monotonic()
-                _log.info("%s: read %s %s", items.where, f"{len(read):,}", "batches" if items.batched else "samples")
+                _log.log(
+                    NOTICE, "%s: read %s %s", items.where, f"{len(read):,}", "batches" if items.batched else "samples"
+                )
     return replace(items, open=lambda: read, is_stream=False)
 
 

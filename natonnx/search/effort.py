@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from natonnx.search.problem import Problem
-from natonnx.search.propose.learned import LARGE
 from natonnx.search.propose.moves import Moves
 from natonnx.search.samples import Samples
 from natonnx.search.settings import Settings
@@ -58,5 +57,4 @@ def expected(problem: Problem, settings: Settings) -> Effort:
 
 def usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:
     """Return how many look-ups a space is worth: each transition once, and some for their combinations."""
-    savers = len(moves.savers)
-    return min(300, (2 if savers >= LARGE else 1) * savers + 30) + 10 * (len(targets) - 1)
+    return min(200, len(moves.savers) + 30) + 10 * (len(targets) - 1)

@@ -46,6 +46,7 @@ class Looker:
 
     Attributes:
         scores: What was found, by `signature`.
+        by_given: What ranks architectures by the file's own weights, by `signature`.
         images: Samples that an architecture ran on so far.
     """
 
@@ -63,6 +64,7 @@ class Looker:
         self._work = Supernet(problem.network).to(problem.device).eval()
         self._seed = seed
         self.scores: dict[str, Score] = {}
+        self.by_given: dict[str, float] = {}
         self.images = 0
         self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS)
         generator = torch.Generator().manual_seed(seed)
@@ -84,6 +86,13 @@ class Looker:
             self.images += self._calibration
         return self.scores[text].ranking
 
+    def rank_by_given(self, alpha: Architecture) -> float:
+        """Return what ranks an architecture by the file's own weights, on some of the held-out samples."""
+        text = signature(alpha)
+        if text not in self.by_given:
+            self.by_given[text] = self._score(alpha, {}, self.parts[:1]).ranking
+        return self.by_given[text]
+
     def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
         """Score an architecture on the held-out samples.
 
@@ -91,24 +100,30 @@ class Looker:
             alpha: The architecture.
             changed: Tensors by ONNX name that differ from the original's.
         """
+        found = self._score(alpha, changed, self.parts)
+        if self._problem.reward is None:
+            return found
+        return with_reward(found, judge(self._problem.reward, runnable(self._problem, self._work, alpha)))
+
+    def _score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor], parts: Sequence[_Part]) -> Score:
         self._work.load_state_dict(self._given.state_dict())
         self._work.load_weights(as_arrays(changed))
         self._work.eval()
         objective = self._problem.objective
         run = supernet_runner(self._work, alpha, objective.captures)
-        found = score_batches(run, objective, self.parts)
+        found = score_batches(run, objective, parts)
         self.images += found.samples
-        if self._problem.reward is None:
-            return found
-        return with_reward(found, judge(self._problem.reward, runnable(self._problem, self._work, alpha)))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds."""
-        return {"scores": {text: score.plain() for text, score in self.scores.items()}, "images": self.images}
+        scores = {text: score.plain() for text, score in self.scores.items()}
+        return {"scores": scores, "by_given": self.by_given, "images": self.images}
 
     def load_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `to_dict` gave."""
         self.scores = {text: Score(*score) for text, score in state["scores"].items()}
+        self.by_given = dict(state["by_given"])
         self.images = state["images"]
 
 

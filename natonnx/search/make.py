@@ -73,6 +73,8 @@ class Maker:
         alphas: Sequence[Architecture],
         target: float,
         done: Sequence[Candidate],
+        *,
+        rival: Architecture | None = None,
         resumed: Mapping[str, Any] | None = None,
     ) -> Candidate:
         """Make the candidate of a target.
@@ -81,10 +83,11 @@ class Maker:
             alphas: The most promising α's, best first; at least one.
             target: Their highest cost, as a fraction of β's.
             done: Candidates of other targets; training may go on from the weights of the last one.
+            rival: An α that is one of the finalists in any case, where there are several.
             resumed: State of its training, where that was interrupted.
         """
         if resumed is None:
-            starts = self._starts(alphas, target, done)
+            starts = self._starts(alphas, target, done, rival)
         else:
             starts = [Start.of_dict(saved, self._problem.network.architecture) for saved in resumed["starts"]]
         if not self._settings.training:
@@ -105,10 +108,17 @@ class Maker:
         self.halving = None
         return self._finished(training, target, start.images + training.images)
 
-    def _starts(self, alphas: Sequence[Architecture], target: float, done: Sequence[Candidate]) -> list[Start]:
+    def _starts(
+        self, alphas: Sequence[Architecture], target: float, done: Sequence[Candidate], rival: Architecture | None
+    ) -> list[Start]:
         """Choose the finalists by their refitted weights, of more samples than look-ups had."""
+        count = self._settings.finalists
         found = [self._start(alpha, done) for alpha in alphas]
-        ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: self._settings.finalists]
+        others = [] if rival is None else [self._start(rival, done)]
+        if count > 1 and self._settings.training:
+            ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: count - len(others)] + others
+        else:
+            ranked = sorted(found + others, key=lambda pair: pair[0].ranking, reverse=True)[:count]
         for score, _ in ranked:
             _log.info("finalist for %g of the cost: held-out score %.4g, ranked by %.4g", target, *score[:2])
         return [start for _, start in ranked]

@@ -23,6 +23,7 @@ from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
 from natonnx.search.propose.additive import compose_singles
+from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
 from natonnx.search.runner import Runner
 from natonnx.search.samples import Samples
@@ -38,6 +39,10 @@ _FIRST_RUNG = 0.9
 """Where the first of the ladder loses too much."""
 _LOOK_UP_SHARE = 0.3
 """Of the time that is left, for look-ups."""
+_RIVAL_SHARE = 0.15
+"""Of what is left then, for greedy removal by the file's weights."""
+_SPARE = 30
+"""Of its look-ups, beside two for each transition."""
 _FINISH_SHARE = 0.25
 """Of it, for all that a target takes besides training."""
 _LONGER = 2.0
@@ -111,6 +116,7 @@ class _Search:
         progress: Progress,
         save: Save,
     ) -> None:
+        self._problem = problem
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = problem.network.architecture, problem.prices[0]
         self._targets = settings.targets or LADDER
@@ -119,12 +125,14 @@ class _Search:
         self._samples = samples
         self._done: list[Candidate] = []
         self._resumed: Mapping[str, Any] | None = None
+        self._rivals: Lookups | None = None
 
     def run(self, enough: Callable[[Outcome], bool], resume: Mapping[str, Any] | None) -> Outcome:
         """Look up, and go down the targets."""
         if resume is not None:
             self._load(resume)
         lookups = self._look_up()
+        self._rivals = self._go_down_by_given()
         for target in self._targets:
             if self._is_late() and self._done:
                 _log.log(NOTICE, "no time was left for %g of the cost, and what is cheaper", target)
@@ -154,7 +162,7 @@ class _Search:
         """Look up what the proposer proposes."""
         settings = self._settings
         limit = settings.lookups or usual_lookups(Moves(self._beta, self._price), self._targets)
-        left = self._clock.left
+        left, stop = self._clock.left, self._stop(_LOOK_UP_SHARE)
         if left is not None:
             begun = time.monotonic()
             self._looker(self._beta)
@@ -170,9 +178,6 @@ class _Search:
                 stage.advance(f"score {found:.4g}")
             return found
 
-        def stop() -> bool:
-            return left is not None and (self._clock.left or 0.0) < (1 - _LOOK_UP_SHARE) * left
-
         lookups = Lookups(self._beta, self._price, score, limit, stop)
         proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
         proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
@@ -180,20 +185,57 @@ class _Search:
         self.save()
         return lookups
 
+    def _go_down_by_given(self) -> Lookups | None:
+        """Remove greedily by the file's own weights: what that leads to has a place among the finalists.
+
+        Where refits leave many α's alike, what they can do without one tells more (docs/search.md#rivals).
+        """
+        if self._problem.reward is not None:
+            return None
+        limit = 2 * len(Moves(self._beta, self._price).savers) + _SPARE
+        stage = Stage(self._progress, "look up", limit)
+
+        def score(alpha: Architecture) -> float:
+            found = self._looker.rank_by_given(alpha)
+            if alpha is not self._beta:
+                stage.advance(f"score {found:.4g}")
+            return found
+
+        lookups = Lookups(self._beta, self._price, score, limit, self._stop(_RIVAL_SHARE))
+        Greedy().propose(lookups, self._targets, torch.Generator().manual_seed(self._settings.seed))
+        self.save()
+        return lookups
+
+    def _stop(self, share: float) -> Callable[[], bool]:
+        """Return what tells when a share of the time that is left now is used."""
+        left = self._clock.left
+        return lambda: left is not None and (self._clock.left or 0.0) < (1 - share) * left
+
     def _candidate(self, lookups: Lookups, target: float) -> Candidate | None:
         """Return the candidate of a target: of an earlier run of the same search, or a new one."""
         for found in self._done:
             if found.target == target:
                 return found
-        entries = lookups.within(target)[: 2 * self._settings.finalists]
-        alphas = [entry.architecture for entry in entries] or self._unseen(lookups, target)
+        alphas = self._promising(lookups, target) or self._unseen(lookups, target)
         if not alphas:
             return None
+        rivals = [] if self._rivals is None else self._rivals.within(target)[:1]
+        known = {signature(alpha) for alpha in alphas}
+        rival = next((entry.architecture for entry in rivals if signature(entry.architecture) not in known), None)
         resumed, self._resumed = self._resumed, None
-        found = self._maker.make(alphas, target, self._done, resumed)
+        found = self._maker.make(alphas, target, self._done, rival=rival, resumed=resumed)
         self._done.append(found)
         self.save()
         return found
+
+    def _promising(self, lookups: Lookups, target: float) -> list[Architecture]:
+        """Return the best α's of a target that differ in what they leave out, not in added shortcuts alone."""
+        moves, found = Moves(self._beta, self._price), dict[bytes, Architecture]()
+        for entry in lookups.within(target):
+            found.setdefault(moves.within([entry.architecture])[0, moves.savers].tobytes(), entry.architecture)
+            if len(found) == 2 * self._settings.finalists:
+                break
+        return list(found.values())
 
     def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
         """Return an α that meets a target that no look-up met; nothing where there is none."""

@@ -22,9 +22,9 @@ from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import Draw, Variation
 from natonnx.search.reinforce import Reinforce
 
-__all__ = ["LARGE", "Learned", "log_probability"]
+__all__ = ["Learned", "log_probability"]
 
-LARGE = 40
+_LARGE = 40
 """Transitions from which on lazy greedy removal goes first, if there are look-ups for it: the critic knows too little
 then of what many of them cost together (docs/search.md#look-ups)."""
 _STATES = tuple(State)
@@ -58,7 +58,7 @@ class Learned:
             return
         lookups.score(lookups.beta)
         self._look_at_singles(lookups, moves, generator)
-        if lookups.left >= len(moves.savers) >= LARGE:
+        if lookups.left >= len(moves.savers) >= _LARGE:
             Greedy().descend(lookups, moves, min(targets))
         search = _Search(self._policy, self._reinforce, lookups, moves, generator)
         for target, until in lookups.divide(targets):
