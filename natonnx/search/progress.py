@@ -10,8 +10,9 @@ class Step(NamedTuple):
     """Where a search is.
 
     Attributes:
-        stage: `look up`, one step an architecture; `train`, one a training image. Of Algorithm 1: `search`, one an
-            epoch, `select`, one an architecture that is scored, and `fine-tune`, one a finalist.
+        stage: `look up`, one step an architecture; `remove`, one that greedy removal tries; `train`, one a training
+            image. Of Algorithm 1: `search`, one an epoch, `select`, one an architecture that is scored, and
+            `fine-tune`, one a finalist.
         done: Steps of the stage that are done; 0 as it begins.
         total: Steps that it has, as far as is known; it may need more than it foresaw.
         note: What the last step found, in words; empty where that is nothing to tell of.

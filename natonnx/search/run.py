@@ -193,7 +193,7 @@ class _Search:
         if self._problem.reward is not None:
             return None
         limit = 2 * len(Moves(self._beta, self._price).savers) + _SPARE
-        stage = Stage(self._progress, "look up", limit)
+        stage = Stage(self._progress, "remove", limit)
 
         def score(alpha: Architecture) -> float:
             found = self._looker.rank_by_given(alpha)

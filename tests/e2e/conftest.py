@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli import tiny
 
-OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "--lookups", "5", "--finetune-epochs", "1", "--json")
+OPTIMIZE = ("optimize", "model.onnx", "--data", "data.npz", "--lookups=5", "--finetune-epochs", "1", "--json")
 CHEAPER = (*OPTIMIZE, "--target-madds", "0.55", "--max-drop", "40", "--seed", "5")
 SPOILT = (*OPTIMIZE, "--target-madds", "0.55,0.06", "--finetune-learning-rate", "100")
 
@@ -68,7 +68,8 @@ def missed(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def paper(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of Algorithm 1."""
     folder = tiny.fill(tmp_path_factory.mktemp("paper"))
-    return optimize(folder, *CHEAPER, "--algorithm", "paper", "--epochs", "2")
+    options = [option for option in CHEAPER if option != "--lookups=5"]
+    return optimize(folder, *options, "--algorithm", "paper", "--epochs", "2")
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """`natonnx optimize` on models of any inputs and outputs: what it reports, against onnxruntime and numpy alone."""
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -186,7 +187,7 @@ def test_what_came_nearest_is_counted_in_samples_where_they_are_right_or_wrong(t
         assert report["status"] == "unchanged"
         assert (report["nearest"]["samples"] is not None) == counted
         lost = report["front"][report["nearest"]["front"] - 1]["lost"]
-        assert not counted or report["nearest"]["samples"] == pytest.approx(lost * HELD_OUT)
+        assert not counted or report["nearest"]["samples"] == math.ceil(round(lost * HELD_OUT, 6))
 
 
 def test_a_reward_of_ones_own_over_named_inputs(tmp_path: Path) -> None:

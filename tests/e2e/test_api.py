@@ -92,7 +92,7 @@ def test_markdown_names_no_file_that_was_not_written(result: Result) -> None:
 
 
 def test_progress_is_a_function_of_steps(result: Result, steps: list[Step]) -> None:
-    assert list(dict.fromkeys(step.stage for step in steps)) == ["look up", "train"]
+    assert list(dict.fromkeys(step.stage for step in steps)) == ["look up", "remove", "train"]
     looked = [step for step in steps if step.stage == "look up"]
     assert [(step.done, step.total) for step in looked] == [(done, 5) for done in range(6)]
     assert len(result.report["scored"]) == 5

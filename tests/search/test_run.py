@@ -20,7 +20,10 @@ from natonnx.search.assess import original_runner
 from natonnx.search.budget import Budget
 from natonnx.search.effort import LADDER
 from natonnx.search.keys import from_key, key, signature
-from natonnx.search.look import as_arrays, refit_on
+from natonnx.search.look import Looker, as_arrays, refit_on
+from natonnx.search.lookup import Lookups
+from natonnx.search.propose.greedy import Greedy
+from natonnx.search.propose.moves import Moves
 from natonnx.supernet import Supernet
 from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
 from natonnx.verbs.scoring import runnable_file
@@ -102,14 +105,16 @@ def test_candidates_come_best_first(outcome: Outcome) -> None:
 
 def test_it_says_where_the_images_went(problem: Problem, outcome: Outcome) -> None:
     """Two finalists of each target, of which one is trained to its end; the teacher sees all that is trained."""
-    images = outcome.images
+    images, recorder = outcome.images, Recorder()
+    search(problem, replace(FAST, target_madds=TARGETS), progress=recorder)
+    removed = next(steps[-1].done for stage, steps in recorder.stages if stage == "remove")
     trained = 2 * 240 * 1.12
     assert trained <= images.training <= trained + 2 * 2 * 48
     assert images.teacher == images.training / 3
     dear, cheap = sorted(outcome.candidates, key=lambda candidate: -(candidate.target or 0))
     assert dear.images == 240
     assert cheap.images in (240, 480)  # it may start from the dearer one's weights
-    looked = (len(outcome.scored) + 1) * (160 + 90)
+    looked = (len(outcome.scored) + 1) * (160 + 90) + (removed + 1) * 90
     first, then = (min(4, sum(share(problem, s.architecture) <= target for s in outcome.scored)) for target in TARGETS)
     dear_starts = first * (240 + 90 + 160 + 90)  # refitted on all samples, or with statistics of 160, and scored
     cheap_starts = then * (240 + 90 + 2 * (160 + 90))  # from the dearer one's weights too
@@ -220,11 +225,37 @@ def test_a_resumed_search_may_look_up_other_things(problem: Problem, tmp_path: P
     assert candidate.images == 240
 
 
+def test_what_greedy_removal_by_given_weights_finds_is_a_finalist(problem: Problem) -> None:
+    settings = replace(FAST, target_madds=0.5, lookups=1)  # the proposer knows next to nothing
+    states: list[Mapping[str, Any]] = []
+    search(problem, settings, save=states.append)
+    (starts,) = {tuple(start["states"] for start in state["halving"]["starts"]) for state in states if state["halving"]}
+    given = Supernet(problem.network).eval()
+    looker = Looker(problem, given, original_runner(problem, given), settings.seed)
+    lookups = Lookups(problem.network.architecture, problem.prices[0], looker.rank_by_given, 1000)
+    Greedy().propose(lookups, (0.5,), torch.Generator())
+    rival = lookups.within(0.5)[0].architecture
+    beta = problem.network.architecture
+    assert signature(rival) in {signature(from_key(beta, start)) for start in starts}
+    assert looker.images == 90 * len(looker.by_given)
+
+
+def test_finalists_differ_in_what_they_leave_out(problem: Problem) -> None:
+    states: list[Mapping[str, Any]] = []
+    search(problem, replace(FAST, target_madds=0.6, finalists=3, lookups=40, learner="evolution"), save=states.append)
+    starts = next(state["halving"]["starts"] for state in states if state["halving"])
+    moves = Moves(problem.network.architecture, problem.prices[0])
+    alphas = [from_key(problem.network.architecture, start["states"]) for start in starts[:-1]]  # the last is the rival
+    held = {moves.within([alpha])[0, moves.savers].tobytes() for alpha in alphas}
+    assert len(held) == len(alphas) > 1
+
+
 def test_progress_is_told_of_every_step(problem: Problem) -> None:
     recorder = Recorder()
     found = search(problem, replace(FAST, target_madds=TARGETS), progress=recorder)
-    assert [stage for stage, _ in recorder.stages] == ["look up", "train", "train"]
-    (_, looked), *trained = recorder.stages
+    assert [stage for stage, _ in recorder.stages] == ["look up", "remove", "train", "train"]
+    (_, looked), (_, removed), *trained = recorder.stages
+    assert 0 < removed[-1].done <= removed[0].total
     assert looked[0].total == 12
     assert looked[-1].done == len(found.scored)
     assert all(step.note.startswith("score ") for step in looked[1:])
