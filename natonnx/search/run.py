@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ from natonnx.search.propose import make_proposer
 from natonnx.search.propose.additive import compose_singles
 from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
+from natonnx.search.propose.variation import EXPLORED
 from natonnx.search.runner import Runner
 from natonnx.search.samples import Samples
 from natonnx.search.score import Score
@@ -219,14 +220,20 @@ class _Search:
         alphas = self._promising(lookups, target) or self._unseen(lookups, target)
         if not alphas:
             return None
-        rivals = [] if self._rivals is None else self._rivals.within(target)[:1]
-        known = {signature(alpha) for alpha in alphas}
-        rival = next((entry.architecture for entry in rivals if signature(entry.architecture) not in known), None)
         resumed, self._resumed = self._resumed, None
-        found = self._maker.make(alphas, target, self._done, rival=rival, resumed=resumed)
+        found = self._maker.make(alphas, target, self._done, rival=self._rival(alphas, target), resumed=resumed)
         self._done.append(found)
         self.save()
         return found
+
+    def _rival(self, alphas: Sequence[Architecture], target: float) -> Architecture | None:
+        """Return what greedy removal led to, unless that is known or leaves much of what a target allows unused."""
+        entries = [] if self._rivals is None else self._rivals.within(target)[:1]
+        known = {signature(alpha) for alpha in alphas}
+        for entry in entries:
+            if entry.share >= EXPLORED * target and signature(entry.architecture) not in known:
+                return entry.architecture
+        return None
 
     def _promising(self, lookups: Lookups, target: float) -> list[Architecture]:
         """Return the best α's of a target that differ in what they leave out, not in added shortcuts alone."""

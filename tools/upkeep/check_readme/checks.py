@@ -419,11 +419,37 @@ CHECKS: tuple[Check, ...] = (
     Check("pip install -e .[export]", 0, "", skip=_INSTALLS, minutes=1),
     # docs/search.md
     Check(
-        "python -m tools.benchmarks.bench_search --network resnet20"
-        " --method natonnx,greedy-2025,greedy,random,beta --target 0.5,0.35 --seed 0,1",
+        "python -m tools.benchmarks.bench_search --target 0.5,0.35 --method natonnx,greedy,greedy-2025",
         0,
         "",
         never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_search ranks --network resnet20,densenet",
+        0,
+        "",
+        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_search lookups --network densenet,resnet56"
+        " --method greedy,gcn-directed,evolution,random,plain-greedy",
+        0,
+        "",
+        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
+    ),
+    Check(
+        "natonnx optimize models/resnet20-fashion.onnx --data few.npz --no-training --target-madds 0.65"
+        " --max-drop 100 --force --threads 1",
+        0,
+        "",
+        never="its pictures are drawn from those that are not part of the repository",
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_budget",
+        0,
+        "",
+        skip="it runs for as long as its budgets say; tests/tools/benchmarks runs it on little data",
+        minutes=12,
     ),
     Check(
         "python -m tools.benchmarks.bench_macro --table nasbench-macro.json --processes 1",
