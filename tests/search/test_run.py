@@ -226,18 +226,20 @@ def test_a_resumed_search_may_look_up_other_things(problem: Problem, tmp_path: P
 
 
 def test_what_greedy_removal_by_given_weights_finds_is_a_finalist(problem: Problem) -> None:
-    settings = replace(FAST, target_madds=0.5, lookups=1)  # the proposer knows next to nothing
-    states: list[Mapping[str, Any]] = []
-    search(problem, settings, save=states.append)
-    (starts,) = {tuple(start["states"] for start in state["halving"]["starts"]) for state in states if state["halving"]}
-    given = Supernet(problem.network).eval()
-    looker = Looker(problem, given, original_runner(problem, given), settings.seed)
-    lookups = Lookups(problem.network.architecture, problem.prices[0], looker.rank_by_given, 1000)
+    """Unless it leaves much of the target unused."""
+    beta, given = problem.network.architecture, Supernet(problem.network).eval()
+    looker = Looker(problem, given, original_runner(problem, given), FAST.seed)
+    lookups = Lookups(beta, problem.prices[0], looker.rank_by_given, 1000)
     Greedy().propose(lookups, (0.5,), torch.Generator())
-    rival = lookups.within(0.5)[0].architecture
-    beta = problem.network.architecture
-    assert signature(rival) in {signature(from_key(beta, start)) for start in starts}
+    rival = lookups.within(0.5)[0]
     assert looker.images == 90 * len(looker.by_given)
+    for used, is_finalist in ((0.9, True), (0.8, False)):
+        settings = replace(FAST, target_madds=rival.share / used, lookups=1)  # the proposer knows next to nothing
+        states: list[Mapping[str, Any]] = []
+        search(problem, settings, save=states.append)
+        started = next(state["halving"]["starts"] for state in states if state["halving"])
+        starts = {signature(from_key(beta, start["states"])) for start in started}
+        assert (signature(rival.architecture) in starts) == is_finalist
 
 
 def test_finalists_differ_in_what_they_leave_out(problem: Problem) -> None:
