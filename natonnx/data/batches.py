@@ -139,11 +139,7 @@ class StreamBatches:
 
     def count(self) -> int:
         """See `Batches.count`."""
-        return self._counted if self.samples is None else self.samples
-
-    @cached_property
-    def _counted(self) -> int:
-        return sum(batch.size for batch in self.open())
+        return self._read[1] if self.samples is None else self.samples
 
     def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
         """See `Batches.batches`; the order is the source's own, which may shuffle by itself."""
@@ -176,7 +172,15 @@ class StreamBatches:
 
     @cached_property
     def _drawn(self) -> ArrayBatches:
-        """Draw samples without knowing how many there are (Vitter 1985, algorithm R)."""
+        kept, _ = self._read
+        if not kept:
+            raise InputError("the data yields no samples: give at least a few")
+        whole = concatenate(kept, self.axes)
+        return ArrayBatches(whole.inputs, self.axes, whole.targets)
+
+    @cached_property
+    def _read(self) -> tuple[list[Batch], int]:
+        """Read all of it once: samples drawn, each as likely (Vitter 1985, algorithm R), and how many there are."""
         rng, kept, most, read = np.random.default_rng(0), list[Batch](), 0, 0
         for batch in self.open():
             size = sum(value.nbytes for value in batch.inputs.values()) // max(1, batch.size)
@@ -186,10 +190,7 @@ class StreamBatches:
                 read += 1
                 if place < most:
                     kept[place : place + 1] = [_part(batch, self.axes, i, i + 1)]
-        if not kept:
-            raise InputError("the data yields no samples: give at least a few")
-        whole = concatenate(kept, self.axes)
-        return ArrayBatches(whole.inputs, self.axes, whole.targets)
+        return kept, read
 
 
 def take(inputs: Mapping[str, Array], axes: Axes, index: npt.NDArray[np.int64]) -> dict[str, Array]:

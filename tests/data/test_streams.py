@@ -287,4 +287,5 @@ def test_samples_of_a_source_in_order_are_drawn_from_all_of_it(is_ordered: bool)
     else:
         assert all(np.array_equal(one, values[:500, 0]) for one in drawn)
     assert (stream.count(), stream.count()) == (20_000, 20_000)
+    assert opened == (1 if is_ordered else 4)  # its samples and their number are read at once
     assert stream.sample(10).inputs["x"][:, 0].tolist() == list(range(10))
