@@ -8,7 +8,7 @@ from natonnx.search.samples import Samples
 from natonnx.search.settings import Settings
 from natonnx.search.spend import planned_images
 
-__all__ = ["LADDER", "Effort", "expected", "usual_lookups"]
+__all__ = ["LADDER", "Effort", "expected", "likely_targets", "usual_lookups"]
 
 LADDER = (0.8, 0.65, 0.5, 0.4, 0.3)
 """Costs, as fractions of β's, that are tried one after the other where there is no target."""
@@ -41,7 +41,7 @@ def expected(problem: Problem, settings: Settings) -> Effort:
         return Effort(told, (3 + teacher) * trained + scored)
     targets = settings.targets or LADDER
     lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
-    rungs = settings.targets or LADDER[:_TRIED]
+    rungs = likely_targets(settings)
     images = round(count * settings.finetune_epochs) if settings.training else 0
     samples = Samples().fitting(problem)
     passes = lookups * samples.look_up + sum(target * samples.target(settings.finalists) for target in rungs)
@@ -53,6 +53,11 @@ def expected(problem: Problem, settings: Settings) -> Effort:
         told += f", then {images:,} training images for {which}"
         told += "" if settings.targets else ", and as many for each cheaper one as long as --max-drop holds"
     return Effort(told, passes)
+
+
+def likely_targets(settings: Settings) -> tuple[float, ...]:
+    """Return the targets that models will be made for: the user's, or the first of the ladder, as a guess."""
+    return settings.targets or LADDER[:_TRIED]
 
 
 def usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:

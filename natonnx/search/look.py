@@ -62,7 +62,6 @@ class Looker:
     ) -> None:
         self._problem, self._given = problem, supernet
         self._work = Supernet(problem.network).to(problem.device).eval()
-        self._seed = seed
         self.scores: dict[str, Score] = {}
         self.by_given: dict[str, float] = {}
         self.images = 0

@@ -1,7 +1,7 @@
 """Look-ups: what is known of how good architectures are, each asked for once, and how many more may be."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from natonnx.architecture import Architecture, without_idle_edits
@@ -82,6 +82,13 @@ class Lookups:
             score = self._score(alpha)
             self._entries[text] = Entry(alpha, -math.inf if math.isnan(score) else score, self.share(alpha))
         return self._entries[text].score
+
+    def score_all(self, alphas: Iterable[Architecture]) -> None:
+        """Look up architectures one after the other, as far as look-ups reach."""
+        for alpha in alphas:
+            if not self.left:
+                return
+            self.score(alpha)
 
     def share(self, alpha: Architecture) -> float:
         """Return the cost of an architecture, as a fraction of β's."""

@@ -8,7 +8,7 @@ import torch
 
 from natonnx.architecture import Architecture
 from natonnx.search.clock import Clock
-from natonnx.search.effort import LADDER
+from natonnx.search.effort import likely_targets
 from natonnx.search.finetune import Finetuning, Limit
 from natonnx.search.look import Looker, as_arrays, refit_on
 from natonnx.search.outcome import Candidate
@@ -159,7 +159,7 @@ class Maker:
         left = self._clock.left
         if left is None:
             return Limit(images)
-        rest = max(1, len(self._settings.targets or LADDER[:2]) - made)
+        rest = max(1, len(likely_targets(self._settings)) - made)
         overhead = planned_images(1_000_000, self._settings.finalists) / 1_000_000
         afterwards = (self._clock.each or 0.0) * self._samples.finish(self._settings.finalists)
         return Limit(images, max(0.0, left / rest - afterwards) / overhead)

@@ -12,7 +12,7 @@ from natonnx.architecture import Architecture, transition_mask
 from natonnx.notices import NOTICE
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
-from natonnx.search.effort import LADDER, usual_lookups
+from natonnx.search.effort import LADDER, likely_targets, usual_lookups
 from natonnx.search.keys import from_key, key, signature
 from natonnx.search.look import Looker
 from natonnx.search.lookup import Lookups
@@ -99,7 +99,7 @@ def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
     samples = Samples().fitting(problem)
     if clock.left is None or clock.each is None:
         return samples
-    share = _FINISH_SHARE * clock.left / len(settings.targets or LADDER[:2])
+    share = _FINISH_SHARE * clock.left / len(likely_targets(settings))
     return samples.within(share, clock.each, settings.finalists)
 
 
@@ -120,6 +120,7 @@ class _Search:
         self._problem = problem
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = problem.network.architecture, problem.prices[0]
+        self._moves = Moves(self._beta, self._price)
         self._targets = settings.targets or LADDER
         self._looker = Looker(problem, given, original, settings.seed, samples, topped_up=not settings.training)
         self._maker = Maker(problem, settings, given, original, self._looker, samples, clock, progress, self.save)
@@ -162,24 +163,21 @@ class _Search:
     def _look_up(self) -> Lookups:
         """Look up what the proposer proposes."""
         settings = self._settings
-        limit = settings.lookups or usual_lookups(Moves(self._beta, self._price), self._targets)
+        limit = settings.lookups or usual_lookups(self._moves, self._targets)
         left, stop = self._clock.left, self._stop(_LOOK_UP_SHARE)
         if left is not None:
             begun = time.monotonic()
             self._looker(self._beta)
             limit = max(1, min(limit, int(_LOOK_UP_SHARE * left / (_LONGER * max(1e-9, time.monotonic() - begun)))))
-        stage = Stage(self._progress, "look up", limit)
 
         def score(alpha: Architecture) -> float:
             known = len(self._looker.scores)
             found = self._looker(alpha)
             if known < len(self._looker.scores) and len(self._looker.scores) % _SAVED == 0:
                 self.save()
-            if alpha is not self._beta:
-                stage.advance(f"score {found:.4g}")
             return found
 
-        lookups = Lookups(self._beta, self._price, score, limit, stop)
+        lookups = self._lookups("look up", score, limit, stop)
         proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
         proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
         _log.info("look up: %d architectures", lookups.used)
@@ -193,19 +191,25 @@ class _Search:
         """
         if self._problem.reward is not None:
             return None
-        limit = 2 * len(Moves(self._beta, self._price).savers) + _SPARE
-        stage = Stage(self._progress, "remove", limit)
-
-        def score(alpha: Architecture) -> float:
-            found = self._looker.rank_by_given(alpha)
-            if alpha is not self._beta:
-                stage.advance(f"score {found:.4g}")
-            return found
-
-        lookups = Lookups(self._beta, self._price, score, limit, self._stop(_RIVAL_SHARE))
+        limit = 2 * len(self._moves.savers) + _SPARE
+        lookups = self._lookups("remove", self._looker.rank_by_given, limit, self._stop(_RIVAL_SHARE))
         Greedy().propose(lookups, self._targets, torch.Generator().manual_seed(self._settings.seed))
         self.save()
         return lookups
+
+    def _lookups(
+        self, stage: str, rank: Callable[[Architecture], float], limit: int, stop: Callable[[], bool]
+    ) -> Lookups:
+        """Make look-ups that are told of as a stage."""
+        told = Stage(self._progress, stage, limit)
+
+        def score(alpha: Architecture) -> float:
+            found = rank(alpha)
+            if alpha is not self._beta:
+                told.advance(f"score {found:.4g}")
+            return found
+
+        return Lookups(self._beta, self._price, score, limit, stop)
 
     def _stop(self, share: float) -> Callable[[], bool]:
         """Return what tells when a share of the time that is left now is used."""
@@ -237,7 +241,7 @@ class _Search:
 
     def _promising(self, lookups: Lookups, target: float) -> list[Architecture]:
         """Return the best α's of a target that differ in what they leave out, not in added shortcuts alone."""
-        moves, found = Moves(self._beta, self._price), dict[bytes, Architecture]()
+        moves, found = self._moves, dict[bytes, Architecture]()
         for entry in lookups.within(target):
             found.setdefault(moves.within([entry.architecture])[0, moves.savers].tobytes(), entry.architecture)
             if len(found) == 2 * self._settings.finalists:
@@ -246,7 +250,7 @@ class _Search:
 
     def _unseen(self, lookups: Lookups, target: float) -> list[Architecture]:
         """Return an α that meets a target that no look-up met; nothing where there is none."""
-        found = compose_singles(lookups, target, torch.Generator().manual_seed(self._settings.seed))
+        found = compose_singles(lookups, self._moves, target, torch.Generator().manual_seed(self._settings.seed))
         if found is not None:
             _log.info("no look-up met %g of the cost: what single ones lost decides", target)
         return [] if found is None else [found]

@@ -11,7 +11,7 @@ from natonnx.architecture import Architecture
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
-__all__ = ["Beam", "Greedy"]
+__all__ = ["Beam", "Greedy", "loss_ratio"]
 
 _LEAST_SAVED = 1e-9
 
@@ -43,10 +43,7 @@ class Beam:
         moves = Moves(lookups.beta, lookups.price)
         lookups.score(lookups.beta)
         singles = sorted(moves.savers, key=lambda i: -moves.all[i].saved)[: max(1, lookups.left // 2)]
-        for i in singles:
-            if not lookups.left:
-                return
-            lookups.score(moves.all[i].architecture)
+        lookups.score_all(moves.all[i].architecture for i in singles)
         self.descend(lookups, moves, min(targets))
 
     def descend(self, lookups: Lookups, moves: Moves, target: float) -> None:
@@ -59,7 +56,7 @@ class Beam:
         """
         base = lookups.score(lookups.beta)
         ratios = {
-            i: _ratio(base, lookups.score(moves.all[i].architecture), moves.all[i].saved)
+            i: loss_ratio(base, lookups.score(moves.all[i].architecture), moves.all[i].saved)
             for i in moves.savers
             if lookups.knows(moves.all[i].architecture)
         }
@@ -69,7 +66,7 @@ class Beam:
             for node in beam:
                 if node.share > target:
                     found.update(self._steps(node, moves, lookups, ratios))
-            ranked = sorted(found.values(), key=lambda node: _ratio(base, node.score, 1 - node.share))
+            ranked = sorted(found.values(), key=lambda node: loss_ratio(base, node.score, 1 - node.share))
             beam = ranked[: self._width]
 
     def _steps(
@@ -94,7 +91,7 @@ class Beam:
                     break
                 tried += 1
             score = lookups.score(alpha)
-            ratios[i] = _ratio(node.score, score, node.share - share)
+            ratios[i] = loss_ratio(node.score, score, node.share - share)
             best.append(ratios[i])
             found[node.moves | {i}] = _Node(node.moves | {i}, alpha, score, share)
         return found
@@ -107,6 +104,6 @@ class Greedy(Beam):
         super().__init__(1, tries)
 
 
-def _ratio(before: float, after: float, saved: float) -> float:
+def loss_ratio(before: float, after: float, saved: float) -> float:
     """Return what was lost for what it saved; infinite where the score is hopeless."""
     return math.inf if after == -math.inf else (before - after) / saved

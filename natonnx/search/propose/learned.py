@@ -72,10 +72,7 @@ class Learned:
         most = int(self._singles * lookups.left)
         if len(savers) > most:
             savers = [savers[i] for i in torch.randperm(len(savers), generator=generator)[:most].tolist()]
-        for i in savers:
-            if not lookups.left:
-                return
-            lookups.score(moves.all[i].architecture)
+        lookups.score_all(moves.all[i].architecture for i in savers)
 
 
 class _Search:

@@ -12,6 +12,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
 from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
+from natonnx.search.effort import likely_targets
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.plan import keep_held_out, most_held_out, seconds_per_sample, tell_plan
@@ -26,8 +27,6 @@ __all__ = ["optimize"]
 
 _log = logging.getLogger(__name__)
 
-_TRIED = 2
-"""Models that are made where there is no target, as a guess."""
 _ONCE, _EACH = 0.7, 0.5
 """What scoring the result takes, and each model that was made, times what scoring the input took."""
 _LATENCY_SECONDS = 4.0
@@ -130,8 +129,7 @@ def optimize(
         opened = time.monotonic()
         original = open_original(prepared)
         check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
-        candidates = len(settings.targets) or _TRIED
-        reserve = (_ONCE + _EACH * candidates) * (time.monotonic() - opened) + _LATENCY_SECONDS
+        reserve = (_ONCE + _EACH * len(likely_targets(settings))) * (time.monotonic() - opened) + _LATENCY_SECONDS
 
         # Search; each candidate is rebuilt once, and decided on by its file
         workshop = Workshop(prepared, original)
