@@ -29,6 +29,7 @@ def session(
     *,
     provider: str = _CPU,
     profile: Path | None = None,
+    optimise: bool = True,
 ) -> "InferenceSession":
     """Load a model into onnxruntime.
 
@@ -39,6 +40,7 @@ def session(
         provider: onnxruntime's name of the provider that it should prefer. Where that cannot be loaded it takes the
             CPU, and says why on stderr; the session's `get_providers` tell.
         profile: Beginning of the path of a file that the session's profile is written to.
+        optimise: Let onnxruntime fuse and reorder nodes, as it does unless told otherwise.
 
     Raises:
         InputError: If onnxruntime does not accept the model.
@@ -50,6 +52,8 @@ def session(
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)

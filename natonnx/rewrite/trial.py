@@ -1,4 +1,4 @@
-"""Run a model in onnxruntime on samples, and compare what it gives with what the supernet gives."""
+"""Run a model in onnxruntime on samples, and compare what it gives with what a reference gives."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 class Reference(Protocol):
-    """Runs an architecture elsewhere: in the supernet."""
+    """Runs an architecture elsewhere: in the supernet, or node by node."""
 
     def __call__(self, inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
         """Tensors by name, from inputs by name; all outputs that can be computed where no names are given."""
@@ -56,7 +56,7 @@ def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Trial:
-    """One model run on samples, and compared with the supernet.
+    """One model run on samples, and compared with a reference.
 
     Attributes:
         runtime: None where onnxruntime refuses the model.
@@ -77,13 +77,15 @@ class Trial:
         random: frozenset[str] = frozenset(),
         names: Sequence[str] | None = None,
         axes: BatchAxes | None = None,
+        *,
+        optimise: bool = True,
     ) -> None:
         self.samples = samples
         self.results: list[Outputs | None] = []
         self.obstacle = ""
         self.runtime: InferenceSession | None = None
         try:
-            self.runtime = session(model, folder=folder)
+            self.runtime = session(model, folder=folder, optimise=optimise)
         except InputError as error:
             self.obstacle = str(error)
         for sample in samples if self.runtime is not None else ():
@@ -124,7 +126,7 @@ class Trial:
                 yield name
 
 
-def guarded(reference: Reference) -> Reference:
+def guarded(reference: Reference, name: str = "the supernet") -> Reference:
     """A reference whose failures are all told as an `InputError`: torch raises whatever an odd input makes it raise."""
 
     def run(inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
@@ -133,7 +135,7 @@ def guarded(reference: Reference) -> Reference:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"the supernet cannot run it: {first_line(error)}") from error
+            raise InputError(f"{name} cannot run it: {first_line(error)}") from error
 
     return run
 

@@ -15,7 +15,7 @@ from natonnx.architecture import cost
 from natonnx.errors import InputError
 from natonnx.frontend import BatchAxes, ParseOptions, free_batch, load, parse
 from natonnx.frontend.batch_axes import find_batch_axes, find_input_axes
-from natonnx.rewrite.verify import sample_inputs
+from natonnx.rewrite.outputs import sample_inputs
 from tests.frontend.batch_models import Crnn, Encoder, Stateful, script
 from tests.rewrite.helpers import Builder, assert_close, runtime
 

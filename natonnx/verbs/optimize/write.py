@@ -13,7 +13,7 @@ from natonnx.search import Candidate, Outcome
 from natonnx.supernet import Supernet
 from natonnx.tensors import has_external
 from natonnx.verbs.optimize.prepare import Prepared
-from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
+from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop, file_weights
 
 __all__ = ["Written", "check_front", "front_name", "verify_front", "verify_winner", "write_front", "write_winner"]
 
@@ -42,6 +42,8 @@ def verify_winner(prepared: Prepared, winner: Rebuilt) -> list[Check]:
         winner.model,
         trained.as_reference(searched),
         rounded=lambda seed: trained.rounded(seed).as_reference(searched),
+        beta=trained.as_reference(),
+        weights=file_weights(prepared, winner.candidate),
     )
 
 
