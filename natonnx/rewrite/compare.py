@@ -21,10 +21,11 @@ _CHOOSING = {"ArgMax", "ArgMin", "Ceil", "Floor", "NonMaxSuppression", "Round", 
 
 
 class Verdict(NamedTuple):
-    """Whether a comparison passed, and what it saw."""
+    """Whether a comparison passed, what it saw, and whether it could be made at all."""
 
     passed: bool
     detail: str
+    made: bool = True
 
 
 @dataclass(frozen=True)

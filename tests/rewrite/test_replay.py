@@ -96,11 +96,11 @@ def test_new_weights_are_replayed_whole() -> None:
 def test_lost_channels_of_a_quantised_tensor_hold_its_zero_point() -> None:
     graph = Builder()
     graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 5), out="c", axis=1)
-    scale = graph.constant("scale", np.float32(0.05))
-    zero = graph.constant("zero", np.uint8(100))
+    scale = graph.constant("scale", np.array(0.05, "f4"))
+    zero = graph.constant("zero", np.array(100, np.uint8))
     graph.op("QuantizeLinear", "c", scale, zero, out="q")
     weight = graph.constant("w", np.random.default_rng(0).integers(-9, 9, (2, 8, 1, 1)).astype(np.int8))
-    none = graph.constant("none", np.int8(0))
+    none = graph.constant("none", np.array(0, np.int8))
     graph.op("QLinearConv", "q", scale, zero, weight, scale, none, scale, zero, out="k", kernel_shape=[1, 1])
     graph.op("DequantizeLinear", "k", scale, zero, out="y")
     model = graph.model("y")
@@ -120,7 +120,7 @@ def test_lost_channels_of_a_quantised_tensor_hold_its_zero_point() -> None:
 def test_what_cannot_be_replayed_is_said() -> None:
     graph = Builder()
     graph.op("SequenceConstruct", graph.conv("x", "a"), out="s")
-    graph.op("SequenceAt", "s", graph.constant("zero", np.int64(0)), out="t")
+    graph.op("SequenceAt", "s", graph.constant("zero", np.array(0, np.int64)), out="t")
     graph.op("Add", "t", graph.conv("x", "b"), out="u")
     graph.nodes.append(helper.make_node("Identity", ["u"], ["y"], "Y"))
     network = graph.network("y")

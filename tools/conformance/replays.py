@@ -74,7 +74,7 @@ def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
         except NatonnxError as error:
             found.unable[str(error)] += 1
             continue
-        if verdict.passed and verdict.detail.startswith("not run"):
+        if not verdict.made:
             found.unable[verdict.detail] += 1
         elif verdict.passed:
             found.equal += 1
