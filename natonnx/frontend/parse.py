@@ -6,7 +6,7 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
 2. a Concat of several variable tensors is a *concat* join;
 3. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
 4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
-   feeds, and the elementwise nodes before it that only compute operators read (a pre-activation);
+   feeds, and the elementwise nodes and paddings before it that only compute operators read (a pre-activation);
 5. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
@@ -255,8 +255,13 @@ class _Parser:
             and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
+    def _is_padding(self, i: int) -> bool:
+        """Whether a node puts a border around a tensor, of an amount and a value that do not depend on the input."""
+        view, node = self.view, self.view.nodes[i]
+        return view.kind(i) == "Pad" and view.variable_inputs(i) == [node.input[0]] and view.is_float(node.input[0])
+
     def _preactivation(self, i: int) -> tuple[int, ...]:
-        """The nodes from one on whose elementwise function feeds nothing but compute operators; () if there are none.
+        """The nodes from one on whose function or padding feeds nothing but compute operators; () if there are none.
 
         There may be more such functions between it and them.
         """
@@ -264,7 +269,7 @@ class _Parser:
         source = variable[0] if variable else ""
         if source not in self.owner and source not in self.prefix:
             return ()
-        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) else ())
+        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
         return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
 
     def _find_preactivating(self) -> frozenset[str]:
@@ -303,7 +308,7 @@ class _Parser:
             group = self.elementwise.group(tensor)
             pending.extend(group[-1:])
             for reader in () if group else self.view.readers.get(tensor, []):
-                if self.elementwise.fits(reader):
+                if self.elementwise.fits(reader) or self._is_padding(reader):
                     pending.append(reader)
                 else:
                     good = good and self._fits_an_edge(reader)
