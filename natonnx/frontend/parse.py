@@ -94,6 +94,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         edges=draft.edge_bindings,
         opaque=tuple(draft.opaque.values()),
         constant_nodes=constant,
+        computed=view.computed,
         inputs=view.inputs,
         outputs=view.outputs,
         shapes=shapes,
