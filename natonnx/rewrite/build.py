@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
@@ -19,7 +20,7 @@ from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, Trim,
 from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
-from natonnx.rewrite.trim import become_constant, trim_constants, trim_group, trim_shapes
+from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
 from natonnx.tensors import is_external, with_values
 
 __all__ = ["build"]
@@ -149,9 +150,16 @@ def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray], 
         for name in filter(made.__contains__, node.output):
             _require_shape(remaining[name], made[name].shape, name)
             if not np.array_equal(remaining[name], made[name], equal_nan=True):
-                unread += become_constant(node, remaining[name].astype(made[name].dtype))
+                unread += reads(node)
+                _become_constant(node, numpy_helper.from_array(remaining[name].astype(made[name].dtype), name))
                 _lie_beside(node.attribute[0].t, model)
     return unread
+
+
+def _become_constant(node: onnx.NodeProto, value: onnx.TensorProto) -> None:
+    del node.input[:], node.attribute[:]
+    node.op_type, node.domain = "Constant", ""
+    node.attribute.append(onnx.helper.make_attribute("value", value))
 
 
 def _lie_beside(tensor: onnx.TensorProto, model: onnx.ModelProto) -> None:

@@ -13,7 +13,7 @@ from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.tensors import read_tensor, with_values
 
-__all__ = ["become_constant", "trim_constants", "trim_group", "trim_shapes"]
+__all__ = ["trim_constants", "trim_group", "trim_shapes"]
 
 
 def trim_group(node: onnx.NodeProto, trim: Trim) -> None:
@@ -53,7 +53,7 @@ def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto,
             axis, entries = kept.pop(name)
             value = np.take(values[name], entries, axis)
             if sum(map(bool, node.output)) == 1:
-                dropped += become_constant(node, value)
+                dropped += _become_constant(node, value)
             else:  # one of several that the node makes
                 _read_instead(model, name, value)
                 dropped.append(name)
@@ -70,7 +70,7 @@ def _read_instead(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
     model.graph.node.insert(0, constant)
 
 
-def become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
+def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
     """Turn a node that makes a constant into a Constant node; return what it no longer reads."""
     if node.op_type == "Constant" and node.attribute[0].name == "value":
         node.attribute[0].t.CopyFrom(with_values(node.attribute[0].t, value))
