@@ -4,7 +4,8 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
 
 1. an Add or Sum of several variable tensors of one shape is a *sum* join;
 2. a Concat of several variable tensors is a *concat* join;
-3. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
+3. an Identity, a sum or concat of a single tensor, or a pooling and channel padding that is exactly the parameter-free
+   skip, is an S edge;
 4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
    feeds, and the elementwise nodes and paddings before it that only compute operators read (a pre-activation);
 5. anything else makes *opaque* maps, one an output, that keep it as it is.
@@ -26,6 +27,7 @@ from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
+from natonnx.frontend.opaque import why_opaque
 from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import keep_dead_code, select
 from natonnx.frontend.shapes import infer_shapes
@@ -188,32 +190,11 @@ class _Parser:
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
         self.taken.add(i)
-        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
+        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, why_opaque(view, i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
             self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
-
-    def _why_opaque(self, i: int) -> str:
-        view, node = self.view, self.view.nodes[i]
-        if node.domain not in vocabulary.DEFAULT_DOMAIN:
-            called = "local function" if view.is_function(i) else "operator"
-            return f"{called} of the domain {node.domain}"
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            return "control flow"
-        if not all(view.is_tensor(name) for name in (*node.input, *node.output) if name):
-            return "its inputs or outputs are sequences or optional values"
-        if node.op_type in vocabulary.QUANTISED:
-            return "quantised arithmetic"
-        if node.op_type in vocabulary.COMPUTE:
-            return "its weights are not constant, or another of its outputs is used"
-        if node.op_type in vocabulary.JOINS:
-            return "its operands differ in shape, or are not floating point"
-        if node.op_type == "Concat":
-            return "not all of its operands depend on the input, or they are not floating point"
-        if node.op_type in vocabulary.AFFINE and len(view.variable_inputs(i)) > 1:
-            return "it gates one tensor by another"
-        return "no transition rule for this operator"
 
     # What fits which rule
 
@@ -243,17 +224,20 @@ class _Parser:
         return skip_run(self.view, i) if source in self.owner and self.view.is_float(source) else ()
 
     def _is_operation(self, i: int) -> bool:
-        source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
-        return self._fits_an_edge(i) and (source in self.owner or source in self.prefix)
+        if not self._fits_an_edge(i):
+            return False
+        source = self.view.variable_inputs(i)[0]
+        return source in self.owner or source in self.prefix
 
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
+        operands = node.input[: 2 if view.kind(i) == "MatMul" else 1]
         return (
             view.kind(i) in vocabulary.COMPUTE
-            and view.variable_inputs(i) == [node.input[0]]
+            and len(variable := view.variable_inputs(i)) == 1
+            and variable[0] in operands
             and not view.uses_further_outputs(i)
             and view.is_float(node.output[0])
-            and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
     def _is_padding(self, i: int) -> bool:
