@@ -23,6 +23,7 @@ import onnx
 from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
+from natonnx.frontend.domains import guard_domains
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
@@ -87,6 +88,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
     if options.granularity is not Granularity.LAYER:
         merge_branches(draft, view, options.granularity)
     add_shortcuts(draft, view, options.window)
+    guard_domains(draft, view)
     frozen = select(draft, view, options)
     cut_rules = trace_cuts(draft, view)
     return Network(
