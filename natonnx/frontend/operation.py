@@ -79,6 +79,8 @@ def madds(view: GraphView, node: int) -> int | None:
         return _per_sample(view, (*output, *weight[1:]))
     if view.kind(node) == "Gemm":
         return _per_sample(view, (*output, weight[1 if view.attribute(node, "transB", 0) else 0]))
+    if proto.input[0] in view.constants:
+        return _per_sample(view, (*output, source[-1]))
     return _per_sample(view, (*output, weight[-2] if len(weight) > 1 else weight[0]))
 
 

@@ -4,9 +4,10 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
 
 1. an Add or Sum of several variable tensors of one shape is a *sum* join;
 2. a Concat of several variable tensors is a *concat* join;
-3. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
+3. an Identity, a sum or concat of a single tensor, or a pooling and channel padding that is exactly the parameter-free
+   skip, is an S edge;
 4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
-   feeds, and the elementwise nodes before it that only compute operators read (a pre-activation);
+   feeds, and the elementwise nodes and paddings before it that only compute operators read (a pre-activation);
 5. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
@@ -22,10 +23,12 @@ import onnx
 from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
+from natonnx.frontend.domains import guard_domains
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
+from natonnx.frontend.opaque import why_opaque
 from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import keep_dead_code, select
 from natonnx.frontend.shapes import infer_shapes
@@ -85,6 +88,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
     if options.granularity is not Granularity.LAYER:
         merge_branches(draft, view, options.granularity)
     add_shortcuts(draft, view, options.window)
+    guard_domains(draft, view)
     frozen = select(draft, view, options)
     cut_rules = trace_cuts(draft, view)
     return Network(
@@ -94,6 +98,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         edges=draft.edge_bindings,
         opaque=tuple(draft.opaque.values()),
         constant_nodes=constant,
+        computed=view.computed,
         inputs=view.inputs,
         outputs=view.outputs,
         shapes=shapes,
@@ -187,32 +192,11 @@ class _Parser:
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
         self.taken.add(i)
-        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
+        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, why_opaque(view, i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
             self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
-
-    def _why_opaque(self, i: int) -> str:
-        view, node = self.view, self.view.nodes[i]
-        if node.domain not in vocabulary.DEFAULT_DOMAIN:
-            called = "local function" if view.is_function(i) else "operator"
-            return f"{called} of the domain {node.domain}"
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            return "control flow"
-        if not all(view.is_tensor(name) for name in (*node.input, *node.output) if name):
-            return "its inputs or outputs are sequences or optional values"
-        if node.op_type in vocabulary.QUANTISED:
-            return "quantised arithmetic"
-        if node.op_type in vocabulary.COMPUTE:
-            return "its weights are not constant, or another of its outputs is used"
-        if node.op_type in vocabulary.JOINS:
-            return "its operands differ in shape, or are not floating point"
-        if node.op_type == "Concat":
-            return "not all of its operands depend on the input, or they are not floating point"
-        if node.op_type in vocabulary.AFFINE and len(view.variable_inputs(i)) > 1:
-            return "it gates one tensor by another"
-        return "no transition rule for this operator"
 
     # What fits which rule
 
@@ -242,21 +226,29 @@ class _Parser:
         return skip_run(self.view, i) if source in self.owner and self.view.is_float(source) else ()
 
     def _is_operation(self, i: int) -> bool:
-        source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
-        return self._fits_an_edge(i) and (source in self.owner or source in self.prefix)
+        if not self._fits_an_edge(i):
+            return False
+        source = self.view.variable_inputs(i)[0]
+        return source in self.owner or source in self.prefix
 
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
+        operands = node.input[: 2 if view.kind(i) == "MatMul" else 1]
         return (
             view.kind(i) in vocabulary.COMPUTE
-            and view.variable_inputs(i) == [node.input[0]]
+            and len(variable := view.variable_inputs(i)) == 1
+            and variable[0] in operands
             and not view.uses_further_outputs(i)
             and view.is_float(node.output[0])
-            and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
+    def _is_padding(self, i: int) -> bool:
+        """Whether a node puts a border around a tensor, of an amount and a value that do not depend on the input."""
+        view, node = self.view, self.view.nodes[i]
+        return view.kind(i) == "Pad" and view.variable_inputs(i) == [node.input[0]] and view.is_float(node.input[0])
+
     def _preactivation(self, i: int) -> tuple[int, ...]:
-        """The nodes from one on whose elementwise function feeds nothing but compute operators; () if there are none.
+        """The nodes from one on whose function or padding feeds nothing but compute operators; () if there are none.
 
         There may be more such functions between it and them.
         """
@@ -264,7 +256,7 @@ class _Parser:
         source = variable[0] if variable else ""
         if source not in self.owner and source not in self.prefix:
             return ()
-        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) else ())
+        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
         return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
 
     def _find_preactivating(self) -> frozenset[str]:
@@ -303,7 +295,7 @@ class _Parser:
             group = self.elementwise.group(tensor)
             pending.extend(group[-1:])
             for reader in () if group else self.view.readers.get(tensor, []):
-                if self.elementwise.fits(reader):
+                if self.elementwise.fits(reader) or self._is_padding(reader):
                     pending.append(reader)
                 else:
                     good = good and self._fits_an_edge(reader)

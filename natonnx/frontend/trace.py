@@ -94,7 +94,7 @@ class _Trace:
             if rule is None:
                 return None
             self.nodes[node, on] = rule
-            owned = {view.nodes[node].input[one.position] for one in rule.slices}
+            owned = {view.holder(view.nodes[node].input[one.position]) for one in rule.slices}
             weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
             if rule.out is not None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.batch_axes import BatchAxes
+from natonnx.frontend.computed import ComputedWeights, find_computed
 from natonnx.frontend.shapes import OTHER_TYPE
 from natonnx.frontend.vocabulary import AFFINE, DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
@@ -137,15 +139,25 @@ class GraphView:
         return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
-        """The trainable tensors of a node."""
+        """The trainable tensors of a node, under the names of those that hold their values."""
         proto = self.nodes[node]
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
-        sizes = {name: self._elements(name) for name in names if self.is_float(name)}
+        sizes = {self.holder(name): self.size(name) for name in names if self.is_float(name)}
         least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
         return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 
-    def _elements(self, tensor: str) -> int:
+    @cached_property
+    def computed(self) -> ComputedWeights:
+        """The constants that nodes make and others read as weights."""
+        return find_computed(self)
+
+    def holder(self, tensor: str) -> str:
+        """The tensor under which a constant counts as a weight."""
+        return self.computed.holders.get(tensor, tensor)
+
+    def size(self, tensor: str) -> int:
+        """How many elements a tensor has, unknown sizes left out."""
         shape = self.shape(tensor)
         return int(np.prod([size for size in shape if isinstance(size, int)])) if shape else 1
 

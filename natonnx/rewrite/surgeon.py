@@ -169,7 +169,7 @@ class _Surgery:
     def _sum(self, total: RunSum) -> list[gs.Node]:
         own = self.source[total.node].name if total.node is not None else ""
         name = own or f"{total.fmap}/natonnx_sum"
-        kind = "Add" if len(total.inputs) == 2 else "Sum"
+        kind = "Add" if len(total.inputs) == 2 and self.opset >= 7 else "Sum"  # onnxruntime has no older Add
         inputs = [self._tensor(tensor) for tensor in total.inputs]
         return [gs.Node(kind, name, inputs=inputs, outputs=[self._tensor(total.output)])]
 

@@ -105,7 +105,7 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
             node = graph.node[position]
             for name, value in _compute(network, position, kernels, values, missing).items():
                 if isinstance(value, Tensor):
-                    values[name] = value
+                    values[name] = value.clone(memory_format=torch.contiguous_format)  # a view may be trained apart
                 else:
                     missing[name] = f"torch has no tensors like the constant {name!r} of {node.op_type}"
     return {name: value for name, value in values.items() if name in read}, missing

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 UNKNOWN = [None] * 4
 RULE, FLOW, FUNCTION = "no transition rule for this operator", "control flow", "local function of the domain local"
 SEQUENCE, QUANTISED = "its inputs or outputs are sequences or optional values", "quantised arithmetic"
-GATE = "it gates one tensor by another"
+GATE = "it multiplies two tensors that both depend on the input"
 
 
 def body(nodes: Sequence[onnx.NodeProto], given: Sequence[str], made: Sequence[str]) -> onnx.GraphProto:
