@@ -1,9 +1,9 @@
 """Tell the models over which inference and constant folding cannot take long, by a look at their nodes.
 
-Most models are harmless: convolutions, products and elementwise operators, with sizes that lie in the file as constants.
-There each node's inference takes time in proportion to the rank of its tensors, which is small, and no constant is
-larger than what the file holds. Of any other model this cannot be told without doing what inference does; what is run
-over it runs in the worker (`natonnx.limits`).
+Most models are harmless: convolutions, products and elementwise operators, with sizes that lie in the file as
+constants. There each node's inference takes time in proportion to the rank of its tensors, which is small, and no
+constant is larger than what the file holds. Of any other model this cannot be told without doing what inference does;
+what is run over it runs in the worker (`natonnx.limits`).
 """
 
 import math

@@ -9,6 +9,7 @@ import onnx
 from google.protobuf.message import DecodeError
 
 from natonnx.errors import InputError
+from natonnx.files import check_regular
 from natonnx.frontend.declared import Contradiction, contradictions, corrected
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.inference import objection
@@ -36,6 +37,7 @@ def read(path: Path) -> onnx.ModelProto:
     """
     renew()
     try:
+        check_regular(path)
         model = onnx.load(path, "protobuf", load_external_data=False)  # whatever the name ends in
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
@@ -45,8 +47,6 @@ def read(path: Path) -> onnx.ModelProto:
         ) from None
     except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
-    if not path.is_file():  # a pipe: it gives its bytes once only
-        raise InputError(f"{path}: is not a regular file; save the model to one")
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     try:

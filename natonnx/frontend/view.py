@@ -74,7 +74,7 @@ class GraphView:
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
-        """A node's operator: its plain name in ONNX's own domain, "domain::name" in another; "" where it makes nothing."""
+        """A node's operator: its plain name in ONNX's own domain, "domain::name" elsewhere; "" if it makes nothing."""
         proto = self.nodes[node]
         if not proto.output:
             return ""
