@@ -11,6 +11,7 @@ import onnx
 
 from natonnx.architecture import Shape
 from natonnx.frontend.symbols import declared_size
+from natonnx.inference import infer_shapes
 
 __all__ = ["Contradiction", "contradictions", "corrected"]
 
@@ -46,7 +47,7 @@ def contradictions(model: onnx.ModelProto) -> tuple[Contradiction, ...]:
         if info.name in declared:
             info.type.tensor_type.ClearField("shape")
     try:
-        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
+        inferred = infer_shapes(bare)
     except onnx.shape_inference.InferenceError:  # such as no opset at all
         return ()
     return tuple(

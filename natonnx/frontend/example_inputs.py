@@ -10,6 +10,7 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.load import true_inputs
+from natonnx.limits import LimitError
 from natonnx.session import run, session
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ def open_size(
         return OPEN_SIZES[0]
     try:
         runtime = session(model, folder=folder)
+    except LimitError:
+        raise
     except InputError:
         return OPEN_SIZES[0]
     return runnable_size(runtime, model, shapes, axes)
@@ -112,6 +115,8 @@ def runnable_size(
         for integer in (0, 1):
             try:
                 run(runtime, example_inputs(model, shapes, axes, 1, size, integer))
+            except LimitError:
+                raise
             except InputError:
                 continue
             return size

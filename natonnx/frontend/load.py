@@ -8,11 +8,14 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from natonnx.errors import InputError, first_line
+from natonnx.errors import InputError
+from natonnx.files import check_regular
 from natonnx.frontend.declared import Contradiction, contradictions, corrected
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
+from natonnx.inference import objection
+from natonnx.limits import LimitError, renew
 from natonnx.session import session
-from natonnx.tensors import all_tensors, is_external, light_copy, locate, refer
+from natonnx.tensors import all_tensors, is_external, light_copy, locate, misfit, refer
 
 __all__ = ["check", "default_opset", "read", "true_inputs", "wrong_outputs"]
 
@@ -32,7 +35,9 @@ def read(path: Path) -> onnx.ModelProto:
         InputError: If the file is missing, is not ONNX, is truncated, or is not a valid model, or its external data is
             missing, truncated or outside its folder.
     """
+    renew()
     try:
+        check_regular(path)
         model = onnx.load(path, "protobuf", load_external_data=False)  # whatever the name ends in
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
@@ -42,12 +47,15 @@ def read(path: Path) -> onnx.ModelProto:
         ) from None
     except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
-    if not path.is_file():  # a pipe: it gives its bytes once only
-        raise InputError(f"{path}: is not a regular file; save the model to one")
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
-    reason = _check_data(model, path) or check(model, path.parent)
-    if reason and (wrong := _excused(model, path.parent)):
+    try:
+        reason = _check_data(model, path) or check(model, path.parent)
+        wrong = _excused(model, path.parent) if reason else ()
+    except LimitError as error:
+        _log.warning("%s: %s: the model is not checked", path, error)
+        return model
+    if wrong:
         for contradiction in wrong:
             _log.warning("%s: %s; the latter is believed", path, contradiction)
     elif reason:
@@ -59,15 +67,18 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     """Check that a file's external data is there; return what onnx's checker objects to on the spot, or None.
 
     Raises:
-        InputError: See `locate`.
+        InputError: See `locate`; also if a tensor's values do not fit its shape.
     """
     external = list(filter(is_external, all_tensors(model)))
+    for tensor in all_tensors(model):
+        if wrong := misfit(tensor):
+            raise InputError(f"{path}: tensor {tensor.name!r}: {wrong}; export it again")
     for tensor in external:
         try:
             locate(tensor, path.parent)
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
-    return _objection(str(path)) if external else None
+    return objection(model, str(path)) if external else None
 
 
 def _excused(model: onnx.ModelProto, folder: Path) -> tuple[Contradiction, ...]:
@@ -109,21 +120,13 @@ def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collecti
         light = corrected(light, [one for one in contradictions(light) if one in accepted])
     external = list(filter(is_external, all_tensors(light)))
     if not external:
-        return _objection(light, full_check=True)
+        return objection(light, full_check=True)
     size = max(refer(tensor, "data", 0) for tensor in external)
     with tempfile.TemporaryDirectory(prefix="natonnx.") as name:
         with Path(name, "data").open("wb") as file:
             file.truncate(size)  # a hole: takes no room
         Path(name, "model").write_bytes(light.SerializeToString())
-        return _objection(str(Path(name, "model")), full_check=True)
-
-
-def _objection(model: onnx.ModelProto | str, *, full_check: bool = False) -> str | None:
-    try:
-        onnx.checker.check_model(model, full_check=full_check)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        return first_line(error).rstrip(".")
-    return None
+        return objection(light, str(Path(name, "model")), full_check=True)
 
 
 def default_opset(model: onnx.ModelProto) -> int | None:

@@ -5,14 +5,19 @@ a size is unknown. With numbers it can. A tensor's size under two assignments of
 product of a constant and symbols it is (`20*N`); under a third, with a batch of 1, it must be that product again.
 """
 
+import logging
 from collections.abc import Collection, Mapping
 
 import onnx
 
 from natonnx.architecture import Shape
 from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
+from natonnx.inference import infer_shapes
+from natonnx.limits import LimitError
 
 __all__ = ["infer_numerically"]
+
+_log = logging.getLogger(__name__)
 
 
 def infer_numerically(model: onnx.ModelProto, symbols: Collection[str], batch: Collection[str]) -> dict[str, Shape]:
@@ -27,7 +32,11 @@ def infer_numerically(model: onnx.ModelProto, symbols: Collection[str], batch: C
         Shapes by tensor name, with None for a size that is no product of a constant and symbols.
     """
     first, second = assignments(symbols)
-    ones, twos, single = (_sizes(model, sizes) for sizes in (first, second, {**first, **dict.fromkeys(batch, 1)}))
+    try:
+        ones, twos, single = (_sizes(model, sizes) for sizes in (first, second, {**first, **dict.fromkeys(batch, 1)}))
+    except LimitError as error:
+        _log.warning("%s: shapes stay unknown", error)
+        return {}
     shapes: dict[str, Shape] = {}
     for name, one in ones.items():
         two = twos.get(name, ())
@@ -59,7 +68,7 @@ def _sizes(model: onnx.ModelProto, values: Mapping[str, int]) -> dict[str, tuple
                 if isinstance(size, str) and size in values:
                     dim.dim_value = values[size]
     try:
-        graph = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
+        graph = infer_shapes(copy).graph
     except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
         return {}
     return {

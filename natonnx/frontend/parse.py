@@ -204,10 +204,9 @@ class _Parser:
         """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
-        if None in view.shape(node.output[0]):  # an unknown size may be 1, and be broadcast
-            return False
         return (
             view.kind(i) in vocabulary.JOINS
+            and None not in view.shape(node.output[0])  # an unknown size may be 1, and be broadcast
             and len(variable) == len(node.input) > 1
             and view.is_float(node.output[0])
             and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)

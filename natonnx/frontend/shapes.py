@@ -20,9 +20,17 @@ from natonnx.frontend.declared import contradictions, corrected
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
+from natonnx.harmless import is_harmless
+from natonnx.inference import infer_shapes as onnx_shapes
+from natonnx.limits import LimitError, limited
 from natonnx.tensors import light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
+
+_log = logging.getLogger(__name__)
+
+_IMPORTS = 2_000_000
+"""Bytes of a model that take as long as loading onnxruntime's inference, which takes seconds."""
 
 OTHER_TYPE = -1
 """Stands in the place of an element type where a value is a sequence, a map, optional or sparse."""
@@ -53,10 +61,14 @@ def infer_shapes(
         model = _with_input_shapes(model, input_shapes, axes)
     model = _with_named_axes(model, axes)
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError:  # believe the nodes where an output's declared shape contradicts them
-        model = corrected(model, contradictions(model))
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        try:
+            inferred = onnx_shapes(model, strict_mode=True)
+        except onnx.shape_inference.InferenceError:  # believe the nodes where a declared output contradicts them
+            model = corrected(model, contradictions(model))
+            inferred = onnx_shapes(model)
+    except LimitError as error:
+        _log.warning("%s: shapes are known as far as the file declares them", error)
+        return _noted(model.graph)
     shapes, dtypes = _noted(inferred.graph)
     inputs = {info.name: shapes[info.name] for info in true_inputs(model) if info.name in shapes}
     symbols = dict.fromkeys(size for shape in inputs.values() for size in shape if isinstance(size, str))
@@ -66,7 +78,7 @@ def infer_shapes(
         for name, shape in infer_numerically(model, symbols, [size for size in batch if isinstance(size, str)]).items():
             shapes[name] = _merged(shapes.get(name), shape, symbols)
     if any(None in shapes.get(name, (None,)) for name in made):
-        further, types = _noted(_symbolically(model, shapes))
+        further, types = _noted(_symbolically_within_limits(model, shapes))
         dtypes = {**types, **dtypes}
         for name, shape in further.items():
             if any(_is_open(size, symbols) for size in shapes.get(name, (None,))):
@@ -114,6 +126,23 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
         shapes[tensor.name] = tuple(tensor.dims)
         dtypes[tensor.name] = tensor.data_type
     return shapes, dtypes
+
+
+def _symbolically_within_limits(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.GraphProto:
+    """Let onnxruntime infer shapes in the worker, but over a harmless model here."""
+    if is_harmless(model):
+        return _symbolically(model, known)
+    data, what = model.SerializeToString(), "onnxruntime's symbolic shape inference"
+    try:
+        made = limited(f"{__name__}:_symbolic_bytes", data, dict(known), size=len(data) + _IMPORTS, what=what)
+    except LimitError as error:
+        _log.warning("%s: shapes stay unknown", error)
+        return onnx.GraphProto()
+    return onnx.GraphProto.FromString(made)
+
+
+def _symbolic_bytes(model: bytes, known: Mapping[str, Shape]) -> bytes:
+    return _symbolically(onnx.ModelProto.FromString(model), known).SerializeToString()
 
 
 def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.GraphProto:

@@ -76,8 +76,10 @@ class GraphView:
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
-        """A node's operator: its plain name in ONNX's own domain, "domain::name" in another."""
+        """A node's operator: its plain name in ONNX's own domain, "domain::name" elsewhere; "" if it makes nothing."""
         proto = self.nodes[node]
+        if not proto.output:
+            return ""
         return proto.op_type if proto.domain in DEFAULT_DOMAIN else f"{proto.domain}::{proto.op_type}"
 
     def shape(self, tensor: str) -> Shape:

@@ -14,6 +14,7 @@ from natonnx.frontend import Network, default_opset
 from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
+from natonnx.inference import infer_shapes
 from natonnx.supernet.host import HostNode
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.ops.operands import as_tensor
@@ -57,7 +58,7 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
 
     @functools.cache
     def infos() -> dict[str, onnx.ValueInfoProto]:
-        graph = onnx.shape_inference.infer_shapes(light_copy(network.model, network.folder)).graph
+        graph = infer_shapes(light_copy(network.model, network.folder), data_prop=False).graph
         return {info.name: info for info in (*graph.input, *graph.value_info)}
 
     for position in nodes:

@@ -20,7 +20,7 @@ from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, t
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
-from natonnx.verbs.optimize.resume import Checkpoint
+from natonnx.verbs.optimize.resume import Checkpoint, claimed
 from natonnx.verbs.optimize.write import check_front, verify_front, verify_winner, write_front, write_winner
 
 __all__ = ["optimize"]
@@ -104,7 +104,7 @@ def optimize(
     if front is not None:
         check_front(Path(front), force=force or resume)
 
-    with torch_settings(threads):
+    with claimed(place, force=force), torch_settings(threads):
         # Prepare
         prepared = prepare(
             source,
