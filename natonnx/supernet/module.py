@@ -255,17 +255,20 @@ class Supernet(nn.Module):
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Trainable tensors and running statistics by ONNX name: all that training can change."""
-        statistics = {
-            name
-            for node in self.network.model.graph.node
-            if node.op_type == "BatchNormalization"
-            for name in node.input[3:5]
-        }
+        statistics = self._statistics()
         return {
             name: getattr(self, key).detach()
             for name, key in self._keys.items()
             if isinstance(getattr(self, key), nn.Parameter) or name in statistics
         }
+
+    def statistics(self) -> list[Tensor]:
+        """Running statistics, as they are held: means and variances of channels."""
+        return [getattr(self, self._keys[name]).detach() for name in self._statistics() if name in self._keys]
+
+    def _statistics(self) -> dict[str, None]:
+        nodes = (node for node in self.network.model.graph.node if node.op_type == "BatchNormalization")
+        return {name: None for node in nodes for name in node.input[3:5]}
 
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
