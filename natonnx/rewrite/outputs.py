@@ -1,7 +1,7 @@
 """Judge the outputs of a rewritten model by two references: the source run node by node, and the supernet."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import onnx
@@ -10,6 +10,7 @@ from natonnx.architecture import Architecture
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.example_inputs import example_inputs, open_size
+from natonnx.rewrite.build import build
 from natonnx.rewrite.compare import Comparison, Verdict
 from natonnx.rewrite.replay import Replay
 from natonnx.rewrite.trial import TOLERANCE, Outputs, Reference, guarded
@@ -35,14 +36,14 @@ class OutputsCheck:
         network: The source.
         architecture: What the model was built from.
         model: The rewritten model.
-        whole: The source with the rewritten model's weights, in their whole shapes.
+        weights: What the model was built with.
         samples: Inputs to run, one mapping a batch size; made up where there are none.
     """
 
     network: Network
     architecture: Architecture
     model: onnx.ModelProto
-    whole: onnx.ModelProto
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     samples: tuple[Outputs, ...] = ()
 
     def against_replay(self) -> Verdict:
@@ -50,7 +51,7 @@ class OutputsCheck:
         if len(self.network.model.graph.node) > _MOST_NODES:
             return Verdict(True, f"not run: more than {_MOST_NODES} nodes", made=False)
         try:
-            replay = Replay(self.network, self.architecture, self.whole)
+            replay = Replay(self.network, self.architecture, self.weights)
             for sample in self.samples or sample_inputs(self.network):
                 replay(sample)
         except InputError as error:
@@ -86,8 +87,9 @@ class OutputsCheck:
         if beta is None or not (replayed.passed and replayed.made):
             return verdict
         samples = self.samples or sample_inputs(self.network)
-        source = replace(plain, model=self.whole, reference=guarded(beta)).worst(samples)
-        quantised = any(node.op_type in _QUANTISING for node in self.whole.graph.node)
+        whole = build(self.network, self.network.architecture, self.weights)
+        source = replace(plain, model=whole, reference=guarded(beta)).worst(samples)
+        quantised = any(node.op_type in _QUANTISING for node in whole.graph.node)
         worst = plain.worst(samples)
         if worst <= max(_MARGIN * source if source > TOLERANCE else 0.0, _QUANTUM if quantised else 0.0):
             detail = f"max relative difference {worst:.1e}, and {source:.1e} between the input and its supernet"

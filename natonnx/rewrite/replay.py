@@ -32,20 +32,19 @@ class Replay:
     Args:
         network: The parsed source.
         architecture: β of it, or an α derived from it.
-        model: The source with the weights that the rewritten model has, in their whole shapes.
+        weights: Tensors that the rewritten model has other values of than the source, in their whole shapes, by name.
     """
 
-    def __init__(self, network: Network, architecture: Architecture, model: onnx.ModelProto) -> None:
+    def __init__(self, network: Network, architecture: Architecture, weights: Arrays | None = None) -> None:
         self.network = network
         self.architecture = architecture
-        self._model = model
         self._nodes: dict[int, SingleNode] = {}
-        self._constants: dict[str, np.ndarray] = {}
+        self._constants: dict[str, np.ndarray] = dict(weights or {})
         for position in network.constant_nodes:
-            self._constants.update(self.node(position).run(self._constants))
+            self._constants = self.node(position).run(self._constants) | self._constants
         joins = network.architecture.topology.maps
         lossy = architecture.states != network.architecture.states and any(one.join is Join.CONCAT for one in joins)
-        self._whole = Replay(network, network.architecture, model) if lossy else None
+        self._whole = Replay(network, network.architecture) if lossy else None
 
     def __call__(self, inputs: Arrays, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Run on a sample.
@@ -73,12 +72,12 @@ class Replay:
     def node(self, position: int) -> SingleNode:
         """A node of the file, ready to run."""
         if position not in self._nodes:
-            self._nodes[position] = SingleNode(self._model, position, self.network.folder, self._constants)
+            self._nodes[position] = SingleNode(self.network.model, position, self.network.folder, self._constants)
         return self._nodes[position]
 
     def constant(self, name: str) -> np.ndarray:
         """The value of a tensor that does not depend on the model's input."""
-        return constant_values(self._model, [name], self.network.folder)[name]
+        return constant_values(self.network.model, [name], self.network.folder)[name]
 
 
 class _Run:

@@ -25,7 +25,8 @@ class SingleNode:
         model: The model.
         position: Of the node in it.
         folder: Where the model's external data is.
-        constants: Values of tensors that nodes make without the model's input, as far as they are known.
+        constants: Values of tensors that nodes make without the model's input, as far as they are known, and new ones
+            of initializers.
 
     Attributes:
         inputs: Names of the tensors that it reads and that are not constant.
@@ -37,8 +38,9 @@ class SingleNode:
         self._node = model.graph.node[position]
         self._folder = folder
         read = list(dict.fromkeys(reads(self._node)))
-        held = [tensor for tensor in model.graph.initializer if tensor.name in read]
-        sparse = [tensor for tensor in model.graph.sparse_initializer if tensor.values.name in read]
+        stored = set(read).difference(constants)
+        held = [tensor for tensor in model.graph.initializer if tensor.name in stored]
+        sparse = [tensor for tensor in model.graph.sparse_initializer if tensor.values.name in stored]
         present = {tensor.name for tensor in held} | {tensor.values.name for tensor in sparse}
         self._part = onnx.ModelProto(
             ir_version=max(model.ir_version, 4), opset_import=model.opset_import, functions=model.functions

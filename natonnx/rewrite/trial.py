@@ -42,12 +42,15 @@ class Reference(Protocol):
 def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
     """Largest absolute difference, relative to the largest expected magnitude, both over the finite numbers.
 
-    inf where shapes differ, or anything that is not finite.
+    inf where shapes differ, or anything that is not finite, or a text.
     """
+    if not {value.dtype.kind, expected.dtype.kind} <= set("biufc"):
+        return 0.0 if np.array_equal(value, expected) else float("inf")
     finite = np.isfinite(expected)
     if value.shape != expected.shape or not np.array_equal(value[~finite], expected[~finite], equal_nan=True):
         return float("inf")
-    value, expected = value[finite].astype(np.float64), expected[finite].astype(np.float64)
+    wide = np.complex128 if "c" in {value.dtype.kind, expected.dtype.kind} else np.float64
+    value, expected = value[finite].astype(wide), expected[finite].astype(wide)
     if not np.isfinite(value).all():
         return float("inf")
     scale = float(np.max(np.abs(expected), initial=0.0))

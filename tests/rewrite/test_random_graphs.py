@@ -110,7 +110,7 @@ def check(model: onnx.ModelProto, seed: int, rate: float, granularity: Granulari
     supernet = Supernet(network)
     for architecture in (beta, alpha):
         result = build(network, architecture)
-        replay = Replay(network, architecture, network.model)
+        replay = Replay(network, architecture)
         onnx.checker.check_model(result, full_check=True)
         shown = parse(result, granularity=granularity).architecture
         assert cost(shown) == cost(architecture)

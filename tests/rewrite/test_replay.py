@@ -50,7 +50,7 @@ def test_lost_channels_are_zero_where_they_are_absorbed() -> None:
     value[:, :3] = 0
     weight.raw_data = value.tobytes()
     x = {"x": images(2, 4, 8)}
-    replay = Replay(network, without(network, "A"), model)
+    replay = Replay(network, without(network, "A"))
     assert_close(replay(x)["y"], runtime(zeroed, x)["y"])
     assert replay(x, ["r"])["r"].shape == (2, 5, 8, 8)
 
@@ -59,7 +59,7 @@ def test_unedited_it_is_the_model() -> None:
     model = dense()
     network = parse(model)
     x = {"x": images(2, 4, 8)}
-    assert_close(Replay(network, network.architecture, model)(x)["y"], runtime(model, x)["y"])
+    assert_close(Replay(network, network.architecture)(x)["y"], runtime(model, x)["y"])
 
 
 def test_a_cut_of_the_wrong_channels_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_lost_channels_of_a_quantised_tensor_hold_its_zero_point() -> None:
     network = parse(model)
     beta = network.architecture
     states = tuple(State.N if name == "A" else beta.state(name) for name in beta.topology.edge_index)
-    replay = Replay(network, beta.with_states(states), model)  # legal or not
+    replay = Replay(network, beta.with_states(states))  # legal or not
     zeroed = copy(model)
     own = next(tensor for tensor in zeroed.graph.initializer if tensor.name == "w")
     value = arrays(model)["w"].copy()

@@ -70,7 +70,7 @@ def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
     network, found = load(path).network, Tally()
     for alpha in _alphas(network, singles, draws, seed):
         try:
-            verdict = OutputsCheck(network, alpha, build(network, alpha), network.model).against_replay()
+            verdict = OutputsCheck(network, alpha, build(network, alpha)).against_replay()
         except NatonnxError as error:
             found.unable[str(error)] += 1
             continue
