@@ -69,17 +69,20 @@ def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
     """
     network, found = load(path).network, Tally()
     for alpha in _alphas(network, singles, draws, seed):
+        edits = ", ".join(f"{e} {old}->{new}" for e, old, new in edits_between(network.architecture, alpha))
         try:
             verdict = OutputsCheck(network, alpha, build(network, alpha)).against_replay()
         except NatonnxError as error:
             found.unable[str(error)] += 1
+            continue
+        except Exception as error:  # whatever it is, it is what we look for
+            found.wrong.append(f"{type(error).__name__}: {error} after {edits}")
             continue
         if not verdict.made:
             found.unable[verdict.detail] += 1
         elif verdict.passed:
             found.equal += 1
         else:
-            edits = ", ".join(f"{e} {old}->{new}" for e, old, new in edits_between(network.architecture, alpha))
             found.wrong.append(f"{verdict.detail} after {edits}")
     return found
 
