@@ -195,7 +195,7 @@ def _fixed(inputs: Mapping[str, Shape], recurrent: Collection[str]) -> tuple[dic
     if len(leading) > 1 or isinstance(size, str):
         shared = [one for one in (1, *leading) if all(_place(shape, one) is not None for shape in shapes)]
         size = next(iter(shared), size)
-    if not isinstance(size, int):
+    if not isinstance(size, int) or not size:  # no sample at all
         return dict.fromkeys(inputs), None
     return {name: _place(shape, size) for name, shape in inputs.items()}, size
 
@@ -247,7 +247,8 @@ def _freed_shape(model: onnx.ModelProto, axes: BatchAxes, name: str) -> Shape:
     for info in copy.graph.output:
         info.type.tensor_type.ClearField("shape")
     named = {str(size) for info in true_inputs(copy) for size in _declared(info) if isinstance(size, str)}
-    return infer_numerically(copy, sorted(named), [UNNAMED]).get(name, ())
+    shapes, _ = infer_numerically(copy, sorted(named), [UNNAMED])
+    return shapes.get(name, ())
 
 
 def _run(

@@ -137,11 +137,11 @@ class GraphView:
         return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
-        """The trainable tensors of a node."""
+        """The trainable tensors of a node; sparse ones stay as they are."""
         proto = self.nodes[node]
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
-        sizes = {name: self._elements(name) for name in names if self.is_float(name)}
+        sizes = {name: self._elements(name) for name in names if self.is_float(name) and name not in self._sparse}
         least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
         return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 
