@@ -53,7 +53,8 @@ def read(path: Path) -> onnx.ModelProto:
     if reason:
         _require_runnable(model, path, reason)
     wrong = wrong_declarations(model, path.parent)
-    _tell(path, wrong, check(model, path.parent, wrong) if reason else None)
+    shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
+    _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
     return model
 
 
@@ -80,19 +81,25 @@ def _require_runnable(model: onnx.ModelProto, path: Path, reason: str) -> None:
     """
     try:
         session(model, folder=path.absolute().parent)
-    except InputError:
-        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}; export it again") from None
+    except InputError as error:
+        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}; {error}; export it again") from None
 
 
-def _tell(path: Path, wrong: Sequence[Contradiction], reason: str | None) -> None:
+def _tell(path: Path, wrong: Sequence[Contradiction], shapeless: Sequence[str], reason: str | None) -> None:
     outputs = [one for one in wrong if one.is_output]
     for contradiction in outputs:
         _log.warning("%s: %s; the latter is believed", path, contradiction)
     if others := wrong[len(outputs) :]:
         more = f", and {len(others) - 1} more wrongly" if len(others) > 1 else ""
         _log.warning("%s: %s%s; the latter is believed", path, others[0], more)
-    if reason:
+    for name in shapeless:
+        _log.warning("%s: input %r is declared without a shape; give it by --input-shape %s:1,...", path, name, name)
+    if reason and not shapeless:
         _log.warning("%s: onnx's checker objects: %s; onnxruntime loads the model all the same", path, reason)
+
+
+def _is_shapeless(info: onnx.ValueInfoProto) -> bool:
+    return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
 
 
 def wrong_declarations(model: onnx.ModelProto, folder: Path | None = None) -> tuple[Contradiction, ...]:

@@ -54,7 +54,7 @@ def infer_shapes(
         InputError: If a named input does not exist or contradicts the file.
     """
     source, model = model, with_dense_shapes(light_copy(model, folder))
-    axes, _ = find_input_axes(model)
+    axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
     model = _with_named_axes(model, axes)
@@ -147,7 +147,11 @@ def _with_input_shapes(
     for name, shape in input_shapes.items():
         if name not in inputs:
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
-        dims = inputs[name].type.tensor_type.shape.dim
+        tensor = inputs[name].type.tensor_type
+        if not tensor.HasField("shape"):  # nothing says how many axes there are, nor which one counts samples
+            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, shape).tensor_type)
+            continue
+        dims = tensor.shape.dim
         if len(dims) != len(shape):
             raise InputError(
                 f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given; give one an axis"
