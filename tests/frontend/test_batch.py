@@ -76,6 +76,28 @@ def test_a_reshape_of_a_constant_stays() -> None:
     assert runtime(freed, {"x": x})["y"].shape == (2, 64)
 
 
+@pytest.mark.parametrize(("opset", "ir_version"), [(7, 3), (8, 3), (9, 4), (13, 7)])
+def test_old_opsets_hold_no_integers_in_nodes(opset: int, ir_version: int) -> None:
+    """As of MNIST at opset 8: onnxruntime and the checker know no Constant of integers there."""
+    graph = Builder(batch=1, size=4, opset=opset, ir_version=ir_version)
+    graph.conv("x", "a")
+    graph.op("Reshape", "a", graph.constant("flat", np.array([1, 64])), out="b")
+    graph.op("MatMul", "b", graph.weight("w", 64, 3), out="y")
+    if ir_version < 4:
+        body = helper.make_graph(graph.nodes, "g", [graph.input], [], graph.initializers)
+        body.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 3]))
+        for tensor in graph.initializers:
+            body.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+        model = helper.make_model(body, ir_version=ir_version, opset_imports=[helper.make_opsetid("", opset)])
+    else:
+        model = graph.model("y")
+    freed = free_batch(model)
+    onnx.checker.check_model(freed, full_check=True)
+    x = images(5, 4, 4)
+    alone = [runtime(model, {"x": x[i : i + 1]})["y"] for i in range(5)]
+    assert_close(runtime(freed, {"x": x})["y"], np.concatenate(alone))
+
+
 def test_a_batch_of_another_size_is_refused() -> None:
     graph = Builder(batch=2)
     graph.conv("x", "a")
