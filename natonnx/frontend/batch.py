@@ -17,7 +17,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.constants import drop_unread
 from natonnx.frontend.example_inputs import example_inputs
-from natonnx.frontend.load import true_inputs
+from natonnx.frontend.load import check, true_inputs
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.symbols import declared_size
 from natonnx.frontend.view import GraphView
@@ -28,6 +28,7 @@ __all__ = ["free_batch"]
 _BATCH = "batch"
 _TOLERANCE = 1e-4
 _SAMPLES = 2
+_FIRST_IR_OF_PLAIN_INITIALIZERS = 4
 
 _Axes = Mapping[str, int | None]
 
@@ -45,7 +46,7 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     Raises:
         InputError: If the batch is no 1, or cannot be proved to be free.
     """
-    axes, _ = find_input_axes(model)
+    axes, _ = find_input_axes(model, folder)
     candidates = _reshapes(model, folder)
     copied = {(i, 0) for i, target in candidates.items() if target[0] == 1}
     freed = _freed(model, axes, candidates, copied)
@@ -76,6 +77,9 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
             dims[axis].Clear() if symbol == UNNAMED else setattr(dims[axis], "dim_param", symbol)
     drop_unread(freed, [model.graph.node[i].input[1] for i in {i for i, _ in copied}])
     _prove(model, freed, axes, outputs, folder)
+    reason = check(freed, folder)
+    if reason and not check(model, folder):
+        raise InputError(f"the batch cannot be freed: {reason}; leave --free-batch out")
     return freed
 
 
@@ -113,15 +117,22 @@ def _freed(
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_value == 1:
                 dim.Clear()
-    for position in sorted({i for i, _ in copied}, reverse=True):
+    for position in sorted({i for i, _ in copied}):
         node = freed.graph.node[position]
         name = f"{node.output[0]}/natonnx_shape"
         target = targets[position].astype(np.int64)
         target[[axis for i, axis in copied if i == position]] = 0
-        value = numpy_helper.from_array(target, name)
         node.input[1] = name
-        freed.graph.node.insert(position, onnx.helper.make_node("Constant", [], [name], name, value=value))
+        _add_constant(freed, numpy_helper.from_array(target, name))
     return freed
+
+
+def _add_constant(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
+    """Add an initializer: up to opset 8, Constant nodes hold no integers; up to IR 3, initializers are inputs too."""
+    model.graph.initializer.append(tensor)
+    if model.ir_version < _FIRST_IR_OF_PLAIN_INITIALIZERS:
+        info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
+        model.graph.input.append(info)
 
 
 def _symbols(freed: onnx.ModelProto, axes: _Axes, shapes: Mapping[str, Shape]) -> frozenset[str]:

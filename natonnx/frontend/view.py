@@ -141,11 +141,12 @@ class GraphView:
         return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
-        """The trainable tensors of a node, under the names of those that hold their values."""
+        """The trainable tensors of a node, by the names of those that hold their values; sparse ones stay as they are."""
         proto = self.nodes[node]
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
-        sizes = {self.holder(name): self.size(name) for name in names if self.is_float(name)}
+        floats = [name for name in names if self.is_float(name) and self.holder(name) not in self._sparse]
+        sizes = {self.holder(name): self.size(name) for name in floats}
         least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
         return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 

@@ -11,7 +11,7 @@ from natonnx.architecture import Architecture, cost
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network
 from natonnx.frontend.load import check as objection
-from natonnx.frontend.load import true_inputs, wrong_outputs
+from natonnx.frontend.load import true_inputs, wrong_declarations
 from natonnx.rewrite.build import build
 from natonnx.rewrite.compare import Verdict
 from natonnx.rewrite.outputs import OutputsCheck
@@ -87,14 +87,17 @@ def require(checks: Sequence[Check]) -> None:
 
 
 def _checker(network: Network, model: onnx.ModelProto) -> Check:
-    """Run the full checker; of its objections only a wrong declared output is accepted that the source itself has."""
+    """Run the full checker; of its objections only those are accepted that it has to the source itself."""
     name, folder = "onnx checker and shape inference", network.folder
     reason = objection(model, folder)
     if reason is None:
         return Check(name, True, "full check")
-    inherited = wrong_outputs(network.model, folder)
-    reason = objection(model, folder, inherited) if inherited else reason
-    return Check(name, reason is None, reason or f"full check but for the source's own {inherited[0]}")
+    inherited = wrong_declarations(network.model, folder)
+    reason = objection(model, folder, inherited)
+    if reason is None:
+        return Check(name, True, f"full check but for the source's own {inherited[0]}")
+    own = objection(network.model, folder, inherited)
+    return Check(name, own is not None, reason if own is None else f"it objects to the source too: {own}")
 
 
 def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:

@@ -1,9 +1,9 @@
 """The kernel of every node that an architecture can run, and the constants that they read."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
@@ -12,13 +12,17 @@ from torch import Tensor
 from natonnx.errors import InputError
 from natonnx.frontend import Network, default_opset
 from natonnx.frontend.constants import constant_values
+from natonnx.frontend.declared import infer
+from natonnx.frontend.sparse import dense_values
 from natonnx.frontend.view import reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
-from natonnx.inference import infer_shapes
 from natonnx.supernet.host import HostNode
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.ops.operands import as_tensor
 from natonnx.tensors import light_copy, read_tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["NodeKernel", "build_kernels", "constants"]
 
@@ -58,7 +62,8 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
 
     @functools.cache
     def infos() -> dict[str, onnx.ValueInfoProto]:
-        graph = infer_shapes(light_copy(network.model, network.folder), data_prop=False).graph
+        light = light_copy(network.model, network.folder)
+        graph = (infer(light) or light).graph
         return {info.name: info for info in (*graph.input, *graph.value_info)}
 
     for position in nodes:
@@ -93,14 +98,15 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
     read = {name for node in graph.node for name in reads(node)} | set(network.outputs)
     values: dict[str, Tensor] = {}
     missing: dict[str, str] = {}
-    for tensor in graph.initializer:
-        if tensor.name in read:
-            try:
-                values[tensor.name] = as_tensor(read_tensor(tensor, network.folder))
-            except (TypeError, ValueError, UnicodeDecodeError):
-                missing[tensor.name] = f"torch has no tensors like the constant {tensor.name!r}"
-    for sparse in graph.sparse_initializer:
-        missing[sparse.values.name] = f"the constant {sparse.values.name!r} is sparse"
+    held: dict[str, Callable[[], np.ndarray]] = {
+        tensor.name: functools.partial(read_tensor, tensor, network.folder) for tensor in graph.initializer
+    }
+    held |= {sparse.values.name: functools.partial(dense_values, sparse) for sparse in graph.sparse_initializer}
+    for name in held.keys() & read:
+        try:
+            values[name] = as_tensor(held[name]())
+        except (TypeError, ValueError, UnicodeDecodeError):
+            missing[name] = f"torch has no tensors like the constant {name!r}"
     with torch.no_grad():
         for position in network.constant_nodes:
             node = graph.node[position]
