@@ -19,9 +19,10 @@ def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
 
     Args:
         view: The graph.
-        nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix.
+        nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix; or one
+            elementwise node.
     """
-    compute = [i for i in nodes if view.kind(i) in COMPUTE]
+    compute = [i for i in nodes if view.kind(i) in COMPUTE] or nodes[:1]
     head = compute[0]
     counts = [madds(view, i) for i in compute]
     return Operation(

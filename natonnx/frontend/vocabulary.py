@@ -7,6 +7,7 @@ __all__ = [
     "AFFINE",
     "COMPUTE",
     "DEFAULT_DOMAIN",
+    "DENSE",
     "DROPOUT",
     "JOINS",
     "NORMALISATIONS",
@@ -19,6 +20,9 @@ DEFAULT_DOMAIN = frozenset({"", "ai.onnx"})
 
 COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "LpPool"})
 """Operators that an O edge can carry; all inputs but the first must be constant."""
+
+DENSE = frozenset({"Conv", "ConvTranspose", "Gemm"})
+"""Of these, the operators each of whose outputs reads all channels, unless they work by groups."""
 
 ACTIVATIONS = frozenset(
     {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu"}
