@@ -255,9 +255,10 @@ class _Parser:
 
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
-        operands = node.input[: 2 if view.kind(i) == "MatMul" else 1]
+        operands = node.input[: 2 if view.kind(i) in vocabulary.PRODUCTS else 1]
         return (
             view.kind(i) in vocabulary.COMPUTE
+            and (view.kind(i) != "Einsum" or len(node.input) == 2)
             and len(variable := view.variable_inputs(i)) == 1
             and variable[0] in operands
             and not view.uses_further_outputs(i)
