@@ -8,12 +8,11 @@ made of whole numbers, which nobody stores for being trained.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
+
+import onnx
 
 from natonnx.frontend.vocabulary import QUANTISED
-
-if TYPE_CHECKING:
-    from natonnx.frontend.view import GraphView
 
 __all__ = ["ComputedWeights", "find_computed"]
 
@@ -43,6 +42,19 @@ class ComputedWeights:
         return self.aliases.get(tensor, tensor)
 
 
+class _Graph(Protocol):
+    """What is asked of a graph: see `natonnx.frontend.view`."""
+
+    nodes: list[onnx.NodeProto]
+    constants: set[str]
+    outputs: tuple[str, ...]
+
+    def kind(self, node: int) -> str: ...
+    def reads(self, node: int) -> list[str]: ...
+    def is_float(self, tensor: str) -> bool: ...
+    def size(self, tensor: str) -> int: ...
+
+
 class _Origin(NamedTuple):
     """What a constant is made of: the floating-point tensors of the file, and whether it may be trained."""
 
@@ -50,7 +62,7 @@ class _Origin(NamedTuple):
     plain: bool
 
 
-def find_computed(view: "GraphView") -> ComputedWeights:
+def find_computed(view: _Graph) -> ComputedWeights:
     """Look at every constant that a node makes and a node that depends on the model's input reads."""
     constant = [i for i, node in enumerate(view.nodes) if view.constants.issuperset(filter(None, node.output))]
     made = {name: i for i in constant if view.kind(i) != "Constant" for name in view.nodes[i].output if name}
@@ -81,7 +93,7 @@ def find_computed(view: "GraphView") -> ComputedWeights:
     )
 
 
-def _origin(view: "GraphView", name: str, made: Mapping[str, int]) -> _Origin:
+def _origin(view: _Graph, name: str, made: Mapping[str, int]) -> _Origin:
     """Walk from a constant to what the file holds."""
     leaves: set[str] = set()
     nodes: set[int] = set()
@@ -100,7 +112,7 @@ def _origin(view: "GraphView", name: str, made: Mapping[str, int]) -> _Origin:
     return _Origin(frozenset(leaves), len(view.nodes[made[name]].output) == 1)
 
 
-def _is_plain(view: "GraphView", i: int) -> bool:
+def _is_plain(view: _Graph, i: int) -> bool:
     """Whether a node makes floating-point numbers of such numbers only, or handles sizes."""
     node = view.nodes[i]
     if "::" in view.kind(i) or view.kind(i) in QUANTISED or len(view.reads(i)) != sum(map(bool, node.input)):
@@ -109,7 +121,7 @@ def _is_plain(view: "GraphView", i: int) -> bool:
     return not (widens and view.size(node.input[0]) > 1)
 
 
-def _holder(view: "GraphView", name: str, made: Mapping[str, int], trainable: Iterable[str]) -> str:
+def _holder(view: _Graph, name: str, made: Mapping[str, int], trainable: Iterable[str]) -> str:
     """The tensor under which a constant counts: itself where it is trained, else the one whose elements it has."""
     while name in made and name not in trainable:
         i = made[name]

@@ -47,7 +47,7 @@ def why_opaque(view: GraphView, i: int) -> str:
 def _compute(view: GraphView, i: int, variable: list[str]) -> str:
     node, kind = view.nodes[i], view.kind(i)
     positions = {position for position, name in enumerate(node.input) if name in variable}
-    if kind in {"MatMul", "Gemm"} and {0, 1} <= positions:
+    if kind in vocabulary.PRODUCTS | {"Gemm"} and {0, 1} <= positions:
         return "it multiplies two tensors that both depend on the input"
     if 0 in positions and 2 in positions:
         return "its bias depends on the input"

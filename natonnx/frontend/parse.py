@@ -8,7 +8,9 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
    skip, is an S edge;
 4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
    feeds, and the elementwise nodes and paddings before it that only compute operators read (a pre-activation);
-5. anything else makes *opaque* maps, one an output, that keep it as it is.
+5. an elementwise node of a tensor that other nodes read too is an O edge; so is a bias or a gate that depends on the
+   input, which it reads besides its source;
+6. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
 join are its activation and belong to the map, so that they survive a skip; an activation may be spelled out in several
@@ -16,11 +18,12 @@ nodes.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
+from natonnx.architecture import Edge, FeatureMap, Join, Operation, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
 from natonnx.frontend.domains import guard_domains
@@ -119,7 +122,9 @@ class _Parser:
         self.draft = Draft()
         self.owner: dict[str, str] = {}  # value tensor -> feature map
         self.prefix: dict[str, tuple[str, tuple[int, ...]]] = {}  # pre-activated tensor -> source map, nodes
-        self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
+        self.pending: dict[str, tuple[str, str, tuple[int, ...], Operation | None]] = {}  # edge tensor -> its edge
+        self.given: set[str] = set()  # maps that fixed nodes make of the model's inputs: masks, sizes
+        self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
         self.elementwise = Elementwise(view)
@@ -129,7 +134,7 @@ class _Parser:
         """Group all nodes; also return the positions of those that do not depend on the model's input."""
         view = self.view
         for name in view.inputs:
-            self._add_map(name, Join.INPUT)
+            self.given.add(self._add_map(name, Join.INPUT))
         constant = tuple(i for i, node in enumerate(view.nodes) if all(o in view.constants for o in node.output if o))
         self.taken.update(constant)
         for i in range(len(view.nodes)):
@@ -146,14 +151,18 @@ class _Parser:
         elif self._is_concat(i):
             self._visit_concat(i)
         elif skip := self._skip_nodes(i):
-            self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], is_operation=False)
+            self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], None)
         elif self._is_operation(i):
             origin, before = self._origin(i)
-            self._take_edge((*before, i, *self._suffix(i)), origin, is_operation=True)
+            nodes = (*before, i, *self._suffix(i))
+            self._take_edge(nodes, origin, describe(self.view, nodes))
         elif run := self._preactivation(i):
             origin, before = self._origin(i)
             self.prefix[self.view.nodes[run[-1]].output[0]] = (origin, (*before, *run))
             self.taken.update(run)
+        elif operands := self._elementwise_operands(i):
+            origin, *further = (self.owner[name] for name in operands)
+            self._take_edge((i,), origin, replace(describe(self.view, (i,)), inputs=tuple(further)))
         else:
             self._visit_opaque(i)
 
@@ -168,8 +177,8 @@ class _Parser:
         name = self._add_map(node.output[0], Join.SUM, join_node=i)
         for tensor in members:
             if tensor in self.pending:
-                edge, source, nodes, is_operation = self.pending.pop(tensor)
-                self._add_edge(edge, source, name, EdgeBinding(nodes, tensor), is_operation=is_operation)
+                edge, source, nodes, operation = self.pending.pop(tensor)
+                self._add_edge(edge, source, name, EdgeBinding(nodes, tensor), operation)
             else:
                 source = self.owner[tensor]
                 self._add_member(source, name, tensor)
@@ -179,6 +188,7 @@ class _Parser:
         rank, axis = len(view.shape(node.output[0])), view.attribute(i, "axis", 1)
         assert isinstance(axis, int)
         name = self._add_map(node.output[0], Join.CONCAT, join_node=i, axis=axis % rank if rank else None)
+        self.shrinking.add(name)
         for tensor in node.input:
             source = self.owner[tensor]
             self._add_member(source, name, tensor)
@@ -188,6 +198,14 @@ class _Parser:
         name = self.draft.unique(f"{source}->{target}")
         edge = Edge(name, source, target, None, Skip(len(self.view.shape(source))))
         self.draft.add_edge(edge, State.S, EdgeBinding((), tensor))
+        self._shrink(source, target, ())
+
+    def _shrink(self, source: str, target: str, nodes: tuple[int, ...]) -> None:
+        """Record that a map loses channels with another, unless a dense operator stands between them."""
+        view = self.view
+        dense = (view.kind(i) in vocabulary.DENSE and view.attribute(i, "group", 1) == 1 for i in nodes)
+        if source in self.shrinking and not any(dense):
+            self.shrinking.add(target)
 
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
@@ -196,7 +214,11 @@ class _Parser:
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
-            self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
+            made = self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
+            if self.given.issuperset(sources):
+                self.given.add(made)
+            for source in sources:
+                self._shrink(source, made, (i,))
 
     # What fits which rule
 
@@ -232,9 +254,10 @@ class _Parser:
 
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
-        operands = node.input[: 2 if view.kind(i) == "MatMul" else 1]
+        operands = node.input[: 2 if view.kind(i) in vocabulary.PRODUCTS else 1]
         return (
             view.kind(i) in vocabulary.COMPUTE
+            and (view.kind(i) != "Einsum" or len(node.input) == 2)
             and len(variable := view.variable_inputs(i)) == 1
             and variable[0] in operands
             and not view.uses_further_outputs(i)
@@ -257,6 +280,18 @@ class _Parser:
             return ()
         run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
         return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
+
+    def _elementwise_operands(self, i: int) -> tuple[str, ...]:
+        """What an elementwise node reads that is an edge of its own: a tensor that other nodes read too.
+
+        Of two tensors, it changes the first by the second, a bias or a gate, which may be broadcast. A mask is none.
+        """
+        operands = self.elementwise.operands(i)
+        if not self.owner.keys() >= set(operands):
+            return ()
+        source, *further = (self.owner[name] for name in operands) if operands else ("",)
+        unfit = {source, *self.given, *self.shrinking} if further else set()
+        return () if unfit.intersection(further) or (further and source in self.shrinking) else operands
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
@@ -325,19 +360,19 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         return view.kind(i) == "Conv" and view.attribute(i, "group", 1) != 1 and view.shape(node.input[1])[1:2] == (1,)
 
-    def _take_edge(self, nodes: tuple[int, ...], source: str, *, is_operation: bool) -> None:
+    def _take_edge(self, nodes: tuple[int, ...], source: str, operation: Operation | None) -> None:
         """Record an edge; it ends in the sum that alone reads it, else in a single map of its own."""
         view = self.view
         self.taken.update(nodes)
         compute = [i for i in nodes if view.kind(i) in vocabulary.COMPUTE]
         name = self.draft.unique(view.name(compute[0] if compute else nodes[0]))
         tensor = view.nodes[nodes[-1]].output[0]
-        self.pending[tensor] = (name, source, nodes, is_operation)
+        self.pending[tensor] = (name, source, nodes, operation)
         reader = view.only_reader(tensor)
         if reader is None or not self._is_sum(reader):
             del self.pending[tensor]
             target = self._add_map(tensor, Join.SINGLE)
-            self._add_edge(name, source, target, EdgeBinding(nodes, tensor), is_operation=is_operation)
+            self._add_edge(name, source, target, EdgeBinding(nodes, tensor), operation)
 
     def _add_map(
         self,
@@ -363,10 +398,10 @@ class _Parser:
         self.owner[value] = value
         return value
 
-    def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
-        operation = describe(self.view, binding.nodes) if is_operation else None
+    def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, operation: Operation | None) -> None:
         skip, reason = find_skip(self.view, source, self.draft.map_bindings[target].join_tensor)
-        if not is_operation and skip is None:  # an Identity of a tensor whose shape is unknown
+        if operation is None and skip is None:  # an Identity of a tensor whose shape is unknown
             skip, reason = Skip(len(self.view.shape(source))), ""
         edge = Edge(name, source, target, operation, skip, reason)
-        self.draft.add_edge(edge, State.O if is_operation else State.S, binding)
+        self.draft.add_edge(edge, State.S if operation is None else State.O, binding)
+        self._shrink(source, target, binding.nodes)

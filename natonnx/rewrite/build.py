@@ -20,6 +20,7 @@ from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, Trim,
 from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
+from natonnx.rewrite.training import drop_training
 from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
 from natonnx.tensors import is_external, with_values
 
@@ -60,6 +61,7 @@ def build(
         trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()], network.folder)
         trim_shapes(model, program.cut)
     drop_unread(model, unread)
+    drop_training(network.model, model)
     return model
 
 

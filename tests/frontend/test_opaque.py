@@ -21,7 +21,7 @@ SAMPLES = [{"x": images(n, 4, 8)} for n in (1, 3)]
 
 
 def _sub(graph: Builder) -> None:
-    graph.op("Sub", "a", "b", out="y")
+    graph.op("Sub", graph.op("GlobalAveragePool", "a", out="g"), "b", out="y")
 
 
 def _div(graph: Builder) -> None:
@@ -29,7 +29,7 @@ def _div(graph: Builder) -> None:
 
 
 def _mul(graph: Builder) -> None:
-    graph.op("Mul", "a", "b", out="y")
+    graph.op("Mul", graph.op("GlobalAveragePool", "x", out="mask"), "b", out="y")
 
 
 def _product(graph: Builder) -> None:

@@ -300,7 +300,7 @@ def test_activation_before_an_operator_that_no_edge_can_carry_has_a_map() -> Non
     graph.nodes.append(helper.make_node("MaxPool", ["r"], ["p", "indices"], "P", kernel_shape=[2, 2]))
     network = graph.network("p", "indices")
     assert joins(network)["p"] == "opaque"
-    assert joins(network)["r"] == "opaque"
+    assert edges(network)["R"] == ("x", "r", "O")
 
 
 @pytest.mark.parametrize("normalised", [False, True])
