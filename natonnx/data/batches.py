@@ -73,11 +73,13 @@ class ArrayBatches:
         inputs: Arrays by input name, all samples along their batch axes.
         axes: The batch axis of each input.
         targets: [n, ...], or None.
+        positions: Where each sample stood in what they were taken from [n]; None where they are all of it, in order.
     """
 
     inputs: Mapping[str, Array]
     axes: Axes
     targets: Array | None = None
+    positions: npt.NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:
@@ -112,7 +114,8 @@ class ArrayBatches:
     def take(self, index: npt.NDArray[np.int64]) -> "ArrayBatches":
         """Choose samples by index."""
         targets = None if self.targets is None else self.targets[index]
-        return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets)
+        positions = index if self.positions is None else self.positions[index]
+        return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets, positions)
 
     def repeat(self, count: int) -> "ArrayBatches":
         """So many samples: these, over and over where they are fewer."""

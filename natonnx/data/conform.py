@@ -54,16 +54,17 @@ def conform(
     """
     chosen = preprocessed_input(signature)
     inputs: dict[str, Array] = {}
+    is_only = len(signature.inputs) == 1
     for spec in signature.inputs:
         what = where if len(signature.inputs) == 1 else f"{where}: {spec.name!r}"
         array = _shaped(raw.inputs[spec.name], spec, preprocessing, what, own_layout, len(signature.inputs) == 1)
-        if spec is chosen and array.dtype.kind in "buif":
+        if spec is chosen and array.dtype.kind in "buif" and (is_only or preprocessing.is_given):
             inputs[spec.name] = preprocess(array, preprocessing, what, spec.dtype)
         elif spec.dtype.kind == "f" and spec.batch_axis is not None and array.dtype == "uint8":
             inputs[spec.name] = preprocess(array, PLAIN, what, spec.dtype)
         else:
             inputs[spec.name] = cast(array, spec.dtype, what)
-    return ArrayBatches(inputs, raw.axes, raw.targets)
+    return ArrayBatches(inputs, raw.axes, raw.targets, raw.positions)
 
 
 def _shaped(

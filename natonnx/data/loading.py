@@ -115,7 +115,7 @@ def _parts(
     own_layout = all(one.own_layout for one in collected.values())
     for name, arrays in raw.items():
         made = conform(arrays, signature, preprocessing, held.name, own_layout=own_layout)
-        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets)
+        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets, made.positions)
     return parts, notes
 
 

@@ -34,6 +34,7 @@ __all__ = [
     "make_objective",
     "objective_row",
     "original_outputs",
+    "refuse_unless",
     "unit_row",
 ]
 
@@ -200,7 +201,7 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
     count = split.count()
     if objective.unit.difference == "points" and count < FEWEST:
         found = f"{count} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
-        _refuse_unless(force, f"{path}: {found}")
+        refuse_unless(force, f"{path}: {found}")
 
 
 def check_chance(path: Path, objective: Objective, score: Score, split: data.Batches, *, force: bool) -> None:
@@ -227,12 +228,17 @@ def check_chance(path: Path, objective: Objective, score: Score, split: data.Bat
         f"{100 * chance:.1f} %; is the preprocessing (mean, std, scale, layout) the one that it was trained with?"
     )
     if right <= chance:
-        _refuse_unless(force, told)
+        refuse_unless(force, told)
     elif right - chance < _BETTER_THAN_CHANCE * (1 - chance):
         _log.warning("%s", told)
 
 
-def _refuse_unless(force: bool, what: str) -> None:
+def refuse_unless(force: bool, what: str) -> None:
+    """Refuse, or warn where that is forced.
+
+    Raises:
+        InputError: Unless forced.
+    """
     if not force:
         raise InputError(f"{what}; or --force to go on all the same")
     _log.warning("%s", what)

@@ -128,7 +128,7 @@ def test_whole_numbers_are_cast_without_loss(save: Save) -> None:
         (IDS - 250, BYTE, "runs from -250 to -1, but the model takes uint8"),
         (np.full((50, 5), 2**63, np.uint64), INT, "runs from .* but the model takes int64"),
         (IDS, np.dtype(bool), "but the model takes bool"),
-        (np.full((50, 5), np.nan), FLOAT, "'ids' holds NaN"),
+        (np.full((50, 5), np.nan), FLOAT, "data: ids holds NaN, in sample 0"),
         (np.full((50, 5), 1e39), FLOAT, "'ids' holds values too large for float32"),
         (np.full((50, 5), "a"), INT, "ids is an array of <U1, not of numbers"),
         (IDS, np.dtype(object), "ids is an array of int64, not of text"),
