@@ -42,6 +42,10 @@ class Batches(Protocol):
     """Samples that are used for one purpose. They may be read any number of times."""
 
     @property
+    def axes(self) -> Axes:
+        """The axis of each input that counts samples."""
+
+    @property
     def samples(self) -> int | None:
         """How many there are; None where that is not known before they were read."""
 

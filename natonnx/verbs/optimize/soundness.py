@@ -107,7 +107,7 @@ def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: boo
         refuse_unless(
             force,
             f"{prepared.parts.name}: {name} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it "
-            f"holds {sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; remove or mend it",
+            f"holds {sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
 
 
