@@ -8,9 +8,11 @@ from natonnx.data.preprocess import preprocess
 from natonnx.data.signature import InputSpec, Signature
 from natonnx.errors import InputError
 
-__all__ = ["check_preprocessing", "conform", "preprocessed_input"]
+__all__ = ["check_preprocessing", "conform", "preprocessed_input", "unscaled"]
 
 PLAIN = Preprocessing()
+
+_DEEP = {"uint16", "int16", "uint32", "int32"}
 
 
 def preprocessed_input(signature: Signature) -> InputSpec | None:
@@ -32,6 +34,18 @@ def check_preprocessing(signature: Signature, preprocessing: Preprocessing, wher
             f"{where}: {', '.join(named)} given, but the model has {count or 'no'} inputs of floating-point samples: "
             "preprocess the data yourself"
         )
+
+
+def unscaled(raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing) -> str | None:
+    """Return a note on images of 16 or 32 bits, which are not scaled as those of 8 bits are; None of others."""
+    spec = preprocessed_input(signature)
+    array = None if spec is None else raw.inputs[spec.name]
+    if array is None or preprocessing.scale is not None or array.ndim < 3 or not array.size:
+        return None
+    if array.dtype.name not in _DEEP:
+        return None
+    ends = f"{array.min():,} to {array.max():,}"
+    return f"{array.dtype} images of {ends} are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
 
 
 def conform(

@@ -258,3 +258,14 @@ def test_tensor_dataset_of_two_inputs() -> None:
     data = TensorDataset(torch.from_numpy(IDS), torch.from_numpy(IDS + 1))
     train = arrays(load(data, Signature((TOKENS, MASK))).train)
     np.testing.assert_array_equal(train.inputs["mask"], train.inputs["ids"] + 1)
+
+
+def test_deep_images_are_taken_as_they_are_and_that_is_said() -> None:
+    deep = np.linspace(0, 65535, 50 * 16).astype(np.uint16).reshape(50, 1, 4, 4)
+    signature = image_model(1, 4, 4)
+    parts = load({"images": deep}, signature)
+    said = "uint16 images of 0 to 65,535 are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
+    assert said in parts.notes
+    assert not any("as they are" in note for note in load({"images": deep[:, 0].astype(np.uint8)}, signature).notes)
+    scaled = load({"images": deep}, signature, preprocessing=Preprocessing(scale=1 / 65535))
+    assert not any("as they are" in note for note in scaled.notes)
