@@ -141,7 +141,7 @@ class GraphView:
         return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
-        """The trainable tensors of a node, by the names of those that hold their values; sparse ones stay as they are."""
+        """The trainable tensors of a node, by the names of their holders; sparse ones stay as they are."""
         proto = self.nodes[node]
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]

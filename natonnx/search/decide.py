@@ -12,7 +12,17 @@ from natonnx.search.price import Price
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 
-__all__ = ["AGREEMENT_DROP", "CONFIDENCE", "USUAL_DROP", "Constraint", "Criteria", "Decision", "decide", "judge"]
+__all__ = [
+    "AGREEMENT_DROP",
+    "CONFIDENCE",
+    "USUAL_DROP",
+    "Constraint",
+    "Criteria",
+    "Decision",
+    "decide",
+    "faults",
+    "judge",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -206,10 +216,10 @@ def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criter
         met = behind < 0 or (cheaper and behind <= most)
         label = f"validation {criteria.measure} behind the fine-tuned input"
         limits.append(Constraint("behind_finetuned_input", label, unit, most, behind, met, error))
-    return (*limits, *_sound(candidate.validation, given))
+    return (*limits, *faults(candidate.validation, given))
 
 
-def _sound(score: Score, given: Score) -> Iterator[Constraint]:
+def faults(score: Score, given: Score) -> Iterator[Constraint]:
     """Yield what no loss that is allowed makes up for: outputs that are no numbers, or the same for every sample."""
     if score.broken > given.broken:
         label = "validation samples with outputs of NaN or infinity"
