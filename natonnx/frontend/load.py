@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.files import check_regular
 from natonnx.frontend.declared import Contradiction, contradictions, corrected
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
@@ -50,10 +50,11 @@ def read(path: Path) -> onnx.ModelProto:
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     try:
-        reason = _check_data(model, path) or check(model, path.parent)
-        wrong = _excused(model, path.parent) if reason else ()
+        with naming(path):
+            reason = _check_data(model, path) or check(model, path.parent)
+            wrong = _excused(model, path.parent) if reason else ()
     except LimitError as error:
-        _log.warning("%s: %s: the model is not checked", path, error)
+        _log.warning("%s: the model is not checked", error)
         return model
     if wrong:
         for contradiction in wrong:
@@ -72,12 +73,9 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     external = list(filter(is_external, all_tensors(model)))
     for tensor in all_tensors(model):
         if wrong := misfit(tensor):
-            raise InputError(f"{path}: tensor {tensor.name!r}: {wrong}; export it again")
+            raise InputError(f"tensor {tensor.name!r}: {wrong}; export it again")
     for tensor in external:
-        try:
-            locate(tensor, path.parent)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        locate(tensor, path.parent)
     return objection(model, str(path)) if external else None
 
 

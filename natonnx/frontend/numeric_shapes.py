@@ -69,7 +69,7 @@ def _sizes(model: onnx.ModelProto, values: Mapping[str, int]) -> dict[str, tuple
                     dim.dim_value = values[size]
     try:
         graph = infer_shapes(copy).graph
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
+    except onnx.shape_inference.InferenceError:
         return {}
     return {
         info.name: tuple(

@@ -66,7 +66,7 @@ def infer_shapes(
         except onnx.shape_inference.InferenceError:  # believe the nodes where a declared output contradicts them
             model = corrected(model, contradictions(model))
             inferred = onnx_shapes(model)
-    except LimitError as error:
+    except (LimitError, onnx.shape_inference.InferenceError) as error:
         _log.warning("%s: shapes are known as far as the file declares them", error)
         return _noted(model.graph)
     shapes, dtypes = _noted(inferred.graph)
