@@ -39,7 +39,10 @@ def infer_shapes(model: onnx.ModelProto, *, strict_mode: bool = False, data_prop
         LimitError: If that takes too long, or too much memory.
     """
     if is_harmless(model):
-        return onnx.shape_inference.infer_shapes(model, strict_mode=strict_mode, data_prop=data_prop)
+        try:
+            return onnx.shape_inference.infer_shapes(model, strict_mode=strict_mode, data_prop=data_prop)
+        except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:
+            raise onnx.shape_inference.InferenceError(str(error)) from None
     data = model.SerializeToString()
     made = limited(f"{__name__}:_inferred", data, strict_mode, data_prop, size=len(data), what="onnx's shape inference")
     if isinstance(made, str):
@@ -51,13 +54,13 @@ def _objection(model: onnx.ModelProto | bytes | str, full_check: bool) -> str | 
     try:
         onnx.checker.check_model(model, full_check=full_check)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        return first_line(error).rstrip(".")
+        return first_line(error).rstrip(".:")
     return None
 
 
 def _inferred(model: bytes, strict_mode: bool, data_prop: bool) -> bytes | str:
     try:
         made = onnx.shape_inference.infer_shapes(model, strict_mode=strict_mode, data_prop=data_prop)
-    except onnx.shape_inference.InferenceError as error:
+    except (onnx.shape_inference.InferenceError, onnx.checker.ValidationError, ValueError, RuntimeError) as error:
         return str(error)
     return made.SerializeToString()

@@ -22,12 +22,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from natonnx.errors import InputError
 
-__all__ = ["LimitError", "limited", "renew"]
+__all__ = ["LimitError", "limited", "memory_limited", "renew"]
 
 SECONDS = 3
 """CPU time for a model of no size; half of that after each call that was stopped, until `renew`."""
@@ -35,8 +36,11 @@ SECONDS = 3
 TRIES = 4
 """Calls that may be stopped; then no more are made, until `renew`."""
 
-MEMORY = 1 << 30
+MEMORY = 3 << 28
 """Bytes for a model of no size, beside what the worker takes itself."""
+
+_LIBRARIES = 5 << 27
+"""Bytes of address space that onnxruntime and what it infers shapes with take, loaded when they are needed."""
 
 _SECONDS_A_BYTE = 1e-6
 _MEMORY_A_BYTE = 32
@@ -68,6 +72,27 @@ def limited(function: str, *arguments: Any, size: int = 0, what: str) -> Any:
         InputError: If it raises one itself.
     """
     return _worker().call(function, arguments, SECONDS + size * _SECONDS_A_BYTE, MEMORY + size * _MEMORY_A_BYTE, what)
+
+
+@contextlib.contextmanager
+def memory_limited(size: int) -> Iterator[None]:
+    """Let this process take no more memory than the worker may, for what went well there and is done here too."""
+    try:
+        import resource
+    except ImportError:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = _address_space()
+    wanted = before + MEMORY + size * _MEMORY_A_BYTE
+    if not before or (soft != resource.RLIM_INFINITY and soft < wanted):
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def renew() -> None:
@@ -208,6 +233,7 @@ def _send(stream: IO[bytes], message: bytes) -> None:
 def _serve() -> None:
     """Answer calls until there are no more."""
     _die_with_parent()
+    before = _address_space() + _LIBRARIES
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -218,7 +244,7 @@ def _serve() -> None:
             function, arguments = pickle.loads(call)  # noqa: S301
             module, name = function.split(":")
             called = getattr(importlib.import_module(module), name)
-            _limit(seconds, memory)
+            _limit(seconds, before + memory)
             answer = pickle.dumps(("done", called(*arguments)))
         except MemoryError:
             answer = pickle.dumps(("memory", None))
@@ -226,6 +252,15 @@ def _serve() -> None:
             line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             answer = pickle.dumps(("memory" if "bad_alloc" in line or "bad allocation" in line else "error", line))
         _send(answers, answer)
+
+
+def _address_space() -> int:
+    """Bytes that the process takes now; 0 where the system does not tell."""
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return 0
 
 
 def _limit(seconds: float, memory: int) -> None:
@@ -237,9 +272,8 @@ def _limit(seconds: float, memory: int) -> None:
         used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
         hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
         resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
         hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (int(pages * resource.getpagesize() + memory), hard))
+        resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
 
 
 def _die_with_parent() -> None:

@@ -6,14 +6,14 @@ import sys
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from natonnx.errors import InputError, first_line
 from natonnx.harmless import is_harmless
-from natonnx.limits import LimitError, limited
+from natonnx.limits import LimitError, limited, memory_limited
 from natonnx.tensors import is_external, is_heavy, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["run", "session", "with_outputs"]
 
 _CPU = "CPUExecutionProvider"
+_REFUSED, _NOT_RUN = "onnxruntime refuses the model", "onnxruntime cannot run the model"
 _UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
 
 
@@ -67,10 +68,13 @@ def session(
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)
         providers = list(dict.fromkeys([provider, _CPU]))
-        with contextlib.redirect_stdout(sys.stderr):  # where it says that a provider cannot be loaded
+        with (
+            limits or contextlib.nullcontext(),
+            contextlib.redirect_stdout(sys.stderr),
+        ):  # where it says that a provider cannot be loaded
             runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base
-        raise InputError(f"onnxruntime refuses the model: {first_line(error)}") from None
+        raise InputError(f"{_REFUSED}: {first_line(error)}") from None
     weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives
     runtime.untried = limits  # type: ignore[attr-defined]
     return runtime
@@ -92,33 +96,46 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
     if limits is not None:
         limits.try_out(inputs)
     try:
-        return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
+        with limits or contextlib.nullcontext():
+            return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
-        raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from None
+        raise InputError(f"{_NOT_RUN}: {first_line(error)}") from None
 
 
 class _Limits:
-    """A model that is not harmless, to be loaded and run in the worker before it is here."""
+    """A model that is not harmless, to be loaded and run in the worker before it is here.
+
+    As a context it limits the memory of this process to what the worker was given.
+    """
 
     def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
         self._model, self._folder = model.SerializeToString(), folder and folder.absolute()
         self._size = len(self._model) + sum(map(_external_bytes, filter(is_external, model.graph.initializer)))
 
+        self._limited: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+
+    def __enter__(self) -> None:
+        self._limited = memory_limited(self._size)
+        self._limited.__enter__()
+
+    def __exit__(self, *details: Any) -> None:
+        self._limited.__exit__(*details)
+
     def try_out(self, inputs: Mapping[str, np.ndarray] | None = None) -> None:
-        """Load it in the worker, and run it where inputs are given.
+        """Load it in the worker, and run it where inputs are given: what fails there is not tried here.
 
         Raises:
-            LimitError: If it exceeds a limit. What else goes wrong there is found out here.
+            InputError: If onnxruntime does not accept or run it, or exceeds a limit.
         """
         size = self._size + sum(np.asarray(value).nbytes for value in (inputs or {}).values())
+        given = None if inputs is None else dict(inputs)
+        what = f"onnxruntime, which {'loads' if inputs is None else 'runs'} the model,"
         try:
-            given = None if inputs is None else dict(inputs)
-            what = f"onnxruntime, which {'loads' if inputs is None else 'runs'} the model,"
             limited(f"{__name__}:_try", self._model, self._folder, given, size=size, what=what)
         except LimitError:
             raise
-        except InputError:
-            return
+        except InputError as error:
+            raise InputError(f"{_REFUSED if inputs is None else _NOT_RUN}: {error}") from None
 
 
 def _try(model: bytes, folder: Path | None, inputs: Mapping[str, np.ndarray] | None) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 from google.protobuf.message import DecodeError
 
-from natonnx.errors import InputError
+from natonnx.errors import InputError, naming
 from natonnx.files import check_regular
 from natonnx.frontend.declared import Contradiction, contradictions, corrected
 from natonnx.frontend.sparse import with_dense_shapes
@@ -51,16 +51,17 @@ def read(path: Path) -> onnx.ModelProto:
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     try:
-        of_data, reason = _check_data(model, path), check(model, path.parent)
-        if of_data and of_data != reason:
-            raise InputError(f"{path}: not a valid ONNX model, or truncated: {of_data}; export it again")
-        if reason:
-            _require_runnable(model, path, reason)
-        wrong = wrong_declarations(model, path.parent)
-        shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
-        _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
+        with naming(path):
+            of_data, reason = _check_data(model, path), check(model, path.parent)
+            if of_data and of_data != reason:
+                raise InputError(f"not a valid ONNX model, or truncated: {of_data}; export it again")
+            if reason:
+                _require_runnable(model, path, reason)
+            wrong = wrong_declarations(model, path.parent)
+            shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
+            _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
     except LimitError as error:
-        _log.warning("%s: %s: the model is not checked", path, error)
+        _log.warning("%s: the model is not checked", error)
     return model
 
 
@@ -73,12 +74,9 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     external = list(filter(is_external, all_tensors(model)))
     for tensor in all_tensors(model):
         if wrong := misfit(tensor):
-            raise InputError(f"{path}: tensor {tensor.name!r}: {wrong}; export it again")
+            raise InputError(f"tensor {tensor.name!r}: {wrong}; export it again")
     for tensor in external:
-        try:
-            locate(tensor, path.parent)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
+        locate(tensor, path.parent)
     return objection(model, str(path)) if external else None
 
 
@@ -93,7 +91,7 @@ def _require_runnable(model: onnx.ModelProto, path: Path, reason: str) -> None:
     except LimitError:
         raise
     except InputError as error:
-        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}; {error}; export it again") from None
+        raise InputError(f"not a valid ONNX model, or truncated: {reason}; {error}; export it again") from None
 
 
 def _tell(path: Path, wrong: Sequence[Contradiction], shapeless: Sequence[str], reason: str | None) -> None:

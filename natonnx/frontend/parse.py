@@ -42,6 +42,9 @@ from natonnx.frontend.view import GraphView
 
 __all__ = ["parse", "parse_with"]
 
+_MOST_CHANNELS = 1 << 17
+"""Of a concat that may be cut: each is followed."""
+
 _SUFFIX = vocabulary.AFFINE | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 
 
@@ -127,6 +130,7 @@ class _Parser:
         self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
+        self.sums: dict[int, bool] = {}
         self.elementwise = Elementwise(view)
         self.preactivating = self._find_preactivating()
 
@@ -224,6 +228,11 @@ class _Parser:
 
     def _is_sum(self, i: int) -> bool:
         """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
+        if i not in self.sums:
+            self.sums[i] = self._is_sum_of_whole_tensors(i)
+        return self.sums[i]
+
+    def _is_sum_of_whole_tensors(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
         return (
@@ -238,9 +247,16 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         return (
             view.kind(i) == "Concat"
+            and self._concat_size(i) <= _MOST_CHANNELS
             and len(view.variable_inputs(i)) == len(node.input) > 1
             and view.is_float(node.output[0])
         )
+
+    def _concat_size(self, i: int) -> int:
+        """Size of a concat along its axis; 0 where that is unknown."""
+        shape, axis = self.view.shape(self.view.nodes[i].output[0]), self.view.attribute(i, "axis", 1)
+        size = shape[axis] if isinstance(axis, int) and -len(shape) <= axis < len(shape) else 0
+        return size if isinstance(size, int) else 0
 
     def _skip_nodes(self, i: int) -> tuple[int, ...]:
         source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""

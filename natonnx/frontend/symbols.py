@@ -11,6 +11,7 @@ import onnx
 __all__ = ["declared_size", "evaluate"]
 
 _LONGEST = 200
+_LARGEST = 1 << 63
 _FUNCTIONS: Mapping[str, Callable[..., Fraction | int]] = {
     "floor": floor,
     "ceil": ceil,
@@ -52,12 +53,20 @@ def evaluate(size: int | str | None, values: Mapping[str, int]) -> int | None:
     text = re.sub(pattern, lambda match: str(values[match.group()]), size)
     try:
         result = _compute(ast.parse(text, mode="eval").body)
-    except (ValueError, TypeError, SyntaxError, ZeroDivisionError, OverflowError):
+    except (ValueError, TypeError, SyntaxError, ZeroDivisionError, OverflowError, RecursionError, MemoryError):
         return None
     return int(result) if result.denominator == 1 else None
 
 
 def _compute(node: ast.expr) -> Fraction:
+    """Compute an expression; what is too large for a size is none."""
+    value = _computed(node)
+    if abs(value) > _LARGEST:
+        raise ValueError(value)
+    return value
+
+
+def _computed(node: ast.expr) -> Fraction:
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return Fraction(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

@@ -73,6 +73,7 @@ class GraphView:
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
+        self._variable: dict[int, list[str]] = {}
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
@@ -130,7 +131,11 @@ class GraphView:
 
     def variable_inputs(self, node: int) -> list[str]:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
-        return [name for name in reads(self.nodes[node]) if name not in self.constants]
+        known = self._variable.get(node)
+        if known is None:
+            known = [name for name in reads(self.nodes[node]) if name not in self.constants]
+            self._variable[node] = known
+        return known
 
     def uses_further_outputs(self, node: int) -> bool:
         """Whether anything reads what a node makes besides its first output, or the model puts it out."""
