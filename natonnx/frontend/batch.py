@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
-from natonnx.frontend.constants import drop_unread
+from natonnx.frontend.constants import add_initializer, drop_unread
 from natonnx.frontend.example_inputs import example_inputs
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.shapes import infer_shapes
@@ -113,14 +112,12 @@ def _freed(
         for dim in info.type.tensor_type.shape.dim:
             if dim.dim_value == 1:
                 dim.Clear()
-    for position in sorted({i for i, _ in copied}, reverse=True):
+    for position in sorted({i for i, _ in copied}):
         node = freed.graph.node[position]
-        name = f"{node.output[0]}/natonnx_shape"
         target = targets[position].astype(np.int64)
         target[[axis for i, axis in copied if i == position]] = 0
-        value = numpy_helper.from_array(target, name)
-        node.input[1] = name
-        freed.graph.node.insert(position, onnx.helper.make_node("Constant", [], [name], name, value=value))
+        node.input[1] = f"{node.output[0]}/natonnx_shape"
+        add_initializer(freed, node.input[1], target)
     return freed
 
 

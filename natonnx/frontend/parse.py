@@ -117,6 +117,7 @@ class _Parser:
         self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
+        self.sums: dict[int, bool] = {}  # remembered, for every member asks
         self.elementwise = Elementwise(view)
         self.preactivating = self._find_preactivating()
 
@@ -218,16 +219,17 @@ class _Parser:
 
     def _is_sum(self, i: int) -> bool:
         """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
-        view, node = self.view, self.view.nodes[i]
-        variable = view.variable_inputs(i)
-        if None in view.shape(node.output[0]):  # an unknown size may be 1, and be broadcast
-            return False
-        return (
-            view.kind(i) in vocabulary.JOINS
-            and len(variable) == len(node.input) > 1
-            and view.is_float(node.output[0])
-            and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
-        )
+        if i not in self.sums:
+            view, node = self.view, self.view.nodes[i]
+            variable, shape = view.variable_inputs(i), view.shape(node.output[0])
+            self.sums[i] = (
+                view.kind(i) in vocabulary.JOINS
+                and len(variable) == len(node.input) > 1
+                and view.is_float(node.output[0])
+                and None not in shape  # an unknown size may be 1, and be broadcast
+                and all(view.shape(name) == shape != () for name in variable)
+            )
+        return self.sums[i]
 
     def _is_concat(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]

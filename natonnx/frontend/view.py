@@ -71,6 +71,7 @@ class GraphView:
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
+        self._variable_inputs: dict[int, list[str]] = {}
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
@@ -111,10 +112,9 @@ class GraphView:
         readers = self.readers.get(tensor, [])
         return readers[0] if len(readers) == 1 and tensor not in self._outputs else None
 
-    def is_owned(self, tensor: str) -> bool:
-        """Whether a tensor is a constant of one node alone, read by a single input, whose entries can be taken out."""
-        owned = tensor in self.constants and tensor not in self._sparse
-        return owned and self.only_reader(tensor) is not None
+    def can_lose_entries(self, tensor: str) -> bool:
+        """Whether entries can be taken out of what a node reads of a tensor."""
+        return bool(tensor) and tensor not in self._sparse
 
     def is_known(self, tensor: str) -> bool:
         """Whether the shape of a tensor is known, be it that of a scalar."""
@@ -126,7 +126,11 @@ class GraphView:
 
     def variable_inputs(self, node: int) -> list[str]:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
-        return [name for name in reads(self.nodes[node]) if name not in self.constants]
+        known = self._variable_inputs.get(node)
+        if known is None:
+            known = [name for name in reads(self.nodes[node]) if name not in self.constants]
+            self._variable_inputs[node] = known
+        return known
 
     def uses_further_outputs(self, node: int) -> bool:
         """Whether anything reads what a node makes besides its first output, or the model puts it out."""

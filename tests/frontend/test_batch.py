@@ -44,7 +44,8 @@ def test_a_batch_gives_what_its_samples_give() -> None:
 
 
 def test_targets_that_nothing_reads_any_more_are_gone() -> None:
-    assert {tensor.name for tensor in free_batch(baked()).graph.initializer} == {"a.w", "w"}
+    names = {tensor.name for tensor in free_batch(baked()).graph.initializer}
+    assert {name for name in names if not name.endswith("/natonnx_shape")} == {"a.w", "w"}
 
 
 def test_a_batch_that_only_seems_open_is_freed_under_its_own_name() -> None:
