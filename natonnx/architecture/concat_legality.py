@@ -185,7 +185,8 @@ def _demands(
             at = [one for one in _axes(architecture, source) if place(one) == place(axis) and (source, one) in origins]
             same = all(origins[source, one] == origins[i, axis] for one in at) if (i, axis) in origins else not at
             if source != i and name in own.alike and not (same and (at or name in own.whole)):
-                return _Demand(f"the node that makes {fmap.name!r} reads {name!r} too, which would keep other channels")
+                other = "may lose other" if at else "keeps all its"
+                return _Demand(f"the node that makes {fmap.name!r} reads {name!r} too, which {other} channels")
         return beyond(reader, place(axis), alone=False)
 
     for i in reversed(range(len(topology.maps))):

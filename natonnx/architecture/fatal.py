@@ -54,9 +54,8 @@ def _feeding(architecture: Architecture, liveness: Liveness) -> list[list[int]]:
     feeding: list[list[int]] = []
     for i, fmap in enumerate(topology.maps):
         fed = live[i] and fmap.join not in (Join.INPUT, Join.OPAQUE)
-        edges = topology.incoming[i] if fed else ()
-        edges = [e for e in edges if architecture.states[e] is not State.N and e not in topology.empty_members]
-        sources = [topology.ends[e][0] for e in edges]
+        entering = [e for e in topology.incoming[i] if e not in topology.empty_members] if fed else []
+        sources = [topology.ends[e][0] for e in entering if architecture.states[e] is not State.N]
         feeding.append([source for source in sources if live[source]])
     return feeding
 

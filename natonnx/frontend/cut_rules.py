@@ -151,21 +151,26 @@ def _reshaped(shape: Shape, result: Shape, axis: int) -> NodeCutRule | None:
     if not isinstance(channels, int) or not all(isinstance(size, int) for size in behind):
         return None
     inner = prod(size for size in behind if isinstance(size, int))
-    if len(result) > axis and result[axis] == channels:
-        return NodeCutRule(axis)
-    if len(result) == axis + 1 and result[axis] is not None:
-        return NodeCutRule(axis, inner)
-    if len(result) > len(shape) and result[len(result) - len(behind) :] == behind:
-        return _parted(channels, result[axis : len(result) - len(behind)], axis)
+    if _may_be_equal(shape[:axis], result[:axis]):
+        if len(result) > axis and result[axis] == channels:
+            return NodeCutRule(axis)
+        if len(result) == axis + 1 and result[axis] is not None:
+            return NodeCutRule(axis, inner)
+        if len(result) > len(shape) and result[len(result) - len(behind) :] == behind:
+            return _parted(channels, result[axis : len(result) - len(behind)], axis)
     for out in range(axis):
         for last in range(axis, len(shape)):
             merged = [size for size in shape[out : last + 1] if isinstance(size, int)]
-            if len(merged) == last + 1 - out and (*shape[:out], prod(merged), *shape[last + 1 :]) == (
-                *shape[:out],
-                *result[out:],
-            ):
+            whole = len(merged) == last + 1 - out and _may_be_equal(shape[:out], result[:out])
+            if whole and (prod(merged), *shape[last + 1 :]) == result[out:]:
                 return NodeCutRule(out, prod(merged[axis + 1 - out :]), tile=prod(merged[: axis - out]))
     return None
+
+
+def _may_be_equal(one: Shape, other: Shape) -> bool:
+    """Whether nothing that is known of two shapes says that they differ."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in pairs)
 
 
 def _parted(channels: int, sizes: Shape, axis: int) -> NodeCutRule | None:
@@ -361,8 +366,13 @@ def _expand(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     return NodeCutRule(axis, size=(1, own)) if sizes[own] == shape[axis] != 1 else None
 
 
-_UNARY = vocabulary.ACTIVATIONS | vocabulary.AFFINE | vocabulary.DROPOUT
-_UNARY |= {"Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Pow", "Reciprocal", "Round"}
+_COMPARING = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+
+_ENTRYWISE = vocabulary.AFFINE | _COMPARING | {"And", "Max", "Mean", "Min", "Or", "Pow", "Sum", "Where"}
+"""Operators of several tensors, entry by entry."""
+
+_UNARY = _ENTRYWISE | vocabulary.ACTIVATIONS | vocabulary.DROPOUT
+_UNARY |= {"Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Not", "Reciprocal", "Round"}
 _UNARY |= {"Sign", "Sin", "Sqrt", "Swish"}
 
 _BROADCAST_OF_OLD = vocabulary.AFFINE | {"Pow"}
@@ -394,12 +404,8 @@ _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantisation),
 }
 
-_COMPARING = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
-
 _SEVERAL: Mapping[str, Callable[[GraphView, int, Mapping[str, int]], NodeCutRule | None]] = {
-    **dict.fromkeys(
-        vocabulary.AFFINE | _COMPARING | {"And", "Max", "Mean", "Min", "Or", "Pow", "Sum", "Where"}, _broadcast
-    ),
+    **dict.fromkeys(_ENTRYWISE, _broadcast),
     **dict.fromkeys(("Expand", "Reshape", "Resize", "Upsample"), _to_sizes),
     "Concat": _joined_sizes,
 }

@@ -87,18 +87,18 @@ def _opaque(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Mapping[str, 
 class _Way(NamedTuple):
     """What has become of the channels of a source: see `ChannelCutRule`."""
 
-    axis: int | None
+    axis: int
     unit: int = 1
     repeat: int = 1
     tile: int = 1
 
     def through(self, rule: NodeCutRule) -> "_Way | None":
-        """Behind one more node; None where it is not known."""
+        """Behind one more node, where that passes them on; None where it is not known."""
         if self.tile > 1 and (rule.unit, rule.repeat) != (1, 1):
             return None
         shared = gcd(self.repeat, rule.unit)
         unit, repeat = self.unit * (rule.unit // shared), self.repeat // shared * rule.repeat
-        return _Way(rule.out, unit, repeat, self.tile * rule.tile)
+        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile)
 
 
 class _Trace:
@@ -130,7 +130,7 @@ class _Trace:
             if any(other._replace(axis=way.axis) != way for other in arriving.values()):
                 return None
             several = len(set(view.variable_inputs(node))) > 1
-            rule = node_cut_rule(view, node, {name: one.axis for name, one in arriving.items() if one.axis is not None})
+            rule = node_cut_rule(view, node, {name: one.axis for name, one in arriving.items()})
             if rule is None or (several and not rule.alike >= arriving.keys()):
                 return None
             operands = {view.nodes[node].input[one.position] for one in rule.slices}
@@ -149,10 +149,10 @@ class _Trace:
             if rule.out is not None:
                 cut.update((name, beyond) for name in view.nodes[node].output if name)
         first = next(iter(sources.values()))
-        end = cut.get(result) or _Way(None)
+        end = cut.get(result, _Way(first))
         return ChannelCutRule(
             axis=first,
-            out=end.axis,
+            out=end.axis if result in cut else None,
             repeat=end.repeat * (unit // end.unit),
             weights=frozenset(weights),
             madds=count,
