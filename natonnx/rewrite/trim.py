@@ -1,7 +1,7 @@
 """Cut channels out of a rewritten model: its constants, its grouped convolutions, and the shapes that it notes."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from natonnx.architecture import Cut
 from natonnx.frontend import Trim
 from natonnx.frontend.constants import add_initializer, constant_values, drop_unread
 from natonnx.frontend.view import reads
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import read_tensor, with_values
 
 __all__ = ["trim_nodes", "trim_shapes"]
@@ -95,24 +96,52 @@ class _Trimming:
         graph = self.model.graph
         readers = Counter(name for node in graph.node for name in reads(node))
         readers.update(info.name for info in graph.output)
-        held = {tensor.name: tensor for tensor in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant" and [attribute.name for attribute in node.attribute] == ["value"]:
-                held[node.output[0]] = node.attribute[0].t
-        values = constant_values(self.model, [name for name in self.wanted if name not in held], self.folder)
-        for name, parts in self.wanted.items():
-            whole = values[name] if name in values else read_tensor(held[name], self.folder)
-            for part, reading in parts.items():
-                left = np.take(whole, part.entries, part.axis)
-                if name in held and len(reading) == readers[name]:
-                    self._note(name, part)
-                    held[name].CopyFrom(with_values(held[name], left))
-                    continue
-                fresh = self._add(f"{name}/natonnx_part", left)
-                for node, position in reading:
-                    node.input[position] = fresh
-                self.dropped.append(name)
+        makers = {name: node for node in graph.node for name in node.output if name in self.constants}
+        for name in [*reversed(makers), *(tensor.name for tensor in graph.initializer)]:
+            for part, reading in self.wanted.get(name, {}).items():
+                if len(reading) < readers[name] or not self._cut(name, makers.get(name), part):
+                    self._copy(name, part, reading)
         drop_unread(self.model, self.dropped)
+
+    def _cut(self, name: str, maker: onnx.NodeProto | None, part: _Part) -> bool:
+        """Cut a constant in place, or what it is made of; say whether that was possible."""
+        if maker is None:
+            tensor = next(one for one in self.model.graph.initializer if one.name == name)
+        elif maker.op_type == "Constant" and [attribute.name for attribute in maker.attribute] == ["value"]:
+            tensor = maker.attribute[0].t
+        else:
+            sources = self._sources(maker, part)
+            for position in sources:
+                own = part if position == 0 else part._replace(axis=0)
+                self.wanted.setdefault(maker.input[position], {}).setdefault(own, []).append((maker, position))
+            if sources:
+                self._note(name, part)
+            return bool(sources)
+        tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, self.folder), part.entries, part.axis)))
+        self._note(name, part)
+        return True
+
+    def _sources(self, maker: onnx.NodeProto, part: _Part) -> list[int]:
+        """The inputs of a node that it would make a part of, were they cut; none where that is not known."""
+        if maker.domain not in DEFAULT_DOMAIN or maker.op_type not in {"Identity", "Cast", "DequantizeLinear"}:
+            return []
+        if maker.op_type != "DequantizeLinear":
+            return [0]
+        attributes = {attribute.name: attribute.i for attribute in maker.attribute}
+        values = constant_values(self.model, [one for one in maker.input if one], self.folder)
+        axis = attributes.get("axis", 1) % max(1, values[maker.input[0]].ndim)
+        if attributes.get("block_size", 0):
+            return []
+        further = [i for i, one in enumerate(maker.input) if i and one and values[one].size > 1 and axis == part.axis]
+        return [0, *further]
+
+    def _copy(self, name: str, part: _Part, reading: Sequence[tuple[onnx.NodeProto, int]]) -> None:
+        """Let nodes read a new constant, a part of another."""
+        whole = constant_values(self.model, [name], self.folder)[name]
+        fresh = self._add(f"{name}/natonnx_part", np.take(whole, part.entries, part.axis))
+        for node, position in reading:
+            node.input[position] = fresh
+        self.dropped.append(name)
 
     def _note(self, name: str, part: _Part) -> None:
         """Let an overridable default, or a note of a shape, say what is left."""

@@ -211,6 +211,20 @@ def test_a_copy_may_not_make_the_model_larger() -> None:
     assert str(violation(without(network, "b->c"), beta)).startswith("it would cost more: ")
 
 
+def test_quantised_weights_stay_quantised() -> None:
+    """Behind a concat: the activations by one scale, the weight's output channels by one scale each."""
+    graph = fork()
+    one, zero = graph.constant("one", np.array(1 / 64, np.float32)), graph.constant("zero", np.array(0, np.int8))
+    graph.op("DequantizeLinear", graph.op("QuantizeLinear", "c", one, zero, out="q"), one, zero, out="d8")
+    numbers = np.random.default_rng(3).integers(-99, 99, (4, 8, 1, 1)).astype(np.int8)
+    scales = graph.constant("scales", np.linspace(0.01, 0.02, 4).astype(np.float32))
+    weight = graph.op("DequantizeLinear", graph.constant("w8", numbers), scales, out="w", axis=0)
+    graph.op("Conv", "d8", weight, out="y")
+    result = cut(parse(graph.model("y")), ["B"], {"w8": ([3, 4], 1)})
+    kept = arrays(result)
+    assert (kept["w8"].dtype, kept["w8"].shape, kept["scales"].shape) == (np.int8, (4, 6, 1, 1), (4,))
+
+
 # Files as they are
 
 
