@@ -1,7 +1,7 @@
 """The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
 
 from natonnx.architecture.cost import Cost, cost
-from natonnx.architecture.cut import Cut, Cuts, cuts
+from natonnx.architecture.cut import Cut, Cuts, cuts, place
 from natonnx.architecture.graph import (
     Architecture,
     ChannelCutRule,
@@ -54,6 +54,7 @@ __all__ = [
     "find_liveness",
     "legal_transitions",
     "match_skip",
+    "place",
     "transition_mask",
     "violation",
     "without_idle_edits",

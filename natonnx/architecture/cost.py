@@ -45,7 +45,7 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
     liveness = liveness or find_liveness(architecture)
     lost = lost or cuts(architecture, liveness)
     topology = architecture.topology
-    weights: dict[tuple[str, int], int] = {}
+    weights: dict[tuple[str, bytes], int] = {}
     madds: int | None = 0
     for e in np.flatnonzero(liveness.active).tolist():
         operation = topology.edges[e].operation
@@ -65,9 +65,11 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
 
 
 def _add(
-    total: dict[tuple[str, int], int], weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None
+    total: dict[tuple[str, bytes], int], weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None
 ) -> None:
-    """Count weights once by name; one that loses channels counts once for each number of channels that it keeps."""
+    """Count weights once by name; one that nodes share and that loses channels, once for all that keep the same."""
     for name, size in weights:
-        left = cut.scaled(size) if cut and own and name in own.weights else size
-        total[name, left] = left
+        if cut and own and name in own.weights:
+            total[name, cut.kept.tobytes()] = cut.scaled(size)
+        else:
+            total[name, b""] = size

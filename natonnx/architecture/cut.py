@@ -7,14 +7,17 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, ChannelCutRule, FeatureMap, Join, State
+from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State
 from natonnx.architecture.liveness import Liveness
 
-__all__ = ["Cut", "Cuts", "carried_cut_rule", "cuts", "find_cut_rule", "has_known_sizes"]
+__all__ = ["Cut", "Cuts", "carried_cut_rule", "cuts", "find_cut_rule", "has_known_sizes", "place"]
 
 
 class Cut(NamedTuple):
-    """The channels that a tensor has kept: one flag an original channel along an axis, not all of them set."""
+    """The channels that a tensor has kept: one flag an original channel along an axis, not all of them set.
+
+    A negative axis, ~k, says that the tensor is a list of sizes, whose element k counts the channels.
+    """
 
     axis: int
     kept: NDArray[np.bool_]
@@ -25,7 +28,14 @@ class Cut(NamedTuple):
 
     def through(self, rule: ChannelCutRule) -> "Cut | None":
         """The cut of what nodes make of this tensor; None where they absorb it."""
-        return None if rule.out is None else Cut(rule.out, np.repeat(self.kept, rule.repeat))
+        if rule.out is None:
+            return None
+        return Cut(rule.out, np.tile(np.repeat(self.kept[:: rule.unit], rule.repeat), rule.tile))
+
+    def fits(self, unit: int) -> bool:
+        """Whether channels went in whole runs of so many neighbours."""
+        runs = self.kept.reshape(-1, unit)
+        return bool((runs == runs[:, :1]).all())
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,7 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
             own = find_cut_rule(fmap.cut_rules, cut.axis)
             if own is None:
                 raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
+            _require_runs(cut, own, f"the nodes of {fmap.name!r}")
             joins[i] = cut
             after = cut.through(own)
             if after is not None:
@@ -89,11 +100,7 @@ def _at_join(architecture: Architecture, liveness: Liveness, i: int, values: Map
     topology = architecture.topology
     fmap = topology.maps[i]
     if fmap.join is Join.OPAQUE:
-        sources = topology.fixed_inputs[i]
-        lost = [values[source] for source in sources if source in values]
-        if lost and len(sources) > 1:
-            raise _BrokenError(f"the node that makes {fmap.name!r} has no rule for fewer channels")
-        return lost[0] if lost else None
+        return _opaque(architecture, i, values)
     if fmap.join is Join.CONCAT:
         return _concat(architecture, liveness, i, values)
     members = [_delivered(architecture, e, values) for e in topology.incoming[i] if liveness.active[e]]
@@ -103,23 +110,45 @@ def _at_join(architecture: Architecture, liveness: Liveness, i: int, values: Map
     return first
 
 
+def _opaque(architecture: Architecture, i: int, values: Mapping[int, Cut]) -> Cut | None:
+    topology = architecture.topology
+    fmap, sources = topology.maps[i], topology.fixed_inputs[i]
+    lost = {source: values[source] for source in sources if source in values}
+    if not lost:
+        return None
+    first = next(iter(lost.values()))
+    first = first._replace(axis=place(first.axis)) if len(sources) > 1 else first
+    own = find_cut_rule(fmap.cut_rules, first.axis)
+    if len(sources) > 1 and own is not None:
+        alike = all(place(cut.axis) == first.axis and np.array_equal(cut.kept, first.kept) for cut in lost.values())
+        names = {topology.maps[source].name for source in lost}
+        if not (alike and own.alike - own.whole <= names <= own.alike):
+            raise _BrokenError(f"what the node that makes {fmap.name!r} reads would not have lost the same channels")
+    return first
+
+
+def place(axis: int) -> int:
+    """Where channels stand that were cut: the axis, or what it is an axis of where the tensor is a list of sizes."""
+    return axis if axis >= 0 else ~axis
+
+
 def _concat(architecture: Architecture, liveness: Liveness, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
-    axis = topology.maps[i].axis
+    fmap = topology.maps[i]
     parts: list[NDArray[np.bool_]] = []
     for e in topology.incoming[i]:
         source = topology.ends[e][0]
-        size = member_size(topology.maps[source], axis)
+        size = None if fmap.axis is None else topology.maps[source].size(fmap.axis)
         cut = values.get(source) if liveness.active[e] else None
-        if cut is not None and cut.axis != axis:
-            raise _BrokenError(f"a member of the concat {topology.maps[i].name!r} would be shorter along another axis")
-        parts.append(cut.kept if cut is not None else np.full(size or 1, bool(liveness.active[e])))
+        if cut is not None and cut.axis != fmap.axis:
+            raise _BrokenError(f"a member of the concat {fmap.name!r} would be shorter along another axis")
+        parts.append(cut.kept if cut else np.full(1 if size is None else size, bool(liveness.active[e])))
     kept = np.concatenate(parts)
     if kept.all():
         return None
-    if axis is None or not has_known_sizes(architecture, i):
-        raise _BrokenError(f"the sizes of the members of {topology.maps[i].name!r} are unknown")
-    return Cut(axis, kept)
+    if fmap.axis is None or not has_known_sizes(architecture, i):
+        raise _BrokenError(f"the sizes of the members of {fmap.name!r} are unknown")
+    return Cut(fmap.axis, kept)
 
 
 def has_known_sizes(architecture: Architecture, concat: int) -> bool:
@@ -127,13 +156,7 @@ def has_known_sizes(architecture: Architecture, concat: int) -> bool:
     topology = architecture.topology
     axis = topology.maps[concat].axis
     sources = (topology.maps[topology.ends[e][0]] for e in topology.incoming[concat])
-    return axis is not None and all(member_size(source, axis) is not None for source in sources)
-
-
-def member_size(source: FeatureMap, axis: int | None) -> int | None:
-    """How many channels a map lends to a concat along an axis; None where that is not known."""
-    size = source.shape[axis] if axis is not None and axis < len(source.shape) else None
-    return size if isinstance(size, int) else None
+    return axis is not None and all(source.size(axis) is not None for source in sources)
 
 
 def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) -> Cut | None:
@@ -148,7 +171,13 @@ def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) ->
     carried = carried_cut_rule(architecture, e, cut.axis)
     if carried is None:
         raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
+    _require_runs(cut, carried, f"edge {edge.name!r}")
     return cut.through(carried)
+
+
+def _require_runs(cut: Cut, rule: ChannelCutRule, what: str) -> None:
+    if not cut.fits(rule.unit):
+        raise _BrokenError(f"{what} can lose whole groups of {rule.unit} channels only")
 
 
 def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCutRule | None:

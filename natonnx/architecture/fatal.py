@@ -57,8 +57,8 @@ def _feeding(architecture: Architecture, liveness: Liveness) -> list[list[int]]:
     feeding: list[list[int]] = []
     for i, fmap in enumerate(topology.maps):
         fed = live[i] and fmap.join not in (Join.INPUT, Join.OPAQUE)
-        edges = topology.incoming[i] if fed else ()
-        sources = [topology.ends[e][0] for e in edges if architecture.states[e] is not State.N]
+        entering = [e for e in topology.incoming[i] if e not in topology.empty_members] if fed else []
+        sources = [topology.ends[e][0] for e in entering if architecture.states[e] is not State.N]
         feeding.append([source for source in sources if live[source]])
     return feeding
 
@@ -83,7 +83,7 @@ def _members(
         if liveness.live[concat] and liveness.needed[concat] and refused[concat]:
             for e in topology.incoming[concat]:
                 source = topology.ends[e][0]
-                if liveness.active[e] and source != parent[concat]:
+                if liveness.active[e] and source != parent[concat] and e not in topology.empty_members:
                     mark(source, concat)
     reasons: list[str | None] = [None] * len(topology.maps)
     for i in reversed(range(len(topology.maps))):

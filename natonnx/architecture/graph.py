@@ -52,11 +52,17 @@ class ChannelCutRule:
     """What nodes do where the tensor that they read has lost channels, for a concat upstream lost a member.
 
     Attributes:
-        axis: The axis of their input that got shorter.
-        out: The axis of their output that gets shorter in turn; None where they absorb the cut, as a convolution does.
+        axis: The axis of their input that got shorter. A negative one, ~k, says that their input is a list of sizes,
+            whose element k counts the channels.
+        out: The axis of their output that gets shorter in turn, likewise; None where they absorb the cut, as a
+            convolution does.
+        unit: Channels go in whole runs of so many neighbours, as in a convolution of groups; what follows is of runs.
         repeat: How many neighbouring entries of that axis each channel becomes (H·W in a Flatten).
+        tile: How many times all of them stand there, one behind the other.
         weights: Names of the trainable tensors that lose the same fraction.
         madds: The part of the multiply-adds that shrinks by the same fraction.
+        alike: Of a node that reads several maps: those of which all that are cut must have lost the same channels.
+        whole: Those among them that may be whole, for the node then takes the channels that are left out of them.
     """
 
     axis: int
@@ -64,6 +70,10 @@ class ChannelCutRule:
     repeat: int = 1
     weights: frozenset[str] = frozenset()
     madds: int = 0
+    alike: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    unit: int = 1
+    tile: int = 1
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,7 @@ class FeatureMap:
         inputs: For an opaque join, the feature maps it reads; all of them must be alive.
         weights: Trainable tensors of the nodes that belong to the map itself (its activation, or the opaque node).
         axis: Of a concat: along which its members stand, in the order of the edges that enter it.
-        cut_rules: What the map's own nodes do with a cut, by the axis at the join (at the input of an opaque node).
+        cut_rules: What the map's own nodes do with a cut, by the axis at the join (at the inputs of an opaque node).
     """
 
     name: str
@@ -87,6 +97,11 @@ class FeatureMap:
     weights: tuple[Weight, ...] = ()
     axis: int | None = None
     cut_rules: tuple[ChannelCutRule, ...] = ()
+
+    def size(self, axis: int) -> int | None:
+        """The size of an axis; None where it is open or unknown."""
+        size = self.shape[axis] if axis < len(self.shape) else None
+        return size if isinstance(size, int) else None
 
 
 @dataclass(frozen=True)
@@ -211,6 +226,17 @@ class Topology:
     def concats(self) -> tuple[int, ...]:
         """Positions of the concats."""
         return tuple(i for i, fmap in enumerate(self.maps) if fmap.join is Join.CONCAT)
+
+    @cached_property
+    def empty_members(self) -> frozenset[int]:
+        """Positions of the edges by which a concat gets no channels, where others bring it some."""
+        found: set[int] = set()
+        for concat in self.concats:
+            axis = self.maps[concat].axis
+            sizes = {e: None if axis is None else self.maps[self.ends[e][0]].size(axis) for e in self.incoming[concat]}
+            empty = {e for e, size in sizes.items() if size == 0}
+            found |= empty if len(empty) < len(sizes) else set()
+        return frozenset(found)
 
     @cached_property
     def fixed_inputs(self) -> tuple[tuple[int, ...], ...]:

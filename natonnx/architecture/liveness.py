@@ -33,11 +33,12 @@ class Liveness:
 def find_liveness(architecture: Architecture) -> Liveness:
     """Propagate null through an architecture, in time linear in its size.
 
-    A map without a live input is dead, and its outgoing edges carry nothing. An opaque join needs all its inputs, and
+    A map without a live input is dead, and its outgoing edges carry nothing; a concat does not live by members that
+    have no channels. An opaque join needs all its inputs, and
     so does an operation that reads further maps besides its edge's source.
     """
     topology, states = architecture.topology, architecture.states
-    maps, ends = topology.maps, topology.ends
+    maps, ends, empty = topology.maps, topology.ends, topology.empty_members
     live = [False] * len(maps)  # lists: element access is several times faster than on arrays
     for i, fmap in enumerate(maps):
         if fmap.join is Join.INPUT:
@@ -45,7 +46,8 @@ def find_liveness(architecture: Architecture) -> Liveness:
         elif fmap.join is Join.OPAQUE:
             live[i] = all(live[source] for source in topology.fixed_inputs[i])
         else:
-            live[i] = any(states[e] is not State.N and live[ends[e][0]] for e in topology.incoming[i])
+            feeding = (e for e in topology.incoming[i] if states[e] is not State.N and e not in empty)
+            live[i] = any(live[ends[e][0]] for e in feeding)
     needed = [False] * len(maps)
     for name in topology.outputs:
         needed[topology.map_index[name]] = True
@@ -66,7 +68,11 @@ def find_liveness(architecture: Architecture) -> Liveness:
                 if not all(live[source] for source in (ends[e][0], *topology.further_inputs[e])):
                     broken = f"the operation {topology.edges[e].name!r} would lose an input"
     active = np.array(
-        [state is not State.N and live[s] and needed[t] for state, (s, t) in zip(states, ends, strict=True)], bool
+        [
+            state is not State.N and live[s] and live[t] and needed[t]
+            for state, (s, t) in zip(states, ends, strict=True)
+        ],
+        bool,
     )
     return Liveness(np.array(live, bool), np.array(needed, bool), active, broken)
 

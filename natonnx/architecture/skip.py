@@ -48,6 +48,8 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
         return f"rank {len(source)} cannot become rank {len(target)}"
     if source[0] != target[0]:
         return f"axis 0 of size {source[0]} cannot become {target[0]}"
+    if 0 in source:
+        return "its source is empty"
     if len(source) < 2:
         return f"size {source} cannot become {target}"
     growth = _channel_growth(source[1], target[1])

@@ -3,7 +3,8 @@
 One function owns each question: `legal_transitions` judges single transitions, `violation` a whole α.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -91,7 +92,8 @@ class _Judge:
         self.revivable = (origin or liveness).live.tolist()
         self.carrying = [0] * len(topology.maps)
         for e, (source, target) in enumerate(topology.ends):
-            self.carrying[target] += architecture.states[e] is not State.N and self.live[source]
+            filled = architecture.states[e] is not State.N and e not in topology.empty_members
+            self.carrying[target] += filled and self.live[source]
 
     def reason(self, e: int, wanted: State) -> str | None:
         """Why an edge may not make a transition that exists; None where it may."""
@@ -169,13 +171,45 @@ class _Judge:
     def _removal(self, e: int) -> str | None:
         topology = self.architecture.topology
         target = topology.ends[e][1]
+        if e in topology.empty_members:
+            return None
+        name = topology.maps[target].name
         if self.carrying[target] == 1:
             fatal = self.fatal[target]
-            return None if fatal is None else f"nothing else feeds {topology.maps[target].name!r}, {fatal}"
+            return self._growth(e) if fatal is None else f"nothing else feeds {name!r}, {fatal}"
         if topology.maps[target].join is Join.CONCAT:
             reason = self.refused[target]
-            return None if reason is None else f"the concat {topology.maps[target].name!r} cannot lose it: {reason}"
+            return self._growth(e) if reason is None else f"the concat {name!r} cannot lose it: {reason}"
         return None
+
+    @cached_property
+    def copied(self) -> tuple[Collection[str], int]:
+        """Weights that are shared, and how many parameters copies of those that are cut differently take at most."""
+        topology = self.architecture.topology
+        owned = [(fmap.weights, fmap.cut_rules) for fmap in topology.maps]
+        operations = (edge.operation for edge in topology.edges)
+        owned += [(operation.weights, operation.cut_rules) for operation in operations if operation]
+        owners = Counter(name for weights, _ in owned for name in {name for name, _ in weights})
+        shared = {name for name, count in owners.items() if count > 1}
+        cut = {name for _, cut_rules in owned for rule in cut_rules for name in rule.weights & shared}
+        return shared, sum(size for weights, _ in owned for name, size in weights if name in cut)
+
+    def _growth(self, e: int) -> str | None:
+        """Why a removal costs more than it saves: parts of a shared weight may have to be stored besides the whole."""
+        shared, most = self.copied
+        states, operation = self.architecture.states, self.architecture.topology.edges[e].operation
+        saved = operation.weights if operation and states[e] is State.O else ()
+        if sum(size for name, size in dict(saved).items() if name not in shared) >= most:
+            return None
+        removed = self.architecture.with_states((*states[:e], State.N, *states[e + 1 :]))
+        if not cost(removed).exceeds(self.current):
+            return None
+        return "it would cost more: parts of a weight that several nodes share would be stored besides the whole"
+
+    @cached_property
+    def current(self) -> Cost:
+        """What the architecture costs."""
+        return cost(self.architecture)
 
     def _revival(self, e: int) -> str | None:
         """A map that comes back to life brings back whole channels, which what follows must be able to take."""
@@ -231,7 +265,8 @@ def violation(alpha: Architecture, beta: Architecture, full: Cost | None = None)
     if deprived := isolated(alpha, liveness):
         return deprived
     if cost(alpha, liveness, lost).exceeds(full or cost(beta)):
-        return "it would cost more: an added skip revives operations that null had removed"
+        shared = ", or parts of a shared weight would be stored besides the whole" if lost.joins else ""
+        return f"it would cost more: an added skip revives operations that null had removed{shared}"
     return None
 
 

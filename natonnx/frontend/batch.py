@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
-from natonnx.frontend.constants import drop_unread
+from natonnx.frontend.constants import add_initializer, drop_unread
 from natonnx.frontend.example_inputs import example_inputs
 from natonnx.frontend.load import check, true_inputs
 from natonnx.frontend.shapes import infer_shapes
@@ -119,20 +118,12 @@ def _freed(
                 dim.Clear()
     for position in sorted({i for i, _ in copied}):
         node = freed.graph.node[position]
-        name = f"{node.output[0]}/natonnx_shape"
         target = targets[position].astype(np.int64)
         target[[axis for i, axis in copied if i == position]] = 0
-        node.input[1] = name
-        _add_constant(freed, numpy_helper.from_array(target, name))
+        node.input[1] = f"{node.output[0]}/natonnx_shape"
+        add_initializer(freed, node.input[1], target)
     return freed
 
-
-def _add_constant(model: onnx.ModelProto, tensor: onnx.TensorProto) -> None:
-    """Add an initializer: up to opset 8, Constant nodes hold no integers; up to IR 3, initializers are inputs too."""
-    model.graph.initializer.append(tensor)
-    if model.ir_version < _FIRST_IR_OF_PLAIN_INITIALIZERS:
-        info = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, list(tensor.dims))
-        model.graph.input.append(info)
 
 
 def _symbols(freed: onnx.ModelProto, axes: _Axes, shapes: Mapping[str, Shape]) -> frozenset[str]:

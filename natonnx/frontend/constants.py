@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from natonnx.frontend.view import reads
 from natonnx.session import run, session
 from natonnx.tensors import read_tensor
 
-__all__ = ["ancestors", "constant_values", "drop_unread"]
+__all__ = ["add_initializer", "ancestors", "constant_values", "drop_unread"]
+
+_FIRST_WITHOUT_INPUTS = 4
+"""The IR version from which an initializer need not be an input of the graph as well."""
 
 
 def constant_values(model: onnx.ModelProto, names: Collection[str], folder: Path | None) -> dict[str, np.ndarray]:
@@ -59,6 +63,20 @@ def ancestors(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:
     return part
 
 
+def add_initializer(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
+    """Add a constant of any type at any opset, as a Constant node is not.
+
+    Args:
+        model: Changed in place.
+        name: Of the constant; no tensor of the model may have it.
+        value: Its value.
+    """
+    tensor = numpy_helper.from_array(np.ascontiguousarray(value).reshape(value.shape), name)
+    model.graph.initializer.append(tensor)
+    if model.ir_version < _FIRST_WITHOUT_INPUTS:
+        model.graph.input.append(onnx.helper.make_tensor_value_info(name, tensor.data_type, tensor.dims))
+
+
 def drop_unread(model: onnx.ModelProto, names: Iterable[str]) -> None:
     """Remove constants that nothing reads any more, and what only they were made of.
 
@@ -75,7 +93,8 @@ def drop_unread(model: onnx.ModelProto, names: Iterable[str]) -> None:
         dropped = {name for i in dead for name in reads(graph.node[i])}
         for i in reversed([i for i, tensor in enumerate(graph.initializer) if tensor.name in unread]):
             del graph.initializer[i]
-        for i in reversed([i for i, info in enumerate(graph.input) if info.name in unread]):
-            del graph.input[i]
+        for infos in (graph.input, graph.value_info):
+            for i in reversed([i for i, info in enumerate(infos) if info.name in unread]):
+                del infos[i]
         for i in reversed(dead):
             del graph.node[i]

@@ -5,75 +5,43 @@ without those channels; None means that the channels must stay.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from math import prod
 
 from natonnx.architecture import Shape
 from natonnx.frontend import vocabulary
+from natonnx.frontend.node_cut_rule import NodeCutRule, OperandSlice
+from natonnx.frontend.size_rules import SIZE_RULES, concat_rule, element, shape_rule
 from natonnx.frontend.view import GraphView
 
-__all__ = ["NodeCutRule", "OperandSlice", "node_cut_rule"]
-
-
-@dataclass(frozen=True)
-class OperandSlice:
-    """A constant operand that loses the entries of the lost channels, `repeat` neighbouring ones a channel."""
-
-    position: int
-    axis: int
-    repeat: int = 1
-
-
-@dataclass(frozen=True)
-class NodeCutRule:
-    """How a node takes a cut of the tensor that it reads.
-
-    Attributes:
-        out: The axis of its outputs that gets shorter in turn; None where it absorbs the cut.
-        repeat: How many neighbouring entries of that axis each channel becomes.
-        slices: Constant operands that lose entries.
-        size: Operand position and element of a constant list of sizes that must say the new one; None for none.
-        grouped: Whether the attribute `group` counts the channels.
-    """
-
-    out: int | None
-    repeat: int = 1
-    slices: tuple[OperandSlice, ...] = ()
-    size: tuple[int, int] | None = None
-    grouped: bool = False
-
+__all__ = ["node_cut_rule"]
 
 _Rule = Callable[[GraphView, int, int], NodeCutRule | None]
 
 
-def node_cut_rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    """Find how a node takes a cut of its only variable input, or the same cut of all of them.
+def node_cut_rule(view: GraphView, node: int, cut: Mapping[str, int]) -> NodeCutRule | None:
+    """Find how a node takes a cut of what it reads.
 
     Args:
         view: The graph.
         node: The node's position.
-        axis: The axis of its input that gets shorter.
+        cut: Of variable tensors that it reads and that lose the same channels: the axis that gets shorter; ~k for a
+            list of sizes whose element k counts them.
 
     Returns:
-        None where there is no rule, the node reads several variable tensors and is not elementwise, or a constant
-        that would lose entries has other readers.
+        None where there is no rule, or a constant would lose entries that cannot.
     """
-    proto = view.nodes[node]
-    rule = _RULES.get(view.kind(node))
-    variable = view.variable_inputs(node)
-    if rule is None or not view.shape(variable[0]) or (len(variable) > 1 and not _is_product(view, node)):
-        return None
-    found = rule(view, node, axis)
-    owned = found is not None and all(view.is_owned(proto.input[one.position]) for one in found.slices)
-    return found if owned else None
-
-
-def _is_product(view: GraphView, node: int) -> bool:
-    """Whether a node combines tensors of one shape entry by entry, as the last of a SiLU does."""
-    shape = view.shape(view.nodes[node].output[0])
-    return view.kind(node) in vocabulary.AFFINE and all(
-        view.shape(name) == shape for name in view.variable_inputs(node)
-    )
+    proto, variable = view.nodes[node], view.variable_inputs(node)
+    kind, axis = view.kind(node), next(iter(cut.values()))
+    found: NodeCutRule | None = None
+    if len(variable) > 1 or kind == "Concat":
+        found = _SEVERAL[kind](view, node, cut) if kind in _SEVERAL else None
+    elif axis < 0:
+        found = SIZE_RULES[kind](view, node, ~axis) if kind in SIZE_RULES and proto.input[0] == variable[0] else None
+    elif view.shape(variable[0]) and kind in _RULES:
+        found = _RULES[kind](view, node, axis)
+    cuttable = found is not None and all(view.can_lose_entries(proto.input[one.position]) for one in found.slices)
+    return found if cuttable else None
 
 
 def _source(view: GraphView, node: int) -> Shape:
@@ -116,7 +84,7 @@ def _pooling(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
 
 
 def _convolution(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    """Absorbed by a convolution of all channels; passed on by one of each channel for itself."""
+    """Absorbed by a convolution of all channels; passed on by one of groups, of which whole ones go."""
     proto = view.nodes[node]
     transposed = view.kind(node) == "ConvTranspose"
     channels, weight = _source(view, node)[1], view.shape(proto.input[1])
@@ -125,12 +93,13 @@ def _convolution(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
         return None
     if groups == 1:
         return NodeCutRule(None, slices=(OperandSlice(1, 0 if transposed else 1),))
-    if groups != channels or not isinstance(made := weight[1] if transposed else weight[0], int):
+    made = weight[1] if transposed else weight[0]
+    if not isinstance(groups, int) or not isinstance(made, int) or channels % groups:
         return None
-    outputs = made if transposed else made // channels  # per channel
-    own = OperandSlice(1, 0, 1 if transposed else outputs)
+    unit, outputs = channels // groups, made if transposed else made // groups  # of a group
+    own = OperandSlice(1, 0, unit if transposed else outputs)
     bias = (OperandSlice(2, 0, outputs),) if len(proto.input) > 2 and proto.input[2] else ()
-    return NodeCutRule(1, outputs, (own, *bias), grouped=True)
+    return NodeCutRule(1, outputs, (own, *bias), grouped=True, unit=unit)
 
 
 def _gemm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
@@ -156,23 +125,61 @@ def _flatten(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
 
 
 def _reshape(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    """Axes before the channels stay; what is behind them stays behind them, or is flattened into them."""
+    """Axes before the channels stay; what is behind them stays behind them, or is flattened into them.
+
+    So does what stands before them; or they are parted into groups, of which whole ones go.
+    """
     shape, proto = _source(view, node), view.nodes[node]
     target, result = view.integers(node, "shape", 1), view.shape(proto.output[0])
-    if target is None or len(result) <= axis or not _keeps_leading(shape, target, result, axis):
+    found = _reshaped(shape, result, axis)
+    if found is None or found.out is None:
         return None
-    inner = [size for size in shape[axis + 1 :] if isinstance(size, int)]
-    if not isinstance(shape[axis], int) or len(inner) != len(shape) - axis - 1:
+    out = found.out
+    if target is None:
+        wanted = element(view, proto.input[1], out) if len(proto.input) > 1 else None
+        return found if wanted == -1 and shape[:out] == result[:out] and None not in shape[:out] else None
+    if len(target) != len(result) or not _keeps_leading(shape, target, result, out):
         return None
-    if result[axis] == shape[axis]:
-        repeat = 1
-    elif len(result) == axis + 1 and result[axis] is not None:
-        repeat = prod(inner)
-    else:
+    if target[out] == -1 or (target[out] == 0 and found.repeat == found.unit == found.tile == 1 and out == axis):
+        return found
+    return replace(found, size=(1, out)) if len(proto.input) > 1 else None
+
+
+def _reshaped(shape: Shape, result: Shape, axis: int) -> NodeCutRule | None:
+    """What becomes of channels where the axes in front of where they come to stand are kept."""
+    channels, behind = shape[axis], shape[axis + 1 :]
+    if not isinstance(channels, int) or not all(isinstance(size, int) for size in behind):
         return None
-    if target[axis] == -1 or (target[axis] == 0 and repeat == 1):
-        return NodeCutRule(axis, repeat)
-    return NodeCutRule(axis, repeat, size=(1, axis)) if len(proto.input) > 1 else None
+    inner = prod(size for size in behind if isinstance(size, int))
+    if _may_be_equal(shape[:axis], result[:axis]):
+        if len(result) > axis and result[axis] == channels:
+            return NodeCutRule(axis)
+        if len(result) == axis + 1 and result[axis] is not None:
+            return NodeCutRule(axis, inner)
+        if len(result) > len(shape) and result[len(result) - len(behind) :] == behind:
+            return _parted(channels, result[axis : len(result) - len(behind)], axis)
+    for out in range(axis):
+        for last in range(axis, len(shape)):
+            merged = [size for size in shape[out : last + 1] if isinstance(size, int)]
+            whole = len(merged) == last + 1 - out and _may_be_equal(shape[:out], result[:out])
+            if whole and (prod(merged), *shape[last + 1 :]) == result[out:]:
+                return NodeCutRule(out, prod(merged[axis + 1 - out :]), tile=prod(merged[: axis - out]))
+    return None
+
+
+def _may_be_equal(one: Shape, other: Shape) -> bool:
+    """Whether nothing that is known of two shapes says that they differ."""
+    pairs = zip(one, other, strict=False)
+    return len(one) == len(other) and all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in pairs)
+
+
+def _parted(channels: int, sizes: Shape, axis: int) -> NodeCutRule | None:
+    """Channels that are parted into groups of groups: the outermost ones go."""
+    groups = sizes[0]
+    inner = [size for size in sizes[1:] if isinstance(size, int)]
+    if not isinstance(groups, int) or groups < 2 or len(inner) < len(sizes) - 1 or groups * prod(inner) != channels:
+        return None
+    return NodeCutRule(axis, unit=channels // groups)
 
 
 def _keeps_leading(shape: Shape, target: tuple[int, ...], result: Shape, axis: int) -> bool:
@@ -238,15 +245,25 @@ def _split(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
 
 
 def _resize(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    """Only by constant scales of every axis, that of the channels 1."""
-    proto = view.nodes[node]
+    """By scales, that of the channels being 1, or to sizes."""
+    proto, rank = view.nodes[node], len(_source(view, node))
+    if not _resizes_all_axes(view, node) or proto.input[0] in view.constants:
+        return None
+    if len(proto.input) > 3 and proto.input[3]:
+        sizes = view.constant(proto.input[3])
+        same = sizes is not None and sizes.size == rank and int(sizes.reshape(-1)[axis]) == _source(view, node)[axis]
+        return NodeCutRule(axis, size=(3, axis)) if same else None
     position = 2 if view.kind(node) == "Resize" and len(proto.input) > 2 else 1
-    scales = view.constant(proto.input[position]) if len(proto.input) > position else None
-    if len(proto.input) > 3 or scales is None or scales.size != len(_source(view, node)):
-        return None
-    if view.ints(node, "axes") or view.attribute(node, "coordinate_transformation_mode") == b"tf_crop_and_resize":
-        return None
-    return NodeCutRule(axis) if float(scales.reshape(-1)[axis]) == 1 else None
+    if len(proto.input) <= position:
+        scales = view.attribute(node, "scales")
+        return NodeCutRule(axis) if isinstance(scales, list) and len(scales) == rank and scales[axis] == 1 else None
+    return NodeCutRule(axis) if element(view, proto.input[position], axis) == 1 else None
+
+
+def _resizes_all_axes(view: GraphView, node: int) -> bool:
+    cropping = view.attribute(node, "coordinate_transformation_mode") == b"tf_crop_and_resize"
+    policy = view.attribute(node, "keep_aspect_ratio_policy", b"stretch")
+    return not view.ints(node, "axes") and not cropping and policy == b"stretch"
 
 
 def _layer_norm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
@@ -261,8 +278,101 @@ def _softmax(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     return NodeCutRule(axis) if isinstance(own, int) and own % rank == rank - 1 != axis else None
 
 
-_UNARY = vocabulary.ACTIVATIONS | vocabulary.AFFINE | vocabulary.DROPOUT
-_UNARY |= {"Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Pow", "Reciprocal", "Round"}
+def _quantisation(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
+    """One scale for all, or one for each entry of an axis."""
+    proto, shape = view.nodes[node], _source(view, node)
+    own = view.attribute(node, "axis", 1)
+    if proto.input[0] in view.constants or view.attribute(node, "block_size", 0) or not isinstance(own, int):
+        return None
+    slices: list[OperandSlice] = []
+    for position, name in list(enumerate(proto.input))[1:]:
+        if not name:
+            continue
+        sizes = view.shape(name)
+        if not view.is_known(name) or len(sizes) > 1:
+            return None
+        if sizes not in {(), (1,)} and own % len(shape) == axis:
+            slices.append(OperandSlice(position, 0))
+    return NodeCutRule(axis, slices=tuple(slices))
+
+
+# Nodes that read several tensors which depend on the input
+
+
+def _broadcast(view: GraphView, node: int, cut: Mapping[str, int]) -> NodeCutRule | None:
+    """Entry by entry, aligned from the last axis: all that have channels there must have the same."""
+    proto, axis = view.nodes[node], next(iter(cut.values()))
+    shape = view.shape(proto.output[0])
+    old = view.kind(node) in _BROADCAST_OF_OLD and any(a.name in {"axis", "broadcast"} for a in proto.attribute)
+    if old or not 0 <= axis < len(shape) or not isinstance(shape[axis], int):
+        return None
+    slices: list[OperandSlice] = []
+    for position, name in enumerate(proto.input):
+        own = axis - (len(shape) - len(view.shape(name)))
+        if not name or not view.is_known(name) or cut.get(name, own) != own:
+            return None
+        size = view.shape(name)[own] if own >= 0 else 1
+        if size not in {1, shape[axis]}:
+            return None
+        if size != 1:
+            slices.append(OperandSlice(position, own))
+    alike = frozenset(proto.input[one.position] for one in slices) - view.constants
+    return NodeCutRule(axis, slices=tuple(slices), alike=alike) if alike >= cut.keys() else None
+
+
+def _to_sizes(view: GraphView, node: int, cut: Mapping[str, int]) -> NodeCutRule | None:
+    """A tensor that is led to computed sizes: of these, that of its channels is what is left of them, or constant."""
+    proto = view.nodes[node]
+    data, sizes = proto.input[0], proto.input[-1]
+    shape, result = view.shape(data), view.shape(proto.output[0])
+    axis = cut[data] if data in cut else ~next(iter(cut.values()))
+    if data in view.constants or not 0 <= axis < len(shape) or cut.get(sizes, ~axis) != ~axis:
+        return None
+    if set(view.variable_inputs(node)) - {data, sizes}:
+        return None
+    if sizes not in cut:
+        found = _RULES[view.kind(node)](view, node, axis)
+        return None if found is None else replace(found, alike=frozenset({data}))
+    if view.kind(node) == "Reshape" and not (shape[:axis] == result[:axis] and None not in shape[:axis]):
+        return None
+    if view.kind(node) == "Resize" and not (len(proto.input) == 4 and _resizes_all_axes(view, node)):
+        return None
+    if view.kind(node) == "Expand" and len(shape) != len(result):
+        return None
+    if view.kind(node) == "Expand" and shape[axis] == 1:
+        return NodeCutRule(axis, alike=frozenset({sizes}))
+    if len(result) <= axis or result[axis] not in (shape[axis], None) or not isinstance(shape[axis], int):
+        return None
+    return NodeCutRule(axis, slices=(OperandSlice(0, axis),), alike=frozenset({data, sizes}))
+
+
+def _joined_sizes(view: GraphView, node: int, cut: Mapping[str, int]) -> NodeCutRule | None:
+    """Lists of sizes that become one; one of them alone counts the channels."""
+    (tensor, axis), *others = cut.items()
+    return None if others or axis >= 0 else concat_rule(view, node, tensor, ~axis)
+
+
+def _expand(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
+    """To constant sizes, that of the channels being 1 or their number."""
+    shape, sizes = _source(view, node), view.integers(node, "shape", 1)
+    if sizes is None:
+        same = len(view.shape(view.nodes[node].output[0])) == len(shape)
+        return NodeCutRule(axis) if same and element(view, view.nodes[node].input[1], axis) == 1 else None
+    if len(sizes) > len(shape) or view.nodes[node].input[0] in view.constants:
+        return None
+    own = axis - (len(shape) - len(sizes))
+    if own < 0 or sizes[own] == 1:
+        return NodeCutRule(axis)
+    return NodeCutRule(axis, size=(1, own)) if sizes[own] == shape[axis] != 1 else None
+
+
+_COMPARING = {"Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"}
+
+_ENTRYWISE = vocabulary.AFFINE | _COMPARING | {"And", "Max", "Mean", "Min", "Or", "Pow", "Sum", "Where"}
+"""Operators of several tensors, entry by entry."""
+
+_UNARY = _ENTRYWISE | vocabulary.ACTIVATIONS | vocabulary.DROPOUT
+_UNARY |= {"Abs", "Cast", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Log", "Neg", "Not", "Reciprocal", "Round"}
 _UNARY |= {"Sign", "Sin", "Sqrt", "Swish"}
 
 _BROADCAST_OF_OLD = vocabulary.AFFINE | {"Pow"}
@@ -289,4 +399,13 @@ _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     "LayerNormalization": _layer_norm,
     "Softmax": _softmax,
+    "Shape": shape_rule,
+    "Expand": _expand,
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _quantisation),
+}
+
+_SEVERAL: Mapping[str, Callable[[GraphView, int, Mapping[str, int]], NodeCutRule | None]] = {
+    **dict.fromkeys(_ENTRYWISE, _broadcast),
+    **dict.fromkeys(("Expand", "Reshape", "Resize", "Upsample"), _to_sizes),
+    "Concat": _joined_sizes,
 }

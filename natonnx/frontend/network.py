@@ -10,7 +10,7 @@ import onnx
 from natonnx.architecture import Architecture, Shape
 from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.computed import ComputedWeights
-from natonnx.frontend.cut_rules import NodeCutRule
+from natonnx.frontend.node_cut_rule import NodeCutRule
 
 __all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
 
@@ -111,7 +111,7 @@ class Network:
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor.
         dtypes: Inferred onnx.TensorProto element type of every tensor; a negative number for what is no plain tensor.
-        cut_rules: What nodes do with a cut, by node position and axis of their input.
+        cut_rules: What nodes do with a cut, by node position and axis of their input, or place among the sizes in it.
         frozen: Positions of the nodes whose outputs, and so whose weights, stay as they are.
         options: How the model was parsed.
         batch_axes: The axis of each input and output that counts samples.

@@ -112,7 +112,7 @@ def _per_sample(view: GraphView, sizes: Shape) -> int | None:
     """The product of sizes, divided by the batch where it grows with it; None where another size is open."""
     if view.batch_size is not None:
         count = _product(sizes, {})
-        return count if count is None or count % view.batch_size else count // view.batch_size
+        return count if not count or count % view.batch_size else count // view.batch_size  # 0 samples: no work
     batch = max(_BATCHES)
     one, two = (_product(sizes, dict.fromkeys(view.batch_symbols, size)) for size in _BATCHES)
     if one is None or two is None or one == two:

@@ -130,7 +130,7 @@ class _Parser:
         self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
-        self.sums: dict[int, bool] = {}
+        self.sums: dict[int, bool] = {}  # remembered, for every member asks
         self.elementwise = Elementwise(view)
         self.preactivating = self._find_preactivating()
 

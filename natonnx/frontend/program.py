@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from natonnx.architecture import Architecture, Cut, Cuts, Join, Liveness, Skip, State, cuts, find_liveness
+from natonnx.architecture import Architecture, Cut, Cuts, Join, Liveness, Skip, State, cuts, find_liveness, place
 from natonnx.errors import InputError
 from natonnx.frontend.network import Network
 
@@ -21,7 +21,8 @@ class Trim:
     """What changes in a node that reads a tensor that has lost channels.
 
     Attributes:
-        slices: Constant operands that lose entries: input position, axis, and the entries that stay.
+        slices: Operands that lose entries: input position, axis, and the entries that stay. A constant is cut; of a
+            tensor that depends on the model's input, the node reads a part.
         size: A constant list of sizes: input position, element, and its new value; None where there is none.
         group: New value of the attribute `group`; None where it stays.
     """
@@ -153,18 +154,21 @@ class _Lowering:
         cut = next((self.cut[name] for name in proto.input if name in self.cut), None)
         if cut is None:
             return None
-        rule = self.network.cut_rules[node, cut.axis]
-        kept = np.repeat(cut.kept, rule.repeat)
+        rules = self.network.cut_rules
+        rule = rules.get((node, cut.axis)) or rules[node, place(cut.axis)]
+        runs = cut.kept[:: rule.unit]
+        kept = np.tile(np.repeat(runs, rule.repeat), rule.tile)
         if rule.out is not None:
             made = [name for name in proto.output if name] if output is None else [output]
             self.cut.update(dict.fromkeys(made, Cut(rule.out, kept)))
         trim = Trim(
             tuple(
-                (one.position, one.axis, tuple(np.flatnonzero(np.repeat(cut.kept, one.repeat)).tolist()))
+                (one.position, one.axis, tuple(np.flatnonzero(np.repeat(runs, one.repeat)).tolist()))
                 for one in rule.slices
+                if proto.input[one.position] not in self.cut
             ),
             None if rule.size is None else (*rule.size, int(kept.sum())),
-            int(cut.kept.sum()) if rule.grouped else None,
+            int(runs.sum()) if rule.grouped else None,
         )
         return None if trim == Trim() else trim
 

@@ -7,12 +7,16 @@ import numpy as np
 from natonnx.architecture import Skip, match_skip
 from natonnx.errors import InputError
 from natonnx.frontend.constants import constant_values
+from natonnx.frontend.load import default_opset
 from natonnx.frontend.view import GraphView
 
 __all__ = ["find_skip", "skip_run"]
 
 _JOINING = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
 """Operators of any number of tensors, which hand on a single one."""
+
+_FIRST_POOLING = 7
+"""The first opset whose AveragePool onnxruntime has."""
 
 
 def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, str]:
@@ -29,7 +33,12 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
     if not view.same_type(source, target):
         return None, "a skip keeps the type of the elements, which differs"
     skip = match_skip(view.shape(source), view.shape(target))
-    return (skip, "") if isinstance(skip, Skip) else (None, skip)
+    if isinstance(skip, str):
+        return None, skip
+    opset = default_opset(view.model) or 1
+    if skip.pool and opset < _FIRST_POOLING:
+        return None, f"onnxruntime has no AveragePool of opset {opset}, which the skip would take"
+    return skip, ""
 
 
 def skip_run(view: GraphView, start: int) -> tuple[int, ...]:

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from math import gcd, lcm
+from typing import NamedTuple
 
-from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State
-from natonnx.frontend.cut_rules import NodeCutRule, node_cut_rule
+from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State, place
+from natonnx.frontend.cut_rules import node_cut_rule
 from natonnx.frontend.draft import Draft
+from natonnx.frontend.node_cut_rule import NodeCutRule
 from natonnx.frontend.operation import madds
 from natonnx.frontend.view import GraphView
 
@@ -34,9 +37,10 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
         arriving = {fmap.axis} if fmap.join is Join.CONCAT and fmap.axis is not None else set()
         for edge_name in entering.get(name, ()):
             arriving |= _cross(draft, trace, edge_name, axes.get(draft.edges[edge_name].source, set()))
-        if fmap.join is Join.OPAQUE and len(fmap.inputs) == 1:
-            arriving |= axes.get(fmap.inputs[0], set())
-        cut_rules = tuple(_own(draft, trace, fmap, arriving))
+        if fmap.join is Join.OPAQUE:
+            cut_rules = tuple(_opaque(draft, trace, fmap, axes))
+        else:
+            cut_rules = tuple(_own(draft, trace, fmap, arriving))
         if cut_rules:
             draft.maps[name] = replace(fmap, cut_rules=cut_rules)
         axes[name] = {one.out for one in cut_rules if one.out is not None}
@@ -47,7 +51,7 @@ def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set
     """Lead cuts along an edge; return the axes along which they arrive."""
     edge, binding = draft.edges[name], draft.edge_bindings[name]
     source = draft.map_bindings[edge.source].value_tensor
-    cut_rules = [trace.run(binding.nodes, source, axis, binding.tensor) for axis in sorted(axes)]
+    cut_rules = [trace.run(binding.nodes, {source: axis}, binding.tensor) for axis in sorted(axes)]
     found = tuple(one for one in cut_rules if one is not None)
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
@@ -60,14 +64,41 @@ def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set
 def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -> Iterable[ChannelCutRule]:
     binding = draft.map_bindings[fmap.name]
     for axis in sorted(axes):
-        if fmap.join is Join.OPAQUE:
-            source = draft.map_bindings[fmap.inputs[0]].value_tensor
-            nodes = (*(() if binding.join_node is None else (binding.join_node,)), *binding.chain)
-            rule = trace.run(nodes, source, axis, binding.value_tensor)
-        else:
-            rule = trace.run(binding.chain, binding.join_tensor, axis, binding.value_tensor)
+        rule = trace.run(binding.chain, {binding.join_tensor: axis}, binding.value_tensor)
         if rule is not None:
             yield rule
+
+
+def _opaque(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Mapping[str, set[int]]) -> Iterable[ChannelCutRule]:
+    """Where a fixed node reads several maps, their cuts meet that stand in one place."""
+    binding = draft.map_bindings[fmap.name]
+    nodes = (*(() if binding.join_node is None else (binding.join_node,)), *binding.chain)
+    meeting: dict[int, dict[str, int]] = {}
+    for name in fmap.inputs:
+        for axis in axes.get(name, set()):
+            at = axis if len(fmap.inputs) == 1 else place(axis)
+            meeting.setdefault(at, {})[draft.map_bindings[name].value_tensor] = axis
+    for at, cut in sorted(meeting.items()):
+        rule = trace.run(nodes, cut, binding.value_tensor)
+        if rule is not None:
+            yield replace(rule, axis=at)
+
+
+class _Way(NamedTuple):
+    """What has become of the channels of a source: see `ChannelCutRule`."""
+
+    axis: int
+    unit: int = 1
+    repeat: int = 1
+    tile: int = 1
+
+    def through(self, rule: NodeCutRule) -> "_Way | None":
+        """Behind one more node, where that passes them on; None where it is not known."""
+        if self.tile > 1 and (rule.unit, rule.repeat) != (1, 1):
+            return None
+        shared = gcd(self.repeat, rule.unit)
+        unit, repeat = self.unit * (rule.unit // shared), self.repeat // shared * rule.repeat
+        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile)
 
 
 class _Trace:
@@ -77,29 +108,57 @@ class _Trace:
         self.view = view
         self.nodes: dict[tuple[int, int], NodeCutRule] = {}
 
-    def run(self, nodes: Iterable[int], source: str, axis: int, result: str) -> ChannelCutRule | None:
-        """What nodes in order make of a cut of the tensor `source`; None where one of them has no rule."""
+    def run(self, nodes: Iterable[int], sources: Mapping[str, int], result: str) -> ChannelCutRule | None:
+        """What nodes in order make of tensors that lose the same channels; None where one of them has no rule.
+
+        Args:
+            nodes: Their positions.
+            sources: By tensor: the axis that gets shorter.
+            result: The tensor in question.
+        """
         view = self.view
-        cut = {source: (axis, 1)}  # tensor -> axis, entries a channel
+        cut = {name: _Way(axis) for name, axis in sources.items()}
         weights: set[str] = set()
-        count = 0
+        alike: set[str] = set()
+        whole: set[str] = set()
+        count, unit = 0, 1
         for node in nodes:
-            arriving = [cut[name] for name in view.reads(node) if name in cut]
+            arriving = {name: cut[name] for name in view.reads(node) if name in cut}
             if not arriving:
                 continue
-            if len(arriving) < len(view.variable_inputs(node)) or len(set(arriving)) > 1:
+            way = next(iter(arriving.values()))
+            if any(other._replace(axis=way.axis) != way for other in arriving.values()):
                 return None
-            on, repeat = arriving[0]
-            rule = node_cut_rule(view, node, on)
-            if rule is None:
+            several = len(set(view.variable_inputs(node))) > 1
+            rule = node_cut_rule(view, node, {name: one.axis for name, one in arriving.items()})
+            if rule is None or (several and not rule.alike >= arriving.keys()):
                 return None
-            self.nodes[node, on] = rule
-            owned = {view.holder(view.nodes[node].input[one.position]) for one in rule.slices}
+            operands = {view.nodes[node].input[one.position] for one in rule.slices}
+            missing = rule.alike - arriving.keys()
+            if not missing <= operands:
+                return None
+            alike |= rule.alike & sources.keys() | missing
+            whole |= rule.alike & operands
+            self.nodes[node, place(way.axis) if several else way.axis] = rule
+            owned = set(map(view.holder, operands))
             weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
+            beyond = way.through(rule)
+            if beyond is None:
+                return None
+            unit = lcm(unit, beyond.unit)
             if rule.out is not None:
-                entries = repeat * rule.repeat
-                cut.update((name, (rule.out, entries)) for name in view.nodes[node].output if name)
-        if result not in cut:
-            return ChannelCutRule(axis, None, 1, frozenset(weights), count)
-        return ChannelCutRule(axis, cut[result][0], cut[result][1], frozenset(weights), count)
+                cut.update((name, beyond) for name in view.nodes[node].output if name)
+        first = next(iter(sources.values()))
+        end = cut.get(result, _Way(first))
+        return ChannelCutRule(
+            axis=first,
+            out=end.axis if result in cut else None,
+            repeat=end.repeat * (unit // end.unit),
+            weights=frozenset(weights),
+            madds=count,
+            alike=frozenset(alike),
+            whole=frozenset(whole),
+            unit=unit,
+            tile=end.tile,
+        )

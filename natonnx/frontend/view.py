@@ -116,10 +116,9 @@ class GraphView:
         readers = self.readers.get(tensor, [])
         return readers[0] if len(readers) == 1 and tensor not in self._outputs else None
 
-    def is_owned(self, tensor: str) -> bool:
-        """Whether a tensor is a constant of one node alone, read by a single input, whose entries can be taken out."""
-        owned = tensor in self.constants and tensor not in self._sparse
-        return owned and self.only_reader(tensor) is not None
+    def can_lose_entries(self, tensor: str) -> bool:
+        """Whether entries can be taken out of what a node reads of a tensor."""
+        return bool(tensor) and tensor not in self._sparse
 
     def is_known(self, tensor: str) -> bool:
         """Whether the shape of a tensor is known, be it that of a scalar."""

@@ -16,12 +16,12 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
-from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, Trim, lower
+from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, lower
 from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
 from natonnx.rewrite.training import drop_training
-from natonnx.rewrite.trim import trim_constants, trim_group, trim_shapes
+from natonnx.rewrite.trim import trim_nodes, trim_shapes
 from natonnx.tensors import is_external, with_values
 
 __all__ = ["build"]
@@ -57,8 +57,10 @@ def build(
         program = lower(network, architecture)
         _log.debug("plan: %d instructions, %d cuts", len(program.instructions), len(program.cut))
         trims = {i.node: i.trim for i in program.instructions if isinstance(i, RunNode) and i.trim is not None}
-        _replace_nodes(model, _edit(network, program), trims)
-        trim_constants(model, [(network.model.graph.node[i], trim) for i, trim in trims.items()], network.folder)
+        placed = _replace_nodes(model, _edit(network, program))
+        constants = {name for i in network.constant_nodes for name in network.model.graph.node[i].output}
+        constants.update(tensor.name for tensor in network.model.graph.initializer)
+        trim_nodes(model, {i: (placed[i], trim) for i, trim in trims.items()}, constants, network.folder)
         trim_shapes(model, program.cut)
     drop_unread(model, unread)
     drop_training(network.model, model)
@@ -91,10 +93,11 @@ def _edit(network: Network, program: Program) -> EditedGraph:
             wanted.update(reads(nodes[i]))
         else:
             gone.update(reads(nodes[i]))
-    return edit_graph(network.model, instructions, frozenset(idle | constants), network.folder)
+    return edit_graph(network.model, instructions, frozenset(idle | constants))
 
 
-def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[int, Trim]) -> None:
+def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> dict[int, onnx.NodeProto]:
+    """Replace the node list, and leave out what nothing reads any more; return nodes by position in the source."""
     graph = model.graph
     source = [onnx.NodeProto() for _ in graph.node]
     for copy, node in zip(source, graph.node, strict=True):
@@ -102,6 +105,7 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[i
     defaults = {tensor.name for tensor in graph.initializer}
     used_before = {name for node in source for name in reads(node)}
     del graph.node[:]
+    placed: dict[int, onnx.NodeProto] = {}
     for node, position in zip(edited.nodes, edited.sources, strict=True):
         if position is None:
             graph.node.add().CopyFrom(node)
@@ -109,9 +113,7 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[i
             kept = graph.node.add()
             kept.CopyFrom(source[position])
             kept.output[:1] = node.output[:1]  # the one that another tensor's name may have been given to
-            if position in trims:
-                trim_group(kept, trims[position])
-                kept.input[:] = node.input  # a list of sizes may be a new one
+            placed[position] = kept
     used = {name for node in graph.node for name in reads(node)} | {info.name for info in graph.output}
     dropped = used_before - used
     _keep(graph.initializer, [tensor.name not in dropped for tensor in graph.initializer])
@@ -122,6 +124,7 @@ def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph, trims: Mapping[i
     gone = (used_before | {name for node in source for name in node.output}) - present
     _keep(graph.value_info, [info.name not in gone for info in graph.value_info])
     _keep(graph.quantization_annotation, [note.tensor_name not in gone for note in graph.quantization_annotation])
+    return placed
 
 
 def _keep(messages: MutableSequence[Any], flags: list[bool]) -> None:

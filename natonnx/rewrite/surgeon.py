@@ -3,15 +3,13 @@
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, Trim, default_opset
-from natonnx.frontend.constants import constant_values
+from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, default_opset
 from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
@@ -32,21 +30,18 @@ class EditedGraph:
     sources: Sequence[int | None]
 
 
-def edit_graph(
-    model: onnx.ModelProto, instructions: Sequence[Instruction], fixed: frozenset[int], folder: Path | None
-) -> EditedGraph:
+def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:
     """Rebuild a graph's node list by instructions.
 
     Args:
         model: The source; not changed.
         instructions: What to run.
         fixed: Positions of nodes that stay although no instruction names them (constants, dead code).
-        folder: Where the model's external data is.
 
     Returns:
         The new node list. Nodes that stay keep their position in relation to each other.
     """
-    return _Surgery(gs.import_onnx(_skeleton(model)), model, folder).run(instructions, fixed)
+    return _Surgery(gs.import_onnx(_skeleton(model)), model).run(instructions, fixed)
 
 
 def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -71,11 +66,9 @@ def _skeleton(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 class _Surgery:
-    def __init__(self, graph: gs.Graph, model: onnx.ModelProto, folder: Path | None) -> None:
+    def __init__(self, graph: gs.Graph, model: onnx.ModelProto) -> None:
         self.graph = graph
         self.source = list(graph.nodes)  # one to one with the file's nodes, in order
-        self.model = model
-        self.folder = folder
         self.protos = model.graph.node
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
         self.opset = default_opset(model) or 1
@@ -95,10 +88,6 @@ class _Surgery:
                 if instruction.output is not None:
                     own.outputs = [self._tensor(instruction.output), *own.outputs[1:]]
                 self.keys.append((instruction.node, own, instruction.node))
-                if instruction.trim is not None:
-                    self.keys.extend(
-                        (instruction.node - 0.5, node, None) for node in self._trim(instruction.node, instruction.trim)
-                    )
             else:
                 self.keys.extend((instruction.place + 0.5, node, None) for node in self._new(instruction))
         self.graph.nodes.clear()
@@ -112,32 +101,10 @@ class _Surgery:
             self.tensors[name] = gs.Variable(name)
         return self.tensors[name]
 
-    def _unused(self, name: str) -> str:
-        """A name of no tensor yet: this one, or with a number behind it."""
-        candidate, count = name, 1
-        while candidate in self.tensors:
-            count += 1
-            candidate = f"{name}#{count}"
-        return candidate
-
     def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
         if isinstance(instruction, RunSkip):
             return self._skip(instruction)
         return self._sum(instruction) if isinstance(instruction, RunSum) else self._concat(instruction)
-
-    def _trim(self, position: int, trim: Trim) -> list[gs.Node]:
-        """Give a node a new list of sizes; the old one may have other readers."""
-        if trim.size is None:
-            return []
-        operand, element, size = trim.size
-        node = self.source[position]
-        old = node.inputs[operand].name
-        sizes = constant_values(self.model, [old], self.folder)[old].copy()
-        sizes[element] = size
-        name = self._unused(f"{self.protos[position].output[0]}/natonnx_sizes")
-        node.inputs[operand] = self._tensor(name)
-        value = gs.Constant(f"{name}_value", sizes)
-        return [gs.Node("Constant", name, {"value": value}, outputs=[node.inputs[operand]])]
 
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
         source, output = self._tensor(skip.source), self._tensor(skip.output)

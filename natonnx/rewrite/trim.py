@@ -1,85 +1,169 @@
 """Cut channels out of a rewritten model: its constants, its grouped convolutions, and the shapes that it notes."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Cut
 from natonnx.frontend import Trim
-from natonnx.frontend.constants import constant_values, drop_unread
+from natonnx.frontend.constants import add_initializer, constant_values, drop_unread
 from natonnx.frontend.view import reads
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import read_tensor, with_values
 
-__all__ = ["trim_constants", "trim_group", "trim_shapes"]
+__all__ = ["trim_nodes", "trim_shapes"]
 
 
-def trim_group(node: onnx.NodeProto, trim: Trim) -> None:
-    """Let the attribute `group` of a node count the channels that are left."""
-    for attribute in node.attribute:
-        if trim.group is not None and attribute.name == "group":
-            attribute.i = trim.group
+class _Part(NamedTuple):
+    """Entries of a tensor along an axis."""
+
+    axis: int
+    entries: tuple[int, ...]
 
 
-def trim_constants(model: onnx.ModelProto, trims: Iterable[tuple[onnx.NodeProto, Trim]], folder: Path | None) -> None:
-    """Take the lost channels' entries out of constant operands, which keep their names.
-
-    A constant that other constants make becomes a Constant node.
+def trim_nodes(
+    model: onnx.ModelProto,
+    trims: Mapping[int, tuple[onnx.NodeProto, Trim]],
+    constants: Collection[str],
+    folder: Path | None,
+) -> None:
+    """Carry out what changes in nodes that read tensors which have lost channels.
 
     Args:
         model: Changed in place.
-        trims: Nodes as in the source, and what changes in each. A constant that loses entries has no other reader.
+        trims: By position of the node in the source: the node in the model, and what changes in it.
+        constants: The tensors that do not depend on the model's input.
         folder: Where the model's external data is.
     """
-    kept = {
-        node.input[position]: (axis, list(entries)) for node, trim in trims for position, axis, entries in trim.slices
-    }
-    if not kept:
-        return
-    for info in (*model.graph.input, *model.graph.value_info):  # of an overridable default, or a note
-        if info.name in kept:
-            axis, entries = kept[info.name]
-            info.type.tensor_type.shape.dim[axis].dim_value = len(entries)
-    for tensor in model.graph.initializer:
-        if tensor.name in kept:
-            axis, entries = kept.pop(tensor.name)
-            tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, folder), entries, axis)))
-    values = constant_values(model, kept, folder)
-    dropped: list[str] = []
-    for node in list(model.graph.node):
-        for name in [name for name in node.output if name in kept]:
-            axis, entries = kept.pop(name)
-            value = np.take(values[name], entries, axis)
-            if sum(map(bool, node.output)) == 1:
-                dropped += _become_constant(node, value)
-            else:  # one of several that the node makes
-                _read_instead(model, name, value)
-                dropped.append(name)
-    assert not kept, "a constant is an initializer, or a node makes it"
-    drop_unread(model, dropped)
+    trimming = _Trimming(model, constants, folder)
+    for node, trim in trims.values():
+        trimming.take(node, trim)
+    trimming.finish()
 
 
-def _read_instead(model: onnx.ModelProto, name: str, value: np.ndarray) -> None:
-    """Let what reads a tensor read a new Constant node instead."""
-    fresh = f"{name}/natonnx_kept"
-    for node in model.graph.node:
-        node.input[:] = [fresh if one == name else one for one in node.input]
-    constant = onnx.helper.make_node("Constant", [], [fresh], fresh, value=numpy_helper.from_array(value, fresh))
-    model.graph.node.insert(0, constant)
+class _Trimming:
+    def __init__(self, model: onnx.ModelProto, constants: Collection[str], folder: Path | None) -> None:
+        self.model = model
+        self.constants = constants
+        self.folder = folder
+        graph = model.graph
+        self.names = {name for node in graph.node for name in (*reads(node), *node.output)}
+        self.names.update(info.name for info in (*graph.input, *graph.output))
+        self.names.update(tensor.name for tensor in graph.initializer)
+        self.wanted: dict[str, dict[_Part, list[tuple[onnx.NodeProto, int]]]] = {}  # by constant: who reads which part
+        self.dropped: list[str] = []
 
+    def take(self, node: onnx.NodeProto, trim: Trim) -> None:
+        """Change a node, and note which parts of constants it will read."""
+        for attribute in node.attribute:
+            if trim.group is not None and attribute.name == "group":
+                attribute.i = trim.group
+        if trim.size is not None:
+            position, element, size = trim.size
+            self._resize(node, position, element, size)
+        for position, axis, entries in trim.slices:
+            name, part = node.input[position], _Part(axis, entries)
+            if name in self.constants:
+                self.wanted.setdefault(name, {}).setdefault(part, []).append((node, position))
+            else:
+                self._read_part(node, position, part)
 
-def _become_constant(node: onnx.NodeProto, value: np.ndarray) -> list[str]:
-    """Turn a node that makes a constant into a Constant node; return what it no longer reads."""
-    if node.op_type == "Constant" and node.attribute[0].name == "value":
-        node.attribute[0].t.CopyFrom(with_values(node.attribute[0].t, value))
-        return []
-    dropped = list(reads(node))
-    del node.input[:], node.attribute[:]
-    node.op_type, node.domain = "Constant", ""
-    node.attribute.append(onnx.helper.make_attribute("value", numpy_helper.from_array(value, node.output[0])))
-    return dropped
+    def _resize(self, node: onnx.NodeProto, position: int, element: int, size: int) -> None:
+        """Give a node a new list of sizes; the old one may have other readers."""
+        old = node.input[position]
+        sizes = constant_values(self.model, [old], self.folder)[old].copy()
+        sizes[element] = size
+        self.dropped.append(old)
+        node.input[position] = self._add(f"{node.output[0]}/natonnx_sizes", sizes)
+
+    def _read_part(self, node: onnx.NodeProto, position: int, part: _Part) -> None:
+        """Let a node read a part of a tensor that is whole."""
+        entries = self._add(f"{node.output[0]}/natonnx_kept", np.array(part.entries, np.int64))
+        name = self._unused(f"{node.output[0]}/natonnx_part")
+        gather = onnx.helper.make_node("Gather", [node.input[position], entries], [name], name, axis=part.axis)
+        at = next(i for i, one in enumerate(self.model.graph.node) if one.output[:] == node.output[:])
+        self.model.graph.node.insert(at, gather)
+        node.input[position] = name
+
+    def finish(self) -> None:
+        """Cut the constants: those that all their readers want the same part of, in place; copies of the others."""
+        if not self.wanted and not self.dropped:
+            return
+        graph = self.model.graph
+        readers = Counter(name for node in graph.node for name in reads(node))
+        readers.update(info.name for info in graph.output)
+        makers = {name: node for node in graph.node for name in node.output if name in self.constants}
+        for name in [*reversed(makers), *(tensor.name for tensor in graph.initializer)]:
+            for part, reading in self.wanted.get(name, {}).items():
+                if len(reading) < readers[name] or not self._cut(name, makers.get(name), part):
+                    self._copy(name, part, reading)
+        drop_unread(self.model, self.dropped)
+
+    def _cut(self, name: str, maker: onnx.NodeProto | None, part: _Part) -> bool:
+        """Cut a constant in place, or what it is made of; say whether that was possible."""
+        if maker is None:
+            tensor = next(one for one in self.model.graph.initializer if one.name == name)
+        elif maker.op_type == "Constant" and [attribute.name for attribute in maker.attribute] == ["value"]:
+            tensor = maker.attribute[0].t
+        else:
+            sources = self._sources(maker, part)
+            for position in sources:
+                own = part if position == 0 else part._replace(axis=0)
+                self.wanted.setdefault(maker.input[position], {}).setdefault(own, []).append((maker, position))
+            if sources:
+                self._note(name, part)
+            return bool(sources)
+        tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, self.folder), part.entries, part.axis)))
+        self._note(name, part)
+        return True
+
+    def _sources(self, maker: onnx.NodeProto, part: _Part) -> list[int]:
+        """The inputs of a node that it would make a part of, were they cut; none where that is not known."""
+        if maker.domain not in DEFAULT_DOMAIN or maker.op_type not in {"Identity", "Cast", "DequantizeLinear"}:
+            return []
+        if maker.op_type != "DequantizeLinear":
+            return [0]
+        attributes = {attribute.name: attribute.i for attribute in maker.attribute}
+        values = constant_values(self.model, [one for one in maker.input if one], self.folder)
+        axis = attributes.get("axis", 1) % max(1, values[maker.input[0]].ndim)
+        if attributes.get("block_size", 0):
+            return []
+        further = [i for i, one in enumerate(maker.input) if i and one and values[one].size > 1 and axis == part.axis]
+        return [0, *further]
+
+    def _copy(self, name: str, part: _Part, reading: Sequence[tuple[onnx.NodeProto, int]]) -> None:
+        """Let nodes read a new constant, a part of another."""
+        whole = constant_values(self.model, [name], self.folder)[name]
+        fresh = self._add(f"{name}/natonnx_part", np.take(whole, part.entries, part.axis))
+        for node, position in reading:
+            node.input[position] = fresh
+        self.dropped.append(name)
+
+    def _note(self, name: str, part: _Part) -> None:
+        """Let an overridable default, or a note of a shape, say what is left."""
+        for info in (*self.model.graph.input, *self.model.graph.value_info):
+            dims = info.type.tensor_type.shape.dim
+            if info.name == name and part.axis < len(dims):
+                dims[part.axis].dim_value = len(part.entries)
+
+    def _add(self, name: str, value: np.ndarray) -> str:
+        """Add a constant; return its name."""
+        fresh = self._unused(name)
+        add_initializer(self.model, fresh, value)
+        return fresh
+
+    def _unused(self, name: str) -> str:
+        """A name of no tensor yet: this one, or with a number behind it."""
+        candidate, count = name, 1
+        while candidate in self.names:
+            count += 1
+            candidate = f"{name}#{count}"
+        self.names.add(candidate)
+        return candidate
 
 
 def trim_shapes(model: onnx.ModelProto, cut: Mapping[str, Cut]) -> None:
@@ -87,5 +171,5 @@ def trim_shapes(model: onnx.ModelProto, cut: Mapping[str, Cut]) -> None:
     for info in model.graph.value_info:
         own = cut.get(info.name)
         dims = info.type.tensor_type.shape.dim
-        if own is not None and own.axis < len(dims) and dims[own.axis].HasField("dim_value"):
+        if own is not None and 0 <= own.axis < len(dims) and dims[own.axis].HasField("dim_value"):
             dims[own.axis].dim_value = int(own.kept.sum())

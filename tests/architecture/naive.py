@@ -144,7 +144,7 @@ def losses(architecture: Architecture, killed: Collection[str] = ()) -> Losses:
         if fmap.join == "opaque":
             arriving = [found.values.get(name) for name in fmap.inputs]
             if len(arriving) > 1 and any(arriving):
-                raise StuckError
+                arriving = [_together(fmap, {name: found.values.get(name) for name in fmap.inputs})]
         elif fmap.join == "concat":
             parts = [
                 (_map(architecture, edge.source), found.values.get(edge.source), carried[e]) for e, edge in entering
@@ -166,6 +166,20 @@ def losses(architecture: Architecture, killed: Collection[str] = ()) -> Losses:
                 if fmap.name in architecture.topology.outputs:
                     raise StuckError
     return found
+
+
+def _together(fmap: FeatureMap, losses: dict[str, Loss | None]) -> Loss:
+    """A node that reads several tensors can do with less if those that must have all lost the same."""
+    lost = {name: loss for name, loss in losses.items() if loss is not None}
+    first, *others = lost.values()
+    rule = _rule(fmap.cut_rules, first)
+    if rule is None or any(other != first for other in others):
+        raise StuckError
+    for name in losses:
+        allowed = {True: name in rule.alike, False: name not in rule.alike or name in rule.whole}
+        if not allowed[name in lost]:
+            raise StuckError
+    return first
 
 
 def _map(architecture: Architecture, name: str) -> FeatureMap:

@@ -109,6 +109,7 @@ def _with_concats(size: int, seed: int, known: bool) -> Architecture:
         shape = _SHAPE if axis is None else _joined([source.shape for source in sources], axis)
         weights = _own_weights(chance, f"map{i}")
         cut_rules = _cut_rules(chance, weights, () if axis is None else (axis,))
+        cut_rules = tuple(_of_several(chance, rule, inputs) for rule in cut_rules)
         maps.append(FeatureMap(f"map{i}", shape, join, inputs, weights, axis, cut_rules))
         for source in [] if join is Join.OPAQUE else sources:
             name = f"edge{len(edges)}"
@@ -162,6 +163,13 @@ def _cut_rules(
         if axis in likely or chance.random() < 0.8:
             cut_rules.append(ChannelCutRule(axis, out, repeat, cut, chance.randint(0, madds)))
     return tuple(cut_rules)
+
+
+def _of_several(chance: Random, rule: ChannelCutRule, inputs: tuple[str, ...]) -> ChannelCutRule:
+    """Of the maps that a fixed node reads, most must be cut alike, and some of these may be whole."""
+    alike = frozenset(name for name in dict.fromkeys(inputs) if chance.random() < 0.9)
+    whole = frozenset(name for name in sorted(alike) if chance.random() < 0.6)
+    return replace(rule, alike=alike, whole=whole)
 
 
 def _own_weights(chance: Random, owner: str) -> tuple[Weight, ...]:

@@ -132,6 +132,7 @@ _OBSTACLE = (
     r"|'map\d+' joins along another axis"
     r"|'map\d+' is an output of the model"
     r"|the node that makes 'map\d+' reads it with other tensors"
+    r"|the node that makes 'map\d+' reads 'map\d+' too, which (may lose other|keeps all its) channels"
     r"|the sizes of the members of 'map\d+' are unknown"
     r"|no rule leads the cut further"
 )

@@ -6,6 +6,7 @@ channels would meet: as long as every channel goes its own way to there, leaving
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -179,6 +180,134 @@ def _normalised(kind: str, parts: int) -> Put:
     return lambda g: g.op(kind, "c", *(g.constant(f"k{i}", _channelwise(CHANNELS)) for i in range(parts)), out="m")
 
 
+def _list(graph: Builder, name: str, *parts: int | str) -> str:
+    """A list of sizes: numbers, and single sizes that nodes compute."""
+    one = graph.constant(f"{name}.at", np.array([0]))
+    lists = [
+        graph.constant(f"{name}.{i}", np.array([part]))
+        if isinstance(part, int)
+        else graph.op("Unsqueeze", part, one, out=f"{name}.{i}")
+        for i, part in enumerate(parts)
+    ]
+    return graph.op("Concat", *lists, out=name, axis=0)
+
+
+def _size(graph: Builder, tensor: str, axis: int) -> str:
+    """One size of a tensor, as torch's exporter reads it."""
+    name = f"{tensor}.size{axis}"
+    shape = graph.op("Shape", tensor, out=f"{name}.shape")
+    return graph.op("Gather", shape, graph.constant(f"{name}.axis", np.array(axis)), out=name, axis=0)
+
+
+def _flattened_by_shape(graph: Builder) -> str:
+    return graph.op("Reshape", "c", _list(graph, "target", _size(graph, "c", 0), -1), out="m")
+
+
+def _viewed_by_shape(graph: Builder) -> str:
+    """The number of channels itself is read: of the tensor that is viewed, it stays right."""
+    sizes = _list(graph, "target", _size(graph, "c", 0), _size(graph, "c", 1))
+    return graph.op("Reshape", _pooled(graph), graph.op("Cast", sizes, out="cast", to=7), out="m")
+
+
+def _resized_by_shape(graph: Builder) -> str:
+    bounds = [graph.constant(name, np.array([value])) for name, value in [("from", 0), ("to", 2)]]
+    leading = graph.op("Slice", graph.op("Shape", "c", out="shape"), *bounds, out="leading")
+    sizes = graph.op("Concat", leading, graph.constant("places", np.array([8, 8])), out="sizes", axis=0)
+    return graph.op("Resize", "c", "", "", sizes, out="m")
+
+
+def _shape_of_places(graph: Builder) -> str:
+    """Shape can read some axes alone, from opset 15 on."""
+    places = graph.op("Shape", "c", out="places", start=2)
+    sizes = graph.op("Concat", graph.constant("leading", np.array([1, 1])), places, out="sizes", axis=0)
+    return graph.op("Mul", "c", graph.op("Expand", graph.weight("k", 1, 8, 1, 1), sizes, out="wide"), out="m")
+
+
+def _expanded(graph: Builder) -> str:
+    return graph.op("Mul", "c", graph.op("Expand", _pooled(graph), graph.op("Shape", "c", out="s"), out="e"), out="m")
+
+
+def _gated_by_other(graph: Builder) -> str:
+    """The gate is whole: the product reads a part of it."""
+    gate = graph.op("Sigmoid", graph.op("GlobalAveragePool", graph.conv("x", "o", 8), out="p"), out="gate")
+    return graph.op("Mul", "c", gate, out="m")
+
+
+def _gated_by_places(graph: Builder) -> str:
+    """One gate for all channels of a place."""
+    return graph.op("Mul", "c", graph.op("Sigmoid", graph.conv("x", "o", 1), out="gate"), out="m")
+
+
+def _hard_swish(graph: Builder) -> str:
+    """Written out, and `c` is read by others too."""
+    graph.op("Add", "c", graph.constant("three", np.array(3, np.float32)), out="plus")
+    limits = [graph.constant(f"limit{i}", np.array(i, np.float32)) for i in (0, 6)]
+    graph.op("Mul", "c", graph.op("Clip", "plus", *limits, out="clip"), out="product")
+    swish = graph.op("Div", "product", "limit6", out="swish")
+    return graph.op("Mul", graph.op("MaxPool", "c", out="pool", kernel_shape=[1, 1]), swish, out="m")
+
+
+def _of_several(graph: Builder) -> str:
+    """Operators of any number of tensors, here of one and a constant."""
+    graph.op("Min", "c", graph.weight("k", 8, 1, 1), out="low")
+    graph.op("Sum", graph.op("Max", "c", "low", out="high"), "k", out="sum")
+    return graph.op("Mean", "sum", "k", out="m")
+
+
+def _led_to_shape(graph: Builder) -> str:
+    """A whole tensor takes the shape of one that is cut."""
+    sizes = _list(graph, "sizes", _size(graph, "c", 0), _size(graph, "c", 1), -1, 1)
+    graph.op("Reshape", graph.op("GlobalAveragePool", graph.conv("x", "other", 8), out="p"), sizes, out="gate")
+    return graph.op("Mul", "c", "gate", out="m")
+
+
+def _chosen(graph: Builder) -> str:
+    large = graph.op("Greater", "c", graph.constant("half", np.array(0.5, np.float32)), out="large")
+    either = graph.op("Or", large, graph.op("Not", large, out="not"), out="either")
+    both = graph.op("And", either, large, out="both")
+    return graph.op("Where", both, "c", graph.op("Mul", "c", graph.weight("k", 8, 1, 1), out="small"), out="m")
+
+
+def _compared(kind: str, graph: Builder) -> str:
+    """With numbers that are met exactly; whether they are is a factor."""
+    graph.op("Round", "c", out="round")
+    same = graph.op(kind, "round", graph.constant("k", np.eye(1, 8, dtype=np.float32).reshape(8, 1, 1)), out="same")
+    return graph.op("Mul", "c", graph.op("Cast", same, out="number", to=1), out="m")
+
+
+COMPARING = ["Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual"]
+
+
+def _quantised(graph: Builder, *sizes: int) -> str:
+    """And back, by one scale or by one a channel."""
+    scale = graph.constant("scale", _channelwise(*sizes) / 64)
+    zero = graph.constant("zero", np.zeros(sizes, np.int8))
+    graph.op("QuantizeLinear", "c", scale, zero, out="q", axis=1)
+    return graph.op("DequantizeLinear", "q", scale, zero, out="m", axis=1)
+
+
+def _resized_to(graph: Builder) -> str:
+    """A list of sizes is constant, that of the batch too."""
+    graph.op("Resize", "c", "", "", graph.constant("k", np.array([2, 8, 8, 8])), out="m")
+    return graph.op("Reshape", "m", graph.constant("target", np.array([2, 8, 8, 8])), out="r")
+
+
+def _shared_weights(graph: Builder) -> str:
+    """Two normalisations share one constant, which is the scale and the variance of both."""
+    one, zero = graph.constant("one", _channelwise(8)), graph.constant("zero", _channelwise(8) - 1)
+    graph.op("BatchNormalization", "c", one, zero, zero, one, out="m")
+    other = graph.op("BatchNormalization", graph.conv("x", "other", 8), one, zero, zero, one, out="n")
+    return graph.op("Mul", "m", other, out="product")
+
+
+def _computed_constant(graph: Builder) -> str:
+    """A scale that nodes compute, and that two nodes read."""
+    half = graph.op("Mul", graph.weight("k", 8, 1, 1), graph.constant("half", np.array(0.5, np.float32)), out="scale")
+    double = graph.op("Cast", graph.op("Identity", half, out="same"), out="cast", to=1)
+    graph.op("Add", graph.op("Mul", "c", double, out="product"), "scale", out="m")
+    return "m"
+
+
 def _chain(graph: Builder) -> str:
     """Everything that one sees in a classifier's head, one behind the other."""
     graph.batchnorm("c", "m1")
@@ -281,6 +410,24 @@ CASES = {
     "Split": Case(("Split",), _split),
     "Resize": Case(("Resize",), _resize),
     "Upsample": Case(("Upsample",), _upsample, absorber="MatMul", opset=9),
+    "Shape, flattened by": Case(("Shape", "Reshape"), _flattened_by_shape, _spread(16), "MatMul", 128),
+    "Shape, viewed by": Case(("Shape", "Reshape"), _viewed_by_shape, absorber="MatMul"),
+    "Shape, resized by": Case(("Shape", "Resize"), _resized_by_shape),
+    "Shape of the places": Case(("Shape", "Expand"), _shape_of_places),
+    "Shape of a cut tensor for a whole one": Case(("Shape", "Reshape"), _led_to_shape),
+    "Expand to the shape of": Case(("Shape", "Expand"), _expanded),
+    "Expand": Case(("Expand",), lambda g: g.op("Expand", _pooled(g), g.constant("k", np.array([2, 8, 4, 4])), out="m")),
+    "a gate of its own": Case((), _hard_swish),
+    "a gate of another tensor": Case((), _gated_by_other),
+    "a gate of places": Case((), _gated_by_places),
+    "Where": Case(("Where", "Greater", "Or", "And", "Not"), _chosen),
+    **{kind: Case((kind,), functools.partial(_compared, kind)) for kind in COMPARING},
+    "QuantizeLinear": Case(("QuantizeLinear", "DequantizeLinear"), _quantised),
+    "QuantizeLinear, a scale a channel": Case(("QuantizeLinear",), lambda g: _quantised(g, 8)),
+    "Resize to constant sizes": Case(("Resize", "Reshape"), _resized_to),
+    "Min, Max, Sum and Mean": Case(("Min", "Max", "Sum", "Mean"), _of_several),
+    "constants that nodes share": Case((), _shared_weights),
+    "constants that nodes compute": Case((), _computed_constant),
     "LayerNormalization": Case(("LayerNormalization",), _layer_norm),
     "LayerNormalization, a scale a channel": Case(("LayerNormalization",), _layer_norm_of_wide_scale),
     "Softmax": _op("Softmax", axis=-1),
@@ -359,10 +506,6 @@ def test_lost_channels_leave_no_trace(case: Case) -> None:
 # What stands in the way
 
 
-def _grouped(graph: Builder) -> str:
-    return graph.conv("c", "m", 8, group=4)
-
-
 def _normalised_over(axis: int) -> Put:
     def put(graph: Builder) -> str:
         parts = [graph.weight(name, CHANNELS, SIDE, SIDE) for name in ("scale", "shift")]
@@ -377,19 +520,8 @@ def _indices(graph: Builder) -> str:
     return graph.op("Mul", "m", "places", out="product")
 
 
-def _shared(graph: Builder) -> str:
-    """The absorbing weight reads another tensor too."""
-    graph.op("Conv", graph.conv("x", "other", CHANNELS), graph.weight("shared", 4, CHANNELS, 1, 1), out="o")
-    graph.op("Conv", "c", "shared", out="p")
-    return graph.conv(graph.op("Mul", "o", "p", out="product"), "m", CHANNELS)
-
-
 def _summed(graph: Builder) -> str:
     return graph.op("Add", "c", graph.conv("x", "other", CHANNELS), out="m")
-
-
-def _gated(graph: Builder) -> str:
-    return graph.op("Mul", "c", graph.conv("x", "other", CHANNELS), out="m")
 
 
 def _transposed_gemm(graph: Builder) -> str:
@@ -413,7 +545,6 @@ def _of(kind: str, *constants: Any, **attributes: Any) -> Put:
 
 
 REFUSED: dict[str, Put] = {
-    "a grouped convolution": _grouped,
     "LayerNormalization over the channels": _normalised_over(1),
     "LayerNormalization over the channels, counted from the end": _normalised_over(-3),
     "Softmax over the channels": _of("Softmax", axis=1),
@@ -423,9 +554,7 @@ REFUSED: dict[str, Put] = {
     "ReduceMean over everything": _of("ReduceMean", keepdims=1),
     "ArgMax": _of("ArgMax", axis=1),
     "MaxPool whose indices are used": _indices,
-    "a shared weight": _shared,
     "a sum with others": _summed,
-    "a gate": _gated,
     "Gemm, transA": _transposed_gemm,
     "MatMul by a weight of three axes": _batched,
     "MatMul with itself": _attention,
@@ -437,7 +566,15 @@ REFUSED: dict[str, Put] = {
     "Resize on the channels": lambda g: g.op(
         "Resize", "c", "", g.constant("k", np.array([1, 2, 1, 1], np.float32)), out="m"
     ),
-    "Resize to sizes": lambda g: g.op("Resize", "c", "", "", g.constant("k", np.array([2, 8, 8, 8])), out="m"),
+    "Resize to computed sizes": lambda g: g.op(
+        "Resize", "c", "", "", _list(g, "sizes", _size(g, "x", 0), 8, 8, 8), out="m"
+    ),
+    "Shape that is computed with": lambda g: g.op(
+        "Reshape",
+        "c",
+        _list(g, "sizes", 0, g.op("Div", _size(g, "c", 1), g.constant("two", np.array(2)), out="half"), -1),
+        out="m",
+    ),
     "LRN": _of("LRN", size=3),
     "DepthToSpace": _of("DepthToSpace", blocksize=2),
     "Flatten before the last axes": _of("Flatten", axis=2),
@@ -532,18 +669,13 @@ def test_an_old_bias_stands_where_its_axis_says() -> None:
 
 
 def test_an_activation_that_is_in_the_way_is_blamed() -> None:
-    """Slopes that another tensor shares; all sizes are known."""
+    """How its slopes stand to the channels is unknown; all sizes are known."""
     graph = Builder(size=SIDE)
     graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 5), out="joined", axis=1)
-    graph.op("PRelu", "joined", graph.constant("slopes", _channelwise(CHANNELS, 1, 1)), out="c")
+    graph.op("PRelu", "joined", _of_unknown_rank(graph, "slopes", _channelwise(CHANNELS, 1, 1)), out="c")
     graph.channels["c"] = CHANNELS
-    graph.op(
-        "Add",
-        graph.conv("c", "p"),
-        graph.conv(graph.op("PRelu", graph.conv("x", "o", 8), "slopes", out="q"), "r"),
-        out="y",
-    )
-    assert "the nodes of 'c' have no rule for fewer channels" in refuse(graph.network("y"))
+    graph.conv("c", "y")
+    assert "the nodes of 'c' have no rule for fewer channels" in refuse(graph.network(IMAGE))
 
 
 def _of_unknown_rank(graph: Builder, name: str, value: np.ndarray) -> str:
