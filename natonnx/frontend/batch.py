@@ -27,7 +27,6 @@ __all__ = ["free_batch"]
 _BATCH = "batch"
 _TOLERANCE = 1e-4
 _SAMPLES = 2
-_FIRST_IR_OF_PLAIN_INITIALIZERS = 4
 
 _Axes = Mapping[str, int | None]
 
@@ -123,7 +122,6 @@ def _freed(
         node.input[1] = f"{node.output[0]}/natonnx_shape"
         add_initializer(freed, node.input[1], target)
     return freed
-
 
 
 def _symbols(freed: onnx.ModelProto, axes: _Axes, shapes: Mapping[str, Shape]) -> frozenset[str]:

@@ -21,8 +21,13 @@ __all__ = ["Contradiction", "contradictions", "corrected", "infer", "undeclared"
 
 _log = logging.getLogger(__name__)
 
-_INFERENCE_ERRORS = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError)
-_INFERENCE_ERRORS = (*_INFERENCE_ERRORS, ValueError, RuntimeError, TypeError, UnicodeDecodeError)
+_INFERENCE_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Contradiction(NamedTuple):

@@ -5,7 +5,7 @@ a size is unknown. With numbers it can, and numbers under several assignments te
 (`natonnx.frontend.forms`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
@@ -31,13 +31,15 @@ def infer_numerically(
         Shapes by tensor name, with None for a size that is unknown or has no short text; and how sizes are written.
     """
     made = {name for node in model.graph.node for name in node.output if name}
-    most, rows, seen = -1, ({},), [{}]
+    most = -1
+    rows: Sequence[Mapping[str, int]] = ({},)
+    seen: list[dict[str, tuple[int | None, ...]]] = [{}]
     for choice in assignments(symbols, batch):
-        first = [_sizes(model, row) for row in choice[:FIRST]]
-        known = sum(None not in shape for one in first for name, shape in one.items() if name in made)
+        found = [_sizes(model, row) for row in choice[:FIRST]]
+        known = sum(None not in shape for one in found for name, shape in one.items() if name in made)
         if known > most:
-            most, rows, seen = known, choice, first
-        if known == len(made) * len(first):
+            most, rows, seen = known, choice, found
+        if known == len(made) * len(found):
             break
     seen += [_sizes(model, row) for row in rows[FIRST:]]
     forms = Forms(rows)
