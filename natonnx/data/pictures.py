@@ -179,7 +179,8 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
 
 def _stored_as(image: "Image.Image") -> str:
     """Return what Pillow calls the layout of the pixels in a file that it has opened; "" where it has no name."""
-    arguments = image.tile[0][3] if getattr(image, "tile", None) else ""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
     if not isinstance(arguments, tuple):
         return str(arguments or "")
     is_deep = image.format == "PPM" and len(arguments) > 1 and arguments[1] > 255

@@ -108,7 +108,7 @@ class OwnObjective:
             said = self.own.score(self._shown(outputs), self._targets(targets))
         count = len(next(iter(outputs.values())))
         try:
-            found = torch.as_tensor(said)
+            found = said if isinstance(said, Tensor) else torch.as_tensor(said, dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError):
             raise InputError(
                 f"{self.name}.score: returned {type(said).__name__}; it must be a tensor with a finite number a sample"

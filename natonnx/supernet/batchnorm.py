@@ -24,6 +24,8 @@ from natonnx.tensors import read_tensor
 __all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 
 _EPSILON = 1e-5
+_LARGEST = 1e18
+"""Values whose squares, and the sums of these, single precision can hold."""
 _MOST_VALUES = 1 << 28
 """Captured at once: a gigabyte."""
 
@@ -37,8 +39,8 @@ class _Moments:
         self.variance = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in a batch [n, C, ...]; samples with anything that is not finite are left out."""
-        values = values[values.reshape(len(values), -1).isfinite().all(1)].double()
+        """Take in a batch [n, C, ...]; samples with NaN, or of which float32 cannot hold the squares, are left out."""
+        values = values[values.reshape(len(values), -1).abs().amax(1) < _LARGEST].double()
         if not len(values):
             return
         axes = [axis for axis in range(values.dim()) if axis != 1]
