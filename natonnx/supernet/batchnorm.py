@@ -42,6 +42,8 @@ class _Moments:
         """Take in a batch [n, C, ...]; samples with NaN, or of which float32 cannot hold the squares, are left out."""
         values = values[values.reshape(len(values), -1).abs().amax(1) < _LARGEST].double()
         if not len(values):
+            if not self._count:
+                self.mean, self.variance = values.new_zeros(values.shape[1]), values.new_ones(values.shape[1])
             return
         axes = [axis for axis in range(values.dim()) if axis != 1]
         count, mean, variance = values.numel() // values.shape[1], values.mean(axes), values.var(axes, unbiased=False)
@@ -153,10 +155,11 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
         scale, shift, mean, variance = (
             folded.pop(pair.tensor(part)).astype(np.float64) for part in ("scale", "shift", "mean", "variance")
         )
-        gain = scale / np.sqrt(variance + _EPSILON)
         weight = weights[pair.weight].astype(np.float64)
-        folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
-        folded[pair.bias] = (shift - mean * gain).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # of weights that diverged
+            gain = scale / np.sqrt(variance + _EPSILON)
+            folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+            folded[pair.bias] = (shift - mean * gain).astype(np.float32)
     return folded
 
 

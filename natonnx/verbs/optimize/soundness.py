@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import torch
 
-from natonnx import data
-from natonnx.data.batches import Array, ArrayBatches
+from natonnx.data.batches import Array, ArrayBatches, StreamBatches
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
@@ -29,8 +29,10 @@ _log = logging.getLogger(__name__)
 
 _LOOKED_AT = 500
 """Training samples that the model is run on."""
-_WILD = 1e6
-"""Times the usual size: a sample beyond outweighs all others in statistics, variances and gradients."""
+_USUAL = 0.25
+"""Quantile of the samples' sizes that is the usual one."""
+_WILD, _HOPELESS = 1e3, 1e4
+"""Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
 
 
 def check_weights(source: Source) -> None:
@@ -71,7 +73,7 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]
 def check_data(prepared: Prepared, *, force: bool) -> None:
     """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
 
-    Those are a million times the usual size, and so is what the model makes of them.
+    Those are ten thousand times the usual size, and so is what the model makes of them.
 
     Args:
         prepared: The model and its data.
@@ -81,15 +83,21 @@ def check_data(prepared: Prepared, *, force: bool) -> None:
         InputError: Naming the first, unless forced.
     """
     parts = prepared.parts
+    looked: dict[str, ArrayBatches] = {}
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
         if part is not None:
-            _check_part(prepared, name, part, force=force)
+            looked[name] = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
+            if isinstance(part, StreamBatches) and not part.is_ordered:
+                looked[name] = replace(looked[name], positions=np.full(looked[name].samples, -1))
+    sizes = {name: _sizes(samples) for name, samples in looked.items()}
+    usual = min((float(np.quantile(each[each > 0], _USUAL)) for each in sizes.values() if each.any()), default=0.0)
+    for name, samples in looked.items():
+        _check_part(prepared, name, samples, sizes[name], usual, force=force)
 
 
-def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: bool) -> None:
-    samples = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
-    sizes = _sizes(samples)
-    usual = _median(sizes[sizes > 0])
+def _check_part(
+    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, usual: float, *, force: bool
+) -> None:
     wild = np.flatnonzero(sizes > _WILD * usual)[:_LOOKED_AT]
     if name != "training" and not len(wild):
         return
@@ -100,28 +108,29 @@ def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: boo
     broken = np.isinf(made)
     if broken.all():
         return  # the model's fault rather than theirs: `check_outputs`
+    where = f"{prepared.parts.name}: {name}"
     if broken.any() and (name == "training" or is_wild[broken].any()):
-        told = f"{_told(broken, chosen)} the model give NaN or infinity{'' if origin is None else f' ({origin})'}"
-        refuse_unless(force, f"{prepared.parts.name}: {name} {told}; remove or mend what is wrong in the data")
-    outweighing = is_wild & ~broken & (made > _WILD * _median(made[~is_wild & ~broken]))
+        told = f"{where} {_told(broken, chosen)} the model give NaN or infinity"
+        told += "" if origin is None else f" ({origin})"
+        refuse_unless(force, f"{told}; remove or mend what is wrong in the data")
+    ordinary = made[~is_wild & ~broken]
+    ratio = made / max(float(np.median(ordinary)) if len(ordinary) else 0.0, 1e-30)
+    outweighing = is_wild & ~broken & (ratio > _WILD)
     if outweighing.any():
         first = np.flatnonzero(outweighing)[0]
+        is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
         refuse_unless(
-            force,
-            f"{prepared.parts.name}: {name} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it "
-            f"holds {sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
+            force or not is_hopeless,
+            f"{where} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it holds "
+            f"{sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
 
 
-def _median(values: Array) -> float:
-    return float(np.median(values)) if len(values) else 0.0
-
-
 def _told(which: Array, samples: ArrayBatches) -> str:
-    """Return which samples are meant, the first by where it stood in the data, counted from 0."""
+    """Return which samples are meant: the first by where it stood in the data from 0 on, if that has an order."""
     assert samples.positions is not None
-    others = int(which.sum()) - 1
-    first = f"sample {samples.positions[which][0]:,} (the first is 0)"
+    position, others = samples.positions[which][0], int(which.sum()) - 1
+    first = "sample" if position < 0 else f"sample {position:,} (the first is 0)"
     return f"{first} and {others:,} more make" if others else f"{first} makes"
 
 
