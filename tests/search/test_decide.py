@@ -349,7 +349,10 @@ def test_the_users_own_reward_decides(
     ("given", "found", "name"),
     [
         (Score(0.9), Score(0.95, broken=1), "broken"),
-        (Score(0.9, broken=2), Score(0.95, broken=2), None),
+        (Score(0.9, broken=2, nan=2), Score(0.95, broken=2, nan=2), None),
+        (Score(0.9, broken=2, nan=2), Score(0.95, broken=3, nan=2), "broken"),
+        (Score(0.9, broken=2), Score(0.95, broken=3), None),  # infinities that β makes too: the score tells where
+        (Score(0.9, broken=2), Score(0.95, broken=2, nan=1), "broken"),
         (Score(0.9), Score(0.9, samples=200, says_nothing=True), "same"),
         (Score(0.9, says_nothing=True), Score(0.9, says_nothing=True), None),
     ],

@@ -161,6 +161,7 @@ def test_a_score_tells_broken_samples_and_whether_a_model_says_anything(problem:
     def spoil(value: torch.Tensor) -> torch.Tensor:
         return torch.where(torch.arange(len(value))[:, None] < 4, torch.nan, value)
 
-    assert scored(lambda value: value)[6:] == (0, False)
-    assert scored(spoil)[6:] == (4, False)
-    assert scored(torch.zeros_like)[6:] == (0, True)
+    assert scored(lambda value: value)[6:] == (0, 0, False)
+    assert scored(spoil)[6:] == (4, 4, False)
+    assert scored(lambda value: torch.where(spoil(value).isnan(), torch.inf, value))[6:] == (4, 0, False)
+    assert scored(torch.zeros_like)[6:] == (0, 0, True)

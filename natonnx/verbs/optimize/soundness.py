@@ -14,6 +14,7 @@ from natonnx.frontend import Source
 from natonnx.search import OwnObjective
 from natonnx.search.assess import original_runner
 from natonnx.search.finite import Origin, broken_samples, find_origin
+from natonnx.search.objective import is_masked
 from natonnx.search.own import WORST, name_of
 from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
 from natonnx.search.score import targets_of
@@ -29,9 +30,11 @@ _log = logging.getLogger(__name__)
 
 _LOOKED_AT = 500
 """Training samples that the model is run on."""
+_LOWEST = -1e30
+"""What is lower, in one of several inputs, is a mask."""
 _USUAL = 0.25
 """Quantile of the samples' sizes that is the usual one."""
-_WILD, _HOPELESS = 1e3, 1e4
+_WILD, _HOPELESS = 1e3, 1e5
 """Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
 
 
@@ -73,7 +76,7 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]
 def check_data(prepared: Prepared, *, force: bool) -> None:
     """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
 
-    Those are ten thousand times the usual size, and so is what the model makes of them.
+    Those are a hundred thousand times the usual size, and so is what the model makes of them. Of +∞ is warned.
 
     Args:
         prepared: The model and its data.
@@ -105,48 +108,50 @@ def _check_part(
     index = np.union1d(wild, spread)
     chosen, is_wild = samples.take(index), np.isin(index, wild)
     made, origin = _run(prepared, chosen)
-    broken = np.isinf(made)
+    broken = ~np.isfinite(made)
     if broken.all():
         return  # the model's fault rather than theirs: `check_outputs`
     where = f"{prepared.parts.name}: {name}"
     if broken.any() and (name == "training" or is_wild[broken].any()):
-        told = f"{where} {_told(broken, chosen)} the model give NaN or infinity"
+        told = f"{where} {_told(broken, chosen, int(broken.argmax()))} the model give NaN or infinity"
         told += "" if origin is None else f" ({origin})"
-        refuse_unless(force, f"{told}; remove or mend what is wrong in the data")
+        is_legal = np.isposinf(made[broken]).all() and not is_wild[broken].any()
+        refuse_unless(force or is_legal, f"{told}; remove or mend what is wrong in the data")
     ordinary = made[~is_wild & ~broken]
     ratio = made / max(float(np.median(ordinary)) if len(ordinary) else 0.0, 1e-30)
     outweighing = is_wild & ~broken & (ratio > _WILD)
     if outweighing.any():
-        first = np.flatnonzero(outweighing)[0]
+        worst = int(np.where(outweighing, made, -1).argmax())
         is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
         refuse_unless(
             force or not is_hopeless,
-            f"{where} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it holds "
-            f"{sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
+            f"{where} {_told(outweighing, chosen, worst)} the model give up to {made[worst]:.4g}: it holds "
+            f"{sizes[index[worst]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
 
 
-def _told(which: Array, samples: ArrayBatches) -> str:
-    """Return which samples are meant: the first by where it stood in the data from 0 on, if that has an order."""
+def _told(which: Array, samples: ArrayBatches, one: int) -> str:
+    """Return which samples are meant: one by where it stood in the data, from 0 on, if that has an order."""
     assert samples.positions is not None
-    position, others = samples.positions[which][0], int(which.sum()) - 1
-    first = "sample" if position < 0 else f"sample {position:,} (the first is 0)"
-    return f"{first} and {others:,} more make" if others else f"{first} makes"
+    position, others = samples.positions[one], int(which.sum()) - 1
+    named = "sample" if position < 0 else f"sample {position:,} (the first is 0)"
+    return f"{named} and {others:,} more make" if others else f"{named} makes"
 
 
 def _sizes(samples: ArrayBatches) -> Array:
-    """Return the largest finite magnitude that each sample has in inputs of floating-point numbers [n]."""
+    """Return the largest magnitude that each sample has in inputs of floating-point numbers [n], without masks."""
     sizes = np.zeros(samples.samples)
+    least = _LOWEST if len(samples.inputs) > 1 else -np.inf
     for name, axis in samples.axes.items():
         value = samples.inputs[name]
         if axis is not None and value.dtype.kind == "f":
             for i, row in enumerate(np.moveaxis(value, axis, 0)):
-                sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row))))
+                sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row) & (row > least))))
     return sizes
 
 
 def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | None]:
-    """Return the largest magnitude that the model makes of each sample, ∞ of NaN and +∞; and where those begin.
+    """Return the largest magnitude that the model makes of each sample, NaN or +∞ of those; and where they begin.
 
     What is judged is looked at, and what a BatchNormalization reads.
     """
@@ -167,8 +172,10 @@ def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | Non
         for value in outputs.values():
             if value.is_floating_point() and len(value) == batch.size and value.numel():
                 rows = value.reshape(batch.size, -1)
-                most = torch.maximum(most, torch.where(rows.isfinite(), rows.abs(), 0.0).amax(1).double())
-        made.append(torch.where(broken, torch.inf, most).cpu().numpy())
+                usable = rows.isfinite() & ~is_masked(rows)
+                most = torch.maximum(most, torch.where(usable, rows.abs(), 0.0).amax(1).double())
+        nan = broken_samples(outputs, judged, infinite=False)
+        made.append(torch.where(nan, torch.nan, torch.where(broken, torch.inf, most)).cpu().numpy())
     return np.concatenate(made), origin
 
 
@@ -187,11 +194,12 @@ def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> Non
     path, problem, score = prepared.source.path, prepared.problem, original.score
     if problem.reward is not None and score.value == WORST:
         raise InputError(f"{path}: gives NaN or infinity for what {name_of(problem.reward)} runs it on; mend that")
-    if score.broken:
+    count = score.nan if problem.objective.name == "agreement" else score.broken  # the same infinities agree
+    if count:
         origin = _first_origin(prepared, original)
-        told = f"{path}: gives NaN or infinity for {score.broken:,} of {score.samples:,} validation samples"
+        told = f"{path}: gives NaN or infinity for {count:,} of {score.samples:,} validation samples"
         told += "" if origin is None else f" ({origin})"
-        if score.broken == score.samples or isinstance(problem.objective, OwnObjective):
+        if count == score.samples or isinstance(problem.objective, OwnObjective):
             raise InputError(f"{told}; export a model whose outputs are numbers, or mend the samples")
         _log.warning("%s, which count as wrong", told)
     if isinstance(problem.objective, OwnObjective):
