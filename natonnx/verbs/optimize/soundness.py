@@ -115,7 +115,7 @@ def _check_part(
     if broken.any() and (name == "training" or is_wild[broken].any()):
         told = f"{where} {_told(broken, chosen, int(broken.argmax()))} the model give NaN or infinity"
         told += "" if origin is None else f" ({origin})"
-        is_legal = np.isposinf(made[broken]).all() and not is_wild[broken].any()
+        is_legal = bool(np.isposinf(made[broken]).all() and not is_wild[broken].any())
         refuse_unless(force or is_legal, f"{told}; remove or mend what is wrong in the data")
     ordinary = made[~is_wild & ~broken]
     ratio = made / max(float(np.median(ordinary)) if len(ordinary) else 0.0, 1e-30)
@@ -124,7 +124,7 @@ def _check_part(
         worst = int(np.where(outweighing, made, -1).argmax())
         is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
         refuse_unless(
-            force or not is_hopeless,
+            force or not bool(is_hopeless),
             f"{where} {_told(outweighing, chosen, worst)} the model give up to {made[worst]:.4g}: it holds "
             f"{sizes[index[worst]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
