@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from natonnx.search.objective import POINTS, Figure, Outputs, Targets, bounded_below, is_decided
+from natonnx.search.objective import POINTS, Figure, Outputs, Targets, bounded_below, is_decided, is_masked
 from natonnx.search.outputs import JudgedOutput, Measure
 
 __all__ = ["Agreement"]
@@ -139,7 +139,8 @@ class Agreement:
 
 def _difference(value: Tensor, target: Tensor) -> Tensor:
     """Return how far values are from others; not at all where both are the same infinity."""
-    return torch.where(target.isinf() & (value == target), 0.0, value - target)
+    same = (target.isposinf() & value.isposinf()) | (is_masked(target) & is_masked(value))
+    return torch.where(same, 0.0, value - target)
 
 
 def _per_sample(values: Tensor) -> Tensor:
@@ -158,7 +159,7 @@ class _Moments:
 
     def add(self, batch: Tensor) -> None:
         """Take in a batch [n, ...]."""
-        finite = batch.isfinite()
+        finite = batch.isfinite() & ~is_masked(batch)
         values = torch.where(finite, batch, 0).double()
         sums = torch.stack([finite.double().sum(0), values.sum(0), values.square().sum(0)])
         if self._sums is not None and self._sums.shape != sums.shape:

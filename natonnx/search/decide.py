@@ -221,7 +221,8 @@ def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criter
 
 def faults(score: Score, given: Score) -> Iterator[Constraint]:
     """Yield what no loss that is allowed makes up for: outputs that are no numbers, or the same for every sample."""
-    if score.broken > given.broken:
+    makes_infinities = given.broken > given.nan  # where they may stand, the score tells
+    if score.nan > given.nan or (score.broken > given.broken and not makes_infinities):
         label = "validation samples with outputs of NaN or infinity"
         yield Constraint("broken", label, None, given.broken, score.broken, False)
     if score.says_nothing and not given.says_nothing:

@@ -35,21 +35,22 @@ class Origin(NamedTuple):
         return f"{self.operator} makes the first {self.value}, in {self.tensor!r}"
 
 
-def broken_samples(outputs: Outputs, names: Iterable[str]) -> Tensor:
-    """Return which samples have an output that holds NaN or +∞ [n].
+def broken_samples(outputs: Outputs, names: Iterable[str], *, infinite: bool = True) -> Tensor:
+    """Return which samples have an output that holds NaN or, if that counts, +∞ [n].
 
     −∞ is a legal score: that of a class that is masked out, or the logarithm of 0.
 
     Args:
         outputs: Tensors by name, the samples along the first axis.
         names: Those that are looked at; one that is not there, or holds whole numbers, is passed over.
+        infinite: Whether +∞ counts.
     """
     found: Tensor | None = None
     for name in names:
         value = outputs.get(name)
         if value is not None and value.is_floating_point():
             rows = value.reshape(len(value), -1)
-            bad = (rows.isnan() | rows.isposinf()).any(1)
+            bad = ((rows.isnan() | rows.isposinf()) if infinite else rows.isnan()).any(1)
             found = bad if found is None else found | bad
     count = len(next(iter(outputs.values()), ()))
     return torch.zeros(count, dtype=torch.bool) if found is None else found

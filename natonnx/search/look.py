@@ -140,9 +140,10 @@ def calibration_batches(
     """Return a random part of a split, in batches that the network takes; without what the original makes NaN of."""
     fixed = problem.network.batch_axes.size
     samples = split.sample(count, torch.Generator().manual_seed(seed))
-    run = supernet_runner(supernet, problem.network.architecture, problem.objective.captures)
+    captures = problem.objective.captures
+    run = supernet_runner(supernet, problem.network.architecture, captures)
     parts = tensor_batches(samples, fixed or _BATCH, problem.device)
-    broken = torch.cat([broken_samples(run(part.inputs, part.size), problem.objective.captures) for part in parts])
+    broken = torch.cat([broken_samples(run(p.inputs, p.size), captures, infinite=False) for p in parts])
     if broken.any() and not broken.all():
         samples = samples.take(np.flatnonzero(~broken.cpu().numpy()))
     if fixed is not None:  # whole batches only

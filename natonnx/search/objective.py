@@ -11,7 +11,18 @@ from torch.nn import functional
 from natonnx.errors import InputError
 from natonnx.search.outputs import JudgedOutput
 
-__all__ = ["POINTS", "Figure", "Labels", "Objective", "Outputs", "Targets", "Unit", "bounded_below", "is_decided"]
+__all__ = [
+    "POINTS",
+    "Figure",
+    "Labels",
+    "Objective",
+    "Outputs",
+    "Targets",
+    "Unit",
+    "bounded_below",
+    "is_decided",
+    "is_masked",
+]
 
 Outputs: TypeAlias = Mapping[str, Tensor]
 """Tensors of a model by name, the samples along the first axis."""
@@ -38,6 +49,8 @@ class Unit:
 POINTS = Unit("%", 100.0, "points")
 """Of scores that are fractions."""
 
+_LOWEST = -1e30
+"""What is lower stands for −∞: masks are often the lowest number of their type."""
 _MASKED = -1e4
 """What −∞ counts as in a loss, so that a class that is masked out leaves the loss a number."""
 
@@ -168,4 +181,9 @@ def is_decided(logits: Tensor, axis: int) -> Tensor:
 
 def bounded_below(logits: Tensor) -> Tensor:
     """Return class scores with a very low number in the place of −∞."""
-    return torch.where(logits.isneginf(), _MASKED, logits)
+    return torch.where(is_masked(logits), _MASKED, logits)
+
+
+def is_masked(values: Tensor) -> Tensor:
+    """Return which values stand for −∞."""
+    return values < _LOWEST

@@ -108,7 +108,7 @@ class OwnObjective:
             said = self.own.score(self._shown(outputs), self._targets(targets))
         count = len(next(iter(outputs.values())))
         try:
-            found = torch.as_tensor(said)
+            found = said if isinstance(said, Tensor) else torch.as_tensor(said, dtype=torch.float64)
         except (TypeError, ValueError, RuntimeError):
             raise InputError(
                 f"{self.name}.score: returned {type(said).__name__}; it must be a tensor with a finite number a sample"
@@ -158,12 +158,6 @@ class RunnableModel:
 
     run: Runner = field(repr=False)
     network: Network = field(repr=False)
-    _broken: list[bool] = field(default_factory=list, repr=False, compare=False)
-
-    @property
-    def was_broken(self) -> bool:
-        """Whether it has given NaN or +∞ when it was called."""
-        return any(self._broken)
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
@@ -237,7 +231,6 @@ class RunnableModel:
             }
             with torch.inference_mode():
                 parts.append(self.run(part, end - start))
-            self._broken.append(bool(broken_samples(parts[-1], self.outputs).any()))
         return {name: torch.cat([part[name] for part in parts]).clone() for name in self.outputs}
 
 
@@ -251,9 +244,16 @@ def judge(reward: RewardFunction, model: RunnableModel) -> float:
     Raises:
         InputError: If it returns no finite number.
     """
+    broken: list[bool] = []
+
+    def run(inputs: Mapping[str, Tensor], size: int) -> Outputs:
+        outputs = model.run(inputs, size)
+        broken.append(bool(broken_samples(outputs, model.outputs).any()))
+        return outputs
+
     with running(name_of(reward)):
-        said: Any = reward(model)
-    if model.was_broken:
+        said: Any = reward(RunnableModel(run, model.network))
+    if any(broken):
         return WORST
     try:
         value = float(said)

@@ -47,6 +47,7 @@ class Score(NamedTuple):
         figures: Mean of each figure of the objective.
         each: Score of each sample [samples], where that is known, so that two models are compared pair by pair.
         broken: How many samples have an output that is NaN or +∞.
+        nan: How many have one that is NaN.
         says_nothing: Whether the model says the same of all of several samples.
     """
 
@@ -57,6 +58,7 @@ class Score(NamedTuple):
     figures: tuple[float, ...] = ()
     each: tuple[float, ...] = ()
     broken: int = 0
+    nan: int = 0
     says_nothing: bool = False
 
     def plain(self) -> tuple[float, float, int, float, tuple[float, ...]]:
@@ -109,7 +111,7 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
         InputError: If there are no samples.
     """
     scores: list[Tensor] = []
-    loss, count, ranked, broken, first, differs = 0.0, 0, True, 0, None, False
+    loss, count, ranked, broken, nan, first, differs = 0.0, 0, True, 0, 0, None, False
     names = {*objective.captures, *objective.score_captures}
     with torch.inference_mode():
         for batch, targets in parts:
@@ -119,6 +121,7 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
             loss += batch.size * float(objective.loss(outputs, targets.loss)) if targets.loss is not None else 0.0
             count += batch.size
             broken += int(broken_samples(outputs, names).sum())
+            nan += int(broken_samples(outputs, names, infinite=False).sum())
             if not differs:
                 answers = objective.answers(outputs)
                 first = answers[:1] if first is None else first
@@ -126,7 +129,7 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
     if not count:
         raise InputError("the data has no samples to score a model on: give at least a few")
     found = summarise(torch.cat(scores), _ranking(loss / count) if ranked else math.nan)
-    return found._replace(broken=broken, says_nothing=count > 1 and not differs)
+    return found._replace(broken=broken, nan=nan, says_nothing=count > 1 and not differs)
 
 
 def _differ(answers: Tensor, first: Tensor) -> bool:

@@ -24,6 +24,8 @@ from natonnx.tensors import read_tensor
 __all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 
 _EPSILON = 1e-5
+_LARGEST = 1e18
+"""Values whose squares, and the sums of these, single precision can hold."""
 _MOST_VALUES = 1 << 28
 """Captured at once: a gigabyte."""
 
@@ -37,9 +39,11 @@ class _Moments:
         self.variance = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in a batch [n, C, ...]; samples with anything that is not finite are left out."""
-        values = values[values.reshape(len(values), -1).isfinite().all(1)].double()
+        """Take in a batch [n, C, ...]; samples with NaN, or of which float32 cannot hold the squares, are left out."""
+        values = values[values.reshape(len(values), -1).abs().amax(1) < _LARGEST].double()
         if not len(values):
+            if not self._count:
+                self.mean, self.variance = values.new_zeros(values.shape[1]), values.new_ones(values.shape[1])
             return
         axes = [axis for axis in range(values.dim()) if axis != 1]
         count, mean, variance = values.numel() // values.shape[1], values.mean(axes), values.var(axes, unbiased=False)
@@ -151,10 +155,11 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
         scale, shift, mean, variance = (
             folded.pop(pair.tensor(part)).astype(np.float64) for part in ("scale", "shift", "mean", "variance")
         )
-        gain = scale / np.sqrt(variance + _EPSILON)
         weight = weights[pair.weight].astype(np.float64)
-        folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
-        folded[pair.bias] = (shift - mean * gain).astype(np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):  # of weights that diverged
+            gain = scale / np.sqrt(variance + _EPSILON)
+            folded[pair.weight] = (weight * gain.reshape(-1, *[1] * (weight.ndim - 1))).astype(np.float32)
+            folded[pair.bias] = (shift - mean * gain).astype(np.float32)
     return folded
 
 

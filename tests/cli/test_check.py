@@ -317,3 +317,28 @@ def test_unknown_and_zero_costs_have_no_ratio(folder: Path, capsys: pytest.Captu
     code, _, stderr = run(capsys, folder / "0", "--baseline", folder / "0", "--max-params-ratio", "1")
     assert code == 2
     assert "parameters are 0" in stderr
+
+
+def test_outputs_of_nan_are_wrong_and_a_baseline_of_them_is_none(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx.load(folder / "model.onnx")
+    model.graph.node[-1].output[0] = "inner"
+    model.graph.node.extend(
+        [
+            onnx.helper.make_node("Sub", ["inner", "inner"], ["zero"]),
+            onnx.helper.make_node("Div", ["zero", "zero"], ["scores"]),
+        ]
+    )
+    onnx.save(model, folder / "nan.onnx")
+    given = ["--data", str(folder / "data.npz"), "--max-drop", "50", "--min-agreement", "0.1"]
+    code, stdout, stderr = run(capsys, folder / "nan.onnx", "--baseline", folder / "model.onnx", *given)
+    assert code == 1
+    assert [line.split()[0] for line in stdout.splitlines()] == ["failed", "failed"]
+    told = (
+        "nan.onnx: gives NaN or infinity for 60 of 60 test samples, which count as wrong; Div makes the first NaN, in "
+    )
+    assert told in stderr.replace("\n", " ")
+    code, stdout, stderr = run(capsys, folder / "nan.onnx", "--baseline", folder / "nan.onnx", *given)
+    assert (code, stdout) == (2, "")
+    assert "the baseline gives NaN or infinity for all 60 test samples; nothing can be compared with it" in stderr

@@ -117,3 +117,31 @@ def test_several_outputs_count_alike() -> None:
     assert scores.shape == (6, 2)
     assert scores[:, 0].tolist() == [1.0] * 6
     assert objective.variances.keys() == {"other"}
+
+
+@pytest.mark.parametrize("measure", list(Measure))
+def test_what_the_original_makes_nan_of_agrees_with_nothing(measure: Measure) -> None:
+    """Not even with itself; all other samples count as if it were not there."""
+    target = values(40, 5)
+    broken = target.copy()
+    broken[1] = np.nan
+    objective = Agreement.of(judged(measure), lambda: [outputs(broken)])
+    found = objective.score(outputs(broken), outputs(broken))[:, 0].tolist()
+    assert found[1] == (0 if measure is Measure.TOP1 else -1)
+    assert found[:1] + found[2:] == pytest.approx([1] * 39, abs=1e-6)
+    if measure is Measure.VARIANCE:
+        assert objective.variances["out"] == pytest.approx(np.delete(target, 1, 0).var(0).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("measure", [Measure.TOP1, Measure.VARIANCE])
+def test_the_same_infinities_agree(measure: Measure) -> None:
+    """A mask of −∞, which stands where it does in the original."""
+    target = values(8, 5)
+    target[::2, 1] = -np.inf
+    other = target.copy()
+    other[0, 1] = 0.0
+    objective = Agreement.of(judged(measure), lambda: [outputs(target)])
+    assert float(objective.score(outputs(target), outputs(target)).mean()) == pytest.approx(1)
+    assert float(objective.loss(outputs(target), outputs(target))) == pytest.approx(0, abs=1e-6)
+    if measure is Measure.VARIANCE:
+        assert float(objective.score(outputs(other), outputs(target))[0]) == -1

@@ -343,3 +343,26 @@ def test_the_users_own_reward_decides(
     names = [limit.name for limit in decision.constraints]
     assert names[:2] == ["madds", "lost"]
     assert names[2:] == ([] if given["target"] else ["behind_finetuned_input"])
+
+
+@pytest.mark.parametrize(
+    ("given", "found", "name"),
+    [
+        (Score(0.9), Score(0.95, broken=1), "broken"),
+        (Score(0.9, broken=2, nan=2), Score(0.95, broken=2, nan=2), None),
+        (Score(0.9, broken=2, nan=2), Score(0.95, broken=3, nan=2), "broken"),
+        (Score(0.9, broken=2), Score(0.95, broken=3), None),  # infinities that β makes too: the score tells where
+        (Score(0.9, broken=2), Score(0.95, broken=2, nan=1), "broken"),
+        (Score(0.9), Score(0.9, samples=200, says_nothing=True), "same"),
+        (Score(0.9, says_nothing=True), Score(0.9, says_nothing=True), None),
+    ],
+)
+def test_no_loss_that_is_allowed_makes_up_for_nan_or_for_one_answer(
+    beta: Architecture, given: Score, found: Score, name: str | None
+) -> None:
+    candidate = Candidate(apply_edits(beta, CHEAP), {}, found)
+    for reward in (False, True):
+        decision = decide(given, Outcome(None, (candidate,)), criteria(beta, 0.7, 100.0, reward=reward))
+        missed = [limit.name for limit in decision.constraints if not limit.met]
+        assert missed == ([] if name is None else [name])
+        assert (decision.winner is None) == (name is not None)

@@ -14,7 +14,7 @@ from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
 from natonnx.search import Problem, RewardFunction, RunnableModel, Settings, search
 from natonnx.search.assess import assess, original_runner, runnable
-from natonnx.search.own import OwnObjective, identity_of, judge, name_of
+from natonnx.search.own import WORST, OwnObjective, identity_of, judge, name_of
 from natonnx.supernet import Supernet
 from natonnx.verbs.scoring import runnable_file
 from tests.search.conftest import tiny_model, tiny_split, whole
@@ -96,13 +96,23 @@ def test_the_unit_does_not_matter_to_the_search(problem: Problem, scale: float) 
     assert [c.architecture for c in other.candidates] == [c.architecture for c in whole.candidates]
 
 
-@pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3), 10**400])
+@pytest.mark.parametrize("said", [float("nan"), float("inf"), None, "good", np.zeros(3), 10**400, 1e300, -1e300])
 def test_what_is_no_finite_number_is_refused(said: Any) -> None:
     def broken(_model: RunnableModel) -> Any:
         return said
 
     with pytest.raises(InputError, match=r"broken: returned .*; a reward must be a finite number"):
         judge(broken, in_file(parse(tiny_model()), tiny_model()))
+
+
+def test_a_model_that_gave_nan_is_the_worst_whatever_is_said_of_it(problem: Problem) -> None:
+    """Its argmax is a class, too."""
+    supernet = Supernet(problem.network)
+    with torch.no_grad():
+        next(supernet.parameters()).fill_(torch.nan)
+    model = runnable(problem, supernet, problem.network.architecture)
+    assert judge(lambda _model: 1.0, model) == 1.0  # it was not run
+    assert judge(right, model) == WORST
 
 
 @pytest.mark.parametrize("shape", [(2, 8, 8, 1), (1, 8, 8), (2, 1, 6, 6), (0, 1, 8, 8)])
@@ -227,3 +237,19 @@ def test_what_an_objective_raises_reaches_the_caller_and_says_whose_it_is(proble
         own.score({"y": torch.zeros(2, 3)}, {"y": torch.zeros(2, 3)})
     assert what_ran(caught.value) == f"{Scores.__module__}.Scores.score"
     assert what_ran(KeyError("natonnx")) is None
+
+
+@pytest.mark.parametrize("worst", [1e300, -1e300, 2e15])
+def test_scores_beyond_what_can_be_averaged_are_refused(problem: Problem, worst: float) -> None:
+    own = OwnObjective(Scores([0.0, worst]), {"y": 0}, problem.objective, has_labels=False)
+    with pytest.raises(
+        InputError, match=r"Scores.score: returned .*e\+.* for a sample; it must be a finite number, from"
+    ):
+        own.score({"y": torch.zeros(2, 3)}, {"y": torch.zeros(2, 3)})
+
+
+def test_a_sample_with_outputs_of_nan_is_the_worst_whatever_is_said_of_it(problem: Problem) -> None:
+    outputs = {"y": torch.tensor([[0.0, 1.0], [torch.nan, 0.0], [-torch.inf, 0.0]])}
+    for said in ([3.0, 2.0, 1.0], [3.0, torch.nan, 1.0]):
+        own = OwnObjective(Scores(said), {"y": 0}, problem.objective, has_labels=False)
+        assert own.score(outputs, outputs)[:, 0].tolist() == [3.0, WORST, 1.0]

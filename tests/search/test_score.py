@@ -1,3 +1,4 @@
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -8,9 +9,10 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, parse
 from natonnx.search import Labels, Problem, Score
 from natonnx.search.assess import assess, original_runner
+from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput, Measure
-from natonnx.search.runner import tensor_batches
-from natonnx.search.score import minibatch_score, reestimate, summarise, targets_of
+from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.search.score import evaluate, minibatch_score, reestimate, summarise, targets_of
 from natonnx.session import run, session
 from natonnx.supernet import Supernet, unfold
 from tests.search.conftest import tiny_model, tiny_problem, tiny_split, whole
@@ -129,3 +131,37 @@ def test_labels_of_positions_meet_the_scores_of_theirs() -> None:
     assert objective.score({"out": logits}, right).tolist() == [[1.0]] * 6
     right[:, 0] = (right[:, 0] + 1) % 3
     assert objective.score({"out": logits}, right).tolist() == [[0.75]] * 6
+
+
+def test_a_minibatch_without_finite_statistics_is_left_out(problem: Problem) -> None:
+    """One sample whose squares overflow, in one of three minibatches."""
+    supernet, fresh = Supernet(problem.network), Supernet(problem.network)
+    beta, captures = problem.network.architecture, problem.objective.captures
+    whole_split = tiny_split(90, 2)
+    images = whole_split.inputs["image"].copy()
+    images[45] = 1e30
+    reestimate(supernet, beta, replace(whole_split, inputs={"image": images}), CPU, captures, batch=30)
+    good = whole_split.take(np.r_[0:30, 60:90])
+    reestimate(fresh, beta, good, CPU, captures, batch=30)
+    for name, value in statistics(fresh).items():
+        torch.testing.assert_close(statistics(supernet)[name], value)
+
+
+def test_a_score_tells_broken_samples_and_whether_a_model_says_anything(problem: Problem) -> None:
+    supernet = Supernet(problem.network).eval()
+    beta, split = problem.network.architecture, tiny_split(90, 2)
+    run = supernet_runner(supernet, beta, problem.objective.captures)
+
+    def scored(change: Callable[[torch.Tensor], torch.Tensor]) -> Score:
+        def changed(inputs: Mapping[str, torch.Tensor], size: int) -> Outputs:
+            return {name: change(value) for name, value in run(inputs, size).items()}
+
+        return evaluate(changed, problem.objective, split, CPU, None)
+
+    def spoil(value: torch.Tensor) -> torch.Tensor:
+        return torch.where(torch.arange(len(value))[:, None] < 4, torch.nan, value)
+
+    assert scored(lambda value: value)[6:] == (0, 0, False)
+    assert scored(spoil)[6:] == (4, 4, False)
+    assert scored(lambda value: torch.where(spoil(value).isnan(), torch.inf, value))[6:] == (4, 0, False)
+    assert scored(torch.zeros_like)[6:] == (0, 0, True)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from natonnx.data.batches import ArrayBatches
@@ -107,3 +108,27 @@ def test_a_step_that_diverges_leaves_the_weights_alone(problem: Problem) -> None
     (loss,) = train(problem, supernet, wild, passes=1, distillation=0.0, original=no_original)
     assert not np.isfinite(loss)
     assert all(torch.equal(before[name], value) for name, value in supernet.named_parameters())
+
+
+def test_steps_that_are_left_out_are_counted_and_told_once(problem: Problem, caplog: pytest.LogCaptureFixture) -> None:
+    """One wild sample of 64, in one of two minibatches: the other one trains."""
+    supernet = Supernet(problem.network)
+    given = tiny_split(64, 1)
+    images = given.inputs["image"].copy()
+    images[40] = np.inf
+    wild = replace(given, inputs={"image": images})
+    trainer = Trainer(problem, supernet, no_original, learning_rate=0.05, distillation=0.0)
+    before = {name: value.clone() for name, value in supernet.named_parameters()}
+    generator = torch.Generator().manual_seed(0)
+    for batch in tensor_batches(wild, 32, CPU):
+        trainer.step(batch, problem.network.architecture, generator)
+    assert (trainer.steps, trainer.skipped) == (2, 1)
+    after = dict(supernet.named_parameters())
+    assert all(bool(value.isfinite().all()) for value in after.values())
+    assert not all(torch.equal(before[name], value) for name, value in after.items())
+    with caplog.at_level("INFO", "natonnx.search.train"):
+        trainer.tell_skipped()
+    assert caplog.messages[0].startswith(
+        "train: 1 of 2 steps were left out, as their loss or gradient is no finite number"
+    )
+    assert caplog.messages[0].endswith("inputs up to inf)")

@@ -2,19 +2,22 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import onnx
 import torch
 
-from natonnx import data
-from natonnx.data.batches import Array, ArrayBatches
+from natonnx.data.batches import Array, ArrayBatches, StreamBatches
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
+from natonnx.search.assess import original_runner
 from natonnx.search.finite import Origin, broken_samples, find_origin
+from natonnx.search.objective import is_masked
 from natonnx.search.own import WORST, name_of
 from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
+from natonnx.search.score import targets_of
 from natonnx.supernet import Supernet
 from natonnx.tensors import read_tensor
 from natonnx.verbs.objectives import refuse_unless
@@ -27,8 +30,12 @@ _log = logging.getLogger(__name__)
 
 _LOOKED_AT = 500
 """Training samples that the model is run on."""
-_WILD = 1e6
-"""Times the usual size: a sample beyond outweighs all others in statistics, variances and gradients."""
+_LOWEST = -1e30
+"""What is lower, in one of several inputs, is a mask."""
+_USUAL = 0.25
+"""Quantile of the samples' sizes that is the usual one."""
+_WILD, _HOPELESS = 1e3, 1e5
+"""Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
 
 
 def check_weights(source: Source) -> None:
@@ -69,7 +76,7 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]
 def check_data(prepared: Prepared, *, force: bool) -> None:
     """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
 
-    Those are a million times the usual size, and so is what the model makes of them.
+    Those are a hundred thousand times the usual size, and so is what the model makes of them. Of +∞ is warned.
 
     Args:
         prepared: The model and its data.
@@ -79,15 +86,21 @@ def check_data(prepared: Prepared, *, force: bool) -> None:
         InputError: Naming the first, unless forced.
     """
     parts = prepared.parts
+    looked: dict[str, ArrayBatches] = {}
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
         if part is not None:
-            _check_part(prepared, name, part, force=force)
+            looked[name] = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
+            if isinstance(part, StreamBatches) and not part.is_ordered:
+                looked[name] = replace(looked[name], positions=np.full(looked[name].samples, -1))
+    sizes = {name: _sizes(samples) for name, samples in looked.items()}
+    usual = min((float(np.quantile(each[each > 0], _USUAL)) for each in sizes.values() if each.any()), default=0.0)
+    for name, samples in looked.items():
+        _check_part(prepared, name, samples, sizes[name], usual, force=force)
 
 
-def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: bool) -> None:
-    samples = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
-    sizes = _sizes(samples)
-    usual = _median(sizes[sizes > 0])
+def _check_part(
+    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, usual: float, *, force: bool
+) -> None:
     wild = np.flatnonzero(sizes > _WILD * usual)[:_LOOKED_AT]
     if name != "training" and not len(wild):
         return
@@ -95,47 +108,50 @@ def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: boo
     index = np.union1d(wild, spread)
     chosen, is_wild = samples.take(index), np.isin(index, wild)
     made, origin = _run(prepared, chosen)
-    broken = np.isinf(made)
+    broken = ~np.isfinite(made)
     if broken.all():
         return  # the model's fault rather than theirs: `check_outputs`
+    where = f"{prepared.parts.name}: {name}"
     if broken.any() and (name == "training" or is_wild[broken].any()):
-        told = f"{_told(broken, chosen)} the model give NaN or infinity{'' if origin is None else f' ({origin})'}"
-        refuse_unless(force, f"{prepared.parts.name}: {name} {told}; remove or mend what is wrong in the data")
-    outweighing = is_wild & ~broken & (made > _WILD * _median(made[~is_wild & ~broken]))
+        told = f"{where} {_told(broken, chosen, int(broken.argmax()))} the model give NaN or infinity"
+        told += "" if origin is None else f" ({origin})"
+        is_legal = bool(np.isposinf(made[broken]).all() and not is_wild[broken].any())
+        refuse_unless(force or is_legal, f"{told}; remove or mend what is wrong in the data")
+    ordinary = made[~is_wild & ~broken]
+    ratio = made / max(float(np.median(ordinary)) if len(ordinary) else 0.0, 1e-30)
+    outweighing = is_wild & ~broken & (ratio > _WILD)
     if outweighing.any():
-        first = np.flatnonzero(outweighing)[0]
+        worst = int(np.where(outweighing, made, -1).argmax())
+        is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
         refuse_unless(
-            force,
-            f"{prepared.parts.name}: {name} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it "
-            f"holds {sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
+            force or not bool(is_hopeless),
+            f"{where} {_told(outweighing, chosen, worst)} the model give up to {made[worst]:.4g}: it holds "
+            f"{sizes[index[worst]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
 
 
-def _median(values: Array) -> float:
-    return float(np.median(values)) if len(values) else 0.0
-
-
-def _told(which: Array, samples: ArrayBatches) -> str:
-    """Return which samples are meant, the first by where it stood in the data, counted from 0."""
+def _told(which: Array, samples: ArrayBatches, one: int) -> str:
+    """Return which samples are meant: one by where it stood in the data, from 0 on, if that has an order."""
     assert samples.positions is not None
-    others = int(which.sum()) - 1
-    first = f"sample {samples.positions[which][0]:,} (the first is 0)"
-    return f"{first} and {others:,} more make" if others else f"{first} makes"
+    position, others = samples.positions[one], int(which.sum()) - 1
+    named = "sample" if position < 0 else f"sample {position:,} (the first is 0)"
+    return f"{named} and {others:,} more make" if others else f"{named} makes"
 
 
 def _sizes(samples: ArrayBatches) -> Array:
-    """Return the largest finite magnitude that each sample has in inputs of floating-point numbers [n]."""
+    """Return the largest magnitude that each sample has in inputs of floating-point numbers [n], without masks."""
     sizes = np.zeros(samples.samples)
+    least = _LOWEST if len(samples.inputs) > 1 else -np.inf
     for name, axis in samples.axes.items():
         value = samples.inputs[name]
         if axis is not None and value.dtype.kind == "f":
             for i, row in enumerate(np.moveaxis(value, axis, 0)):
-                sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row))))
+                sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row) & (row > least))))
     return sizes
 
 
 def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | None]:
-    """Return the largest magnitude that the model makes of each sample, ∞ of NaN and +∞; and where those begin.
+    """Return the largest magnitude that the model makes of each sample, NaN or +∞ of those; and where they begin.
 
     What is judged is looked at, and what a BatchNormalization reads.
     """
@@ -156,8 +172,10 @@ def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | Non
         for value in outputs.values():
             if value.is_floating_point() and len(value) == batch.size and value.numel():
                 rows = value.reshape(batch.size, -1)
-                most = torch.maximum(most, torch.where(rows.isfinite(), rows.abs(), 0.0).amax(1).double())
-        made.append(torch.where(broken, torch.inf, most).cpu().numpy())
+                usable = rows.isfinite() & ~is_masked(rows)
+                most = torch.maximum(most, torch.where(usable, rows.abs(), 0.0).amax(1).double())
+        nan = broken_samples(outputs, judged, infinite=False)
+        made.append(torch.where(nan, torch.nan, torch.where(broken, torch.inf, most)).cpu().numpy())
     return np.concatenate(made), origin
 
 
@@ -176,18 +194,40 @@ def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> Non
     path, problem, score = prepared.source.path, prepared.problem, original.score
     if problem.reward is not None and score.value == WORST:
         raise InputError(f"{path}: gives NaN or infinity for what {name_of(problem.reward)} runs it on; mend that")
-    if score.broken:
+    count = score.nan if problem.objective.name == "agreement" else score.broken  # the same infinities agree
+    if count:
         origin = _first_origin(prepared, original)
-        told = f"{path}: gives NaN or infinity for {score.broken:,} of {score.samples:,} validation samples"
+        told = f"{path}: gives NaN or infinity for {count:,} of {score.samples:,} validation samples"
         told += "" if origin is None else f" ({origin})"
-        if score.broken == score.samples or isinstance(problem.objective, OwnObjective):
+        if count == score.samples or isinstance(problem.objective, OwnObjective):
             raise InputError(f"{told}; export a model whose outputs are numbers, or mend the samples")
         _log.warning("%s, which count as wrong", told)
+    if isinstance(problem.objective, OwnObjective):
+        _check_loss(prepared)
     if score.says_nothing and problem.objective.name != "labels":
         refuse_unless(
             force,
             f"{path}: says the same of all {score.samples:,} validation samples, which cannot tell what a model loses; "
             "is the preprocessing (mean, std, scale, layout) the one that it was trained with?",
+        )
+
+
+def _check_loss(prepared: Prepared) -> None:
+    """Refuse a loss that is no number for the model as it is.
+
+    Raises:
+        InputError: If so.
+    """
+    problem, objective = prepared.problem, prepared.problem.objective
+    run = original_runner(problem, Supernet(problem.network).to(problem.device))
+    batch = next(tensor_batches(problem.validation, EVALUATION_BATCH, problem.device))
+    targets = targets_of(objective, batch, run)
+    assert targets.loss is not None
+    loss = float(objective.loss(run(batch.inputs, batch.size), targets.loss).detach())
+    if not abs(loss) <= -WORST:
+        raise InputError(
+            f"{objective.name}.loss: returned {loss:g} for the model as it is, on the first validation samples; it "
+            "must be a finite number"
         )
 
 
