@@ -49,6 +49,8 @@ _SLACK = 2
 
 _LENGTH = struct.Struct("<Q")
 _SEGMENT = 1 << 20
+_NO_MEMORY = ("bad_alloc", "bad allocation", "bfc_arena", "Failed to allocate memory", "BFCArena")
+"""How C++ and onnxruntime say that there is no memory left."""
 
 
 class LimitError(InputError):
@@ -250,7 +252,7 @@ def _serve() -> None:
             answer = pickle.dumps(("memory", None))
         except Exception as error:
             line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            answer = pickle.dumps(("memory" if "bad_alloc" in line or "bad allocation" in line else "error", line))
+            answer = pickle.dumps(("memory" if any(sign in line for sign in _NO_MEMORY) else "error", line))
         _send(answers, answer)
 
 
