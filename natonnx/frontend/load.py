@@ -54,8 +54,9 @@ def read(path: Path) -> onnx.ModelProto:
             reason = _check_data(model, path) or check(model, path.parent)
             wrong = _excused(model, path.parent) if reason else ()
     except LimitError as error:
-        _log.warning("%s: the model is not checked", error)
-        return model
+        with naming(path):
+            reason, wrong = check(model, path.parent, shapes=False), ()
+        _log.warning("%s: the shapes in the file are not checked", error)
     if wrong:
         for contradiction in wrong:
             _log.warning("%s: %s; the latter is believed", path, contradiction)
@@ -101,7 +102,13 @@ def wrong_outputs(model: onnx.ModelProto, folder: Path | None = None) -> tuple[C
     return contradictions(light_copy(model, folder))
 
 
-def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collection[Contradiction] = ()) -> str | None:
+def check(
+    model: onnx.ModelProto,
+    folder: Path | None = None,
+    accepted: Collection[Contradiction] = (),
+    *,
+    shapes: bool = True,
+) -> str | None:
     """Run onnx's checker with full shape inference; return what it objects to in one line, or None.
 
     Args:
@@ -109,22 +116,23 @@ def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collecti
         folder: Where its external data is. The checker gets the small tensors themselves and, as it does not read
             values from files, one empty file for all the large ones: so what is checked needs not be written first.
         accepted: Contradictions that are no objection where the model has exactly them.
+        shapes: Whether shapes are inferred too.
 
     Raises:
-        InputError: See `locate`.
+        InputError: See `locate`; also if the check takes too long, or too much memory.
     """
     light = light_copy(model, folder)
     if accepted:
         light = corrected(light, [one for one in contradictions(light) if one in accepted])
     external = list(filter(is_external, all_tensors(light)))
     if not external:
-        return objection(light, full_check=True)
+        return objection(light, full_check=shapes)
     size = max(refer(tensor, "data", 0) for tensor in external)
     with tempfile.TemporaryDirectory(prefix="natonnx.") as name:
         with Path(name, "data").open("wb") as file:
             file.truncate(size)  # a hole: takes no room
         Path(name, "model").write_bytes(light.SerializeToString())
-        return objection(light, str(Path(name, "model")), full_check=True)
+        return objection(light, str(Path(name, "model")), full_check=shapes)
 
 
 def default_opset(model: onnx.ModelProto) -> int | None:
