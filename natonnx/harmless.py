@@ -7,6 +7,7 @@ what is run over it runs in the worker (`natonnx.limits`).
 """
 
 import math
+from collections.abc import Iterable
 
 import onnx
 
@@ -101,9 +102,9 @@ def is_harmless(model: onnx.ModelProto) -> bool:
     return True
 
 
-def _are_plain(attributes: "onnx.AttributeProto | object") -> bool:
+def _are_plain(attributes: Iterable[onnx.AttributeProto]) -> bool:
     """Whether attributes hold no graphs, no long lists, and no numbers from which much could be made."""
-    for own in attributes:  # type: ignore[attr-defined]
+    for own in attributes:
         if own.HasField("g") or own.graphs or own.HasField("sparse_tensor") or own.tensors or own.sparse_tensors:
             return False
         if abs(own.i) > _LARGEST or len(own.ints) > _LONGEST or len(own.s) > _HIGHEST:

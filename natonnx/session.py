@@ -72,7 +72,7 @@ def session(
     except Exception as error:  # onnxruntime's own exceptions share no public base
         raise InputError(f"{_REFUSED}: {first_line(error)}") from None
     weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives
-    runtime.untried = limits  # type: ignore[attr-defined]
+    runtime.untried = limits
     return runtime
 
 
@@ -88,7 +88,7 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
     names = [output.name for output in runtime.get_outputs() if not output.type.startswith(_UNREADABLE)]
     if not names:
         raise InputError("onnxruntime cannot give any of the model's outputs to numpy")
-    limits, runtime.untried = getattr(runtime, "untried", None), None  # type: ignore[attr-defined]
+    limits, runtime.untried = getattr(runtime, "untried", None), None
     if limits is not None:
         limits.try_out(inputs)
     try:

@@ -9,7 +9,7 @@ The rules are onnx's own: a data file is a regular file in or below the model's 
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -46,7 +46,7 @@ _HEAVY = 1 << 20
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
 
 
-_FIELDS = {
+_FIELDS: Mapping[int, str] = {
     TensorProto.FLOAT: "float_data",
     TensorProto.INT64: "int64_data",
     TensorProto.DOUBLE: "double_data",

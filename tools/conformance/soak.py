@@ -1,8 +1,8 @@
 """Kill `natonnx optimize` again and again, resume it, and compare: `python -m tools.conformance.soak --kills 100`.
 
 Each time a run on a tiny model is hit by a signal at a random moment, and what it leaves is judged: the input as it
-was, the output whole or absent, no part of it, a traceback nowhere. Then it is resumed, and must end with the same bytes
-as the run that nothing hit. Half of the runs search by refits, half by Algorithm 1.
+was, the output whole or absent, no part of it, a traceback nowhere. Then it is resumed, and must end with the same
+bytes as the run that nothing hit. Half of the runs search by refits, half by Algorithm 1.
 """
 
 import random
