@@ -44,11 +44,17 @@ _LIBRARIES = 5 << 27
 
 _SECONDS_A_BYTE = 1e-6
 _MEMORY_A_BYTE = 32
-_SLACK = 2
+_SLACK = 4
 """Clock time for a second of CPU time: other processes may take their share."""
+_START = 120.0
+"""Seconds in which the worker must have started, and loaded what it is to call."""
 
 _LENGTH = struct.Struct("<Q")
 _SEGMENT = 1 << 20
+_READY = b"natonnx"
+"""What the worker says when it has loaded what it is to call."""
+_NO_MEMORY = ("bad_alloc", "bad allocation", "bfc_arena", "Failed to allocate memory", "BFCArena")
+"""How C++ and onnxruntime say that there is no memory left."""
 
 
 class LimitError(InputError):
@@ -145,7 +151,9 @@ class _Worker:
             self.stop()
             if isinstance(error, TimeoutError):
                 return "stopped", f"takes more than {seconds:.2g} s, and was stopped"
-            if isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
+            if isinstance(error, pickle.UnpicklingError):
+                return "stopped", "crashed"
+            if isinstance(error, (OSError, EOFError)):
                 return "stopped", _ending(process.returncode, seconds)
             raise
         if kind == "memory":
@@ -188,24 +196,33 @@ class _Worker:
             TimeoutError: If none came in time.
         """
         assert process.stdin is not None
-        assert process.stdout is not None
         _send(process.stdin, request)
+        _received(process, len(_READY), time.monotonic() + _START)
         deadline = time.monotonic() + _SLACK * seconds + 1
-        received = bytearray()
-        wanted: int | None = None
-        while wanted is None or len(received) < wanted:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-                raise TimeoutError
-            chunk = os.read(process.stdout.fileno(), _SEGMENT)
-            if not chunk:
-                process.wait(1)
-                raise EOFError
-            received += chunk
-            if wanted is None and len(received) >= _LENGTH.size:
-                wanted = _LENGTH.size + _LENGTH.unpack_from(received)[0]
-        kind, answer = _Plain(io.BytesIO(bytes(received[_LENGTH.size :]))).load()
+        (length,) = _LENGTH.unpack(_received(process, _LENGTH.size, deadline))
+        kind, answer = _Plain(io.BytesIO(_received(process, length, deadline))).load()
         return str(kind), answer
+
+
+def _received(process: "subprocess.Popen[bytes]", length: int, deadline: float) -> bytes:
+    """Read so many bytes of what the worker writes.
+
+    Raises:
+        TimeoutError: If they do not come in time.
+        EOFError: If it ends before.
+    """
+    assert process.stdout is not None
+    received = bytearray()
+    while len(received) < length:
+        left = deadline - time.monotonic()
+        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+            raise TimeoutError
+        chunk = os.read(process.stdout.fileno(), min(_SEGMENT, length - len(received)))
+        if not chunk:
+            process.wait(1)
+            raise EOFError
+        received += chunk
+    return bytes(received)
 
 
 class _Plain(pickle.Unpickler):
@@ -244,13 +261,15 @@ def _serve() -> None:
             function, arguments = pickle.loads(call)  # noqa: S301
             module, name = function.split(":")
             called = getattr(importlib.import_module(module), name)
+            answers.write(_READY)
+            answers.flush()
             _limit(seconds, before + memory)
             answer = pickle.dumps(("done", called(*arguments)))
         except MemoryError:
             answer = pickle.dumps(("memory", None))
         except Exception as error:
             line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-            answer = pickle.dumps(("memory" if "bad_alloc" in line or "bad allocation" in line else "error", line))
+            answer = pickle.dumps(("memory" if any(sign in line for sign in _NO_MEMORY) else "error", line))
         _send(answers, answer)
 
 

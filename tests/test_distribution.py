@@ -26,7 +26,15 @@ LICENCES = {
     "natonnx/report/html/assets/dagre.LICENSE.txt": "Chris Pettitt",
 }
 SHIPPED_FOLDERS = (".ci", "docs", "models", "natonnx", "tests", "tools")
-SHIPPED_FILES = (".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "pyproject.toml")
+SHIPPED_FILES = (
+    ".pre-commit-config.yaml",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "pyproject.toml",
+)
 LITTER = (
     "build/lib/natonnx/deleted.py",
     "natonnx/notes.txt",

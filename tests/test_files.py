@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from natonnx.errors import InputError
-from natonnx.files import check_writable, write_bytes
+from natonnx.files import check_regular, check_writable, read_bytes, write_bytes
 
 
 def test_bytes_are_written(tmp_path: Path) -> None:
@@ -98,3 +98,52 @@ def test_read_only_folder_is_not_writable(tmp_path: Path) -> None:
 def test_overlong_name_is_not_writable(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be written \(File name too long\)"):
         check_writable(tmp_path / ("n" * 300))
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o755, 0o444])
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path, mode: int) -> None:
+    (tmp_path / "out").write_bytes(b"old")
+    (tmp_path / "out").chmod(mode)
+    write_bytes(tmp_path / "out", b"new")
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == mode
+
+
+def test_a_pipe_or_device_is_not_writable(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path(os.devnull)):
+        with pytest.raises(InputError, match="is a device or pipe, which writing would replace; name another file"):
+            check_writable(path)
+
+
+def test_a_name_with_a_zero_byte_is_told(tmp_path: Path) -> None:
+    for action in (check_writable, check_regular, read_bytes):
+        with pytest.raises(InputError, match=r"zero byte|null byte"):
+            action(tmp_path / "a\0b")
+
+
+def test_a_pipe_that_nothing_writes_to_is_empty_and_a_device_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert read_bytes(tmp_path / "pipe") == b""
+    with pytest.raises(InputError, match="is a device"):
+        read_bytes(Path("/dev/zero"))
+    with pytest.raises(InputError, match="is a device or pipe, not a regular file"):
+        check_regular(tmp_path / "pipe")
+    with pytest.raises(IsADirectoryError):
+        read_bytes(tmp_path)
+
+
+def test_what_a_pipe_gives_is_read() -> None:
+    reading, writing = os.pipe()
+    os.write(writing, b"[]")
+    os.close(writing)
+    try:
+        assert read_bytes(Path(f"/dev/fd/{reading}")) == b"[]"
+    finally:
+        os.close(reading)
+
+
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("natonnx.files._MOST", 10)
+    (tmp_path / "large").write_bytes(bytes(11))
+    with pytest.raises(InputError, match="give a smaller file"):
+        read_bytes(tmp_path / "large")

@@ -15,8 +15,8 @@ from natonnx.cli.diff import diff_command
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
-from natonnx.cli.process import abandon, fail, is_output_failure, open_streams, signals
-from natonnx.errors import InputError, NatonnxError, what_ran
+from natonnx.cli.process import abandon, fail, is_out_of_memory, is_output_failure, open_streams, signals
+from natonnx.errors import InputError, NatonnxError, first_line, what_ran
 
 __all__ = ["cli", "main"]
 
@@ -101,6 +101,9 @@ def _run(given: Sequence[str]) -> int:
             return InputError.exit_code
         if (own := what_ran(error)) is not None:
             fail(f"{own}: failed with {type(error).__name__}: {error}")
+            return InputError.exit_code
+        if is_out_of_memory(error):
+            fail(f"there is not enough memory for it ({first_line(error)}); give less data, or use a larger machine")
             return InputError.exit_code
         import traceback  # a defect of natonnx, and the only failure that shows where it happened
 

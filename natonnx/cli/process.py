@@ -11,10 +11,22 @@ from typing import TextIO
 
 from natonnx.report.text import visible
 
-__all__ = ["Terminated", "abandon", "fail", "is_output_failure", "open_streams", "signals", "write_line"]
+__all__ = [
+    "Terminated",
+    "abandon",
+    "fail",
+    "is_out_of_memory",
+    "is_output_failure",
+    "open_streams",
+    "signals",
+    "write_line",
+]
 
 _TERMINATING = (signal.SIGTERM, signal.SIGHUP)
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+
+
+_NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "bfc_arena")
 
 
 class Terminated(KeyboardInterrupt):
@@ -64,6 +76,11 @@ def open_streams() -> None:
 def is_output_failure(error: OSError) -> bool:
     """Whether there is no room to write, or the disk fails: the machine's fault, not the program's."""
     return error.errno in _OUTPUT
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there is no memory left, on this machine or its device."""
+    return isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def abandon(stream: TextIO | None) -> None:

@@ -211,7 +211,7 @@ def _fixed(inputs: Mapping[str, Shape], recurrent: Collection[str]) -> tuple[dic
     if len(leading) > 1 or isinstance(size, str):
         shared = [one for one in (1, *leading) if all(_place(shape, one) is not None for shape in shapes)]
         size = next(iter(shared), size)
-    if not isinstance(size, int) or not size:  # no sample at all
+    if not isinstance(size, int) or size < 1:  # no sample at all
         return dict.fromkeys(inputs), None
     return {name: _place(shape, size) for name, shape in inputs.items()}, size
 

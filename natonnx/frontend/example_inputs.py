@@ -23,7 +23,7 @@ OPEN_SIZES = (32, 64, 16, 8, 224, 1024)
 """Sizes that are tried, in this order, for axes that the file leaves open and that do not count samples."""
 
 
-_MOST = 1 << 27
+_MOST = 1 << 26
 """Numbers in an input that is made up."""
 
 

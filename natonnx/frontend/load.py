@@ -61,7 +61,9 @@ def read(path: Path) -> onnx.ModelProto:
             shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
             _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
     except LimitError as error:
-        _log.warning("%s: the model is not checked", error)
+        if reason := check(model, path.parent, shapes=False):
+            raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}; export it again") from None
+        _log.warning("%s: the shapes in the file are not checked", error)
     return model
 
 
@@ -121,7 +123,13 @@ def wrong_declarations(model: onnx.ModelProto, folder: Path | None = None) -> tu
     return contradictions(light_copy(model, folder))
 
 
-def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collection[Contradiction] = ()) -> str | None:
+def check(
+    model: onnx.ModelProto,
+    folder: Path | None = None,
+    accepted: Collection[Contradiction] = (),
+    *,
+    shapes: bool = True,
+) -> str | None:
     """Run onnx's checker with full shape inference; return what it objects to in one line, or None.
 
     Args:
@@ -130,9 +138,10 @@ def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collecti
             values from files, one empty file for all the large ones: so what is checked needs not be written first.
         accepted: Contradictions that are no objection where the model has exactly them; of tensors that are no outputs,
             where it has any.
+        shapes: Whether shapes are inferred too.
 
     Raises:
-        InputError: See `locate`.
+        InputError: See `locate`; also if the check takes too long, or too much memory.
     """
     light = light_copy(model, folder)
     if accepted:
@@ -140,8 +149,9 @@ def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collecti
         found = contradictions(light)
         light = corrected(light, [one for one in found if one in accepted or one.tensor in noted])
     is_sparse = bool(light.graph.sparse_initializer)
-    reason = _check_light(light, full_check=not is_sparse)
-    return reason if reason or not is_sparse else _check_light(with_dense_shapes(light), full_check=True)
+    reason = _check_light(light, full_check=shapes and not is_sparse)
+    dense = shapes and is_sparse and not reason
+    return _check_light(with_dense_shapes(light), full_check=True) if dense else reason
 
 
 def _check_light(light: onnx.ModelProto, *, full_check: bool) -> str | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["NodeKernel", "build_kernels", "constants"]
 
+_ODD = (InputError, ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)
+
 
 @dataclass(frozen=True)
 class NodeKernel:
@@ -133,7 +135,7 @@ def _compute(
         try:
             made = own.kernel(*(values[name] if name else None for name in own.inputs))
             return dict(zip(node.output, (made,) if isinstance(made, Tensor) else made, strict=False))
-        except InputError:  # onnxruntime loads some nodes that it cannot run
+        except _ODD:  # onnxruntime loads some nodes that it cannot run, and torch raises whatever an odd one makes it
             return dict.fromkeys(outputs)
     found: dict[str, Any] = dict.fromkeys(outputs)
     for name in outputs:

@@ -8,6 +8,7 @@ from natonnx.architecture import Edit, apply_edits
 from natonnx.frontend import ParseOptions, load
 from natonnx.rewrite import Check, add_provenance, build, require, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, default_output, own_files, write_model
+from natonnx.verbs.runnable import check_runnable
 
 __all__ = ["apply"]
 
@@ -50,6 +51,7 @@ def apply(
     rewritten = bool(edits) or source.is_freed
     targets = own_files(network.model, output) if rewritten else copied
     check_output(output, source.file, network.model, targets, force=force)
+    check_runnable(source)
     alpha = apply_edits(network.architecture, edits)
     model = build(network, alpha)
     if rewritten:

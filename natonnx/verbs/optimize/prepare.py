@@ -24,6 +24,7 @@ from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
 from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
+from natonnx.verbs.runnable import check_runnable
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "tell_pieces", "torch_settings"]
 
@@ -107,6 +108,7 @@ def prepare(
     )
     labels = choice.uses_labels(parts, source)
     source, parts = _sized(source, parts)
+    check_runnable(source)
     with naming(source.path):
         network, unfolded = _trainable(source, parts.train, batchnorm)
         problem = replace(_make_problem(source, network, parts, choice, place, labels=labels), reward=reward)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from tools.command import run_command
-from tools.conformance.fuzz.run import SECONDS, fuzz
+from tools.conformance.fuzz.run import fuzz
 from tools.conformance.fuzz.trial import SUCCESS
 
 
@@ -15,7 +15,6 @@ from tools.conformance.fuzz.trial import SUCCESS
 @click.option("--inputs", default=1000, show_default=True, help="How many.")
 @click.option("--start", default=0, show_default=True, help="Number of the first one, to go on or to repeat one.")
 @click.option("--seed", default=0, show_default=True)
-@click.option("--seconds", default=SECONDS, show_default=True, help="Time that each command may take.")
 @click.option(
     "--folder",
     default=Path(tempfile.gettempdir()) / "natonnx-fuzz",
@@ -23,9 +22,9 @@ from tools.conformance.fuzz.trial import SUCCESS
     type=click.Path(file_okay=False, path_type=Path),
     help="Where inputs stay of which something wrong comes.",
 )
-def main(inputs: int, start: int, seed: int, seconds: float, folder: Path) -> None:
+def main(inputs: int, start: int, seed: int, folder: Path) -> None:
     """Read and edit mutated models: each command ends well or refuses in one line, in time and in 2 GiB."""
-    counts = fuzz(range(start, start + inputs), seed, folder, seconds=seconds, tell=click.echo)
+    counts = fuzz(range(start, start + inputs), seed, folder, tell=click.echo)
     for what, count in sorted(counts.items()):
         click.echo(f"{what}: {count:,}")
     wrong = sum(count for what, count in counts.items() if what.split()[1] not in SUCCESS)

@@ -1,0 +1,171 @@
+"""Which models are read without a worker process, and that what is not is stopped in time."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from natonnx.errors import InputError
+from natonnx.frontend import load
+from natonnx.harmless import is_harmless
+from natonnx.verbs.apply import apply
+from tests.cli import tiny
+
+node = helper.make_node
+
+
+def build(
+    *nodes: onnx.NodeProto, sizes: Sequence[int | str] = ("n", 4, 8, 8), constants: dict[str, object] | None = None
+) -> onnx.ModelProto:
+    """Build a model from x to y, with integer constants."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, sizes)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)],
+        [numpy_helper.from_array(np.array(value, np.int64), name) for name, value in (constants or {}).items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def doubled(kind: str, start: str, times: int, **attributes: int) -> tuple[list[onnx.NodeProto], str]:
+    nodes = []
+    for i in range(times):
+        nodes.append(node(kind, [start, start], [f"t{i}"], **attributes))
+        start = f"t{i}"
+    return nodes, start
+
+
+def ellipsis() -> onnx.ModelProto:
+    return build(node("Einsum", ["x"], ["y"], equation="....,->..."))
+
+
+def large_constant() -> onnx.ModelProto:
+    nodes = [node("ConstantOfShape", ["n"], ["k"]), node("Cast", ["k"], ["i"], to=TensorProto.INT64)]
+    return build(*nodes, node("Reshape", ["x", "i"], ["y"]), constants={"n": [1 << 33]})
+
+
+def long_target() -> onnx.ModelProto:
+    value = helper.make_tensor("v", TensorProto.INT64, [1], [1])
+    made = node("ConstantOfShape", ["n"], ["k"], value=value)
+    return build(made, node("Reshape", ["x", "k"], ["y"]), constants={"n": [1 << 26]})
+
+
+def doubled_target() -> onnx.ModelProto:
+    nodes, last = doubled("Concat", "k", 34, axis=0)
+    return build(*nodes, node("Reshape", ["x", last], ["y"]), constants={"k": [1, 1]})
+
+
+def doubled_rank() -> onnx.ModelProto:
+    nodes, last = doubled("Gather", "k", 34, axis=0)
+    return build(*nodes, node("Reshape", ["x", last], ["y"]), constants={"k": [[0, 0], [0, 0]]})
+
+
+def endless_loop() -> onnx.ModelProto:
+    info = helper.make_tensor_value_info
+    inputs = [info("i", TensorProto.INT64, []), info("c", TensorProto.BOOL, []), info("v", TensorProto.FLOAT, None)]
+    outputs = [info("d", TensorProto.BOOL, []), info("w", TensorProto.FLOAT, None)]
+    body = helper.make_graph([node("Identity", ["c"], ["d"]), node("Add", ["v", "v"], ["w"])], "b", inputs, outputs)
+    return build(node("Loop", ["trip", "", "x"], ["y"], body=body), constants={"trip": 1 << 62})
+
+
+def laughs() -> onnx.ModelProto:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)]
+    functions = [helper.make_function("f", "f0", ["a"], ["b"], [node("Relu", ["a"], ["b"])], opsets)]
+    for i in range(1, 40):
+        twice = [node(f"f{i - 1}", ["a"], ["c"], domain="f"), node(f"f{i - 1}", ["c"], ["b"], domain="f")]
+        functions.append(helper.make_function("f", f"f{i}", ["a"], ["b"], twice, opsets))
+    model = build(node("f39", ["x"], ["y"], domain="f"))
+    model.opset_import.append(opsets[1])
+    model.functions.extend(functions)
+    return model
+
+
+def outer_product() -> onnx.ModelProto:
+    nodes = [node("ConstantOfShape", ["a"], ["c"]), node("ConstantOfShape", ["b"], ["d"])]
+    nodes += [node("MatMul", ["c", "d"], ["e"]), node("ReduceSum", ["e"], ["f"], keepdims=0)]
+    return build(*nodes, node("Add", ["x", "f"], ["y"]), constants={"a": [1 << 17, 1], "b": [1, 1 << 17]})
+
+
+HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
+    made.__name__: made
+    for made in (ellipsis, large_constant, long_target, doubled_target, doubled_rank, endless_loop, laughs)
+} | {"outer_product": outer_product}
+
+
+def test_plain_models_are_harmless() -> None:
+    assert is_harmless(tiny.model())
+    assert is_harmless(build(node("Reshape", ["x", "s"], ["y"]), constants={"s": [0, 4, 64, 1]}))
+    for path in sorted((tiny.ROOT / "models").glob("*.onnx")):
+        assert is_harmless(onnx.load(path))
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_cannot_be_told_is_not(name: str) -> None:
+    assert not is_harmless(HOSTILE[name]())
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        build(node("Reshape", ["x", "x"], ["y"])),
+        build(node("Unsqueeze", ["x", "a"], ["y"]), constants={"a": list(range(100))}),
+        build(node("Relu", ["x"], ["y"]), sizes=[1] * 100),
+        build(node("LRN", ["x"], ["y"], size=1 << 30)),
+        build(node("NonZero", ["x"], ["y"])),
+        build(node("Whatever", ["x"], ["y"])),
+        build(node("RandomNormal", [], ["y"], shape=[1, 1])),
+        build(*doubled("Gather", "x", 9)[0], node("Relu", ["t8"], ["y"])),
+    ],
+)
+def test_ranks_and_sizes_that_are_large_or_not_in_the_file_are_not(model: onnx.ModelProto) -> None:
+    assert not is_harmless(model)
+
+
+@pytest.mark.parametrize("name", ["ellipsis", "long_target", "doubled_target"])
+def test_inspect_answers_with_what_it_knows_and_apply_refuses(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natonnx.limits.SECONDS", 0.6)
+    monkeypatch.setattr("natonnx.limits.MEMORY", 1 << 28)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(HOSTILE[name]().SerializeToString())
+    source = load(path)
+    assert [fmap.name for fmap in source.network.architecture.topology.maps] == ["x", "y"]
+    with pytest.raises(InputError, match=r"takes more than|is not tried|crashed"):
+        apply(path, [], tmp_path / "out.onnx")
+    assert not (tmp_path / "out.onnx").exists()
+
+
+def test_a_tensor_out_of_all_proportion_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    nodes, last = doubled("Concat", "x", 32, axis=1)
+    path.write_bytes(build(*nodes, node("Relu", [last], ["y"])).SerializeToString())
+    with pytest.raises(InputError, match=r"tensor 't\d+' would have [\d,]+ numbers for a sample"):
+        apply(path, [], tmp_path / "out.onnx")
+
+
+def test_a_signal_is_heard_while_the_checker_hangs(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(ellipsis().SerializeToString())
+    with subprocess.Popen(
+        [sys.executable, "-m", "natonnx", "inspect", path],
+        env=tiny.ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
+    ) as process:
+        time.sleep(1.5)
+        begun = time.monotonic()
+        process.terminate()
+        _, stderr = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 5
+    assert process.returncode == 128 + signal.SIGTERM
+    assert stderr == "natonnx: error: terminated\n"
