@@ -290,9 +290,11 @@ class _Parser:
         operands = self.elementwise.operands(i)
         if not self.owner.keys() >= set(operands):
             return ()
-        source, *further = (self.owner[name] for name in operands) if operands else ("",)
-        unfit = {source, *self.given, *self.shrinking} if further else set()
-        return () if unfit.intersection(further) or (further and source in self.shrinking) else operands
+        if len(operands) == 2:
+            source, further = (self.owner[name] for name in operands)
+            if source == further or further in self.given or not self.shrinking.isdisjoint((source, further)):
+                return ()
+        return operands
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
