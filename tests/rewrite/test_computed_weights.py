@@ -49,7 +49,7 @@ def behind(graph: Builder, how: str, out: str, kernel: int = 1) -> str:
         return graph.op("Mul", graph.weight(f"{out}.raw", *shape), scale, out=out)
     graph.op("Transpose", graph.weight(f"{out}.raw", *shape), out=f"{out}.t", perm=[1, 0, 2, 3])
     graph.op("Identity", f"{out}.t", out=f"{out}.i")
-    return graph.op("Mul", f"{out}.i", graph.constant(f"{out}.half", np.float32(0.5)), out=out)
+    return graph.op("Mul", f"{out}.i", graph.constant(f"{out}.half", np.array(0.5, np.float32)), out=out)
 
 
 def residual(how: str) -> onnx.ModelProto:
@@ -146,7 +146,7 @@ def test_weight_that_is_stored_in_whole_numbers_stays(how: str) -> None:
         graph.op("Cast", whole, out="f", to=TensorProto.FLOAT)
         graph.op("Mul", "f", graph.weight("scale", 4, 1, 1, 1), out="w")
     else:
-        graph.op(how, whole, graph.constant("scale", np.float32(0.1)), out="w")
+        graph.op(how, whole, graph.constant("scale", np.array(0.1, np.float32)), out="w")
     graph.op("Conv", "x", "w", out="a")
     graph.conv("a", "b")
     assert set(Supernet(graph.network("b")).weights()) == {"b.w"}
