@@ -314,7 +314,7 @@ def _trainable(network: Network) -> set[str]:
         for i, node in enumerate(nodes)
         if not (i in constant and node.op_type == "Identity")
         for position, name in enumerate(node.input)
-        if position not in TRAINABLE.get(node.op_type, ())
+        if i in constant or position not in TRAINABLE.get(node.op_type, ())
     }
     frozen = {computed.source(name) for i in network.frozen for name in nodes[i].input}
     return names - other - (made - computed.trainable) - frozen
