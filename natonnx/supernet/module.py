@@ -312,7 +312,7 @@ def _trainable(network: Network) -> set[str]:
     other = {
         computed.source(name)
         for i, node in enumerate(nodes)
-        if not (i in constant and node.op_type == "Identity")
+        if computed.aliases.keys().isdisjoint(node.output)
         for position, name in enumerate(node.input)
         if i in constant or position not in TRAINABLE.get(node.op_type, ())
     }
