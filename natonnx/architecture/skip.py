@@ -47,7 +47,7 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
     if len(source) != len(target):
         return f"rank {len(source)} cannot become rank {len(target)}"
     if source[0] != target[0]:
-        return f"axis 0 of size {source[0]} cannot become {target[0]}"
+        return f"axis 0 would go from {source[0]} to {target[0]}, which no skip does"
     if 0 in source:
         return "its source is empty"
     if len(source) < 2:
@@ -61,8 +61,10 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
             ratios.append(1)
         elif isinstance(size, int) and isinstance(wanted, int) and wanted > 0 and size % wanted == 0:
             ratios.append(size // wanted)
-        else:
+        elif isinstance(size, int) and isinstance(wanted, int):
             return f"axis {axis} of size {size} cannot be pooled to {wanted} by an integer ratio"
+        else:
+            return f"axis {axis} would go from {size} to {wanted}, and whether by an integer ratio is open"
     if any(ratio > 1 for ratio in ratios) and len(source) not in (3, 4, 5):
         return f"a tensor of rank {len(source)} cannot be pooled"
     pool = tuple(ratios) if any(ratio > 1 for ratio in ratios) else ()
@@ -73,7 +75,7 @@ def _channel_growth(source: int | str | None, target: int | str | None) -> int |
     if source == target:
         return 0
     if not isinstance(source, int) or not isinstance(target, int):
-        return f"{source} channels cannot become {target}"
+        return f"whether {source} channels are more than {target} is open"
     if target < source:
         return f"{source} channels cannot become fewer ({target}) without parameters"
     return target - source

@@ -6,7 +6,7 @@ read, and written back in their place; it stays as it is where other readers sha
 made of whole numbers, which nobody stores for being trained.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -87,10 +87,12 @@ def find_computed(view: _Graph) -> ComputedWeights:
         if plain and leaves and all(uses[leaf] == 1 for leaf in leaves if view.size(leaf) >= view.size(name))
     }
     trainable.difference_update(view.outputs)
-    holders = {name: _holder(view, name, made, trainable) for name in {*made, *aliases}}
-    return ComputedWeights(
-        aliases, frozenset(trainable), {name: held for name, held in holders.items() if held != name}
-    )
+    holders: dict[str, str] = {}
+    for name, i in made.items():  # in order
+        source = view.nodes[i].input[0] if view.kind(i) in _KEEPING else name
+        if name not in trainable and view.is_float(source):
+            holders[name] = holders.get(source, source)
+    return ComputedWeights(aliases, frozenset(trainable), holders)
 
 
 def _origin(view: _Graph, name: str, made: Mapping[str, int]) -> _Origin:
@@ -119,13 +121,3 @@ def _is_plain(view: _Graph, i: int) -> bool:
         return False
     widens = view.kind(i) == "Cast" and view.is_float(node.output[0]) and not view.is_float(node.input[0])
     return not (widens and view.size(node.input[0]) > 1)
-
-
-def _holder(view: _Graph, name: str, made: Mapping[str, int], trainable: Iterable[str]) -> str:
-    """The tensor under which a constant counts: itself where it is trained, else the one whose elements it has."""
-    while name in made and name not in trainable:
-        i = made[name]
-        if view.kind(i) not in _KEEPING or not view.is_float(view.nodes[i].input[0]):
-            break
-        name = view.nodes[i].input[0]
-    return name

@@ -11,6 +11,7 @@ import numpy as np
 
 from natonnx.architecture import State
 from natonnx.frontend.draft import Draft
+from natonnx.frontend.skips import constant_value
 from natonnx.frontend.view import GraphView
 from natonnx.frontend.vocabulary import NORMALISATIONS
 
@@ -68,7 +69,7 @@ def _is_partial(view: GraphView, i: int, position: int) -> bool:
     """Whether a node has no value for some numbers at a position."""
     kind = view.kind(i)
     if kind == "Pow" and position == 0:
-        exponent = view.constant(view.nodes[i].input[1])
+        exponent = constant_value(view, view.nodes[i].input[1])
         return exponent is None or bool(np.any((exponent < 0) | (exponent % 1 != 0)))
     return kind in _PARTIAL or (kind in {"Div", "Mod"} and position == 1)
 
@@ -79,13 +80,13 @@ def _is_bounded(view: GraphView, i: int) -> bool:
     if kind == "Mul":
         return node.input[0] == node.input[1]
     if kind == "Pow":
-        exponent = view.constant(node.input[1])
+        exponent = constant_value(view, node.input[1])
         return exponent is not None and bool(np.all((exponent >= 0) & (exponent % 2 == 0)))
     if kind == "Clip":
         own = view.attribute(i, "min")
-        least = view.constant(node.input[1]) if len(node.input) > 1 and node.input[1] else own
+        least = constant_value(view, node.input[1]) if len(node.input) > 1 and node.input[1] else own
         return least is not None and bool(np.all(np.asarray(least) >= 0))
     if kind == "Max":
-        limits = [view.constant(name) for name in node.input]
+        limits = [constant_value(view, name) for name in node.input]
         return any(limit is not None and bool(np.all(limit >= 0)) for limit in limits)
     return False

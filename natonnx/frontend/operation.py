@@ -90,8 +90,9 @@ def madds(view: GraphView, node: int) -> int | None:
 def _einsum(view: GraphView, node: int) -> int | None:
     """A product over all labels of two operands, where a label of both is summed over; scaling counts nothing."""
     equation = view.attribute(node, "equation", b"")
-    assert isinstance(equation, bytes)
-    given, _, made = equation.decode().replace(" ", "").partition("->")
+    if not isinstance(equation, bytes):
+        return None
+    given, _, made = equation.decode(errors="replace").replace(" ", "").partition("->")
     terms, shapes = given.split(","), [view.shape(name) for name in view.nodes[node].input]
     if len(terms) != len(shapes) or not all(shapes):
         return None

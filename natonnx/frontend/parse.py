@@ -129,9 +129,9 @@ class _Parser:
         self.given: set[str] = set()  # maps that fixed nodes make of the model's inputs: masks, sizes
         self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
-        self.feeds_compute: dict[int, bool] = {}
         self.sums: dict[int, bool] = {}  # remembered, for every member asks
         self.elementwise = Elementwise(view)
+        self.feeds_compute = self._find_feeding()
         self.preactivating = self._find_preactivating()
 
     def run(self) -> tuple[Draft, tuple[int, ...]]:
@@ -295,7 +295,7 @@ class _Parser:
         if source not in self.owner and source not in self.prefix:
             return ()
         run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
-        return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
+        return run if run and run[0] == i and self.feeds_compute[run[-1]] else ()
 
     def _elementwise_operands(self, i: int) -> tuple[str, ...]:
         """What an elementwise node reads that is an edge of its own: a tensor that other nodes read too.
@@ -305,9 +305,11 @@ class _Parser:
         operands = self.elementwise.operands(i)
         if not self.owner.keys() >= set(operands):
             return ()
-        source, *further = (self.owner[name] for name in operands) if operands else ("",)
-        unfit = {source, *self.given, *self.shrinking} if further else set()
-        return () if unfit.intersection(further) or (further and source in self.shrinking) else operands
+        if len(operands) == 2:
+            source, further = (self.owner[name] for name in operands)
+            if source == further or further in self.given or not self.shrinking.isdisjoint((source, further)):
+                return ()
+        return operands
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
@@ -326,31 +328,25 @@ class _Parser:
 
     def _belongs_to_edges(self, i: int) -> bool:
         """Whether an elementwise node that alone reads a feature map is a pre-activation all the same."""
-        return self.view.kind(i) in self.preactivating and self.elementwise.fits(i) and self._feeds_compute(i)
+        return self.view.kind(i) in self.preactivating and self.elementwise.fits(i) and self.feeds_compute[i]
 
-    def _feeds_compute(self, i: int) -> bool:
-        """Whether what a node makes feeds compute operators alone; remembered, so that long chains take linear time."""
-        chain: list[int] = []
-        pending = [i]
-        good = True
-        while pending and good:
-            node = pending.pop()
-            known = self.feeds_compute.get(node)
-            if known is not None:
-                good = known
+    def _find_feeding(self) -> list[bool]:
+        """By node: whether what it makes feeds compute operators alone, through elementwise nodes and paddings."""
+        view, feeds = self.view, [False] * len(self.view.nodes)
+        for i in reversed(range(len(feeds))):
+            tensor = view.nodes[i].output[0] if view.nodes[i].output else ""
+            if tensor in view.constants or tensor in view.outputs:
                 continue
-            chain.append(node)
-            tensor = self.view.nodes[node].output[0]
-            good = tensor not in self.view.outputs
-            group = self.elementwise.group(tensor)
-            pending.extend(group[-1:])
-            for reader in () if group else self.view.readers.get(tensor, []):
-                if self.elementwise.fits(reader) or self._is_padding(reader):
-                    pending.append(reader)
-                else:
-                    good = good and self._fits_an_edge(reader)
-        self.feeds_compute.update(dict.fromkeys(chain, True) if good else {i: False})
-        return good
+            if group := self.elementwise.group(tensor):
+                feeds[i] = feeds[group[-1]]
+                continue
+            feeds[i] = all(
+                feeds[reader]
+                if self.elementwise.fits(reader) or self._is_padding(reader)
+                else self._fits_an_edge(reader)
+                for reader in view.readers.get(tensor, ())
+            )
+        return feeds
 
     # Growing what was found
 

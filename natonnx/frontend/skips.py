@@ -10,7 +10,7 @@ from natonnx.frontend.constants import constant_values
 from natonnx.frontend.load import default_opset
 from natonnx.frontend.view import GraphView
 
-__all__ = ["find_skip", "skip_run"]
+__all__ = ["constant_value", "find_skip", "skip_run"]
 
 _JOINING = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
 """Operators of any number of tensors, which hand on a single one."""
@@ -92,8 +92,8 @@ def _is_channel_padding(view: GraphView, i: int) -> bool:
         return False
     value: object
     if len(node.input) > 1:
-        pads = _constant(view, node.input[1])
-        value = _constant(view, node.input[2]) if len(node.input) > 2 and node.input[2] else 0
+        pads = constant_value(view, node.input[1])
+        value = constant_value(view, node.input[2]) if len(node.input) > 2 and node.input[2] else 0
         amounts = () if pads is None else tuple(int(size) for size in pads)
     else:
         amounts, value = view.ints(i, "pads"), view.attribute(i, "value", 0.0)
@@ -107,7 +107,7 @@ def _is_channel_padding(view: GraphView, i: int) -> bool:
     )
 
 
-def _constant(view: GraphView, tensor: str) -> np.ndarray | None:
+def constant_value(view: GraphView, tensor: str) -> np.ndarray | None:
     """A constant's value, computed where nodes make it, as TorchScript has them do for the amounts of a padding."""
     found = view.constant(tensor)
     if found is None and tensor in view.constants:

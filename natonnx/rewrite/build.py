@@ -78,6 +78,7 @@ def _edit(network: Network, program: Program) -> EditedGraph:
     idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)
     lost = {name for i in was_running - running for name in nodes[i].output}
     lost -= {i.output for i in instructions if not isinstance(i, RunNode)}
+    lost |= {nodes[i.node].output[0] for i in instructions if isinstance(i, RunNode) and i.output is not None}
     lost.update(program.cut)  # dead code was written for whole tensors
     for i in sorted(idle):
         if lost.intersection(reads(nodes[i])):

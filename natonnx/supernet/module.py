@@ -315,9 +315,9 @@ def _trainable(network: Network) -> set[str]:
     other = {
         computed.source(name)
         for i, node in enumerate(nodes)
-        if not (i in constant and node.op_type == "Identity")
+        if computed.aliases.keys().isdisjoint(node.output)
         for position, name in enumerate(node.input)
-        if position not in TRAINABLE.get(node.op_type, ())
+        if i in constant or position not in TRAINABLE.get(node.op_type, ())
     }
     frozen = {computed.source(name) for i in network.frozen for name in nodes[i].input}
     return names - other - (made - computed.trainable) - frozen

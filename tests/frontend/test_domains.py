@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -35,17 +35,18 @@ def summed(*middle: tuple[str, str | float | None], end: str = "Sqrt") -> Builde
     graph.op("Add", "a2", "b2", out="s")
     tensor = "s"
     for k, (kind, operand) in enumerate(middle):
-        operands = [graph.constant(f"k{k}", np.float32(operand))] if isinstance(operand, float) else []
+        operands = [graph.constant(f"k{k}", np.array(operand, np.float32))] if isinstance(operand, float) else []
         operands = [tensor] if operand == "itself" else operands
-        tensor = graph.op(
-            kind, tensor, *operands, out=f"t{k}", **({"perm": [0, 1, 3, 2]} if kind == "Transpose" else {})
-        )
+        attributes: dict[str, Any] = {"perm": [0, 1, 3, 2]} if kind == "Transpose" else {}
+        tensor = graph.op(kind, tensor, *operands, out=f"t{k}", **attributes)
     if end in {"Pow half", "Pow inverse", "Pow cube"}:
         exponent = {"Pow half": 0.5, "Pow inverse": -1.0, "Pow cube": 3.0}[end]
-        graph.op("Pow", tensor, graph.constant("e", np.float32(exponent)), out="q", name="Q")
+        graph.op("Pow", tensor, graph.constant("e", np.array(exponent, np.float32)), out="q", name="Q")
     elif end.startswith("Div"):
         graph.op(
-            "Div", *(("r", tensor) if end == "Div by it" else (tensor, graph.constant("d", np.float32(2)))), out="q"
+            "Div",
+            *(("r", tensor) if end == "Div by it" else (tensor, graph.constant("d", np.array(2, np.float32)))),
+            out="q",
         )
     else:
         graph.op(end, tensor, out="q")

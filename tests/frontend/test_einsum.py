@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from math import prod
+
 import pytest
 
 from natonnx.architecture import cost
@@ -33,7 +34,7 @@ def test_product_with_a_constant_is_an_operation(equation: str, shape: tuple[int
     graph.op("Add", "e", "a", out="y")
     network = parse(graph.model("y"))
     assert edges(network)["E"] == ("a", "y", "O")
-    assert cost(network.architecture) == (16 + np.prod(shape), 4 * 4 * 64 + madds)
+    assert cost(network.architecture) == (16 + prod(shape), 4 * 4 * 64 + madds)
     assert {("E", "S"), ("E", "N")} <= set(assert_single_edits(network, SAMPLES))
     assert set(Supernet(network).weights()) == {"a.w", "w"}
 

@@ -145,3 +145,12 @@ def test_gate_goes_with_its_branch(granularity: str) -> None:
     rows = dict(zip(beta.topology.edge_index, legal_transitions(beta), strict=True))
     assert rows[merged[0].name][State.N] is None
     assert_single_edits(network, SAMPLES)
+
+
+def test_dead_code_that_reads_a_member_goes_with_its_name() -> None:
+    graph = Builder()
+    graph.conv("x", "a")
+    graph.op("Add", "a", "x", out="y")
+    graph.op("Mul", "a", graph.weight("k", 4, 1, 1), out="dead")
+    network = parse(graph.model("y"), granularity=Granularity.BRANCH)
+    assert ("x->y", "N") in assert_single_edits(network, SAMPLES)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -141,7 +141,8 @@ def test_gemm_of_the_transposed_is_an_operation() -> None:
 def test_join_of_one_is_an_identity(kind: str) -> None:
     graph = Builder()
     graph.conv("x", "a")
-    graph.op(kind, "a", out="s", **({"axis": 1} if kind == "Concat" else {}))
+    attributes: dict[str, Any] = {"axis": 1} if kind == "Concat" else {}
+    graph.op(kind, "a", out="s", **attributes)
     graph.op("Add", "s", "x", out="y")
     network = graph.network("y")
     assert not network.opaque

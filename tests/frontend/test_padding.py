@@ -30,7 +30,7 @@ def padded(graph: Builder, source: str, out: str, how: str) -> str:
         graph.op("Constant", out="pads", value=numpy_helper.from_array(amounts))
     else:
         graph.constant("pads", amounts)
-    value = [graph.constant("value", np.float32(-3))] if how == "value" else []
+    value = [graph.constant("value", np.array(-3, np.float32))] if how == "value" else []
     mode = {"mode": how} if how in {"reflect", "edge"} else {}
     return graph.op("Pad", source, "pads", *value, out=out, **mode)
 
@@ -112,7 +112,13 @@ def test_border_that_something_else_reads_stays() -> None:
 def test_depthwise_convolution_of_stride_one_may_be_skipped() -> None:
     graph = Builder()
     graph.conv("x", "a")
-    graph.op("Clip", "a", graph.constant("low", np.float32(0)), graph.constant("high", np.float32(6)), out="r")
+    graph.op(
+        "Clip",
+        "a",
+        graph.constant("low", np.array(0, np.float32)),
+        graph.constant("high", np.array(6, np.float32)),
+        out="r",
+    )
     padded(graph, "r", "p", "initializer")
     graph.op("Conv", "p", graph.weight("d.w", 4, 1, 3, 3), out="d", group=4)
     network = graph.network("d")

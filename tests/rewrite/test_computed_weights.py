@@ -49,7 +49,7 @@ def behind(graph: Builder, how: str, out: str, kernel: int = 1) -> str:
         return graph.op("Mul", graph.weight(f"{out}.raw", *shape), scale, out=out)
     graph.op("Transpose", graph.weight(f"{out}.raw", *shape), out=f"{out}.t", perm=[1, 0, 2, 3])
     graph.op("Identity", f"{out}.t", out=f"{out}.i")
-    return graph.op("Mul", f"{out}.i", graph.constant(f"{out}.half", np.float32(0.5)), out=out)
+    return graph.op("Mul", f"{out}.i", graph.constant(f"{out}.half", np.array(0.5, np.float32)), out=out)
 
 
 def residual(how: str) -> onnx.ModelProto:
@@ -128,13 +128,19 @@ def test_identity_of_a_shared_weight_stays_shared() -> None:
     assert [node.op_type for node in written.graph.node] == [node.op_type for node in network.model.graph.node]
 
 
-def test_weight_that_is_read_in_two_forms_stays() -> None:
+@pytest.mark.parametrize("how", ["Transpose", "Mul"])
+@pytest.mark.parametrize("alias", [False, True])
+def test_weight_that_is_read_in_two_forms_stays(how: str, alias: bool) -> None:
     graph = Builder()
-    graph.op("Conv", "x", graph.weight("tied", 4, 4, 1, 1), out="a")
-    graph.op("Transpose", "tied", out="turned", perm=[1, 0, 2, 3])
-    graph.op("Conv", "a", "turned", out="b")
+    graph.weight("tied", 4, 4, 1, 1)
+    graph.op("Conv", "x", graph.op("Identity", "tied", out="i") if alias else "tied", out="a")
+    if how == "Transpose":
+        graph.op("Transpose", "tied", out="other", perm=[1, 0, 2, 3])
+    else:
+        graph.op("Mul", "tied", graph.weight("scale", 4, 4, 1, 1), out="other")
+    graph.op("Conv", "a", "other", out="b")
     network = graph.network("b")
-    assert cost(network.architecture).params == 16
+    assert cost(network.architecture).params == (16 if how == "Transpose" else 32)
     assert not Supernet(network).weights()
 
 
@@ -146,7 +152,7 @@ def test_weight_that_is_stored_in_whole_numbers_stays(how: str) -> None:
         graph.op("Cast", whole, out="f", to=TensorProto.FLOAT)
         graph.op("Mul", "f", graph.weight("scale", 4, 1, 1, 1), out="w")
     else:
-        graph.op(how, whole, graph.constant("scale", np.float32(0.1)), out="w")
+        graph.op(how, whole, graph.constant("scale", np.array(0.1, np.float32)), out="w")
     graph.op("Conv", "x", "w", out="a")
     graph.conv("a", "b")
     assert set(Supernet(graph.network("b")).weights()) == {"b.w"}
