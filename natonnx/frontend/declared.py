@@ -15,8 +15,13 @@ from natonnx.frontend.symbols import declared_size
 
 __all__ = ["Contradiction", "contradictions", "corrected", "infer", "undeclared"]
 
-_INFERENCE_ERRORS = (onnx.shape_inference.InferenceError, onnx.checker.ValidationError)
-_INFERENCE_ERRORS = (*_INFERENCE_ERRORS, ValueError, RuntimeError, TypeError, UnicodeDecodeError)
+_INFERENCE_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    ValueError,
+    RuntimeError,
+    TypeError,
+)
 
 
 class Contradiction(NamedTuple):

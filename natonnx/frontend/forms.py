@@ -84,7 +84,8 @@ class Forms:
         """
         key = tuple(values)
         if key not in self._texts:
-            found = self._find(key) if None not in key else self._find_without(key)
+            known = tuple(value for value in key if value is not None)
+            found = self._find(known) if len(known) == len(key) else self._find_without(key)
             found = text if found is None else found
             if found is None:
                 return None

@@ -5,13 +5,13 @@ a size is unknown. With numbers it can, and numbers under several assignments te
 (`natonnx.frontend.forms`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
 from natonnx.architecture import Shape
 from natonnx.frontend.declared import infer
-from natonnx.frontend.forms import FIRST, Forms, assignments
+from natonnx.frontend.forms import FIRST, Assignment, Forms, assignments
 from natonnx.frontend.symbols import declared_size, evaluate
 
 __all__ = ["infer_numerically"]
@@ -31,7 +31,9 @@ def infer_numerically(
         Shapes by tensor name, with None for a size that is unknown or has no short text; and how sizes are written.
     """
     made = {name for node in model.graph.node for name in node.output if name}
-    most, rows, seen = -1, ({},), [{}]
+    most = -1
+    rows: Sequence[Assignment] = ({},)
+    seen: list[dict[str, tuple[int | None, ...]]] = [{}]
     for choice in assignments(symbols, batch):
         first = [_sizes(model, row) for row in choice[:FIRST]]
         known = sum(None not in shape for one in first for name, shape in one.items() if name in made)
@@ -42,9 +44,9 @@ def infer_numerically(
     seen += [_sizes(model, row) for row in rows[FIRST:]]
     forms = Forms(rows)
     shapes: dict[str, Shape] = {}
-    for name, first in seen[0].items():
+    for name, shape in seen[0].items():
         columns = [one.get(name, ()) for one in seen]
-        if all(len(one) == len(first) for one in columns):
+        if all(len(one) == len(shape) for one in columns):
             shapes[name] = tuple(map(forms.write, zip(*columns, strict=True)))
     return shapes, forms
 
