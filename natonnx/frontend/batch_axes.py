@@ -18,6 +18,7 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.example_inputs import example_inputs, runnable_size
+from natonnx.frontend.forms import ANY
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.recurrent import find_counted, recurrent_inputs
@@ -101,7 +102,7 @@ def find_batch_axes(model: onnx.ModelProto, shapes: Mapping[str, Shape], folder:
     if all(axis is None for axis in inputs.values()):
         return BatchAxes(inputs, dict.fromkeys(names), None)
     symbols = axes.symbols(shapes)
-    known = dict.fromkeys((s for name in inputs for s in shapes.get(name, ()) if isinstance(s, str)), 2)
+    known = dict.fromkeys((s for name in inputs for s in shapes.get(name, ()) if isinstance(s, str)), ANY)
     outputs: dict[str, int | None] = {}
     undecided: list[str] = []
     for name in names:

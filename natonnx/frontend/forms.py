@@ -9,11 +9,13 @@ from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
 from math import prod
 
-__all__ = ["FIRST", "Assignment", "Forms", "assignments"]
+__all__ = ["ANY", "FIRST", "Assignment", "Forms", "assignments"]
 
 Assignment = Mapping[str, int]
 """A number for every symbol."""
 
+ANY = 20160
+"""A number that what axes are usually divided by divides."""
 FIRST = 5
 """How many assignments tell most."""
 
@@ -72,7 +74,7 @@ class Forms:
 
     def __init__(self, rows: Sequence[Assignment]) -> None:
         self.rows = rows
-        self._texts: dict[tuple[int | None, ...], int | str] = {}
+        self._texts: dict[tuple[int | None, ...], int | str | None] = {}
         self._factors = {symbol: tuple(row[symbol] for row in rows) for symbol in list(rows[0])[:_MOST_FACTORS]}
 
     def write(self, values: Sequence[int | None], text: str | None = None) -> int | str | None:
@@ -85,12 +87,11 @@ class Forms:
         key = tuple(values)
         if key not in self._texts:
             known = tuple(value for value in key if value is not None)
-            found = self._find(known) if len(known) == len(key) else self._find_without(key)
-            found = text if found is None else found
-            if found is None:
-                return None
-            self._texts[key] = found
-        return self._texts[key]
+            self._texts[key] = self._find(known) if len(known) == len(key) else self._find_without(key)
+        if self._texts[key] is None and None not in key:
+            self._texts[key] = text
+        found = self._texts[key]
+        return text if found is None else found
 
     def _find_without(self, values: Sequence[int | None]) -> int | str | None:
         """A text of a size that is unknown under one assignment, as it is where a batch of 1 may be broadcast."""
