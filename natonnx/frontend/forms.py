@@ -16,16 +16,18 @@ Assignment = Mapping[str, int]
 
 ANY = 20160
 """A number that what axes are usually divided by divides."""
-FIRST = 5
-"""How many assignments tell most."""
+FIRST = 2
+"""How many assignments tell whether a model takes such numbers."""
+_FEW = 5
+"""How many are enough where only the number of samples is open, which nothing is rounded of."""
 
 _SAMPLES = (43, 47, 1, 2, 6, 3, 4, 5, 7, 8, 9, 10)
 """Numbers of samples; a single one may be broadcast."""
-_OPEN = (193, 322, 259, 388, 4095, 134, 392, 220, 400, 384, 223, 158)
+_OPEN = (193, 4095, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158)
 """Sizes of another axis: with the remainders at which strides of 2 to 64 round, and one beyond usual lengths."""
 _SMALLER = (
-    (193, 322, 259, 388, 447, 134, 392, 220, 400, 384, 223, 158),
-    (33, 50, 35, 36, 63, 38, 40, 60, 48, 64, 47, 62),
+    (193, 447, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158),
+    (33, 63, 50, 35, 36, 38, 40, 60, 48, 64, 47, 62),
 )
 """Sizes that fit into tables of positions."""
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
@@ -46,7 +48,7 @@ def assignments(symbols: Collection[str], batch: Collection[str] = ()) -> Iterat
         a model joins what it halved and doubled with what it did not, and smaller numbers.
     """
     if all(symbol in batch for symbol in symbols):
-        yield _rows(symbols, batch, _OPEN)[:FIRST]
+        yield _rows(symbols, batch, _OPEN)[:_FEW]
         return
     yield _rows(symbols, batch, _OPEN)
     for multiple in _MULTIPLES:
