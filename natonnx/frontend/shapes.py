@@ -141,9 +141,9 @@ def _with_input_shapes(
         if name not in inputs:
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
         tensor = inputs[name].type.tensor_type
-        if not tensor.HasField("shape"):  # nothing says how many axes there are, nor which one counts samples
-            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, shape).tensor_type)
-            continue
+        if not tensor.HasField("shape"):
+            open_sizes = [None] * len(shape)
+            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, open_sizes).tensor_type)
         dims = tensor.shape.dim
         if len(dims) != len(shape):
             raise InputError(
