@@ -49,10 +49,10 @@ def random_inputs(
             raise InputError(f"{where}: --input-shape: no input {name!r}; its inputs are {', '.join(infos)}")
     named: dict[str, int] = {}
     for name, sizes in given.items():
-        _bind(where, name, _shape(where, infos[name]), sizes, named)
+        _bind(where, name, _shape(where, infos[name], len(sizes)), sizes, named)
     made = {}
     for name, info in infos.items():
-        declared = _shape(where, info)
+        declared = _shape(where, info, len(given[name]) if name in given else None)
         along = (0 if declared else None) if axes is None else axes.get(name)
         shape = [_resolve(size, axis, given.get(name), named) for axis, size in enumerate(declared)]
         if along is not None and not isinstance(declared[along], int):
@@ -87,7 +87,7 @@ def check_inputs(model: onnx.ModelProto, where: str, inputs: Mapping[str, npt.ND
             " models are compared on the same inputs"
         )
     for name, array in inputs.items():
-        dtype, shape = _dtype(where, infos[name]), _shape(where, infos[name])
+        dtype, shape = _dtype(where, infos[name]), _shape(where, infos[name], array.ndim)
         fits = len(shape) == array.ndim and all(
             not isinstance(size, int) or size == own for size, own in zip(shape, array.shape, strict=True)
         )
@@ -98,10 +98,15 @@ def check_inputs(model: onnx.ModelProto, where: str, inputs: Mapping[str, npt.ND
             )
 
 
-def _shape(where: str, info: onnx.ValueInfoProto) -> tuple[_Size, ...]:
+def _shape(where: str, info: onnx.ValueInfoProto, rank: int | None) -> tuple[_Size, ...]:
+    """The sizes of an input as the file has them; one that has no shape there is as open as its rank lets it."""
     tensor = info.type.tensor_type
     if not tensor.HasField("shape"):
-        raise InputError(f"{where}: input {info.name!r} has no shape in the file; export it with one")
+        if rank is None:
+            raise InputError(
+                f"{where}: input {info.name!r} has no shape in the file; give --input-shape {info.name}:1,..."
+            )
+        return (None,) * rank
     return tuple(
         dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
         for dim in tensor.shape.dim

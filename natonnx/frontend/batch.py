@@ -16,7 +16,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.constants import add_initializer, drop_unread
 from natonnx.frontend.example_inputs import example_inputs
-from natonnx.frontend.load import check, true_inputs
+from natonnx.frontend.load import check, is_shapeless, true_inputs
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.symbols import declared_size
 from natonnx.frontend.view import GraphView
@@ -100,7 +100,9 @@ def _freed(
     freed = onnx.ModelProto()
     freed.CopyFrom(model)
     del freed.graph.value_info[:]
-    inputs = [(info, axis) for info in true_inputs(freed) if (axis := axes[info.name]) is not None]
+    inputs = [
+        (info, axis) for info in true_inputs(freed) if (axis := axes[info.name]) is not None and not is_shapeless(info)
+    ]
     names = [declared_size(info.type.tensor_type.shape.dim[axis]) for info, axis in inputs]
     symbol = next((name for name in names if isinstance(name, str)), _BATCH)
     for (info, axis), size in zip(inputs, names, strict=True):
@@ -126,7 +128,8 @@ def _freed(
 
 def _symbols(freed: onnx.ModelProto, axes: _Axes, shapes: Mapping[str, Shape]) -> frozenset[str]:
     """What the batch is called on the inputs."""
-    sizes = [shapes[info.name][axis] for info in true_inputs(freed) if (axis := axes[info.name]) is not None]
+    known = (info.name for info in true_inputs(freed) if info.name in shapes)
+    sizes = [shapes[name][axis] for name in known if (axis := axes[name]) is not None]
     return frozenset(size for size in sizes if isinstance(size, str))
 
 

@@ -18,7 +18,8 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.example_inputs import example_inputs, runnable_size
-from natonnx.frontend.load import true_inputs
+from natonnx.frontend.forms import ANY
+from natonnx.frontend.load import is_shapeless, true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.recurrent import find_counted, recurrent_inputs
 from natonnx.frontend.symbols import declared_size, evaluate
@@ -58,7 +59,7 @@ class BatchAxes:
     def count(self, inputs: Mapping[str, Any]) -> int:
         """Number of samples in a batch: arrays by input name. 1 where no input counts samples."""
         axes = ((name, axis) for name, axis in self.inputs.items() if axis is not None and name in inputs)
-        return next((int(inputs[name].shape[axis]) for name, axis in axes), 1)
+        return next((int(inputs[name].shape[axis]) for name, axis in axes if axis < len(inputs[name].shape)), 1)
 
 
 def find_input_axes(model: onnx.ModelProto, folder: Path | None = None) -> tuple[dict[str, int | None], int | None]:
@@ -71,7 +72,7 @@ def find_input_axes(model: onnx.ModelProto, folder: Path | None = None) -> tuple
     Returns:
         Axes by input, None for an input without a batch axis; and the batch size, None where it is free.
     """
-    inputs = {info.name: _declared(info) for info in true_inputs(model)}
+    inputs = {info.name: (None,) if is_shapeless(info) else _declared(info) for info in true_inputs(model)}
     leads = any(shape and not isinstance(shape[0], int) for shape in inputs.values())
     named = {name: _named(shape, leads) for name, shape in inputs.items()}
     outputs = [_declared(info) for info in model.graph.output]
@@ -101,7 +102,7 @@ def find_batch_axes(model: onnx.ModelProto, shapes: Mapping[str, Shape], folder:
     if all(axis is None for axis in inputs.values()):
         return BatchAxes(inputs, dict.fromkeys(names), None)
     symbols = axes.symbols(shapes)
-    known = dict.fromkeys((s for name in inputs for s in shapes.get(name, ()) if isinstance(s, str)), 2)
+    known = dict.fromkeys((s for name in inputs for s in shapes.get(name, ()) if isinstance(s, str)), ANY)
     outputs: dict[str, int | None] = {}
     undecided: list[str] = []
     for name in names:
@@ -261,7 +262,7 @@ def _freed_shape(model: onnx.ModelProto, axes: BatchAxes, name: str) -> Shape:
     del copy.graph.value_info[:]
     for info in true_inputs(copy):
         axis = axes.inputs[info.name]
-        if axis is not None:
+        if axis is not None and not is_shapeless(info):
             info.type.tensor_type.shape.dim[axis].dim_param = UNNAMED
     for info in copy.graph.output:
         info.type.tensor_type.ClearField("shape")

@@ -117,10 +117,23 @@ def undeclared(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     foreign = set(foreign_outputs(model))
+    for node in copy.graph.node:
+        _forget_within(node)
     for info in (*copy.graph.output, *copy.graph.value_info):
         if info.name not in foreign and info.type.HasField("tensor_type"):
             info.type.tensor_type.ClearField("shape")
     return copy
+
+
+def _forget_within(node: onnx.NodeProto) -> None:
+    """Clear the shapes that nested graphs declare of what their nodes make."""
+    for attribute in node.attribute:
+        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
+            for info in (*graph.output, *graph.value_info):
+                if info.type.HasField("tensor_type"):
+                    info.type.tensor_type.ClearField("shape")
+            for inner in graph.node:
+                _forget_within(inner)
 
 
 def _nameless(model: onnx.ModelProto, names: Iterable[str]) -> Iterator[onnx.ValueInfoProto]:

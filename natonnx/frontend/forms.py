@@ -9,21 +9,25 @@ from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
 from math import prod
 
-__all__ = ["FIRST", "Assignment", "Forms", "assignments"]
+__all__ = ["ANY", "FIRST", "Assignment", "Forms", "assignments"]
 
 Assignment = Mapping[str, int]
 """A number for every symbol."""
 
-FIRST = 5
-"""How many assignments tell most."""
+ANY = 20160
+"""A number that what axes are usually divided by divides."""
+FIRST = 2
+"""How many assignments tell whether a model takes such numbers."""
+_FEW = 5
+"""How many are enough where only the number of samples is open, which nothing is rounded of."""
 
 _SAMPLES = (43, 47, 1, 2, 6, 3, 4, 5, 7, 8, 9, 10)
 """Numbers of samples; a single one may be broadcast."""
-_OPEN = (193, 322, 259, 388, 4095, 134, 392, 220, 400, 384, 223, 158)
+_OPEN = (193, 4095, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158)
 """Sizes of another axis: with the remainders at which strides of 2 to 64 round, and one beyond usual lengths."""
 _SMALLER = (
-    (193, 322, 259, 388, 447, 134, 392, 220, 400, 384, 223, 158),
-    (33, 50, 35, 36, 63, 38, 40, 60, 48, 64, 47, 62),
+    (193, 447, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158),
+    (33, 63, 50, 35, 36, 38, 40, 60, 48, 64, 47, 62),
 )
 """Sizes that fit into tables of positions."""
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
@@ -44,7 +48,7 @@ def assignments(symbols: Collection[str], batch: Collection[str] = ()) -> Iterat
         a model joins what it halved and doubled with what it did not, and smaller numbers.
     """
     if all(symbol in batch for symbol in symbols):
-        yield _rows(symbols, batch, _OPEN)[:FIRST]
+        yield _rows(symbols, batch, _OPEN)[:_FEW]
         return
     yield _rows(symbols, batch, _OPEN)
     for multiple in _MULTIPLES:
@@ -72,7 +76,7 @@ class Forms:
 
     def __init__(self, rows: Sequence[Assignment]) -> None:
         self.rows = rows
-        self._texts: dict[tuple[int | None, ...], int | str] = {}
+        self._texts: dict[tuple[int | None, ...], int | str | None] = {}
         self._factors = {symbol: tuple(row[symbol] for row in rows) for symbol in list(rows[0])[:_MOST_FACTORS]}
 
     def write(self, values: Sequence[int | None], text: str | None = None) -> int | str | None:
@@ -85,12 +89,11 @@ class Forms:
         key = tuple(values)
         if key not in self._texts:
             known = tuple(value for value in key if value is not None)
-            found = self._find(known) if len(known) == len(key) else self._find_without(key)
-            found = text if found is None else found
-            if found is None:
-                return None
-            self._texts[key] = found
-        return self._texts[key]
+            self._texts[key] = self._find(known) if len(known) == len(key) else self._find_without(key)
+        if self._texts[key] is None and None not in key:
+            self._texts[key] = text
+        found = self._texts[key]
+        return text if found is None else found
 
     def _find_without(self, values: Sequence[int | None]) -> int | str | None:
         """A text of a size that is unknown under one assignment, as it is where a batch of 1 may be broadcast."""

@@ -18,7 +18,7 @@ from natonnx.limits import LimitError, renew
 from natonnx.session import session
 from natonnx.tensors import all_tensors, is_external, light_copy, locate, misfit, refer
 
-__all__ = ["check", "default_opset", "read", "true_inputs", "wrong_declarations"]
+__all__ = ["check", "default_opset", "is_shapeless", "read", "true_inputs", "wrong_declarations"]
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def read(path: Path) -> onnx.ModelProto:
             if reason:
                 _require_runnable(model, path, reason)
             wrong = wrong_declarations(model, path.parent)
-            shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
+            shapeless = [info.name for info in true_inputs(model) if is_shapeless(info)]
             _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
     except LimitError as error:
         if reason := check(model, path.parent, shapes=False):
@@ -109,7 +109,8 @@ def _tell(path: Path, wrong: Sequence[Contradiction], shapeless: Sequence[str], 
         _log.warning("%s: onnx's checker objects: %s; onnxruntime loads the model all the same", path, reason)
 
 
-def _is_shapeless(info: onnx.ValueInfoProto) -> bool:
+def is_shapeless(info: onnx.ValueInfoProto) -> bool:
+    """Whether a tensor is declared without a shape: not even its rank is known."""
     return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
 
 

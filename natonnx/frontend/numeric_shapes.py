@@ -11,7 +11,7 @@ import onnx
 
 from natonnx.architecture import Shape
 from natonnx.frontend.declared import infer
-from natonnx.frontend.forms import FIRST, Forms, assignments
+from natonnx.frontend.forms import FIRST, Assignment, Forms, assignments
 from natonnx.frontend.symbols import declared_size, evaluate
 
 __all__ = ["infer_numerically"]
@@ -32,7 +32,7 @@ def infer_numerically(
     """
     made = {name for node in model.graph.node for name in node.output if name}
     most = -1
-    rows: Sequence[Mapping[str, int]] = ({},)
+    rows: Sequence[Assignment] = ({},)
     seen: list[dict[str, tuple[int | None, ...]]] = [{}]
     for choice in assignments(symbols, batch):
         found = [_sizes(model, row) for row in choice[:FIRST]]
@@ -44,9 +44,9 @@ def infer_numerically(
     seen += [_sizes(model, row) for row in rows[FIRST:]]
     forms = Forms(rows)
     shapes: dict[str, Shape] = {}
-    for name, first in seen[0].items():
+    for name, shape in seen[0].items():
         columns = [one.get(name, ()) for one in seen]
-        if all(len(one) == len(first) for one in columns):
+        if all(len(one) == len(shape) for one in columns):
             shapes[name] = tuple(map(forms.write, zip(*columns, strict=True)))
     return shapes, forms
 

@@ -17,7 +17,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.declared import contradictions, corrected, infer, undeclared
 from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs
-from natonnx.frontend.forms import Assignment, Forms
+from natonnx.frontend.forms import ANY, Assignment, Forms
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.sparse import with_dense_shapes
@@ -29,9 +29,6 @@ __all__ = ["OTHER_TYPE", "infer_shapes"]
 
 OTHER_TYPE = -1
 """Stands in the place of an element type where a value is a sequence, a map, optional or sparse."""
-
-_NUMBER = 20160
-"""Divided by what axes are divided by."""
 
 
 def infer_shapes(
@@ -86,12 +83,8 @@ def infer_shapes(
 
 def _independent(names: Sequence[str]) -> dict[str, int]:
     """Those of the symbols that the others do not tell, as they tell `past + 1`; with a number for each."""
-    numbers = dict.fromkeys(names, _NUMBER)
-    return {
-        name: _NUMBER
-        for name in numbers
-        if evaluate(name, {other: _NUMBER for other in numbers if other != name}) is None
-    }
+    numbers = dict.fromkeys(names, ANY)
+    return {name: ANY for name in numbers if evaluate(name, {other: ANY for other in numbers if other != name}) is None}
 
 
 def _is_open(size: int | str | None, symbols: Assignment) -> bool:
@@ -148,9 +141,9 @@ def _with_input_shapes(
         if name not in inputs:
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
         tensor = inputs[name].type.tensor_type
-        if not tensor.HasField("shape"):  # nothing says how many axes there are, nor which one counts samples
-            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, shape).tensor_type)
-            continue
+        if not tensor.HasField("shape"):
+            open_sizes = [None] * len(shape)
+            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, open_sizes).tensor_type)
         dims = tensor.shape.dim
         if len(dims) != len(shape):
             raise InputError(

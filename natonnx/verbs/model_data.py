@@ -118,7 +118,9 @@ def signature_of(source: Source, classes: int | None = None) -> data.Signature:
         if code in _UNREAD:
             raise InputError(f"{source.path}: its input {name!r} is no tensor of numbers; natonnx has no data for it")
         if name not in network.shapes:
-            raise InputError(f"{source.path}: its input {name!r} has no shape in the file; export it with one")
+            raise InputError(
+                f"{source.path}: its input {name!r} has no shape in the file; give --input-shape {name}:1,..."
+            )
         shape = tuple(size if isinstance(size, int) else None for size in network.shapes[name])
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(code))
         specs.append(data.InputSpec(name, shape, dtype, network.batch_axes.inputs.get(name)))

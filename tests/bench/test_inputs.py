@@ -50,6 +50,15 @@ def test_batch(given: dict[str, Sequence[int]], batch: int | None, expected: int
     assert random_inputs(model(**IMAGE), "m", input_shapes=given, batch=batch)["x"].shape == (expected, 3, 8, 8)
 
 
+def test_an_input_without_a_shape_takes_the_given_one() -> None:
+    shapeless = model(**IMAGE)
+    shapeless.graph.input[0].type.tensor_type.ClearField("shape")
+    assert random_inputs(shapeless, "m", input_shapes={"x": (2, 3, 8, 8)})["x"].shape == (2, 3, 8, 8)
+    with pytest.raises(InputError, match=r"^m: input 'x' has no shape in the file; give --input-shape x:1,\.\.\.$"):
+        random_inputs(shapeless, "m")
+    check_inputs(shapeless, "m", random_inputs(model(**IMAGE), "other"), "other")
+
+
 def test_batch_behind_the_layers_and_a_scalar() -> None:
     state: dict[str, Spec] = {
         "x": (TensorProto.FLOAT, ["n", 16]),

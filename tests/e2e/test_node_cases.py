@@ -10,7 +10,6 @@ from natonnx.errors import NatonnxError
 from tools.conformance.replays import node_cases
 
 REFUSED = {
-    "test_mvn": "onnx's own full check refuses the model",
     "test_attention_4d_with_past_and_present_qk_matmul_bias_3d_mask_causal": "onnxruntime gives other scores here",
     "test_attention_4d_with_past_and_present_qk_matmul_bias_4d_mask_causal": "onnxruntime gives other scores here",
 }

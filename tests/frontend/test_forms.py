@@ -81,3 +81,10 @@ def test_halves_of_what_is_always_even() -> None:
         *["H/2"] * 3,
         "H/2 - 1",
     ]
+
+
+def test_sizes_that_nothing_tells_keep_their_own_texts() -> None:
+    forms = generic()
+    texts = ["NonZero_1", "NonZero_2", "Max(N, 4)", "N", "Max(4, N)"]
+    assert [written(text, forms) for text in texts] == ["NonZero_1", "NonZero_2", "Max(N, 4)", "N", "Max(N, 4)"]
+    assert forms.write([None] * len(forms.rows)) is None

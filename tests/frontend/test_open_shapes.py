@@ -207,3 +207,13 @@ def test_shapes_that_onnx_tells_need_nothing_else(monkeypatch: pytest.MonkeyPatc
     for model in (resnet(), unet("Resize", 13), odd_windows()):
         shapes, _ = infer_shapes(model)
         assert all(None not in shapes[name] for node in model.graph.node for name in node.output)
+
+
+def test_two_counts_that_only_a_run_tells_are_two_sizes() -> None:
+    graph = Builder(size=4)
+    for name, source in (("p", "x"), ("q", graph.op("Relu", "x", out="r"))):
+        graph.op("Cast", graph.op("NonZero", source, out=name), out=f"{name}.real", to=TensorProto.FLOAT)
+    shapes, _ = infer_shapes(opened(graph, graph.op("Concat", "p.real", "q.real", out="y", axis=1), ("N", 4, 4, 4)))
+    assert shapes["p"][0] == shapes["q"][0] == 4
+    assert len({shapes["p"][1], shapes["q"][1], shapes["y"][1]}) == 3
+    assert shapes["p"] == shapes["p.real"]
