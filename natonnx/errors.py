@@ -4,7 +4,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["InputError", "NatonnxError", "VerificationError", "first_line", "naming", "running", "what_ran"]
+__all__ = [
+    "InputError",
+    "NatonnxError",
+    "VerificationError",
+    "first_line",
+    "naming",
+    "restoring",
+    "running",
+    "what_ran",
+]
 
 _RUNNING = "natonnx was running "
 
@@ -39,6 +48,16 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except InputError as error:
         raise type(error)(f"{path}: {error}") from None
+
+
+@contextmanager
+def restoring() -> Iterator[None]:
+    """What a saved state of another form makes the code within raise is told as an `InputError`."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise InputError(f"the saved state is not one of this search ({reason}); start the search anew") from None
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""Write files whole or not at all."""
+"""Write files whole or not at all, and read small ones, whatever they are."""
 
 import logging
 import os
+import stat
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -10,9 +11,50 @@ from typing import BinaryIO, Self
 
 from natonnx.errors import InputError
 
-__all__ = ["Batch", "check_writable", "write_bytes"]
+__all__ = ["Batch", "check_regular", "check_writable", "read_bytes", "write_bytes"]
 
 _log = logging.getLogger(__name__)
+
+
+_MOST = 1 << 28
+"""Bytes of a file that is read whole."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what cannot be read again from its start, or never ends: a pipe, a device, a socket.
+
+    Raises:
+        InputError: If it is one.
+        OSError: If there is nothing, or it cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except ValueError:  # a zero within the name
+        raise InputError(f"{path}: no such file; no name holds a zero byte") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise InputError(f"{path}: is a device or pipe, not a regular file; save it to one")
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a small file, or a pipe that something writes to.
+
+    Raises:
+        InputError: If it is a device or socket, or too large.
+        OSError: If it cannot be read.
+    """
+    try:
+        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nothing writes to is empty
+    except ValueError:  # a zero within the name
+        raise InputError(f"{path}: no such file; no name holds a zero byte") from None
+    with os.fdopen(opened, "rb") as file:
+        mode = os.fstat(opened).st_mode
+        if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
+            raise InputError(f"{path}: is a device; give a file")
+        os.set_blocking(opened, True)
+        data = file.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise InputError(f"{path}: holds more than {_MOST >> 20} MiB; give a smaller file")
+    return data
 
 
 def check_writable(path: Path) -> None:
@@ -25,11 +67,14 @@ def check_writable(path: Path) -> None:
     try:
         if path.is_dir():
             raise InputError(f"{path}: cannot be written, it is a folder; name a file")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is a device or pipe, which writing would replace; name another file")
         if not folder.is_dir():
             raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
         handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror}); name another file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be written ({reason}); name another file") from None
     os.close(handle)
     Path(name).unlink()
 
@@ -68,7 +113,7 @@ class Batch:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - mkstemp hands out 0600
+            os.chmod(temporary, _mode(path, 0o666 & ~mask))  # noqa: PTH101 - mkstemp hands out 0600
         *others, (last, _, _) = self._files
         if any(path.exists() for path, _, _ in others):
             last.unlink(missing_ok=True)
@@ -86,6 +131,14 @@ class Batch:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise InputError(f"{self._path}: cannot be written ({error.strerror}); name another file") from None
+
+
+def _mode(path: Path, default: int) -> int:
+    """The permissions of the file that is replaced; the default where there is none."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except FileNotFoundError:
+        return default
 
 
 def write_bytes(path: Path, data: bytes) -> None:

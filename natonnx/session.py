@@ -1,24 +1,28 @@
 """Run ONNX models in onnxruntime, quietly, with its errors told in one line."""
 
 import contextlib
+import math
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
 from natonnx.errors import InputError, first_line
+from natonnx.harmless import is_harmless
+from natonnx.limits import LimitError, limited, memory_limited
 from natonnx.tensors import is_external, is_heavy, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 __all__ = ["run", "session", "with_outputs"]
 
 _CPU = "CPUExecutionProvider"
+_REFUSED, _NOT_RUN = "onnxruntime refuses the model", "onnxruntime cannot run the model"
 _UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
 
 
@@ -29,6 +33,7 @@ def session(
     *,
     provider: str = _CPU,
     profile: Path | None = None,
+    optimise: bool = True,
 ) -> "InferenceSession":
     """Load a model into onnxruntime.
 
@@ -39,35 +44,39 @@ def session(
         provider: onnxruntime's name of the provider that it should prefer. Where that cannot be loaded it takes the
             CPU, and says why on stderr; the session's `get_providers` tell.
         profile: Beginning of the path of a file that the session's profile is written to.
+        optimise: Let onnxruntime fuse and reorder nodes, as it does unless told otherwise.
 
     Raises:
         InputError: If onnxruntime does not accept the model.
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options = _options(threads, folder)
+    if not optimise:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)
     light = light_copy(model, folder)
-    if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     large = {tensor.name for tensor in filter(is_external, light.graph.initializer)}
     held = (tensor for tensor in model.graph.initializer if is_pending(tensor) or is_heavy(tensor))
     pending = [tensor for tensor in held if tensor.name in large]
+    limits = None if is_harmless(light) or any(map(is_pending, pending)) else _Limits(model, folder)
+    if limits is not None:
+        limits.try_out()
     fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)
         providers = list(dict.fromkeys([provider, _CPU]))
-        with contextlib.redirect_stdout(sys.stderr):  # where it says that a provider cannot be loaded
+        with (
+            limits or contextlib.nullcontext(),
+            contextlib.redirect_stdout(sys.stderr),
+        ):  # where it says that a provider cannot be loaded
             runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base
-        raise InputError(f"onnxruntime refuses the model: {first_line(error)}") from None
+        raise InputError(f"{_REFUSED}: {first_line(error)}") from None
     weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives
+    runtime.untried = limits
     return runtime
 
 
@@ -83,10 +92,75 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
     names = [output.name for output in runtime.get_outputs() if not output.type.startswith(_UNREADABLE)]
     if not names:
         raise InputError("onnxruntime cannot give any of the model's outputs to numpy")
+    limits, runtime.untried = getattr(runtime, "untried", None), None
+    if limits is not None:
+        limits.try_out(inputs)
     try:
-        return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
+        with limits or contextlib.nullcontext():
+            return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
-        raise InputError(f"onnxruntime cannot run the model: {first_line(error)}") from None
+        raise InputError(f"{_NOT_RUN}: {first_line(error)}") from None
+
+
+class _Limits:
+    """A model that is not harmless, to be loaded and run in the worker before it is here.
+
+    As a context it limits the memory of this process to what the worker was given.
+    """
+
+    def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
+        self._model, self._folder = model.SerializeToString(), folder and folder.absolute()
+        self._size = len(self._model) + sum(map(_external_bytes, filter(is_external, model.graph.initializer)))
+
+        self._limited: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+
+    def __enter__(self) -> None:
+        self._limited = memory_limited(self._size)
+        self._limited.__enter__()
+
+    def __exit__(self, *details: Any) -> None:
+        self._limited.__exit__(*details)
+
+    def try_out(self, inputs: Mapping[str, np.ndarray] | None = None) -> None:
+        """Load it in the worker, and run it where inputs are given: what fails there is not tried here.
+
+        Raises:
+            InputError: If onnxruntime does not accept or run it, or exceeds a limit.
+        """
+        size = self._size + sum(np.asarray(value).nbytes for value in (inputs or {}).values())
+        given = None if inputs is None else dict(inputs)
+        what = f"onnxruntime, which {'loads' if inputs is None else 'runs'} the model,"
+        try:
+            limited(f"{__name__}:_try", self._model, self._folder, given, size=size, what=what)
+        except LimitError:
+            raise
+        except InputError as error:
+            raise InputError(f"{_REFUSED if inputs is None else _NOT_RUN}: {error}") from None
+
+
+def _try(model: bytes, folder: Path | None, inputs: Mapping[str, np.ndarray] | None) -> None:
+    import onnxruntime
+
+    runtime = onnxruntime.InferenceSession(model, _options(1, folder), providers=[_CPU])
+    if inputs is not None:
+        runtime.run(None, dict(inputs))
+
+
+def _options(threads: int, folder: Path | None) -> "SessionOptions":
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
+    return options
+
+
+def _external_bytes(tensor: onnx.TensorProto) -> int:
+    return math.prod(tensor.dims)
 
 
 def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

@@ -9,7 +9,7 @@ The rules are onnx's own: a data file is a regular file in or below the model's 
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ __all__ = [
     "light_copy",
     "locate",
     "location",
+    "misfit",
     "read_tensor",
     "refer",
     "with_values",
@@ -43,6 +44,18 @@ _HEAVY = 1 << 20
 """Bytes from which a tensor of the model's own file is left out of a light copy."""
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
+
+
+_FIELDS: Mapping[int, str] = {
+    TensorProto.FLOAT: "float_data",
+    TensorProto.INT64: "int64_data",
+    TensorProto.DOUBLE: "double_data",
+    TensorProto.STRING: "string_data",
+    **dict.fromkeys((TensorProto.UINT32, TensorProto.UINT64), "uint64_data"),
+    **dict.fromkeys((TensorProto.INT32, TensorProto.INT16, TensorProto.INT8, TensorProto.UINT16), "int32_data"),
+    **dict.fromkeys((TensorProto.UINT8, TensorProto.BOOL, TensorProto.FLOAT16, TensorProto.BFLOAT16), "int32_data"),
+}
+"""Where a tensor holds its values, one an entry, that has them not as bytes."""
 
 
 class Extent(NamedTuple):
@@ -72,7 +85,22 @@ def is_pending(tensor: TensorProto) -> bool:
 def is_heavy(tensor: TensorProto) -> bool:
     """Whether a tensor lies in the model's own file and is so large that handling it needlessly takes time."""
     plain = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-    return plain and not is_external(tensor) and tensor.HasField("raw_data") and _byte_size(tensor) >= _HEAVY
+    return plain and not is_external(tensor) and len(tensor.raw_data) >= _HEAVY
+
+
+def misfit(tensor: TensorProto) -> str | None:
+    """What contradicts the shape of a tensor in the values that it holds, in one line; None where they fit."""
+    if min(tensor.dims, default=0) < 0:
+        return f"its shape {list(tensor.dims)} has a negative size"
+    if is_external(tensor):
+        return None
+    if tensor.HasField("raw_data"):
+        held, wanted, unit = len(tensor.raw_data), _byte_size(tensor), "bytes"
+    elif tensor.data_type in _FIELDS:
+        held, wanted, unit = len(getattr(tensor, _FIELDS[tensor.data_type])), math.prod(tensor.dims), "values"
+    else:
+        return None
+    return None if held == wanted else f"it holds {held:,} {unit}, its shape {list(tensor.dims)} needs {wanted:,}"
 
 
 def has_external(model: onnx.ModelProto) -> bool:
@@ -116,11 +144,16 @@ def locate(tensor: TensorProto, folder: Path | None) -> Extent:
         raise InputError(
             f"tensor {name!r}: offset or length in {path} do not fit its {expected} bytes; export it again"
         )
-    if not path.is_file():
+    try:
+        found, resolved, size = path.is_file(), path.resolve(), path.stat().st_size if path.is_file() else 0
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long or holds a zero, a loop of links
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"tensor {name!r}: its data file {path} cannot be read ({reason}); export it again") from None
+    if not found:
         raise InputError(f"tensor {name!r}: no data file {path}; it must lie beside the model")
-    if path.resolve() != folder.resolve() / place:
+    if resolved != folder.resolve() / place:
         raise InputError(f"tensor {name!r}: its data file {path} is a link; put the file itself beside the model")
-    if offset + length > path.stat().st_size:
+    if offset + length > size:
         raise InputError(f"tensor {name!r}: its data file {path} is truncated; export or copy it again")
     return Extent(path, offset, length)
 

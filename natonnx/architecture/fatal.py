@@ -37,6 +37,9 @@ def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[
         if architecture.states[e] is State.O and liveness.needed[target]:
             for read in (source, *further):
                 fatal[read] = fatal[read] or f"which the operation {topology.edges[e].name!r} reads with other tensors"
+    for edge, (source, _) in zip(topology.edges, topology.ends, strict=True):
+        if edge.kept:
+            fatal[source] = fatal[source] or f"which edge {edge.name!r} reads, and {edge.fixed}"
     for name in topology.outputs:
         fatal[topology.map_index[name]] = "which the model's output depends on"
     for i in reversed(range(count)):

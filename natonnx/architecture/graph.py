@@ -147,6 +147,7 @@ class Edge:
         skip: The parameter-free skip that state S carries; None where shapes forbid it.
         no_skip: Why there is no skip, in one line; empty where there is one.
         fixed: Why the edge may not change at all, in one line; empty where it may.
+        kept: Whether it must go on carrying something, whatever changes around it.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Edge:
     skip: Skip | None
     no_skip: str = ""
     fixed: str = ""
+    kept: bool = False
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import cuts
 from natonnx.architecture.fatal import fatal_maps
 from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.kept import isolated, kept_ways
 from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.errors import InputError
 
@@ -84,6 +85,7 @@ class _Judge:
         self.refused = refusals(architecture, liveness)
         self.cut = cuts(architecture, liveness)
         self.fatal = fatal_maps(architecture, liveness, self.refused)
+        self.kept = kept_ways(architecture, liveness)
         self.active = liveness.active.tolist()
         self.used = (origin or liveness).active.tolist()
         self.live, self.needed = liveness.live.tolist(), liveness.needed.tolist()
@@ -105,6 +107,8 @@ class _Judge:
             return edge.no_skip
         if idle:
             return None  # it carries nothing, until a shortcut brings it to life
+        if (e, wanted) in self.kept:
+            return self.kept[e, wanted]
         if wanted is State.N:
             return self._removal(e)
         source, target = self.architecture.topology.ends[e]
@@ -258,6 +262,8 @@ def violation(alpha: Architecture, beta: Architecture, full: Cost | None = None)
     lost = cuts(alpha, liveness)
     if liveness.broken or lost.broken:
         return liveness.broken or lost.broken
+    if deprived := isolated(alpha, liveness):
+        return deprived
     if cost(alpha, liveness, lost).exceeds(full or cost(beta)):
         shared = ", or parts of a shared weight would be stored besides the whole" if lost.joins else ""
         return f"it would cost more: an added skip revives operations that null had removed{shared}"

@@ -1,5 +1,6 @@
 """Random inputs that several models take."""
 
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,9 @@ from natonnx.frontend.load import true_inputs
 __all__ = ["check_inputs", "random_inputs"]
 
 _Size = int | str | None
+
+_MOST = 1 << 30
+"""Numbers in an input that is made up."""
 
 
 def random_inputs(
@@ -63,6 +67,8 @@ def random_inputs(
             raise InputError(
                 f"{where}: input {name!r} has open sizes {_text(declared)}; give --input-shape {name}:N,..."
             )
+        if (count := math.prod(sizes_known)) > _MOST:
+            raise InputError(f"{where}: input {name!r} would have {count:,} numbers; give smaller sizes")
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
         made[name] = _values(generator, sizes_known, _dtype(where, info))
     return made

@@ -16,6 +16,7 @@ from natonnx.cli.options import (
     reading_options,
 )
 from natonnx.errors import InputError
+from natonnx.files import read_bytes
 
 if TYPE_CHECKING:
     from natonnx.frontend import ParseOptions
@@ -64,8 +65,7 @@ def _read(path: Path) -> str:
     if str(path) == "-" and sys.stdin is None:
         raise InputError("-: the edit list cannot be read, stdin is closed; name a file")
     try:
-        with click.open_file(str(path), encoding="utf-8") as file:
-            return str(file.read())
+        return (sys.stdin.buffer.read() if str(path) == "-" else read_bytes(path)).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{path}: the edit list cannot be read ({reason}); give a JSON file, or - for stdin") from None

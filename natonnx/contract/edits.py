@@ -1,6 +1,7 @@
 """Edit lists as JSON: [{"edge": name, "from": "O", "to": "S"}, ...]."""
 
 import json
+import reprlib
 from collections.abc import Iterable
 from typing import TypedDict
 
@@ -62,10 +63,12 @@ def _edit(item: object, where: str) -> Edit:
     missing = {"edge", "from", "to"} - item.keys()
     if missing:
         raise InputError(f'{where}: has no {", ".join(sorted(missing))}; write {{"edge", "from", "to"}}')
+    if not isinstance(item["edge"], str):
+        raise InputError(f"{where}: 'edge' should be the name of an edge, not {_kind(item['edge'])}")
     for key in ("from", "to"):
         if item[key] not in list(State):
-            raise InputError(f"{where}: {key!r} should be O, S or N, not {item[key]!r}")
-    return Edit(str(item["edge"]), State(item["from"]), State(item["to"]))
+            raise InputError(f"{where}: {key!r} should be O, S or N, not {reprlib.repr(item[key])}")
+    return Edit(item["edge"], State(item["from"]), State(item["to"]))
 
 
 def _kind(data: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from natonnx.data.convert import check_numbers
 from natonnx.data.folder import Listing
 from natonnx.data.items import Items
 from natonnx.data.npz import Archive, read_npy
@@ -36,13 +37,19 @@ def _read(path: Path, signature: Signature) -> Any:
     if path.suffix.lower() == ".npz":
         archive = Archive(path)
         wanted = {*signature.names, "images", "labels", "label"}
-        return {name: archive[name] if name in wanted else None for name in archive}
+        arrays = {name: archive[name] if name in wanted else None for name in archive}
+        axes = signature.axes if len(signature.inputs) > 1 else {**signature.axes, "images": 0}
+        for name, axis in axes.items():
+            if (array := arrays.get(name)) is not None:
+                check_numbers(array, axis, f"{path}: {name}", infinite=len(signature.inputs) > 1)
+        return arrays
     if len(signature.inputs) != 1:
         raise InputError(
             f"{path}: is one array, but the model has {len(signature.inputs)} inputs ({', '.join(signature.names)}): "
             "save .npz files keyed by these names"
         )
     array, spec = read_npy(path), signature.inputs[0]
+    check_numbers(array, spec.batch_axis if array.ndim == len(spec.shape) else None, str(path))
     if array.ndim < len(spec.shape) and spec.batch_axis is not None:
         return array[(slice(None),) * spec.batch_axis + (None,)] if array.ndim >= spec.batch_axis else array
     return array

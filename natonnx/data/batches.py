@@ -42,6 +42,10 @@ class Batches(Protocol):
     """Samples that are used for one purpose. They may be read any number of times."""
 
     @property
+    def axes(self) -> Axes:
+        """The axis of each input that counts samples."""
+
+    @property
     def samples(self) -> int | None:
         """How many there are; None where that is not known before they were read."""
 
@@ -73,11 +77,13 @@ class ArrayBatches:
         inputs: Arrays by input name, all samples along their batch axes.
         axes: The batch axis of each input.
         targets: [n, ...], or None.
+        positions: Where each sample stood in what they were taken from [n]; None where they are all of it, in order.
     """
 
     inputs: Mapping[str, Array]
     axes: Axes
     targets: Array | None = None
+    positions: npt.NDArray[np.int64] | None = None
 
     @property
     def samples(self) -> int:
@@ -112,7 +118,8 @@ class ArrayBatches:
     def take(self, index: npt.NDArray[np.int64]) -> "ArrayBatches":
         """Choose samples by index."""
         targets = None if self.targets is None else self.targets[index]
-        return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets)
+        positions = index if self.positions is None else self.positions[index]
+        return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets, positions)
 
     def repeat(self, count: int) -> "ArrayBatches":
         """So many samples: these, over and over where they are fewer."""

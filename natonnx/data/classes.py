@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from natonnx.errors import InputError
+from natonnx.files import read_bytes
 
 __all__ = ["read_classes"]
 
-_NAMED = re.compile(r"(.*?)(?:\s*:\s*|\s+)(-?\d+)")
+_NAMED = re.compile(r"(.*?)(?:\s*:\s*|\s+)(-?\d{1,18})")
 
 
 def read_classes(classes: Path | str | Mapping[str, int]) -> Mapping[str, int]:
@@ -26,7 +27,7 @@ def read_classes(classes: Path | str | Mapping[str, int]) -> Mapping[str, int]:
         return classes
     path = Path(classes)
     try:
-        content = path.read_text(encoding="utf-8-sig")
+        content = read_bytes(path).decode("utf-8-sig")
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise InputError(f"{classes}: cannot be read ({reason}): give a file of lines such as: name index") from error
@@ -44,7 +45,7 @@ def read_classes(classes: Path | str | Mapping[str, int]) -> Mapping[str, int]:
 def _json(content: str, path: Path) -> list[tuple[str, int]]:
     try:
         made = json.loads(content, object_pairs_hook=list)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is no JSON ({error}): give an object of names and indices, or lines") from error
     pairs = [(name, index) for index, name in enumerate(made)] if made and isinstance(made[0], str) else made
     for pair in pairs:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from natonnx.data.batches import Array, ArrayBatches
-from natonnx.data.convert import is_castable, kind_name, to_array
+from natonnx.data.convert import check_numbers, is_castable, kind_name, to_array
 from natonnx.data.items import Items, Renamed, is_structure
 from natonnx.data.keys import IMAGES, LABELS
 from natonnx.data.labels import Targets, check_labels
@@ -67,6 +67,8 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
         if wrong is not None:
             raise InputError(f"{what} is an array of {wrong}, not of {kind_name(spec.dtype)}: save a plain array")
         inputs[spec.name] = _join(arrays, spec, source, what)
+        what = f"{what}, a batch of them," if source.is_stream else what
+        check_numbers(inputs[spec.name], spec.batch_axis, what, infinite=len(signature.inputs) > 1)
     counts = _counts(inputs, first, signature, where)
     labels = _labels(bound, source, signature, targets)
     if labels is not None and targets == "none" and len(labels) not in counts.values():

@@ -8,9 +8,11 @@ from natonnx.data.preprocess import preprocess
 from natonnx.data.signature import InputSpec, Signature
 from natonnx.errors import InputError
 
-__all__ = ["check_preprocessing", "conform", "preprocessed_input"]
+__all__ = ["check_preprocessing", "conform", "preprocessed_input", "unscaled"]
 
 PLAIN = Preprocessing()
+
+_DEEP = {"uint16", "int16", "uint32", "int32"}
 
 
 def preprocessed_input(signature: Signature) -> InputSpec | None:
@@ -34,6 +36,18 @@ def check_preprocessing(signature: Signature, preprocessing: Preprocessing, wher
         )
 
 
+def unscaled(raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing) -> str | None:
+    """Return a note on images of 16 or 32 bits, which are not scaled as those of 8 bits are; None of others."""
+    spec = preprocessed_input(signature)
+    array = None if spec is None else raw.inputs[spec.name]
+    if array is None or preprocessing.scale is not None or array.ndim < 3 or not array.size:
+        return None
+    if array.dtype.name not in _DEEP:
+        return None
+    ends = f"{array.min():,} to {array.max():,}"
+    return f"{array.dtype} images of {ends} are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
+
+
 def conform(
     raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing, where: str, *, own_layout: bool
 ) -> ArrayBatches:
@@ -54,16 +68,17 @@ def conform(
     """
     chosen = preprocessed_input(signature)
     inputs: dict[str, Array] = {}
+    is_only = len(signature.inputs) == 1
     for spec in signature.inputs:
         what = where if len(signature.inputs) == 1 else f"{where}: {spec.name!r}"
         array = _shaped(raw.inputs[spec.name], spec, preprocessing, what, own_layout, len(signature.inputs) == 1)
-        if spec is chosen and array.dtype.kind in "buif":
+        if spec is chosen and array.dtype.kind in "buif" and (is_only or preprocessing.is_given):
             inputs[spec.name] = preprocess(array, preprocessing, what, spec.dtype)
         elif spec.dtype.kind == "f" and spec.batch_axis is not None and array.dtype == "uint8":
             inputs[spec.name] = preprocess(array, PLAIN, what, spec.dtype)
         else:
             inputs[spec.name] = cast(array, spec.dtype, what)
-    return ArrayBatches(inputs, raw.axes, raw.targets)
+    return ArrayBatches(inputs, raw.axes, raw.targets, raw.positions)
 
 
 def _shaped(

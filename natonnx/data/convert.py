@@ -8,7 +8,7 @@ import numpy as np
 from natonnx.data.batches import Array
 from natonnx.errors import InputError, first_line
 
-__all__ = ["cast", "is_castable", "kind_name", "to_array"]
+__all__ = ["cast", "check_numbers", "is_castable", "kind_name", "to_array"]
 
 _TEXT = "OSU"
 _PLAIN = (Number, str, bytes, range)
@@ -53,6 +53,32 @@ def is_castable(array: Array, dtype: np.dtype[np.generic]) -> bool:
 def kind_name(dtype: np.dtype[np.generic]) -> str:
     """Return what kind an element type is of, in a word."""
     return "text" if dtype.kind in _TEXT else "numbers"
+
+
+def check_numbers(array: Array, axis: int | None, what: str, *, infinite: bool = False) -> None:
+    """Refuse what is no number.
+
+    Args:
+        array: Of any type.
+        axis: The axis that counts samples; None where there is none.
+        what: What it is, for messages.
+        infinite: Whether infinities are legal.
+
+    Raises:
+        InputError: If there is any, naming the first sample that has one.
+    """
+    if array.dtype.kind != "f":
+        return
+    bad = np.isnan(array) if infinite else ~np.isfinite(array)
+    if bad.any():
+        nan = np.isnan(array[bad])
+        kind = "NaN" if nan.all() else "NaN and infinite values" if nan.any() else "infinite values"
+        where = ""
+        if axis is not None and axis < bad.ndim:
+            rows = np.flatnonzero(bad.any(tuple(i for i in range(bad.ndim) if i != axis)))
+            more = "" if len(rows) == 1 else f" and {len(rows) - 1:,} more"
+            where = f", in sample {rows[0]:,}{more} of {bad.shape[axis]:,} (the first is 0)"
+        raise InputError(f"{what} holds {kind}{where}: remove those samples, or mend them")
 
 
 def cast(array: Array, dtype: np.dtype[np.generic], what: str) -> Array:

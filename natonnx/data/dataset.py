@@ -38,6 +38,11 @@ class Preprocessing:
     layout: Layout | None = None
     augment: Augment = "none"
 
+    @property
+    def is_given(self) -> bool:
+        """Whether values are changed."""
+        return self.mean is not None or self.std is not None or self.scale is not None
+
     def __post_init__(self) -> None:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if values is not None and (not values or not all(map(math.isfinite, values))):

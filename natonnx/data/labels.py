@@ -46,6 +46,8 @@ def _checked(array: Array, targets: Targets, classes: int | None, what: str) -> 
     if array.ndim == 0:
         raise InputError(f"{what} is a single number: give one label a sample")
     if targets == "any":
+        if array.dtype.kind == "f" and array.size and not np.isfinite(array).any():
+            raise InputError(f"{what} holds no number, but NaN or infinite values alone: nothing can be scored by them")
         return array
     if array.dtype.kind not in "ui":
         raise InputError(

@@ -8,7 +8,7 @@ from natonnx.data.array_files import array_items
 from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.class_folders import picture_items
 from natonnx.data.collect import Collected, collect
-from natonnx.data.conform import check_preprocessing, conform
+from natonnx.data.conform import check_preprocessing, conform, unscaled
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
 from natonnx.data.divide import divide
 from natonnx.data.folder import list_folder
@@ -112,10 +112,11 @@ def _parts(
         notes += [note] if note else []
     if targets == "none" and any(one.targets is not None for one in raw.values()):
         notes.append("labels are not used")
+    notes += [*filter(None, (unscaled(arrays, signature, preprocessing) for arrays in raw.values()))][:1]
     own_layout = all(one.own_layout for one in collected.values())
     for name, arrays in raw.items():
         made = conform(arrays, signature, preprocessing, held.name, own_layout=own_layout)
-        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets)
+        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets, made.positions)
     return parts, notes
 
 

@@ -1,19 +1,24 @@
 """Reads ``.npz`` archives and ``.npy`` files, never a pickle."""
 
+import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from natonnx.data.batches import Array
 from natonnx.errors import InputError
+from natonnx.files import check_regular
 
 __all__ = ["Archive", "read_npy"]
 
-_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError)
+_SUFFIX = ".npy"
+_LARGE = 1 << 30
+_MOST_EXPANSION = 200
+"""How many bytes a compressed byte may become in a large array; zeros alone become a thousand."""
 
 
 class Archive(Mapping[str, Array]):
@@ -31,22 +36,26 @@ class Archive(Mapping[str, Array]):
             InputError: If it is no ``.npz``, or damaged.
         """
         self.path = path
+        check_regular(path)
         if not zipfile.is_zipfile(path):
             raise InputError(f"{path}: is not a .npz archive: save the arrays with numpy.savez")
-        with _opened(path) as archive:
-            self._names = tuple(archive.files)
+        with _translated(path, "numpy.savez"), zipfile.ZipFile(path) as archive:
+            self._names = tuple(name.removesuffix(_SUFFIX) for name in archive.namelist())
 
     def __getitem__(self, name: str) -> Array:
         """Read an array.
 
         Raises:
-            InputError: If it is damaged, or holds Python objects.
+            InputError: If it is damaged, holds Python objects, or expands without measure.
         """
         if name not in self._names:
             raise KeyError(name)
-        with _opened(self.path) as archive:
-            array: Array = archive[name]
-        return array
+        with _translated(self.path, "numpy.savez"), zipfile.ZipFile(self.path) as archive:
+            info = archive.getinfo(f"{name}{_SUFFIX}" if f"{name}{_SUFFIX}" in archive.namelist() else name)
+            if info.file_size > _LARGE and info.file_size > _MOST_EXPANSION * info.compress_size:
+                raise InputError(f"{name!r} would expand from {info.compress_size:,} to {info.file_size:,} bytes")
+            with archive.open(info) as file:
+                return _read(file, info.file_size)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -62,23 +71,38 @@ def read_npy(path: Path) -> Array:
         OSError: If it cannot be read.
         InputError: If it is none, is damaged, or holds Python objects.
     """
+    check_regular(path)
     with _translated(path, "numpy.save"), path.open("rb") as file:
-        array: Array = np.lib.format.read_array(file, allow_pickle=False)
+        return _read(file, path.stat().st_size)
+
+
+def _read(file: IO[bytes], size: int) -> Array:
+    """Read an array from a file of that size, which must hold all that its header says before room is made for it."""
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = header(file)
+    if dtype.hasobject:
+        raise InputError("holds Python objects")
+    held, wanted = size - file.tell(), math.prod(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or wanted > held:
+        raise InputError(f"is damaged, or truncated: {held:,} bytes of {wanted:,}")
+    file.seek(0)
+    array: Array = np.lib.format.read_array(file, allow_pickle=False)
     return array
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator["np.lib.npyio.NpzFile"]:
-    with _translated(path, "numpy.savez"), path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-        yield archive
 
 
 @contextmanager
 def _translated(path: Path, remedy: str) -> Iterator[None]:
     try:
         yield
-    except _DAMAGE as error:
-        reason = (
-            "holds Python objects" if "allow_pickle" in str(error) or "Object arrays" in str(error) else "is damaged"
-        )
-        raise InputError(f"{path}: {reason}: save plain arrays with {remedy}") from error
+    except InputError as error:
+        reason = str(error)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        reason = "is damaged"
+    except Exception:  # whatever a header or a compressed stream makes its readers raise, MemoryError among it
+        reason = "is damaged"
+    else:
+        return
+    raise InputError(f"{path}: {reason}: save plain arrays with {remedy}")

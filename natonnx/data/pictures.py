@@ -1,6 +1,7 @@
 """Read pictures from files: grey or RGB, upright, 8 bits a channel, of the model's size."""
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +39,9 @@ _WORDS = {
     "RGBa": "RGB",
 }
 _ORIENTATION = 0x0112  # the EXIF tag
+_PHOTOMETRIC, _LEAST, _MOST = 262, 340, 341  # TIFF's tags
+_WHITE_IS_ZERO = 0
+_OPAQUE = 255
 _SIGN_OF_LIFE = 5.0  # seconds
 
 
@@ -151,14 +155,21 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
 
     try:
         with Image.open(path) as opened:
+            stored = _stored_as(opened)
+            pixels_range = _declared_range(opened, stored)
+            if getattr(opened, "n_frames", 1) > 1:
+                remarks.count("pictures of several frames or pages: the first was taken")
             opened.load()
             is_turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
             upright = ImageOps.exif_transpose(opened)
+        grey = _to_8_bits(upright, pixels_range, path, remarks, unsigned=stored in ("I;32", "I;32N", "I;32B"))
+        image = _to_mode(grey, made.mode, remarks)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
     if is_turned:
         remarks.count("pictures turned upright, as EXIF says")
-    image = _to_mode(upright, made.mode, path, remarks)
+    if ";16" in stored and not upright.mode.startswith("I"):
+        remarks.count("pictures of 16 bits a colour read with 8")
     height, width = _size(image, made)
     if (image.height, image.width) != (height, width):
         remarks.resized((image.height, image.width), (height, width))
@@ -166,32 +177,75 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
     return np.asarray(image)
 
 
-def _to_mode(image: "Image.Image", mode: str, path: Path, remarks: Remarks) -> "Image.Image":
-    image = _to_8_bits(image, path, remarks)
-    if image.mode in _TRANSPARENT or "transparency" in image.info:
+def _stored_as(image: "Image.Image") -> str:
+    """Return what Pillow calls the layout of the pixels in a file that it has opened; "" where it has no name."""
+    tiles = getattr(image, "tile", None)
+    arguments = tiles[0][3] if tiles else ""
+    if not isinstance(arguments, tuple):
+        return str(arguments or "")
+    is_deep = image.format == "PPM" and len(arguments) > 1 and arguments[1] > 255
+    return f"{arguments[0]};16" if is_deep else str(arguments[0])
+
+
+def _declared_range(image: "Image.Image", stored: str) -> tuple[float, float] | None:
+    """Return the values that are black and white in a grey picture of more than 8 bits; None where none is declared.
+
+    16 bits are all used, as are 12 (TIFF); of 32 bits and of floating-point numbers, the tags SMinSampleValue and
+    SMaxSampleValue say that (TIFF 6.0, section 19).
+    """
+    tags = getattr(image, "tag_v2", {})
+    if image.mode.startswith("I;16") or (image.mode == "I" and (image.format == "PPM" or stored.startswith("I;16B"))):
+        white = 4095 if stored == "I;12" else 65535
+        return (white, 0) if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO else (0, white)
+    low, high = (tags.get(tag, math.nan) for tag in (_LEAST, _MOST))
+    low, high = (float(end[0] if isinstance(end, tuple) else end) for end in (low, high))
+    return (low, high) if math.isfinite(high - low) and low < high else None
+
+
+def _to_8_bits(
+    image: "Image.Image", pixels_range: tuple[float, float] | None, path: Path, remarks: Remarks, *, unsigned: bool
+) -> "Image.Image":
+    from PIL import Image
+
+    if not image.mode.startswith(("I", "F")):
+        return image
+    _count_transparency(image, remarks)
+    raw = np.asarray(image)
+    pixels = (raw.view(np.uint32) if unsigned else raw).astype(np.float64)
+    if not np.isfinite(pixels).all():
+        raise InputError(f"{path}: has pixels that are NaN or infinite: mend or remove it")
+    has = f"has pixels from {pixels.min():.9g} to {pixels.max():.9g}"
+    if pixels_range is None and image.mode == "F":
+        raise InputError(
+            f"{path}: has floating-point pixels, whose range natonnx cannot know: save it with 8 or 16 bits"
+        )
+    if pixels_range is None:
+        raise InputError(f"{path}: {has}: save it with 8 or 16 bits, as natonnx cannot know what is white")
+    black, white = pixels_range
+    scaled = (pixels - black) / (white - black)
+    if scaled.min() < 0 or scaled.max() > 1:
+        raise InputError(f"{path}: {has}, but declares {black:g} to {white:g}: save it with 8 or 16 bits")
+    what = "floating-point numbers" if image.mode == "F" else "12 bits" if 4095 in pixels_range else "16 bits"
+    remarks.count(f"grey pictures of {what} scaled to 8 bits")
+    return Image.fromarray(np.round(255 * scaled).astype(np.uint8))
+
+
+def _count_transparency(image: "Image.Image", remarks: Remarks) -> None:
+    has_alpha = image.mode in _TRANSPARENT and image.getchannel(len(image.getbands()) - 1).getextrema()[0] != _OPAQUE
+    if has_alpha or "transparency" in image.info:
         remarks.count("pictures with transparency: it was dropped")
+
+
+def _to_mode(image: "Image.Image", mode: str, remarks: Remarks) -> "Image.Image":
+    _count_transparency(image, remarks)
     was = _WORDS.get(image.mode, image.mode)
     if was != _WORDS[mode]:
         remarks.count(f"{was} pictures made {_WORDS[mode]}")
     if image.mode in ("P", "PA"):
         image = image.convert("RGBA")  # Pillow warns of palettes with transparency that become anything else
+    if image.mode in ("HSV", "LAB"):
+        image = image.convert("RGB")  # Pillow makes nothing else of these
     return image if image.mode == mode else image.convert(mode)
-
-
-def _to_8_bits(image: "Image.Image", path: Path, remarks: Remarks) -> "Image.Image":
-    from PIL import Image
-
-    if image.mode == "F":
-        raise InputError(
-            f"{path}: has floating-point pixels, whose range natonnx cannot know: save it with 8 or 16 bits"
-        )
-    if not image.mode.startswith("I"):
-        return image
-    pixels = np.asarray(image).astype(np.int64)
-    if pixels.min() < 0 or pixels.max() > 65535:
-        raise InputError(f"{path}: has pixels from {pixels.min()} to {pixels.max()}: save it with 8 or 16 bits")
-    remarks.count("grey pictures of 16 bits scaled to 8 bits")
-    return Image.fromarray(np.round(pixels / 257).astype(np.uint8))
 
 
 def _size(image: "Image.Image", made: PictureFormat) -> tuple[int, int]:

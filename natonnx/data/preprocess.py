@@ -27,7 +27,7 @@ def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: n
         A new contiguous array of the same shape.
 
     Raises:
-        InputError: The number of means or stds is not that of the channels, or a value is NaN or infinite.
+        InputError: The number of means or stds is not that of the channels, or a value becomes infinite.
     """
     scale = preprocessing.scale if preprocessing.scale is not None else 1 / 255 if images.dtype == np.uint8 else 1.0
     with np.errstate(over="ignore", invalid="ignore"):
@@ -39,7 +39,11 @@ def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: n
             x /= _per_channel("std", preprocessing.std, images, preprocessing.layout, where)
         x = x.astype(dtype, copy=False)
     if not np.isfinite(x).all():
-        raise InputError(f"{where}: holds NaN or infinite values: remove those samples, or mend them")
+        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))[0]
+        largest = np.abs(images[bad]).max()
+        raise InputError(
+            f"{where}: holds {largest:.4g}, too large for {dtype} by this scale, mean and std: scale it, or remove it"
+        )
     return x
 
 

@@ -6,6 +6,7 @@ from typing import get_args
 import numpy as np
 
 from natonnx.data.batches import Array, ArrayBatches
+from natonnx.data.convert import check_numbers
 from natonnx.data.dataset import Augment, Dataset, Parts, Split
 from natonnx.data.labels import Targets
 from natonnx.data.layout import matches, text
@@ -80,8 +81,7 @@ def _check_input(array: Array, spec: InputSpec, where: str) -> Array:
     sizes = [size for axis, size in enumerate(array.shape) if axis != spec.batch_axis]
     if array.ndim != len(spec.shape) or not matches(sizes, spec.sample_shape):
         raise InputError(f"{where} has inputs of {text(sizes)}, but the model's input is {text(spec.sample_shape)}")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise InputError(f"{where} holds NaN or infinite values: remove those samples, or mend them")
+    check_numbers(array, spec.batch_axis, f"{where}: {spec.name}")
     return array
 
 

@@ -16,7 +16,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.constants import add_initializer, drop_unread
 from natonnx.frontend.example_inputs import example_inputs
-from natonnx.frontend.load import true_inputs
+from natonnx.frontend.load import check, true_inputs
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.symbols import declared_size
 from natonnx.frontend.view import GraphView
@@ -44,7 +44,7 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
     Raises:
         InputError: If the batch is no 1, or cannot be proved to be free.
     """
-    axes, _ = find_input_axes(model)
+    axes, _ = find_input_axes(model, folder)
     candidates = _reshapes(model, folder)
     copied = {(i, 0) for i, target in candidates.items() if target[0] == 1}
     freed = _freed(model, axes, candidates, copied)
@@ -75,6 +75,9 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
             dims[axis].Clear() if symbol == UNNAMED else setattr(dims[axis], "dim_param", symbol)
     drop_unread(freed, [model.graph.node[i].input[1] for i in {i for i, _ in copied}])
     _prove(model, freed, axes, outputs, folder)
+    reason = check(freed, folder)
+    if reason and not check(model, folder):
+        raise InputError(f"the batch cannot be freed: {reason}; leave --free-batch out")
     return freed
 
 

@@ -20,6 +20,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.example_inputs import example_inputs, runnable_size
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
+from natonnx.frontend.recurrent import find_counted, recurrent_inputs
 from natonnx.frontend.symbols import declared_size, evaluate
 from natonnx.session import run, session
 
@@ -60,8 +61,12 @@ class BatchAxes:
         return next((int(inputs[name].shape[axis]) for name, axis in axes), 1)
 
 
-def find_input_axes(model: onnx.ModelProto) -> tuple[dict[str, int | None], int | None]:
-    """Find the batch axis of every input from what the file declares.
+def find_input_axes(model: onnx.ModelProto, folder: Path | None = None) -> tuple[dict[str, int | None], int | None]:
+    """Find the batch axis of every input from what the file declares, and from what its recurrent layers read.
+
+    Args:
+        model: The model.
+        folder: Where its external data is.
 
     Returns:
         Axes by input, None for an input without a batch axis; and the batch size, None where it is free.
@@ -71,8 +76,12 @@ def find_input_axes(model: onnx.ModelProto) -> tuple[dict[str, int | None], int 
     named = {name: _named(shape, leads) for name, shape in inputs.items()}
     outputs = [_declared(info) for info in model.graph.output]
     symbol = _choose(list(named.values()), outputs)
+    if symbol in (None, UNNAMED) or not _strength(symbol):
+        told = _told_by_recurrent_layers(model, folder)
+        if told is not None:
+            return told
     if symbol is None:
-        return _fixed(named, _recurrent(model))
+        return _fixed(named, recurrent_inputs(model))
     return {name: _axis(shape, symbol) for name, shape in named.items()}, None
 
 
@@ -84,7 +93,7 @@ def find_batch_axes(model: onnx.ModelProto, shapes: Mapping[str, Shape], folder:
         shapes: Inferred shapes of its tensors.
         folder: Where its external data is.
     """
-    inputs, size = find_input_axes(model)
+    inputs, size = find_input_axes(model, folder)
     axes = BatchAxes(inputs, {}, size)
     names = [info.name for info in model.graph.output]
     if size is not None:
@@ -122,6 +131,8 @@ def _named(shape: Shape, leads: bool) -> Shape:
         axis = 0
     elif leads and len(shape) >= 3 and isinstance(shape[0], int) and shape.count(None) == 1:
         axis = shape.index(None)  # a recurrent state
+    elif _is_behind(shape, None):
+        axis = 1
     return tuple(UNNAMED if i == axis else size for i, size in enumerate(shape))
 
 
@@ -165,12 +176,17 @@ def _leads(shape: Shape, symbol: str) -> bool:
     """Whether a symbol stands first, or is all that is open behind a fixed number of layers, as in [2, N, 128]."""
     if _OTHER.search(symbol):
         return False
-    return shape[:1] == (symbol,) or (
+    return shape[:1] == (symbol,) or _is_behind(shape, symbol)
+
+
+def _is_behind(shape: Shape, size: str | None) -> bool:
+    """Whether an open size is all that is open behind a fixed number of layers or steps."""
+    return (
         len(shape) >= 3
         and isinstance(shape[0], int)
         and shape[0] > 1
-        and shape[1] == symbol
-        and all(isinstance(size, int) for size in shape[2:])
+        and shape[1] == size
+        and all(isinstance(one, int) for one in shape[2:])
     )
 
 
@@ -195,20 +211,23 @@ def _fixed(inputs: Mapping[str, Shape], recurrent: Collection[str]) -> tuple[dic
     if len(leading) > 1 or isinstance(size, str):
         shared = [one for one in (1, *leading) if all(_place(shape, one) is not None for shape in shapes)]
         size = next(iter(shared), size)
-    if not isinstance(size, int):
+    if not isinstance(size, int) or not size:  # no sample at all
         return dict.fromkeys(inputs), None
     return {name: _place(shape, size) for name, shape in inputs.items()}, size
 
 
-def _recurrent(model: onnx.ModelProto) -> set[str]:
-    """Names of what recurrent layers read as their sequence or state, whose second axis counts samples by default."""
-    return {
-        node.input[position]
-        for node in model.graph.node
-        if node.op_type in {"LSTM", "GRU", "RNN"} and not any(own.name == "layout" and own.i for own in node.attribute)
-        for position in (0, 5, 6)
-        if position < len(node.input)
-    }
+def _told_by_recurrent_layers(
+    model: onnx.ModelProto, folder: Path | None
+) -> tuple[dict[str, int | None], int | None] | None:
+    """Batch axes by what recurrent layers read; None where that does not tell."""
+    inputs, counted = find_counted(model, folder)
+    read = recurrent_inputs(model)
+    if isinstance(counted, int):
+        axes = {name: 1 if name in read else _place(shape, counted) for name, shape in inputs.items()}
+        return (axes, counted) if any(axis is not None for axis in axes.values()) else None
+    if counted is None or not any(counted in shape for shape in inputs.values()):
+        return None
+    return {name: 1 if name in read else _axis(shape, counted) for name, shape in inputs.items()}, None
 
 
 def _place(shape: Shape, size: int | str | None) -> int | None:
@@ -247,7 +266,8 @@ def _freed_shape(model: onnx.ModelProto, axes: BatchAxes, name: str) -> Shape:
     for info in copy.graph.output:
         info.type.tensor_type.ClearField("shape")
     named = {str(size) for info in true_inputs(copy) for size in _declared(info) if isinstance(size, str)}
-    return infer_numerically(copy, sorted(named), [UNNAMED]).get(name, ())
+    shapes, _ = infer_numerically(copy, sorted(named), [UNNAMED])
+    return shapes.get(name, ())
 
 
 def _run(

@@ -63,7 +63,8 @@ class BranchFinder:
                 self._given.add(name)
         for name, edge in draft.edges.items():
             self.entering[edge.target].append(name)
-            self._readers[self._first[edge.source]].add(name)
+            for source in self._read(name):
+                self._readers[self._first[source]].add(name)
         self._fixed = {self._first[name] for name in draft.outputs}
         self._fixed |= {name for name, fmap in draft.maps.items() if fmap.join not in (Join.SINGLE, Join.OPAQUE)}
 

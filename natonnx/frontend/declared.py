@@ -1,84 +1,147 @@
-"""Find outputs whose declared shape contradicts what their nodes compute.
+"""Find tensors whose declared shape is missing or contradicts what their nodes compute.
 
-Some exporters declare an output with a wrong rank or size. onnxruntime warns and runs such files, so the shape that
-inference finds is the one to believe.
+Some exporters declare a tensor with a wrong rank or size, with the batch of 1 that was free later, or with nothing.
+onnxruntime runs such files, so the shape that inference finds where nothing is declared is the one to believe.
 """
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import onnx
 
 from natonnx.architecture import Shape
+from natonnx.errors import InputError
+from natonnx.frontend.foreign import foreign_outputs
 from natonnx.frontend.symbols import declared_size
+from natonnx.inference import infer_shapes
+from natonnx.limits import LimitError
 
-__all__ = ["Contradiction", "contradictions", "corrected"]
+__all__ = ["Contradiction", "contradictions", "corrected", "infer", "undeclared"]
+
+_log = logging.getLogger(__name__)
+
+_INFERENCE_ERRORS = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
 
 
 class Contradiction(NamedTuple):
-    """An output whose declared shape is not what its node computes.
+    """A tensor whose declared shape is not what its node computes.
 
     Attributes:
-        output: Name of the output.
-        declared: Shape in the file.
+        tensor: Its name.
+        declared: Shape in the file; None where it has none, which onnx's checker accepts of no output.
         inferred: Shape that onnx's inference finds where nothing is declared.
+        is_output: Whether it is an output of the model; else it is noted in `value_info`, which nothing depends on.
     """
 
-    output: str
-    declared: Shape
+    tensor: str
+    declared: Shape | None
     inferred: Shape
+    is_output: bool = True
 
     def __str__(self) -> str:
         """Both shapes in one line."""
-        return f"output {self.output!r} is declared as {_text(self.declared)} but computed as {_text(self.inferred)}"
+        kind = "output" if self.is_output else "tensor"
+        declared = "without a shape" if self.declared is None else f"as {_text(self.declared)}"
+        return f"{kind} {self.tensor!r} is declared {declared} but computed as {_text(self.inferred)}"
 
 
-def contradictions(model: onnx.ModelProto) -> tuple[Contradiction, ...]:
-    """Compare the declared shape of each output with the inferred one: they contradict in rank, or in a fixed size.
+def infer(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """Run onnx's shape inference with data propagation; return None where it fails.
+
+    What a node makes that it objects to stays unknown.
 
     Args:
         model: The model, small enough to be serialised; not changed.
     """
-    declared = {info.name: _shape(info) for info in model.graph.output if info.type.tensor_type.HasField("shape")}
-    bare = onnx.ModelProto()
-    bare.CopyFrom(model)
-    for info in [*bare.graph.output, *bare.graph.value_info]:
-        if info.name in declared:
-            info.type.tensor_type.ClearField("shape")
     try:
-        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
-    except onnx.shape_inference.InferenceError:  # such as no opset at all
+        return infer_shapes(model)
+    except LimitError as error:
+        _log.warning("%s: shapes are known as far as the file declares them", error)
+        return None
+    except (*_INFERENCE_ERRORS, InputError):
+        return None
+
+
+def contradictions(model: onnx.ModelProto) -> tuple[Contradiction, ...]:
+    """Compare declared shapes with inferred ones.
+
+    They contradict in rank, in a fixed size, or where a fixed size is declared of an axis that follows an input's.
+
+    Args:
+        model: The model, small enough to be serialised; not changed.
+
+    Returns:
+        The outputs first.
+    """
+    graph = model.graph
+    declared = {info.name: _shape(info) for info in (*graph.value_info, *graph.output)}
+    outputs = {info.name for info in graph.output}
+    inferred = infer(undeclared(model)) if declared else None
+    if inferred is None:  # such as no opset at all
         return ()
-    return tuple(
-        Contradiction(info.name, declared[info.name], _shape(info))
-        for info in inferred.graph.output
-        if info.name in declared
-        and info.type.tensor_type.HasField("shape")
-        and _contradict(declared[info.name], _shape(info))
+    symbols = {dim.dim_param for info in graph.input for dim in info.type.tensor_type.shape.dim if dim.dim_param}
+    given = {info.name: _shape(info) for info in graph.input}
+    given |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    computed = {info.name: _shape(info) for info in (*inferred.graph.value_info, *inferred.graph.output)} | given
+    found = (
+        Contradiction(name, own, true, name in outputs)
+        for name, own in declared.items()
+        if (true := computed.get(name)) is not None
+        and (name in outputs if own is None else _contradict(own, true, symbols))
     )
+    return tuple(sorted(found, key=lambda one: not one.is_output))
 
 
 def corrected(model: onnx.ModelProto, found: Iterable[Contradiction]) -> onnx.ModelProto:
-    """Return a copy of a model that declares the inferred shape for outputs that contradict it."""
+    """Return a copy of a model that declares the inferred shape for tensors that contradict it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    shapes = {contradiction.output: contradiction.inferred for contradiction in found}
-    for info in [*copy.graph.output, *copy.graph.value_info]:
+    shapes = {contradiction.tensor: contradiction.inferred for contradiction in found}
+    types = {info.name: info.type.tensor_type.elem_type for info in _nameless(copy, shapes)}
+    for info in (*copy.graph.output, *copy.graph.value_info):
         if info.name in shapes:
-            code = info.type.tensor_type.elem_type
+            code = info.type.tensor_type.elem_type or types.get(info.name, 0)
             info.CopyFrom(onnx.helper.make_tensor_value_info(info.name, code, shapes[info.name]))
     return copy
 
 
-def _shape(info: onnx.ValueInfoProto) -> Shape:
+def undeclared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy of a model that declares no shape of what nodes make, but for nodes that only the file tells of."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    foreign = set(foreign_outputs(model))
+    for info in (*copy.graph.output, *copy.graph.value_info):
+        if info.name not in foreign and info.type.HasField("tensor_type"):
+            info.type.tensor_type.ClearField("shape")
+    return copy
+
+
+def _nameless(model: onnx.ModelProto, names: Iterable[str]) -> Iterator[onnx.ValueInfoProto]:
+    """What inference tells of the outputs whose element type the file does not tell."""
+    wanted = {info.name for info in model.graph.output if not info.type.WhichOneof("value")}.intersection(names)
+    inferred = infer(undeclared(model)) if wanted else None
+    yield from (info for info in inferred.graph.output if info.name in wanted) if inferred else ()
+
+
+def _shape(info: onnx.ValueInfoProto) -> Shape | None:
+    if not info.type.HasField("tensor_type") or not info.type.tensor_type.HasField("shape"):
+        return None
     return tuple(map(declared_size, info.type.tensor_type.shape.dim))
 
 
-def _contradict(declared: Shape, inferred: Shape) -> bool:
+def _contradict(declared: Shape, inferred: Shape, symbols: Iterable[str]) -> bool:
     if len(declared) != len(inferred):
         return True
     pairs = zip(declared, inferred, strict=True)
-    return any(isinstance(one, int) and isinstance(other, int) and one != other for one, other in pairs)
+    fixed = ((one, other) for one, other in pairs if isinstance(one, int) and other is not None)
+    return any(one != other for one, other in fixed if isinstance(other, int) or other in symbols)
 
 
 def _text(shape: Shape) -> str:

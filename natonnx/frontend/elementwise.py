@@ -17,6 +17,9 @@ _MOST = 16
 _ALONE = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 _GROUPED = vocabulary.ACTIVATIONS | vocabulary.AFFINE | {"Erf", "Exp", "Max", "Min", "Neg", "Pow", "Reciprocal"}
 
+_PAIRED = frozenset({"Add", "Mul", "Sub", "Sum"})
+_GATES = frozenset({"Clip", "HardSigmoid", "Sigmoid", "Softmax", "Tanh"})
+
 
 class Elementwise:
     """Finds such nodes in a graph.
@@ -39,6 +42,35 @@ class Elementwise:
             shape = view.shape(source)
             return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
         return view.kind(i) in _ALONE and node.input[0] not in view.constants and not view.uses_further_outputs(i)
+
+    def operands(self, i: int) -> tuple[str, ...]:
+        """The tensor that an elementwise node changes, and the one that it changes it by if that is no constant.
+
+        Returns:
+            () for another node, and for one half of an activation that multiplies a tensor by its own function.
+        """
+        view, node = self.view, self.view.nodes[i]
+        if self.fits(i):
+            source, made = view.variable_inputs(i)[0], node.output[0]
+            others = (reader for reader in view.readers.get(made, ()) if view.kind(reader) not in vocabulary.JOINS)
+            halves = any(source in view.variable_inputs(reader) for reader in others)
+            return () if halves else (source,)
+        variable = view.variable_inputs(i)
+        if view.kind(i) not in _PAIRED or not len(variable) == len(node.input) == len(set(variable)) == 2:
+            return ()
+        shape = view.shape(node.output[0])
+        if None in shape or not all(map(view.is_float, variable)) or not all(map(view.is_known, variable)):
+            return ()
+        whole = [name for name in variable if view.shape(name) == shape != ()]
+        if view.kind(i) == "Sub":
+            whole = whole if whole[:1] == variable[:1] else []
+        elif len(whole) == 2 and self._is_gate(variable[0]) and not self._is_gate(variable[1]):
+            whole.reverse()
+        return (whole[0], *(name for name in variable if name != whole[0])) if whole else ()
+
+    def _is_gate(self, tensor: str) -> bool:
+        maker = self.view.producer.get(tensor)
+        return maker is not None and self.view.kind(maker) in _GATES
 
     def run(self, tensor: str) -> tuple[int, ...]:
         """The nodes that alone read a tensor and make one elementwise function of it: one that fits, or a group.

@@ -1,5 +1,6 @@
 """Make up inputs that a model takes, at any batch size."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.load import true_inputs
+from natonnx.limits import LimitError
 from natonnx.session import run, session
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ __all__ = ["OPEN_SIZES", "example_inputs", "open_size", "runnable_size"]
 
 OPEN_SIZES = (32, 64, 16, 8, 224, 1024)
 """Sizes that are tried, in this order, for axes that the file leaves open and that do not count samples."""
+
+
+_MOST = 1 << 27
+"""Numbers in an input that is made up."""
 
 
 def example_inputs(
@@ -43,6 +49,9 @@ def example_inputs(
 
     Returns:
         Arrays by input; nothing where an input is no tensor of numbers.
+
+    Raises:
+        InputError: If one would be too large.
     """
     generator = generator or np.random.default_rng(0)
     made: dict[str, np.ndarray] = {}
@@ -54,6 +63,11 @@ def example_inputs(
             size if isinstance(size, int) else batch if axis == axes.get(info.name) else open_size
             for axis, size in enumerate(shapes.get(info.name, ()))
         ]
+        if (count := math.prod(sizes)) > _MOST:
+            raise InputError(
+                f"input {info.name!r} would have {count:,} numbers, in a batch of {batch}: too many to try it out; "
+                f"give --input-shape {info.name}:1,... where sizes are open"
+            )
         dtype = onnx.helper.tensor_dtype_to_np_dtype(code)
         floating = np.issubdtype(dtype, np.floating)
         values = generator.standard_normal(sizes) if floating else np.full(sizes, integer)
@@ -73,6 +87,8 @@ def open_size(
         return OPEN_SIZES[0]
     try:
         runtime = session(model, folder=folder)
+    except LimitError:
+        raise
     except InputError:
         return OPEN_SIZES[0]
     return runnable_size(runtime, model, shapes, axes)
@@ -112,6 +128,8 @@ def runnable_size(
         for integer in (0, 1):
             try:
                 run(runtime, example_inputs(model, shapes, axes, 1, size, integer))
+            except LimitError:
+                raise
             except InputError:
                 continue
             return size

@@ -2,19 +2,23 @@
 
 import logging
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
 
-from natonnx.errors import InputError, first_line
+from natonnx.errors import InputError, naming
+from natonnx.files import check_regular
 from natonnx.frontend.declared import Contradiction, contradictions, corrected
+from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
+from natonnx.inference import objection
+from natonnx.limits import LimitError, renew
 from natonnx.session import session
-from natonnx.tensors import all_tensors, is_external, light_copy, locate, refer
+from natonnx.tensors import all_tensors, is_external, light_copy, locate, misfit, refer
 
-__all__ = ["check", "default_opset", "read", "true_inputs", "wrong_outputs"]
+__all__ = ["check", "default_opset", "read", "true_inputs", "wrong_declarations"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,8 +26,8 @@ _log = logging.getLogger(__name__)
 def read(path: Path) -> onnx.ModelProto:
     """Read an ONNX model and validate it with onnx's full checker.
 
-    An output whose declared shape contradicts inference is warned of, where that is all that the checker objects to
-    and onnxruntime loads the model.
+    What the checker objects to, above all a declared shape that contradicts inference, is warned of where onnxruntime
+    loads the model all the same.
 
     Returns:
         The model as the file has it: external data stays where it is, to be read by `natonnx.tensors.read_tensor`.
@@ -32,7 +36,9 @@ def read(path: Path) -> onnx.ModelProto:
         InputError: If the file is missing, is not ONNX, is truncated, or is not a valid model, or its external data is
             missing, truncated or outside its folder.
     """
+    renew()
     try:
+        check_regular(path)
         model = onnx.load(path, "protobuf", load_external_data=False)  # whatever the name ends in
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; give the path of an ONNX model") from None
@@ -42,16 +48,20 @@ def read(path: Path) -> onnx.ModelProto:
         ) from None
     except (DecodeError, ValueError, RuntimeError, UnicodeDecodeError):
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
-    if not path.is_file():  # a pipe: it gives its bytes once only
-        raise InputError(f"{path}: is not a regular file; save the model to one")
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
-    reason = _check_data(model, path) or check(model, path.parent)
-    if reason and (wrong := _excused(model, path.parent)):
-        for contradiction in wrong:
-            _log.warning("%s: %s; the latter is believed", path, contradiction)
-    elif reason:
-        raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason.rstrip('.')}; export it again")
+    try:
+        with naming(path):
+            of_data, reason = _check_data(model, path), check(model, path.parent)
+            if of_data and of_data != reason:
+                raise InputError(f"not a valid ONNX model, or truncated: {of_data}; export it again")
+            if reason:
+                _require_runnable(model, path, reason)
+            wrong = wrong_declarations(model, path.parent)
+            shapeless = [info.name for info in true_inputs(model) if _is_shapeless(info)]
+            _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
+    except LimitError as error:
+        _log.warning("%s: the model is not checked", error)
     return model
 
 
@@ -59,31 +69,50 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     """Check that a file's external data is there; return what onnx's checker objects to on the spot, or None.
 
     Raises:
-        InputError: See `locate`.
+        InputError: See `locate`; also if a tensor's values do not fit its shape.
     """
     external = list(filter(is_external, all_tensors(model)))
+    for tensor in all_tensors(model):
+        if wrong := misfit(tensor):
+            raise InputError(f"tensor {tensor.name!r}: {wrong}; export it again")
     for tensor in external:
-        try:
-            locate(tensor, path.parent)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-    return _objection(str(path)) if external else None
+        locate(tensor, path.parent)
+    return objection(model, str(path)) if external else None
 
 
-def _excused(model: onnx.ModelProto, folder: Path) -> tuple[Contradiction, ...]:
-    """Return the wrongly declared outputs of a model that is valid without them; nothing where it is not."""
-    wrong = wrong_outputs(model, folder)
-    if not wrong or check(model, folder, wrong):
-        return ()
+def _require_runnable(model: onnx.ModelProto, path: Path, reason: str) -> None:
+    """Refuse a model that onnx's checker objects to and onnxruntime does not load either.
+
+    Raises:
+        InputError: If so.
+    """
     try:
-        session(model, folder=folder)
-    except InputError:
-        return ()
-    return wrong
+        session(model, folder=path.absolute().parent)
+    except LimitError:
+        raise
+    except InputError as error:
+        raise InputError(f"not a valid ONNX model, or truncated: {reason}; {error}; export it again") from None
 
 
-def wrong_outputs(model: onnx.ModelProto, folder: Path | None = None) -> tuple[Contradiction, ...]:
-    """Return the outputs of a model whose declared shape contradicts inference.
+def _tell(path: Path, wrong: Sequence[Contradiction], shapeless: Sequence[str], reason: str | None) -> None:
+    outputs = [one for one in wrong if one.is_output]
+    for contradiction in outputs:
+        _log.warning("%s: %s; the latter is believed", path, contradiction)
+    if others := wrong[len(outputs) :]:
+        more = f", and {len(others) - 1} more wrongly" if len(others) > 1 else ""
+        _log.warning("%s: %s%s; the latter is believed", path, others[0], more)
+    for name in shapeless:
+        _log.warning("%s: input %r is declared without a shape; give it by --input-shape %s:1,...", path, name, name)
+    if reason and not shapeless:
+        _log.warning("%s: onnx's checker objects: %s; onnxruntime loads the model all the same", path, reason)
+
+
+def _is_shapeless(info: onnx.ValueInfoProto) -> bool:
+    return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
+
+
+def wrong_declarations(model: onnx.ModelProto, folder: Path | None = None) -> tuple[Contradiction, ...]:
+    """Return the tensors of a model whose declared shape is missing or contradicts inference.
 
     Args:
         model: The model.
@@ -99,31 +128,33 @@ def check(model: onnx.ModelProto, folder: Path | None = None, accepted: Collecti
         model: The model.
         folder: Where its external data is. The checker gets the small tensors themselves and, as it does not read
             values from files, one empty file for all the large ones: so what is checked needs not be written first.
-        accepted: Contradictions that are no objection where the model has exactly them.
+        accepted: Contradictions that are no objection where the model has exactly them; of tensors that are no outputs,
+            where it has any.
 
     Raises:
         InputError: See `locate`.
     """
     light = light_copy(model, folder)
     if accepted:
-        light = corrected(light, [one for one in contradictions(light) if one in accepted])
+        noted = {one.tensor for one in accepted if not one.is_output}
+        found = contradictions(light)
+        light = corrected(light, [one for one in found if one in accepted or one.tensor in noted])
+    is_sparse = bool(light.graph.sparse_initializer)
+    reason = _check_light(light, full_check=not is_sparse)
+    return reason if reason or not is_sparse else _check_light(with_dense_shapes(light), full_check=True)
+
+
+def _check_light(light: onnx.ModelProto, *, full_check: bool) -> str | None:
+    """Check a model whose large tensors are references to nowhere; they are changed."""
     external = list(filter(is_external, all_tensors(light)))
     if not external:
-        return _objection(light, full_check=True)
+        return objection(light, full_check=full_check)
     size = max(refer(tensor, "data", 0) for tensor in external)
     with tempfile.TemporaryDirectory(prefix="natonnx.") as name:
         with Path(name, "data").open("wb") as file:
             file.truncate(size)  # a hole: takes no room
         Path(name, "model").write_bytes(light.SerializeToString())
-        return _objection(str(Path(name, "model")), full_check=True)
-
-
-def _objection(model: onnx.ModelProto | str, *, full_check: bool = False) -> str | None:
-    try:
-        onnx.checker.check_model(model, full_check=full_check)
-    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        return first_line(error).rstrip(".")
-    return None
+        return objection(light, str(Path(name, "model")), full_check=full_check)
 
 
 def default_opset(model: onnx.ModelProto) -> int | None:

@@ -9,6 +9,7 @@ import onnx
 
 from natonnx.architecture import Architecture, Shape
 from natonnx.frontend.batch_axes import BatchAxes
+from natonnx.frontend.computed import ComputedWeights
 from natonnx.frontend.node_cut_rule import NodeCutRule
 
 __all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
@@ -105,6 +106,7 @@ class Network:
         edges: Binding of each edge, by name.
         opaque: Nodes outside the rules.
         constant_nodes: Positions of nodes that do not depend on the model's input.
+        computed: The weights that they make.
         inputs: Names of the model's inputs.
         outputs: Names of the model's outputs.
         shapes: Inferred shape of every tensor.
@@ -122,6 +124,7 @@ class Network:
     edges: Mapping[str, EdgeBinding]
     opaque: tuple[OpaqueNode, ...]
     constant_nodes: tuple[int, ...]
+    computed: ComputedWeights
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     shapes: Mapping[str, Shape]

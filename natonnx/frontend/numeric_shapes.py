@@ -1,22 +1,26 @@
 """Infer shapes that depend on symbols by putting numbers in their place.
 
 onnx's own inference cannot compute with symbols: behind a Reshape whose target is made of the batch size, or a Resize,
-a size is unknown. With numbers it can. A tensor's size under two assignments of primes to the symbols tells what
-product of a constant and symbols it is (`20*N`); under a third, with a batch of 1, it must be that product again.
+a size is unknown. With numbers it can, and numbers under several assignments tell what the size is
+(`natonnx.frontend.forms`).
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import onnx
 
 from natonnx.architecture import Shape
-from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
+from natonnx.frontend.declared import infer
+from natonnx.frontend.forms import FIRST, Forms, assignments
+from natonnx.frontend.symbols import declared_size, evaluate
 
 __all__ = ["infer_numerically"]
 
 
-def infer_numerically(model: onnx.ModelProto, symbols: Collection[str], batch: Collection[str]) -> dict[str, Shape]:
-    """Infer shapes of the tensors that nodes make.
+def infer_numerically(
+    model: onnx.ModelProto, symbols: Collection[str], batch: Collection[str]
+) -> tuple[dict[str, Shape], Forms]:
+    """Infer shapes of the tensors that nodes make, under the assignments that tell most.
 
     Args:
         model: The model; not changed.
@@ -24,27 +28,27 @@ def infer_numerically(model: onnx.ModelProto, symbols: Collection[str], batch: C
         batch: Those among them that count samples.
 
     Returns:
-        Shapes by tensor name, with None for a size that is no product of a constant and symbols.
+        Shapes by tensor name, with None for a size that is unknown or has no short text; and how sizes are written.
     """
-    first, second = assignments(symbols)
-    ones, twos, single = (_sizes(model, sizes) for sizes in (first, second, {**first, **dict.fromkeys(batch, 1)}))
+    made = {name for node in model.graph.node for name in node.output if name}
+    most = -1
+    rows: Sequence[Mapping[str, int]] = ({},)
+    seen: list[dict[str, tuple[int | None, ...]]] = [{}]
+    for choice in assignments(symbols, batch):
+        found = [_sizes(model, row) for row in choice[:FIRST]]
+        known = sum(None not in shape for one in found for name, shape in one.items() if name in made)
+        if known > most:
+            most, rows, seen = known, choice, found
+        if known == len(made) * len(found):
+            break
+    seen += [_sizes(model, row) for row in rows[FIRST:]]
+    forms = Forms(rows)
     shapes: dict[str, Shape] = {}
-    for name, one in ones.items():
-        two = twos.get(name, ())
-        if len(one) != len(two):
-            continue
-        sizes = [
-            None if a is None or b is None else product_form(a, b, first, second) for a, b in zip(one, two, strict=True)
-        ]
-        alone = single.get(name, ())
-        if len(alone) == len(sizes):
-            values = {**first, **dict.fromkeys(batch, 1)}
-            sizes = [
-                size if seen is None or evaluate(size, values) == seen else None
-                for size, seen in zip(sizes, alone, strict=True)
-            ]
-        shapes[name] = tuple(sizes)
-    return shapes
+    for name, first in seen[0].items():
+        columns = [one.get(name, ()) for one in seen]
+        if all(len(one) == len(first) for one in columns):
+            shapes[name] = tuple(map(forms.write, zip(*columns, strict=True)))
+    return shapes, forms
 
 
 def _sizes(model: onnx.ModelProto, values: Mapping[str, int]) -> dict[str, tuple[int | None, ...]]:
@@ -56,16 +60,13 @@ def _sizes(model: onnx.ModelProto, values: Mapping[str, int]) -> dict[str, tuple
             size = declared_size(dim)
             if not isinstance(size, int):
                 dim.Clear()
-                if isinstance(size, str) and size in values:
-                    dim.dim_value = values[size]
-    try:
-        graph = onnx.shape_inference.infer_shapes(copy, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError, RuntimeError):
-        return {}
+                if (number := evaluate(size, values)) is not None:
+                    dim.dim_value = number
+    inferred = infer(copy)
     return {
         info.name: tuple(
             dim.dim_value if dim.HasField("dim_value") else None for dim in info.type.tensor_type.shape.dim
         )
-        for info in (*graph.value_info, *graph.output)
+        for info in ((*inferred.graph.value_info, *inferred.graph.output) if inferred else ())
         if info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape")
     }

@@ -19,9 +19,10 @@ def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
 
     Args:
         view: The graph.
-        nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix.
+        nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix; or one
+            elementwise node.
     """
-    compute = [i for i in nodes if view.kind(i) in COMPUTE]
+    compute = [i for i in nodes if view.kind(i) in COMPUTE] or nodes[:1]
     head = compute[0]
     counts = [madds(view, i) for i in compute]
     return Operation(
@@ -68,6 +69,8 @@ def madds(view: GraphView, node: int) -> int | None:
         None where a size other than the batch is open.
     """
     proto = view.nodes[node]
+    if view.kind(node) == "Einsum":
+        return _einsum(view, node)
     if view.kind(node) not in {"Conv", "ConvTranspose", "Gemm", "MatMul"}:
         return 0
     source, weight, output = (view.shape(name) for name in (proto.input[0], proto.input[1], proto.output[0]))
@@ -79,7 +82,30 @@ def madds(view: GraphView, node: int) -> int | None:
         return _per_sample(view, (*output, *weight[1:]))
     if view.kind(node) == "Gemm":
         return _per_sample(view, (*output, weight[1 if view.attribute(node, "transB", 0) else 0]))
+    if proto.input[0] in view.constants:
+        return _per_sample(view, (*output, source[-1]))
     return _per_sample(view, (*output, weight[-2] if len(weight) > 1 else weight[0]))
+
+
+def _einsum(view: GraphView, node: int) -> int | None:
+    """A product over all labels of two operands, where a label of both is summed over; scaling counts nothing."""
+    equation = view.attribute(node, "equation", b"")
+    assert isinstance(equation, bytes)
+    given, _, made = equation.decode().replace(" ", "").partition("->")
+    terms, shapes = given.split(","), [view.shape(name) for name in view.nodes[node].input]
+    if len(terms) != len(shapes) or not all(shapes):
+        return None
+    sizes: dict[str, int | str | None] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        before, dots, behind = term.partition("...")
+        unnamed = len(shape) - len(before) - len(behind) if dots else 0  # broadcast from the last one
+        labels = [*before, *(f"...{k}" for k in reversed(range(unnamed))), *behind]
+        if len(labels) != len(shape):
+            return None
+        for label, size in zip(labels, shape, strict=True):
+            sizes[label] = size if sizes.get(label, 1) == 1 else sizes[label]
+    summed = set.intersection(*map(set, terms)) - {"."} - set(made)
+    return _per_sample(view, tuple(sizes.values())) if summed else 0
 
 
 def _per_sample(view: GraphView, sizes: Shape) -> int | None:

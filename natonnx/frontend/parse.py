@@ -4,10 +4,13 @@ Nodes are visited in file order, which is topological. Each one is taken up by t
 
 1. an Add or Sum of several variable tensors of one shape is a *sum* join;
 2. a Concat of several variable tensors is a *concat* join;
-3. an Identity, or a pooling and channel padding that is exactly the parameter-free skip, is an S edge;
+3. an Identity, a sum or concat of a single tensor, or a pooling and channel padding that is exactly the parameter-free
+   skip, is an S edge;
 4. a compute operator with constant weights is an O edge, with the normalisation and bias behind it that it alone
-   feeds, and the elementwise nodes before it that only compute operators read (a pre-activation);
-5. anything else makes *opaque* maps, one an output, that keep it as it is.
+   feeds, and the elementwise nodes and paddings before it that only compute operators read (a pre-activation);
+5. an elementwise node of a tensor that other nodes read too is an O edge; so is a bias or a gate that depends on the
+   input, which it reads besides its source;
+6. anything else makes *opaque* maps, one an output, that keep it as it is.
 
 An edge ends in the sum that alone reads it, else in a *single* map of its own. Elementwise nodes that alone read a
 join are its activation and belong to the map, so that they survive a skip; an activation may be spelled out in several
@@ -15,17 +18,20 @@ nodes.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
-from natonnx.architecture import Edge, FeatureMap, Join, Skip, State
+from natonnx.architecture import Edge, FeatureMap, Join, Operation, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
+from natonnx.frontend.domains import guard_domains
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
 from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
+from natonnx.frontend.opaque import why_opaque
 from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import keep_dead_code, select
 from natonnx.frontend.shapes import infer_shapes
@@ -35,6 +41,9 @@ from natonnx.frontend.trace import trace_cuts
 from natonnx.frontend.view import GraphView
 
 __all__ = ["parse", "parse_with"]
+
+_MOST_CHANNELS = 1 << 17
+"""Of a concat that may be cut: each is followed."""
 
 _SUFFIX = vocabulary.AFFINE | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 
@@ -85,6 +94,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
     if options.granularity is not Granularity.LAYER:
         merge_branches(draft, view, options.granularity)
     add_shortcuts(draft, view, options.window)
+    guard_domains(draft, view)
     frozen = select(draft, view, options)
     cut_rules = trace_cuts(draft, view)
     return Network(
@@ -94,6 +104,7 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
         edges=draft.edge_bindings,
         opaque=tuple(draft.opaque.values()),
         constant_nodes=constant,
+        computed=view.computed,
         inputs=view.inputs,
         outputs=view.outputs,
         shapes=shapes,
@@ -114,7 +125,9 @@ class _Parser:
         self.draft = Draft()
         self.owner: dict[str, str] = {}  # value tensor -> feature map
         self.prefix: dict[str, tuple[str, tuple[int, ...]]] = {}  # pre-activated tensor -> source map, nodes
-        self.pending: dict[str, tuple[str, str, tuple[int, ...], bool]] = {}  # edge tensor -> name, source, nodes, is O
+        self.pending: dict[str, tuple[str, str, tuple[int, ...], Operation | None]] = {}  # edge tensor -> its edge
+        self.given: set[str] = set()  # maps that fixed nodes make of the model's inputs: masks, sizes
+        self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
         self.feeds_compute: dict[int, bool] = {}
         self.sums: dict[int, bool] = {}  # remembered, for every member asks
@@ -125,7 +138,7 @@ class _Parser:
         """Group all nodes; also return the positions of those that do not depend on the model's input."""
         view = self.view
         for name in view.inputs:
-            self._add_map(name, Join.INPUT)
+            self.given.add(self._add_map(name, Join.INPUT))
         constant = tuple(i for i, node in enumerate(view.nodes) if all(o in view.constants for o in node.output if o))
         self.taken.update(constant)
         for i in range(len(view.nodes)):
@@ -142,14 +155,18 @@ class _Parser:
         elif self._is_concat(i):
             self._visit_concat(i)
         elif skip := self._skip_nodes(i):
-            self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], is_operation=False)
+            self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], None)
         elif self._is_operation(i):
             origin, before = self._origin(i)
-            self._take_edge((*before, i, *self._suffix(i)), origin, is_operation=True)
+            nodes = (*before, i, *self._suffix(i))
+            self._take_edge(nodes, origin, describe(self.view, nodes))
         elif run := self._preactivation(i):
             origin, before = self._origin(i)
             self.prefix[self.view.nodes[run[-1]].output[0]] = (origin, (*before, *run))
             self.taken.update(run)
+        elif operands := self._elementwise_operands(i):
+            origin, *further = (self.owner[name] for name in operands)
+            self._take_edge((i,), origin, replace(describe(self.view, (i,)), inputs=tuple(further)))
         else:
             self._visit_opaque(i)
 
@@ -164,8 +181,8 @@ class _Parser:
         name = self._add_map(node.output[0], Join.SUM, join_node=i)
         for tensor in members:
             if tensor in self.pending:
-                edge, source, nodes, is_operation = self.pending.pop(tensor)
-                self._add_edge(edge, source, name, EdgeBinding(nodes, tensor), is_operation=is_operation)
+                edge, source, nodes, operation = self.pending.pop(tensor)
+                self._add_edge(edge, source, name, EdgeBinding(nodes, tensor), operation)
             else:
                 source = self.owner[tensor]
                 self._add_member(source, name, tensor)
@@ -175,6 +192,7 @@ class _Parser:
         rank, axis = len(view.shape(node.output[0])), view.attribute(i, "axis", 1)
         assert isinstance(axis, int)
         name = self._add_map(node.output[0], Join.CONCAT, join_node=i, axis=axis % rank if rank else None)
+        self.shrinking.add(name)
         for tensor in node.input:
             source = self.owner[tensor]
             self._add_member(source, name, tensor)
@@ -184,81 +202,91 @@ class _Parser:
         name = self.draft.unique(f"{source}->{target}")
         edge = Edge(name, source, target, None, Skip(len(self.view.shape(source))))
         self.draft.add_edge(edge, State.S, EdgeBinding((), tensor))
+        self._shrink(source, target, ())
+
+    def _shrink(self, source: str, target: str, nodes: tuple[int, ...]) -> None:
+        """Record that a map loses channels with another, unless a dense operator stands between them."""
+        view = self.view
+        dense = (view.kind(i) in vocabulary.DENSE and view.attribute(i, "group", 1) == 1 for i in nodes)
+        if source in self.shrinking and not any(dense):
+            self.shrinking.add(target)
 
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
         self.taken.add(i)
-        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, self._why_opaque(i))
+        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, why_opaque(view, i))
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
-            self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
-
-    def _why_opaque(self, i: int) -> str:
-        view, node = self.view, self.view.nodes[i]
-        if node.domain not in vocabulary.DEFAULT_DOMAIN:
-            called = "local function" if view.is_function(i) else "operator"
-            return f"{called} of the domain {node.domain}"
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
-            return "control flow"
-        if not all(view.is_tensor(name) for name in (*node.input, *node.output) if name):
-            return "its inputs or outputs are sequences or optional values"
-        if node.op_type in vocabulary.QUANTISED:
-            return "quantised arithmetic"
-        if node.op_type in vocabulary.COMPUTE:
-            return "its weights are not constant, or another of its outputs is used"
-        if node.op_type in vocabulary.JOINS:
-            return "its operands differ in shape, or are not floating point"
-        if node.op_type == "Concat":
-            return "not all of its operands depend on the input, or they are not floating point"
-        if node.op_type in vocabulary.AFFINE and len(view.variable_inputs(i)) > 1:
-            return "it gates one tensor by another"
-        return "no transition rule for this operator"
+            made = self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
+            if self.given.issuperset(sources):
+                self.given.add(made)
+            for source in sources:
+                self._shrink(source, made, (i,))
 
     # What fits which rule
 
     def _is_sum(self, i: int) -> bool:
         """Whether a node is a sum of whole tensors; its members may not have been visited yet."""
         if i not in self.sums:
-            view, node = self.view, self.view.nodes[i]
-            variable, shape = view.variable_inputs(i), view.shape(node.output[0])
-            self.sums[i] = (
-                view.kind(i) in vocabulary.JOINS
-                and len(variable) == len(node.input) > 1
-                and view.is_float(node.output[0])
-                and None not in shape  # an unknown size may be 1, and be broadcast
-                and all(view.shape(name) == shape != () for name in variable)
-            )
+            self.sums[i] = self._is_sum_of_whole_tensors(i)
         return self.sums[i]
+
+    def _is_sum_of_whole_tensors(self, i: int) -> bool:
+        view, node = self.view, self.view.nodes[i]
+        variable = view.variable_inputs(i)
+        return (
+            view.kind(i) in vocabulary.JOINS
+            and None not in view.shape(node.output[0])  # an unknown size may be 1, and be broadcast
+            and len(variable) == len(node.input) > 1
+            and view.is_float(node.output[0])
+            and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
+        )
 
     def _is_concat(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         return (
             view.kind(i) == "Concat"
+            and self._concat_size(i) <= _MOST_CHANNELS
             and len(view.variable_inputs(i)) == len(node.input) > 1
             and view.is_float(node.output[0])
         )
+
+    def _concat_size(self, i: int) -> int:
+        """Size of a concat along its axis; 0 where that is unknown."""
+        shape, axis = self.view.shape(self.view.nodes[i].output[0]), self.view.attribute(i, "axis", 1)
+        size = shape[axis] if isinstance(axis, int) and -len(shape) <= axis < len(shape) else 0
+        return size if isinstance(size, int) else 0
 
     def _skip_nodes(self, i: int) -> tuple[int, ...]:
         source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
         return skip_run(self.view, i) if source in self.owner and self.view.is_float(source) else ()
 
     def _is_operation(self, i: int) -> bool:
-        source = self.view.nodes[i].input[0] if self.view.nodes[i].input else ""
-        return self._fits_an_edge(i) and (source in self.owner or source in self.prefix)
+        if not self._fits_an_edge(i):
+            return False
+        source = self.view.variable_inputs(i)[0]
+        return source in self.owner or source in self.prefix
 
     def _fits_an_edge(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
+        operands = node.input[: 2 if view.kind(i) in vocabulary.PRODUCTS else 1]
         return (
             view.kind(i) in vocabulary.COMPUTE
-            and view.variable_inputs(i) == [node.input[0]]
+            and (view.kind(i) != "Einsum" or len(node.input) == 2)
+            and len(variable := view.variable_inputs(i)) == 1
+            and variable[0] in operands
             and not view.uses_further_outputs(i)
             and view.is_float(node.output[0])
-            and not (view.kind(i) == "Gemm" and view.attribute(i, "transA", 0))
         )
 
+    def _is_padding(self, i: int) -> bool:
+        """Whether a node puts a border around a tensor, of an amount and a value that do not depend on the input."""
+        view, node = self.view, self.view.nodes[i]
+        return view.kind(i) == "Pad" and view.variable_inputs(i) == [node.input[0]] and view.is_float(node.input[0])
+
     def _preactivation(self, i: int) -> tuple[int, ...]:
-        """The nodes from one on whose elementwise function feeds nothing but compute operators; () if there are none.
+        """The nodes from one on whose function or padding feeds nothing but compute operators; () if there are none.
 
         There may be more such functions between it and them.
         """
@@ -266,8 +294,20 @@ class _Parser:
         source = variable[0] if variable else ""
         if source not in self.owner and source not in self.prefix:
             return ()
-        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) else ())
+        run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
         return run if run and run[0] == i and self._feeds_compute(run[-1]) else ()
+
+    def _elementwise_operands(self, i: int) -> tuple[str, ...]:
+        """What an elementwise node reads that is an edge of its own: a tensor that other nodes read too.
+
+        Of two tensors, it changes the first by the second, a bias or a gate, which may be broadcast. A mask is none.
+        """
+        operands = self.elementwise.operands(i)
+        if not self.owner.keys() >= set(operands):
+            return ()
+        source, *further = (self.owner[name] for name in operands) if operands else ("",)
+        unfit = {source, *self.given, *self.shrinking} if further else set()
+        return () if unfit.intersection(further) or (further and source in self.shrinking) else operands
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
@@ -305,7 +345,7 @@ class _Parser:
             group = self.elementwise.group(tensor)
             pending.extend(group[-1:])
             for reader in () if group else self.view.readers.get(tensor, []):
-                if self.elementwise.fits(reader):
+                if self.elementwise.fits(reader) or self._is_padding(reader):
                     pending.append(reader)
                 else:
                     good = good and self._fits_an_edge(reader)
@@ -336,19 +376,19 @@ class _Parser:
         view, node = self.view, self.view.nodes[i]
         return view.kind(i) == "Conv" and view.attribute(i, "group", 1) != 1 and view.shape(node.input[1])[1:2] == (1,)
 
-    def _take_edge(self, nodes: tuple[int, ...], source: str, *, is_operation: bool) -> None:
+    def _take_edge(self, nodes: tuple[int, ...], source: str, operation: Operation | None) -> None:
         """Record an edge; it ends in the sum that alone reads it, else in a single map of its own."""
         view = self.view
         self.taken.update(nodes)
         compute = [i for i in nodes if view.kind(i) in vocabulary.COMPUTE]
         name = self.draft.unique(view.name(compute[0] if compute else nodes[0]))
         tensor = view.nodes[nodes[-1]].output[0]
-        self.pending[tensor] = (name, source, nodes, is_operation)
+        self.pending[tensor] = (name, source, nodes, operation)
         reader = view.only_reader(tensor)
         if reader is None or not self._is_sum(reader):
             del self.pending[tensor]
             target = self._add_map(tensor, Join.SINGLE)
-            self._add_edge(name, source, target, EdgeBinding(nodes, tensor), is_operation=is_operation)
+            self._add_edge(name, source, target, EdgeBinding(nodes, tensor), operation)
 
     def _add_map(
         self,
@@ -374,10 +414,10 @@ class _Parser:
         self.owner[value] = value
         return value
 
-    def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, *, is_operation: bool) -> None:
-        operation = describe(self.view, binding.nodes) if is_operation else None
+    def _add_edge(self, name: str, source: str, target: str, binding: EdgeBinding, operation: Operation | None) -> None:
         skip, reason = find_skip(self.view, source, self.draft.map_bindings[target].join_tensor)
-        if not is_operation and skip is None:  # an Identity of a tensor whose shape is unknown
+        if operation is None and skip is None:  # an Identity of a tensor whose shape is unknown
             skip, reason = Skip(len(self.view.shape(source))), ""
         edge = Edge(name, source, target, operation, skip, reason)
-        self.draft.add_edge(edge, State.O if is_operation else State.S, binding)
+        self.draft.add_edge(edge, State.S if operation is None else State.O, binding)
+        self._shrink(source, target, binding.nodes)

@@ -43,17 +43,24 @@ def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[in
         elif frozen.intersection((*draft.edge_bindings[name].nodes, *_entered(draft, view, name))):
             reason = "--freeze-outputs-of keeps what it leads to as it is"
         if reason:
-            draft.edges[name] = replace(edge, fixed=reason)
+            draft.edges[name] = replace(edge, fixed=reason, kept=name in excluded)
     return frozen
 
 
 def keep_dead_code(architecture: Architecture) -> Architecture:
-    """Mark what no output depends on: it is dead code of the file, which stays as it is, bit for bit."""
+    """Mark what no output depends on: it is dead code of the file, which stays as it is, bit for bit.
+
+    An excluded edge that carries nothing in the file has nothing to go on carrying.
+    """
     liveness, topology = find_liveness(architecture), architecture.topology
     alive = (liveness.live & liveness.needed).tolist()
     edges = tuple(
-        edge if edge.fixed or (alive[source] and alive[target]) else replace(edge, fixed=_DEAD)
-        for edge, (source, target) in zip(topology.edges, topology.ends, strict=True)
+        replace(
+            edge,
+            fixed=edge.fixed if edge.fixed or (alive[source] and alive[target]) else _DEAD,
+            kept=edge.kept and active,
+        )
+        for edge, (source, target), active in zip(topology.edges, topology.ends, liveness.active.tolist(), strict=True)
     )
     return replace(architecture, topology=replace(topology, edges=edges))
 

@@ -1,31 +1,37 @@
 """Infer the shapes of a model's tensors.
 
-onnx's own inference comes first. Where it gives up, as at a Reshape whose target is computed from a symbolic batch, it
-goes on with numbers in the place of symbols (`natonnx.frontend.numeric_shapes`), and where that does not tell either,
-onnxruntime's symbolic inference does; it takes seconds to load, so only then.
+onnx's own inference comes first, without what the file declares of tensors that its nodes make, as that may be wrong or
+of a batch that was fixed once. Where it gives up, as at a Reshape whose target is computed from a symbolic batch, it
+goes on with numbers in the place of symbols (`natonnx.frontend.numeric_shapes`); where that does not tell either,
+onnxruntime's symbolic inference does (`natonnx.frontend.symbolic_shapes`), and at last the file's declaration. What one
+of them found stays, whatever becomes of the others.
 """
 
-import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import onnx
 
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
-from natonnx.frontend.declared import contradictions, corrected
+from natonnx.frontend.declared import contradictions, corrected, infer, undeclared
+from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs
+from natonnx.frontend.forms import Assignment, Forms
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
-from natonnx.frontend.symbols import assignments, declared_size, evaluate, product_form
+from natonnx.frontend.sparse import with_dense_shapes
+from natonnx.frontend.symbolic_shapes import infer_symbolically
+from natonnx.frontend.symbols import declared_size, evaluate
 from natonnx.tensors import light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
 
 OTHER_TYPE = -1
 """Stands in the place of an element type where a value is a sequence, a map, optional or sparse."""
+
+_NUMBER = 20160
+"""Divided by what axes are divided by."""
 
 
 def infer_shapes(
@@ -41,60 +47,74 @@ def infer_shapes(
         folder: Where the model's external data is.
 
     Returns:
-        Shapes by tensor name (a string is a symbol, or a product such as `20*N`; None is an unknown size), and
-        onnx.TensorProto element types, `OTHER_TYPE` for what is no plain tensor.
+        Shapes by tensor name (a string is a symbol, or arithmetic over symbols such as `20*N`, with one text for equal
+        sizes; None is an unknown size), and onnx.TensorProto element types, `OTHER_TYPE` for what is no plain tensor.
 
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    model = light_copy(model, folder)
-    axes, _ = find_input_axes(model)
+    source, model = model, with_dense_shapes(light_copy(model, folder))
+    axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
     model = _with_named_axes(model, axes)
-    try:
-        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
-    except onnx.shape_inference.InferenceError:  # believe the nodes where an output's declared shape contradicts them
-        model = corrected(model, contradictions(model))
-        inferred = onnx.shape_inference.infer_shapes(model, data_prop=True)
-    shapes, dtypes = _noted(inferred.graph)
-    inputs = {info.name: shapes[info.name] for info in true_inputs(model) if info.name in shapes}
-    symbols = dict.fromkeys(size for shape in inputs.values() for size in shape if isinstance(size, str))
-    batch = {shape[axis] for name, shape in inputs.items() if (axis := axes[name]) is not None} & symbols.keys()
+    bare = undeclared(model)
+    declared, _ = _noted(bare.graph)
+    inputs = {info.name: declared[info.name] for info in true_inputs(model) if info.name in declared}
+    if unknown := [name for name in foreign_outputs(model) if name not in declared]:
+        bare.graph.value_info.extend(ask_onnxruntime(source, unknown, inputs, folder))
+    shapes, dtypes = _noted((infer(bare) or bare).graph)
+    symbols = _independent([size for shape in inputs.values() for size in shape if isinstance(size, str)])
+    batch = {shape[axis] for name, shape in inputs.items() if (axis := axes.get(name)) is not None} & symbols.keys()
     made = [name for node in model.graph.node for name in node.output if name and dtypes.get(name) != OTHER_TYPE]
-    if symbols and any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,))):
-        for name, shape in infer_numerically(model, symbols, [size for size in batch if isinstance(size, str)]).items():
-            shapes[name] = _merged(shapes.get(name), shape, symbols)
-    if any(None in shapes.get(name, (None,)) for name in made):
-        further, types = _noted(_symbolically(model, shapes))
+    forms = Forms([symbols])
+
+    def is_unknown() -> bool:
+        return any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,)))
+
+    if symbols and is_unknown():
+        found, forms = infer_numerically(bare, symbols, [size for size in batch if isinstance(size, str)])
+        _add(shapes, found, symbols)
+    if is_unknown():
+        further, types = _noted(onnx.GraphProto(value_info=infer_symbolically(bare, shapes, dtypes)))
         dtypes = {**types, **dtypes}
-        for name, shape in further.items():
-            if any(_is_open(size, symbols) for size in shapes.get(name, (None,))):
-                shapes[name] = _merged(shapes.get(name), shape, symbols)
-    return {name: tuple(_simplified(size, symbols) for size in shape) for name, shape in shapes.items()}, dtypes
+        _add(shapes, further, symbols)
+    if is_unknown() and (whole := infer(corrected(model, contradictions(model)))):
+        _add(shapes, _noted(whole.graph)[0], symbols)
+    return {name: tuple(_written(size, forms) for size in shape) for name, shape in shapes.items()}, dtypes
 
 
-def _is_open(size: int | str | None, symbols: Collection[str]) -> bool:
-    """Whether a size is unknown, or has a name that no input tells anything of."""
-    return not isinstance(size, int) and size not in symbols
+def _independent(names: Sequence[str]) -> dict[str, int]:
+    """Those of the symbols that the others do not tell, as they tell `past + 1`; with a number for each."""
+    numbers = dict.fromkeys(names, _NUMBER)
+    return {
+        name: _NUMBER
+        for name in numbers
+        if evaluate(name, {other: _NUMBER for other in numbers if other != name}) is None
+    }
 
 
-def _merged(known: Shape | None, further: Shape, symbols: Collection[str]) -> Shape:
-    """One shape from two inferences; the first counts where it is settled."""
-    if known is None or len(known) != len(further):
-        return further
-    pairs = zip(known, further, strict=True)
-    return tuple(two if two is not None and _is_open(one, symbols) else one for one, two in pairs)
+def _is_open(size: int | str | None, symbols: Assignment) -> bool:
+    """Whether a size is unknown, or written with a name that no input tells anything of."""
+    return not isinstance(size, int) and size not in symbols and evaluate(size, symbols) is None
 
 
-def _simplified(size: int | str | None, symbols: Collection[str]) -> int | str | None:
-    """A size as a constant, a symbol or a product of them where it is one, as `floor(1.0*N)` is `N`."""
-    if not isinstance(size, str) or size in symbols:
+def _add(shapes: dict[str, Shape], further: Mapping[str, Shape], symbols: Assignment) -> None:
+    """Take over from another inference what is not known yet."""
+    for name, shape in further.items():
+        known = shapes.get(name)
+        if known is None:
+            shapes[name] = shape
+        elif len(known) == len(shape):
+            pairs = zip(known, shape, strict=True)
+            shapes[name] = tuple(two if two is not None and _is_open(one, symbols) else one for one, two in pairs)
+
+
+def _written(size: int | str | None, forms: Forms) -> int | str | None:
+    """A size in the one text that all equal sizes have."""
+    if not isinstance(size, str) or len(forms.rows) == 1:
         return size
-    first, second = assignments(symbols)
-    one, two = evaluate(size, first), evaluate(size, second)
-    form = None if one is None or two is None else product_form(one, two, first, second)
-    return size if form is None else form
+    return forms.write([evaluate(size, row) for row in forms.rows], size)
 
 
 def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
@@ -116,43 +136,6 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
     return shapes, dtypes
 
 
-def _symbolically(model: onnx.ModelProto, known: Mapping[str, Shape]) -> onnx.GraphProto:
-    """Let onnxruntime infer shapes, as far as it gets; an empty graph where it does not.
-
-    Its public entry throws away what it found where that is not complete, and leaves a file in the working folder.
-
-    Args:
-        model: A private copy.
-        known: Shapes that are known already; its rule for Concat needs an axis that is not negative.
-    """
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if node.op_type == "Concat" and attribute.name == "axis" and attribute.i < 0:
-                attribute.i += len(known.get(node.output[0], ()))
-    try:
-        from onnxruntime.tools import symbolic_shape_infer
-
-        logging.getLogger(symbolic_shape_infer.__name__).setLevel(logging.CRITICAL)
-        inference = symbolic_shape_infer.SymbolicShapeInference(2**31 - 1, False, False, 0)
-        value_of = inference._try_get_value  # noqa: SLF001
-        inference._try_get_value = lambda node, position: _whole(value_of(node, position))  # noqa: SLF001
-        inference._preprocess(model)  # noqa: SLF001
-        while inference.run_:
-            inference._infer_impl()  # noqa: SLF001
-        inference._update_output_from_vi()  # noqa: SLF001
-        graph: onnx.GraphProto = inference.out_mp_.graph
-    except Exception:  # whatever an odd model makes its arithmetic raise
-        return onnx.GraphProto()
-    return graph
-
-
-def _whole(value: Any) -> Any:
-    """Scales of a Resize with whole numbers as integers: times 1.0, a symbol is no longer the same to sympy."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != 1:
-        return value
-    return [int(one) if one.is_integer() else one for one in value.tolist()]
-
-
 def _with_input_shapes(
     model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]], axes: Mapping[str, int | None]
 ) -> onnx.ModelProto:
@@ -164,7 +147,11 @@ def _with_input_shapes(
     for name, shape in input_shapes.items():
         if name not in inputs:
             raise InputError(f"--input-shape: the model has no input {name!r}; its inputs are {', '.join(inputs)}")
-        dims = inputs[name].type.tensor_type.shape.dim
+        tensor = inputs[name].type.tensor_type
+        if not tensor.HasField("shape"):  # nothing says how many axes there are, nor which one counts samples
+            tensor.CopyFrom(onnx.helper.make_tensor_type_proto(tensor.elem_type, shape).tensor_type)
+            continue
+        dims = tensor.shape.dim
         if len(dims) != len(shape):
             raise InputError(
                 f"--input-shape: input {name!r} has {len(dims)} axes, {len(shape)} sizes were given; give one an axis"
@@ -189,17 +176,15 @@ def _with_input_shapes(
 
 
 def _with_named_axes(model: onnx.ModelProto, axes: Mapping[str, int | None]) -> onnx.ModelProto:
-    """Give the batch axis of all inputs that have neither size nor name there one name, so that shapes can be compared.
+    """Name the axes of inputs that have neither size nor name: one name for the batch, another for each other axis.
 
     What some exporters write for a name says that there is none: two axes called "?" need not be of one size.
     """
     defaults = {tensor.name for tensor in model.graph.initializer}
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    for info in copy.graph.input:
+    for position, info in enumerate(copy.graph.input):
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
             if info.name not in defaults and declared_size(dim) is None:
-                dim.Clear()
-                if axis == axes[info.name]:
-                    dim.dim_param = UNNAMED
+                dim.dim_param = UNNAMED if axis == axes[info.name] else f"input{position}.{axis}"
     return copy

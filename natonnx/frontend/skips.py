@@ -12,6 +12,9 @@ from natonnx.frontend.view import GraphView
 
 __all__ = ["find_skip", "skip_run"]
 
+_JOINING = frozenset({"Concat", "Max", "Mean", "Min", "Sum"})
+"""Operators of any number of tensors, which hand on a single one."""
+
 _FIRST_POOLING = 7
 """The first opset whose AveragePool onnxruntime has."""
 
@@ -24,6 +27,9 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
         source: The tensor that the edge reads.
         target: The tensor that it makes.
     """
+    for name in (source, target):
+        if view.is_known(name) and not view.shape(name):
+            return None, f"{name!r} is a scalar"
     if not view.same_type(source, target):
         return None, "a skip keeps the type of the elements, which differs"
     skip = match_skip(view.shape(source), view.shape(target))
@@ -38,14 +44,14 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
 def skip_run(view: GraphView, start: int) -> tuple[int, ...]:
     """The nodes from `start` that are exactly a parameter-free skip.
 
-    That is an Identity; or an AveragePool whose kernel equals its stride, unpadded and dividing the size, a zero
-    padding of channels at the end, or the one followed by the other.
+    That is an Identity, or a sum or concat of one tensor; or an AveragePool whose kernel equals its stride, unpadded
+    and dividing the size, a zero padding of channels at the end, or the one followed by the other.
 
     Returns:
         Positions of its nodes; () if there is no skip at `start`.
     """
     node = view.nodes[start]
-    if view.kind(start) == "Identity":
+    if view.kind(start) == "Identity" or (view.kind(start) in _JOINING and len(node.input) == 1):
         return (start,)
     run: list[int] = []
     tensor = node.input[0] if node.input else ""

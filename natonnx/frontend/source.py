@@ -11,6 +11,7 @@ from natonnx.errors import naming
 from natonnx.frontend.batch import free_batch
 from natonnx.frontend.load import read
 from natonnx.frontend.network import Network, ParseOptions
+from natonnx.frontend.order import in_order
 from natonnx.frontend.parse import parse_with
 from natonnx.tensors import data_files
 
@@ -60,8 +61,9 @@ def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
     with naming(path):
-        own = free_batch(model, folder) if reading.free_batch else model
-        source = Source(path, parse_with(own, reading, folder), sha256, size, own is not model)
+        ordered = in_order(model)
+        own = free_batch(ordered, folder) if reading.free_batch else ordered
+        source = Source(path, parse_with(own, reading, folder), sha256, size, own is not ordered)
     if _log.isEnabledFor(logging.INFO):
         _log_reading(source, time.monotonic() - begun)
     return source

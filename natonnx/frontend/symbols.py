@@ -1,17 +1,17 @@
-"""Sizes that are arithmetic over symbols, such as `20*N`, `batch*seq` or `floor(1.0*N)`."""
+"""Sizes that are arithmetic over symbols, such as `20*N`, `H/2` or `floor((H + 1)/2)`."""
 
 import ast
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
-from itertools import count
 from math import ceil, floor
 
 import onnx
 
-__all__ = ["assignments", "declared_size", "evaluate", "product_form"]
+__all__ = ["declared_size", "evaluate"]
 
 _LONGEST = 200
+_LARGEST = 1 << 63
 _FUNCTIONS: Mapping[str, Callable[..., Fraction | int]] = {
     "floor": floor,
     "ceil": ceil,
@@ -38,34 +38,6 @@ def declared_size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     return None if name.startswith("unk__") or not name.strip("?-1 ") else name
 
 
-def assignments(symbols: Iterable[str]) -> tuple[dict[str, int], dict[str, int]]:
-    """Two choices of a size for every symbol, all of them different primes.
-
-    They are large enough for most strides and small enough for most tables of positions.
-    """
-    primes = _primes(43)
-    pairs = {symbol: (next(primes), next(primes)) for symbol in symbols}
-    return {symbol: one for symbol, (one, _) in pairs.items()}, {symbol: two for symbol, (_, two) in pairs.items()}
-
-
-def product_form(one: int, two: int, first: Mapping[str, int], second: Mapping[str, int]) -> int | str | None:
-    """Tell what product of a constant and symbols a size is, from its values under two assignments.
-
-    Returns:
-        The constant, or text such as `N` or `20*N`; None where it is no such product.
-    """
-    if one == two:
-        return one
-    factors: list[str] = []
-    for symbol, prime in first.items():
-        while one and two and one % prime == 0 and two % second[symbol] == 0:
-            one, two = one // prime, two // second[symbol]
-            factors.append(symbol)
-    if one != two:
-        return None
-    return "*".join([str(one), *factors] if one != 1 else factors)
-
-
 def evaluate(size: int | str | None, values: Mapping[str, int]) -> int | None:
     """Compute a size from the sizes of symbols.
 
@@ -81,12 +53,20 @@ def evaluate(size: int | str | None, values: Mapping[str, int]) -> int | None:
     text = re.sub(pattern, lambda match: str(values[match.group()]), size)
     try:
         result = _compute(ast.parse(text, mode="eval").body)
-    except (ValueError, TypeError, SyntaxError, ZeroDivisionError, OverflowError):
+    except (ValueError, TypeError, SyntaxError, ZeroDivisionError, OverflowError, RecursionError, MemoryError):
         return None
     return int(result) if result.denominator == 1 else None
 
 
 def _compute(node: ast.expr) -> Fraction:
+    """Compute an expression; what is too large for a size is none."""
+    value = _computed(node)
+    if abs(value) > _LARGEST:
+        raise ValueError(value)
+    return value
+
+
+def _computed(node: ast.expr) -> Fraction:
     if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return Fraction(node.value)
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
@@ -103,7 +83,3 @@ def _compute(node: ast.expr) -> Fraction:
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
         return Fraction(_FUNCTIONS[node.func.id](*map(_compute, node.args)))
     raise ValueError(ast.dump(node))
-
-
-def _primes(start: int) -> Iterator[int]:
-    return (number for number in count(start) if all(number % factor for factor in range(2, int(number**0.5) + 1)))

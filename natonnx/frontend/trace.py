@@ -140,7 +140,8 @@ class _Trace:
             alike |= rule.alike & sources.keys() | missing
             whole |= rule.alike & operands
             self.nodes[node, place(way.axis) if several else way.axis] = rule
-            weights.update(weight.name for weight in view.weights(node) if weight.name in operands)
+            owned = set(map(view.holder, operands))
+            weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
             beyond = way.through(rule)
             if beyond is None:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import onnx
 
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.batch_axes import BatchAxes
+from natonnx.frontend.computed import ComputedWeights, find_computed
 from natonnx.frontend.shapes import OTHER_TYPE
 from natonnx.frontend.vocabulary import AFFINE, DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
@@ -71,12 +73,14 @@ class GraphView:
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
-        self._variable_inputs: dict[int, list[str]] = {}
+        self._variable: dict[int, list[str]] = {}
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
-        """A node's operator: its plain name in ONNX's own domain, "domain::name" in another."""
+        """A node's operator: its plain name in ONNX's own domain, "domain::name" elsewhere; "" if it makes nothing."""
         proto = self.nodes[node]
+        if not proto.output:
+            return ""
         return proto.op_type if proto.domain in DEFAULT_DOMAIN else f"{proto.domain}::{proto.op_type}"
 
     def shape(self, tensor: str) -> Shape:
@@ -126,10 +130,10 @@ class GraphView:
 
     def variable_inputs(self, node: int) -> list[str]:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
-        known = self._variable_inputs.get(node)
+        known = self._variable.get(node)
         if known is None:
             known = [name for name in reads(self.nodes[node]) if name not in self.constants]
-            self._variable_inputs[node] = known
+            self._variable[node] = known
         return known
 
     def uses_further_outputs(self, node: int) -> bool:
@@ -141,15 +145,26 @@ class GraphView:
         return self._inputs.issuperset(self.variable_inputs(node))
 
     def weights(self, node: int) -> tuple[Weight, ...]:
-        """The trainable tensors of a node."""
+        """The trainable tensors of a node, by the names of their holders; sparse ones stay as they are."""
         proto = self.nodes[node]
         positions = TRAINABLE.get(self.kind(node), ())
         names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
-        sizes = {name: self._elements(name) for name in names if self.is_float(name)}
+        floats = [name for name in names if self.is_float(name) and self.holder(name) not in self._sparse]
+        sizes = {self.holder(name): self.size(name) for name in floats}
         least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
         return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 
-    def _elements(self, tensor: str) -> int:
+    @cached_property
+    def computed(self) -> ComputedWeights:
+        """The constants that nodes make and others read as weights."""
+        return find_computed(self)
+
+    def holder(self, tensor: str) -> str:
+        """The tensor under which a constant counts as a weight."""
+        return self.computed.holders.get(tensor, tensor)
+
+    def size(self, tensor: str) -> int:
+        """How many elements a tensor has, unknown sizes left out."""
         shape = self.shape(tensor)
         return int(np.prod([size for size in shape if isinstance(size, int)])) if shape else 1
 

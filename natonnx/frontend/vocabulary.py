@@ -7,9 +7,11 @@ __all__ = [
     "AFFINE",
     "COMPUTE",
     "DEFAULT_DOMAIN",
+    "DENSE",
     "DROPOUT",
     "JOINS",
     "NORMALISATIONS",
+    "PRODUCTS",
     "QUANTISED",
     "TRAINABLE",
 ]
@@ -17,8 +19,14 @@ __all__ = [
 DEFAULT_DOMAIN = frozenset({"", "ai.onnx"})
 """The two spellings of ONNX's own operator set."""
 
-COMPUTE = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "MaxPool", "AveragePool", "LpPool"})
-"""Operators that an O edge can carry; all inputs but the first must be constant."""
+COMPUTE = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "MaxPool", "AveragePool", "LpPool"})
+"""Operators that an O edge can carry. All inputs but the first must be constant; of a product, all but one."""
+
+PRODUCTS = frozenset({"Einsum", "MatMul"})
+"""Of these, the products of two tensors, either of which may be the constant."""
+
+DENSE = frozenset({"Conv", "ConvTranspose", "Gemm"})
+"""Of these, the operators each of whose outputs reads all channels, unless they work by groups."""
 
 ACTIVATIONS = frozenset(
     {"Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSwish", "LeakyRelu", "Mish", "PRelu", "Relu", "Selu"}

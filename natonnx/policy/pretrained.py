@@ -9,7 +9,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from natonnx.errors import InputError
-from natonnx.files import write_bytes
+from natonnx.files import check_regular, write_bytes
 from natonnx.policy.base import Policy
 from natonnx.policy.encode import FEATURES
 
@@ -57,6 +57,7 @@ def save_policy(weights: Mapping[str, Tensor], learner: str, path: Path, note: s
 
 def _load(policy: Policy, learner: str, path: Path) -> None:
     try:
+        check_regular(path)
         with safetensors.safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping

@@ -5,7 +5,8 @@ from typing import Literal
 from xml.etree import ElementTree as ET
 
 from natonnx.contract.check import CheckReport, GateRow
-from natonnx.report.markdown import code, table
+from natonnx.report.markdown import cell, code, table
+from natonnx.report.text import all_visible
 
 __all__ = ["JUNIT_MARK", "TITLE", "junit_xml", "lines", "markdown"]
 
@@ -25,6 +26,7 @@ def lines(payload: CheckReport) -> list[str]:
 
 def markdown(payload: CheckReport) -> str:
     """A heading and a table, one row a gate."""
+    payload = all_visible(payload)
     heading = f"{TITLE}: {payload['status']}"
     models = f"{code(payload['model'])} against {code(payload['baseline'])}"
     return "\n\n".join((heading, models, table(_COLUMNS, map(_row, payload["gates"])))) + "\n"
@@ -32,6 +34,7 @@ def markdown(payload: CheckReport) -> str:
 
 def junit_xml(payload: CheckReport) -> bytes:
     """One test case a gate; one that is failed or undecided is a failure."""
+    payload = all_visible(payload)
     gates = payload["gates"]
     failures = str(sum(gate["state"] != "met" for gate in gates))
     counts = {"name": "natonnx check", "tests": str(len(gates)), "failures": failures, "errors": "0", "skipped": "0"}
@@ -54,7 +57,7 @@ def junit_xml(payload: CheckReport) -> bytes:
 def _row(gate: GateRow) -> tuple[str, ...]:
     state = gate["state"] if gate["state"] == "met" else f"**{gate['state']}**"
     limit = f"{_bound(gate)} {_number(gate, gate['limit'])}"
-    return gate["label"], _number(gate, gate["value"]), limit, state, gate["detail"]
+    return cell(gate["label"]), _number(gate, gate["value"]), limit, state, cell(gate["detail"])
 
 
 def _sentence(gate: GateRow) -> str:

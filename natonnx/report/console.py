@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from natonnx.contract.inspect import Inspection
+from natonnx.contract.inspect import InspectedTensor, Inspection
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.report.numbers import count
 from natonnx.report.optimize import FRONT, front, limits, notes, rows
@@ -22,6 +22,8 @@ def show_inspection(console: Console, payload: Inspection) -> None:
             what = f"{tensor['dtype']} {_shape(tensor['shape'])}{_batch_axis(tensor['batch_axis'])}"
             show_line(console, f"  {label} {plain(tensor['name'])}: {what}")
     show_line(console, f"  {total['params']:,} parameters, {count(total['madds'])} MAdds a sample")
+    if total["madds"] is None:
+        show_line(console, f"  {_why_unknown(model['inputs'])}")
     show_table(
         console,
         ("edge", "from → to", "state", "operation", "MAdds", "may become", "may not become"),
@@ -50,6 +52,19 @@ def show_inspection(console: Console, payload: Inspection) -> None:
     reached = sum(edge["madds"] or 0 for edge in edges if edge["legal"] and edge["operation"])
     if total["madds"]:
         show_line(console, f"{100 * reached / total['madds']:.1f} % of the MAdds lie on edges that may change")
+
+
+def _why_unknown(inputs: Sequence[InspectedTensor]) -> str:
+    """Say why MAdds are unknown, and what tells them."""
+    for tensor in inputs:
+        sizes = tensor["shape"]
+        if sizes is None or any(
+            not isinstance(s, int) and axis != tensor["batch_axis"] for axis, s in enumerate(sizes)
+        ):
+            shape = "..." if sizes is None else ",".join("?" if size is None else str(size) for size in sizes)
+            name = plain(tensor["name"])
+            return f"MAdds depend on sizes of {name} that the file leaves open; give --input-shape {name}:{shape}"
+    return "MAdds depend on sizes within that are not known before the model runs"
 
 
 def show_optimization(console: Console, payload: OptimizeReport) -> None:

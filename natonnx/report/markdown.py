@@ -8,8 +8,9 @@ from pathlib import Path
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.report.optimize import FRONT, front, limits, notes, rows
 from natonnx.report.place import check_place
+from natonnx.report.text import all_visible
 
-__all__ = ["TITLE", "check_summary", "code", "optimization", "table"]
+__all__ = ["TITLE", "cell", "check_summary", "code", "optimization", "table"]
 
 TITLE = "## natonnx optimize"
 """What the text begins with."""
@@ -17,6 +18,7 @@ TITLE = "## natonnx optimize"
 
 def optimization(payload: OptimizeReport) -> str:
     """A heading, before and after, the constraints, and the edits folded away."""
+    payload = all_visible(payload)
     after = payload["output"]
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
     how = f"algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}"
@@ -25,12 +27,12 @@ def optimization(payload: OptimizeReport) -> str:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
     parts += [
         table(
-            ("", "before", "after", "change"), ((_text(name), *cells) for name, *cells in rows(payload)), numbers=True
+            ("", "before", "after", "change"), ((cell(name), *cells) for name, *cells in rows(payload)), numbers=True
         ),
         table(
             ("constraint", "value", "limit", "state"),
             (
-                (_text(limit.label), limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
+                (cell(limit.label), limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
                 for limit in limits(payload)
             ),
         ),
@@ -63,7 +65,7 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]], *, numbers: bo
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, align, *lines))
 
 
-def _text(text: str) -> str:
+def cell(text: str) -> str:
     """Text that may hold a name of the model's, as it stands, in the cell of a table."""
     return re.sub(r"([\\`*_\[\]<>|~&])", r"\\\1", re.sub("[\r\n]+", " ", text))
 

@@ -7,22 +7,29 @@ messages, and the tensors that nothing reads any more are left out. What is not 
 
 import logging
 from collections.abc import Mapping, MutableSequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from natonnx.architecture import Architecture
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network, Program, RunConcat, RunNode, RunSum, lower
+from natonnx.frontend.constants import constant_values, drop_unread
 from natonnx.frontend.view import reads
 from natonnx.rewrite.surgeon import EditedGraph, edit_graph
+from natonnx.rewrite.training import drop_training
 from natonnx.rewrite.trim import trim_nodes, trim_shapes
-from natonnx.tensors import with_values
+from natonnx.tensors import is_external, with_values
 
 __all__ = ["build"]
 
 _log = logging.getLogger(__name__)
+
+_LARGE = 1024
+"""Bytes."""
 
 
 def build(
@@ -45,8 +52,7 @@ def build(
     """
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    if weights:
-        _replace_weights(model, weights)
+    unread = _replace_weights(model, weights, network.folder) if weights else []
     if architecture.states != network.architecture.states:
         program = lower(network, architecture)
         _log.debug("plan: %d instructions, %d cuts", len(program.instructions), len(program.cut))
@@ -56,6 +62,8 @@ def build(
         constants.update(tensor.name for tensor in network.model.graph.initializer)
         trim_nodes(model, {i: (placed[i], trim) for i, trim in trims.items()}, constants, network.folder)
         trim_shapes(model, program.cut)
+    drop_unread(model, unread)
+    drop_training(network.model, model)
     return model
 
 
@@ -126,7 +134,8 @@ def _keep(messages: MutableSequence[Any], flags: list[bool]) -> None:
             del messages[position]
 
 
-def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) -> None:
+def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray], folder: Path | None) -> list[str]:
+    """Give tensors new values, in place; return what nodes made them of that are constants themselves now."""
     remaining = dict(weights)
     for tensor in model.graph.initializer:
         if tensor.name in remaining:
@@ -140,6 +149,30 @@ def _replace_weights(model: onnx.ModelProto, weights: Mapping[str, np.ndarray]) 
                     value = remaining.pop(node.output[0])
                     _require_shape(value, (len(attribute.floats),), node.output[0])
                     attribute.floats[:] = value.tolist()
+    unread: list[str] = []
+    made = constant_values(model, remaining, folder)
+    for node in model.graph.node:
+        for name in filter(made.__contains__, node.output):
+            _require_shape(remaining[name], made[name].shape, name)
+            if not np.array_equal(remaining[name], made[name], equal_nan=True):
+                unread += reads(node)
+                _become_constant(node, numpy_helper.from_array(remaining[name].astype(made[name].dtype), name))
+                _lie_beside(node.attribute[0].t, model)
+    return unread
+
+
+def _become_constant(node: onnx.NodeProto, value: onnx.TensorProto) -> None:
+    del node.input[:], node.attribute[:]
+    node.op_type, node.domain = "Constant", ""
+    node.attribute.append(onnx.helper.make_attribute("value", value))
+
+
+def _lie_beside(tensor: onnx.TensorProto, model: onnx.ModelProto) -> None:
+    """Let a new tensor lie in a data file too where the large ones of its model do."""
+    other = next(filter(is_external, model.graph.initializer), None)
+    if other is not None and len(tensor.raw_data) >= _LARGE:
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.extend(entry for entry in other.external_data if entry.key in {"location", "offset"})
 
 
 def _replace_tensor(tensor: onnx.TensorProto, value: np.ndarray, name: str) -> None:

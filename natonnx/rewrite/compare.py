@@ -1,4 +1,4 @@
-"""Compare a rewritten model with the supernet, as far as both and onnxruntime can run it."""
+"""Compare a rewritten model with a reference, as far as both and onnxruntime can run it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,10 +21,11 @@ _CHOOSING = {"ArgMax", "ArgMin", "Ceil", "Floor", "NonMaxSuppression", "Round", 
 
 
 class Verdict(NamedTuple):
-    """Whether a comparison passed, and what it saw."""
+    """Whether a comparison passed, what it saw, and whether it could be made at all."""
 
     passed: bool
     detail: str
+    made: bool = True
 
 
 @dataclass(frozen=True)
@@ -37,14 +38,16 @@ class Comparison:
     Attributes:
         network: The source.
         model: The rewritten model.
-        reference: The supernet; without it the model need only run.
+        reference: The supernet, or a replay; without it the model need only run.
         rounded: Makes the reference anew, by a seed, with weights that differ in the last bit.
+        optimise: Let onnxruntime fuse and reorder nodes.
     """
 
     network: Network
     model: onnx.ModelProto
     reference: Reference | None
-    rounded: Callable[[int], Reference] | None
+    rounded: Callable[[int], Reference] | None = None
+    optimise: bool = True
 
     def run(self, samples: Sequence[Outputs]) -> Verdict:
         """Compare on samples."""
@@ -57,18 +60,30 @@ class Comparison:
             trial.allow_for(sensitivity(self.reference, self.rounded, samples, trial.names))
         if trial.complete:
             return Verdict(True, trial.detail)
-        source = Trial(self.network.model, self.network.folder, samples, None)
+        source = Trial(self.network.model, self.network.folder, samples, None, optimise=self.optimise)
         if source.runtime is None:
             return self._frontier(samples, source.obstacle)
         able = [sample for sample, result in zip(samples, source.results, strict=True) if result is not None]
         if not able:
             return Verdict(True, f"not run, since the input model does not run either: {source.obstacle}")
         random = frozenset(source.random())
-        trial = Trial(self.model, self.network.folder, able, self.reference, random, axes=self.network.batch_axes)
+        trial = self._trial(self.model, able, random=random)
         return Verdict(trial.complete, trial.detail)
 
-    def _trial(self, model: onnx.ModelProto, samples: Sequence[Outputs], names: Sequence[str] | None = None) -> Trial:
-        return Trial(model, self.network.folder, samples, self.reference, names=names, axes=self.network.batch_axes)
+    def worst(self, samples: Sequence[Outputs]) -> float:
+        """The largest relative difference on samples; inf where a side does not run them."""
+        trial = self._trial(self.model, samples)
+        return float("inf") if trial.obstacle else trial.worst
+
+    def _trial(
+        self,
+        model: onnx.ModelProto,
+        samples: Sequence[Outputs],
+        names: Sequence[str] | None = None,
+        random: frozenset[str] = frozenset(),
+    ) -> Trial:
+        folder, axes = self.network.folder, self.network.batch_axes
+        return Trial(model, folder, samples, self.reference, random, names, axes, optimise=self.optimise)
 
     def _before_saturation(self, samples: Sequence[Outputs]) -> Trial | None:
         """Compare what a final Sigmoid or Softmax reads in place of what it makes.

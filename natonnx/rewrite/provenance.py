@@ -34,6 +34,6 @@ def add_provenance(model: onnx.ModelProto, *, version: str, source_sha256: str, 
 def _history(text: str) -> list[object]:
     try:
         history = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return [text]
     return history if isinstance(history, list) else [history]

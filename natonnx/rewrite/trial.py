@@ -1,4 +1,4 @@
-"""Run a model in onnxruntime on samples, and compare what it gives with what the supernet gives."""
+"""Run a model in onnxruntime on samples, and compare what it gives with what a reference gives."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 class Reference(Protocol):
-    """Runs an architecture elsewhere: in the supernet."""
+    """Runs an architecture elsewhere: in the supernet, or node by node."""
 
     def __call__(self, inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
         """Tensors by name, from inputs by name; all outputs that can be computed where no names are given."""
@@ -42,12 +42,15 @@ class Reference(Protocol):
 def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
     """Largest absolute difference, relative to the largest expected magnitude, both over the finite numbers.
 
-    inf where shapes differ, or anything that is not finite.
+    inf where shapes differ, or anything that is not finite, or a text.
     """
+    if not {value.dtype.kind, expected.dtype.kind} <= set("biufc"):
+        return 0.0 if np.array_equal(value, expected) else float("inf")
     finite = np.isfinite(expected)
     if value.shape != expected.shape or not np.array_equal(value[~finite], expected[~finite], equal_nan=True):
         return float("inf")
-    value, expected = value[finite].astype(np.float64), expected[finite].astype(np.float64)
+    wide = np.complex128 if "c" in {value.dtype.kind, expected.dtype.kind} else np.float64
+    value, expected = value[finite].astype(wide), expected[finite].astype(wide)
     if not np.isfinite(value).all():
         return float("inf")
     scale = float(np.max(np.abs(expected), initial=0.0))
@@ -56,7 +59,7 @@ def relative_difference(value: np.ndarray, expected: np.ndarray) -> float:
 
 
 class Trial:
-    """One model run on samples, and compared with the supernet.
+    """One model run on samples, and compared with a reference.
 
     Attributes:
         runtime: None where onnxruntime refuses the model.
@@ -77,13 +80,15 @@ class Trial:
         random: frozenset[str] = frozenset(),
         names: Sequence[str] | None = None,
         axes: BatchAxes | None = None,
+        *,
+        optimise: bool = True,
     ) -> None:
         self.samples = samples
         self.results: list[Outputs | None] = []
         self.obstacle = ""
         self.runtime: InferenceSession | None = None
         try:
-            self.runtime = session(model, folder=folder)
+            self.runtime = session(model, folder=folder, optimise=optimise)
         except InputError as error:
             self.obstacle = str(error)
         for sample in samples if self.runtime is not None else ():
@@ -124,7 +129,7 @@ class Trial:
                 yield name
 
 
-def guarded(reference: Reference) -> Reference:
+def guarded(reference: Reference, name: str = "the supernet") -> Reference:
     """A reference whose failures are all told as an `InputError`: torch raises whatever an odd input makes it raise."""
 
     def run(inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
@@ -133,7 +138,7 @@ def guarded(reference: Reference) -> Reference:
         except InputError:
             raise
         except Exception as error:
-            raise InputError(f"the supernet cannot run it: {first_line(error)}") from error
+            raise InputError(f"{name} cannot run it: {first_line(error)}") from error
 
     return run
 

@@ -1,7 +1,7 @@
 """The checks that every model passes before it is written."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,15 +10,15 @@ import onnx
 from natonnx.architecture import Architecture, cost
 from natonnx.errors import VerificationError
 from natonnx.frontend import Network
-from natonnx.frontend.example_inputs import example_inputs, open_size
 from natonnx.frontend.load import check as objection
-from natonnx.frontend.load import true_inputs, wrong_outputs
+from natonnx.frontend.load import true_inputs, wrong_declarations
 from natonnx.rewrite.build import build
-from natonnx.rewrite.compare import Comparison
+from natonnx.rewrite.compare import Verdict
+from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.rewrite.provenance import KEY
-from natonnx.rewrite.trial import Outputs, Reference, guarded
+from natonnx.rewrite.trial import Outputs, Reference
 
-__all__ = ["Check", "require", "sample_inputs", "verify"]
+__all__ = ["Check", "require", "verify"]
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ def verify(
     reference: Reference | None = None,
     samples: Sequence[Outputs] = (),
     rounded: Callable[[int], Reference] | None = None,
+    beta: Reference | None = None,
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> list[Check]:
     """Check a rewritten model before it is written.
 
@@ -48,6 +50,8 @@ def verify(
         reference: Runs the same architecture elsewhere (the supernet), from named inputs to named outputs.
         samples: Inputs to run, one mapping a batch size; made up by `sample_inputs` where none are given.
         rounded: Makes the reference anew, by a seed, with weights that differ in the last bit.
+        beta: Runs β where the reference runs the architecture, with the same weights.
+        weights: New values of trainable tensors that the model was built with, in the source's shapes.
 
     Returns:
         Every check, the failed ones included; the caller decides.
@@ -59,7 +63,13 @@ def verify(
         _round_trip(network),
     ]
     if all(check.passed for check in checks):
-        checks.append(_runs(network, model, reference, samples, rounded))
+        outputs = OutputsCheck(network, architecture, model, weights or {}, tuple(samples))
+        edited = architecture.states != network.architecture.states
+        replayed = outputs.against_replay() if edited else Verdict(True, "not run: there are no edits")
+        checks.append(Check("onnxruntime equals the input, edited value by value", replayed.passed, replayed.detail))
+        name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
+        run = outputs.against_supernet(reference, rounded, beta)
+        checks.append(Check(name, run.passed, run.detail))
     return checks
 
 
@@ -76,35 +86,18 @@ def require(checks: Sequence[Check]) -> None:
         raise VerificationError(f"verification failed, nothing was written: {'; '.join(failed)}")
 
 
-def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3), integer: int = 0) -> list[dict[str, np.ndarray]]:
-    """Standard normal inputs at several batch sizes, at one where the batch is fixed.
-
-    Integer and boolean inputs are zeros, which any index or mask may be, or another number. Sizes other than the batch
-    that are open get a size at which onnxruntime runs the source.
-
-    Returns:
-        Nothing where an input is no tensor of numbers.
-
-    Raises:
-        InputError: If onnxruntime does not run the source at any size that is tried.
-    """
-    model, shapes, axes = network.model, network.shapes, network.batch_axes
-    chosen = open_size(model, shapes, axes.inputs, network.folder)
-    generator = np.random.default_rng(0)
-    sizes = sizes if axes.symbols(shapes) else sizes[:1]
-    batches = [example_inputs(model, shapes, axes.inputs, size, chosen, integer, generator) for size in sizes]
-    return [batch for batch in batches if batch]
-
-
 def _checker(network: Network, model: onnx.ModelProto) -> Check:
-    """Run the full checker; of its objections only a wrong declared output is accepted that the source itself has."""
+    """Run the full checker; of its objections only those are accepted that it has to the source itself."""
     name, folder = "onnx checker and shape inference", network.folder
     reason = objection(model, folder)
     if reason is None:
         return Check(name, True, "full check")
-    inherited = wrong_outputs(network.model, folder)
-    reason = objection(model, folder, inherited) if inherited else reason
-    return Check(name, reason is None, reason or f"full check but for the source's own {inherited[0]}")
+    inherited = wrong_declarations(network.model, folder)
+    reason = objection(model, folder, inherited)
+    if reason is None:
+        return Check(name, True, f"full check but for the source's own {inherited[0]}")
+    own = objection(network.model, folder, inherited)
+    return Check(name, own is not None, reason if own is None else f"it objects to the source too: {own}")
 
 
 def _contract(source: onnx.ModelProto, model: onnx.ModelProto) -> Check:
@@ -139,24 +132,3 @@ def _cost(network: Network, architecture: Architecture) -> Check:
 def _round_trip(network: Network) -> Check:
     equal = build(network, network.architecture) == network.model
     return Check("round trip without edits", equal, "bit-exact" if equal else "the bytes differ")
-
-
-def _runs(
-    network: Network,
-    model: onnx.ModelProto,
-    reference: Reference | None,
-    samples: Sequence[Outputs],
-    rounded: Callable[[int], Reference] | None,
-) -> Check:
-    name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
-    comparison = Comparison(network, model, guarded(reference) if reference else None, rounded)
-    if samples:
-        return Check(name, *comparison.run(samples))
-    made_up = sample_inputs(network)
-    if not made_up:
-        return Check(name, True, "not run: an input is no tensor of numbers")
-    first = comparison.run(made_up)
-    if not first.passed and any(value.dtype.kind in "iub" for value in made_up[0].values()):
-        second = comparison.run(sample_inputs(network, integer=1))  # zeros are odd divisors and lengths
-        first = second if second.passed else first
-    return Check(name, *first)

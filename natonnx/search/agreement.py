@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from natonnx.search.objective import POINTS, Figure, Outputs, Targets
+from natonnx.search.objective import POINTS, Figure, Outputs, Targets, bounded_below, is_decided
 from natonnx.search.outputs import JudgedOutput, Measure
 
 __all__ = ["Agreement"]
@@ -92,8 +92,8 @@ class Agreement:
     def _loss(self, out: JudgedOutput, value: Tensor, target: Tensor) -> Tensor:
         if out.measure is Measure.TOP1:
             divergence = functional.kl_div(
-                torch.log_softmax(value / _TEMPERATURE, out.axis),
-                torch.log_softmax(target / _TEMPERATURE, out.axis),
+                torch.log_softmax(bounded_below(value) / _TEMPERATURE, out.axis),
+                torch.log_softmax(bounded_below(target) / _TEMPERATURE, out.axis),
                 reduction="sum",
                 log_target=True,
             )
@@ -105,25 +105,41 @@ class Agreement:
             return functional.binary_cross_entropy_with_logits(value, goal) - least
         if out.measure is Measure.COSINE:
             return 1 - functional.cosine_similarity(value, target, out.axis).mean()
-        return (value - target).square().mean() / max(self.variances.get(out.name, 1.0), _TINY)
+        return _difference(value, target).square().mean() / max(self.variances.get(out.name, 1.0), _TINY)
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """Return scores [n, outputs]; see the class. What is not finite counts as the least."""
+        """Return scores [n, outputs]; see the class.
+
+        What is not finite counts as the least, in the original too, unless both are the same infinity.
+        """
         assert not isinstance(targets, Tensor), "the targets are the original's outputs"
         columns = [self._score(out, outputs[out.name].float(), targets[out.name].float()) for out in self.outputs]
         return torch.stack(columns, 1)
 
     def _score(self, out: JudgedOutput, value: Tensor, target: Tensor) -> Tensor:
-        finite = value.reshape(len(value), -1).isfinite().all(1)
         if out.measure is Measure.TOP1:
-            same = (value.argmax(out.axis) == target.argmax(out.axis)).float()
-            return torch.where(finite, _per_sample(same), 0.0)
+            same = value.argmax(out.axis) == target.argmax(out.axis)
+            return _per_sample((same & is_decided(value, out.axis) & is_decided(target, out.axis)).float())
         if out.measure is Measure.COSINE:
             found = _per_sample(functional.cosine_similarity(value, target, out.axis))
         else:
             variance = max(self.variances[out.name], _TINY)
-            found = 1 - _per_sample((value - target).square()) / variance
-        return torch.where(finite, found.clamp(_LEAST_SCORE, 1.0), _LEAST_SCORE)
+            found = 1 - _per_sample(_difference(value, target).square()) / variance
+        return torch.where(found.isfinite(), found.clamp(_LEAST_SCORE, 1.0), _LEAST_SCORE)
+
+    def answers(self, outputs: Outputs) -> Tensor:
+        """Return the classes of outputs that are class scores, and the values of the others [n, all of them]."""
+        parts = [
+            value.argmax(out.axis) if out.measure is Measure.TOP1 else value
+            for out in self.outputs
+            for value in [outputs[out.name]]
+        ]
+        return torch.cat([part.float().reshape(len(part), -1) for part in parts], 1)
+
+
+def _difference(value: Tensor, target: Tensor) -> Tensor:
+    """Return how far values are from others; not at all where both are the same infinity."""
+    return torch.where(target.isinf() & (value == target), 0.0, value - target)
 
 
 def _per_sample(values: Tensor) -> Tensor:
@@ -132,32 +148,29 @@ def _per_sample(values: Tensor) -> Tensor:
 
 
 class _Moments:
-    """Variance of a tensor's elements over the samples, each element around its own mean where sizes allow that."""
+    """Variance of a tensor's elements over the samples, each element around its own mean where sizes allow that.
+
+    Numbers alone count, neither NaN nor infinities.
+    """
 
     def __init__(self) -> None:
-        self._count = 0
-        self._sums: Tensor | None = None
-        self._squares: Tensor | None = None
+        self._sums: Tensor | None = None  # how many, their sum, and that of their squares [3, ...]
 
     def add(self, batch: Tensor) -> None:
         """Take in a batch [n, ...]."""
-        values = batch.double()
-        count, sums, squares = len(values), values.sum(0), values.square().sum(0)
-        if self._sums is None or self._squares is None:
-            self._count, self._sums, self._squares = count, sums, squares
-            return
-        if self._sums.shape != sums.shape:  # sizes differ from batch to batch: one mean for all values from now on
-            self._count *= self._sums.numel()
-            self._sums, self._squares = self._sums.sum(), self._squares.sum()
-            count, sums, squares = values.numel(), sums.sum(), squares.sum()
-        self._count += count
-        self._sums += sums
-        self._squares += squares
+        finite = batch.isfinite()
+        values = torch.where(finite, batch, 0).double()
+        sums = torch.stack([finite.double().sum(0), values.sum(0), values.square().sum(0)])
+        if self._sums is not None and self._sums.shape != sums.shape:
+            # sizes differ from batch to batch: one mean for all values from now on
+            self._sums, sums = self._sums.reshape(3, -1).sum(1), sums.reshape(3, -1).sum(1)
+        self._sums = sums if self._sums is None else self._sums + sums
 
     def variance(self) -> float:
         """Return the mean over the elements; over all values around one mean where batches differ in size."""
-        if self._sums is None or self._squares is None:
+        if self._sums is None:
             return 1.0
-        mean, square = self._sums / self._count, self._squares / self._count
-        found = float((square - mean.square()).clamp(min=0).mean())
+        count, total, squares = self._sums
+        mean, square = total / count.clamp(min=1), squares / count.clamp(min=1)
+        found = float((square - mean.square()).clamp(min=0)[count > 0].mean())
         return found if found > _TINY else 1.0

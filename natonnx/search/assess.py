@@ -26,8 +26,8 @@ def assess(problem: Problem, supernet: Supernet, architecture: Architecture, ori
 
 
 def with_reward(score: Score, reward: float) -> Score:
-    """Return a score in which the user's own function decides and ranks; the objective's figures stay."""
-    return Score(reward, reward, score.samples, 0.0, score.figures)
+    """Return a score in which the user's own function decides and ranks; what else is known stays, but not `each`."""
+    return score._replace(value=reward, ranking=reward, standard_error=0.0, each=())
 
 
 def runnable(problem: Problem, supernet: Supernet, architecture: Architecture) -> RunnableModel:

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from natonnx.architecture import Architecture
@@ -11,7 +12,17 @@ from natonnx.search.price import Price
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 
-__all__ = ["AGREEMENT_DROP", "CONFIDENCE", "USUAL_DROP", "Constraint", "Criteria", "Decision", "decide", "judge"]
+__all__ = [
+    "AGREEMENT_DROP",
+    "CONFIDENCE",
+    "USUAL_DROP",
+    "Constraint",
+    "Criteria",
+    "Decision",
+    "decide",
+    "faults",
+    "judge",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +102,7 @@ class Constraint:
     """One limit, what was measured against it, and whether it holds.
 
     Attributes:
-        name: The first price's name, `lost` or `behind_finetuned_input`.
+        name: The first price's name, `lost` or `behind_finetuned_input`; where they are not met, `broken` and `same`.
         label: What it is about, in words.
         unit: What value and limit are differences in; None for a cost.
         limit: The most that is allowed.
@@ -139,7 +150,8 @@ class Decision:
 def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
     """Decide.
 
-    An α must cost no more than its target (than β where there is none). On the validation split it must lose at most
+    An α must cost no more than its target (than β where there is none). It must not give NaN or infinity where β gives
+    numbers, nor the same answer for all samples where β does not. On the validation split it must lose at most
     `max_drop` to the given β. Where β was fine-tuned by the same budget, and there is no cost target, it must also lose
     at most that to it, or the gain would be fine-tuning's and not the architecture's; at equal cost it must be better.
 
@@ -204,4 +216,14 @@ def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criter
         met = behind < 0 or (cheaper and behind <= most)
         label = f"validation {criteria.measure} behind the fine-tuned input"
         limits.append(Constraint("behind_finetuned_input", label, unit, most, behind, met, error))
-    return tuple(limits)
+    return (*limits, *faults(candidate.validation, given))
+
+
+def faults(score: Score, given: Score) -> Iterator[Constraint]:
+    """Yield what no loss that is allowed makes up for: outputs that are no numbers, or the same for every sample."""
+    if score.broken > given.broken:
+        label = "validation samples with outputs of NaN or infinity"
+        yield Constraint("broken", label, None, given.broken, score.broken, False)
+    if score.says_nothing and not given.says_nothing:
+        label = "validation samples with the same answer"
+        yield Constraint("same", label, None, score.samples - 1, score.samples, False)

@@ -128,6 +128,8 @@ class Finetuning:
             self.seconds = before + time.monotonic() - begun
             if stage is not None:
                 stage.advance(f"loss {loss:.3f}", by=batch.size)
+            if self.done >= 1:
+                self._trainer.tell_skipped()
 
     def _next(self) -> TensorBatch | None:
         """Return the next minibatch; None behind the last one of a pass."""

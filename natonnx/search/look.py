@@ -9,6 +9,7 @@ import torch
 from natonnx.architecture import Architecture
 from natonnx.data.batches import Batches
 from natonnx.search.assess import runnable, with_reward
+from natonnx.search.finite import broken_samples
 from natonnx.search.keys import signature
 from natonnx.search.own import judge
 from natonnx.search.problem import Problem
@@ -128,15 +129,22 @@ class Looker:
 
 def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int, rows: int = 8192) -> tuple[Refit, int]:
     """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
-    batches = calibration_batches(problem, problem.train, count, seed)
+    batches = calibration_batches(problem, problem.train, count, seed, supernet)
     refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, seed=seed)
     return refit, sum(batch.size for batch in batches)
 
 
-def calibration_batches(problem: Problem, split: Batches, count: int, seed: int) -> Sequence[TensorBatch]:
-    """Return a random part of a split, in batches that the network takes."""
+def calibration_batches(
+    problem: Problem, split: Batches, count: int, seed: int, supernet: Supernet
+) -> Sequence[TensorBatch]:
+    """Return a random part of a split, in batches that the network takes; without what the original makes NaN of."""
     fixed = problem.network.batch_axes.size
     samples = split.sample(count, torch.Generator().manual_seed(seed))
+    run = supernet_runner(supernet, problem.network.architecture, problem.objective.captures)
+    parts = tensor_batches(samples, fixed or _BATCH, problem.device)
+    broken = torch.cat([broken_samples(run(part.inputs, part.size), problem.objective.captures) for part in parts])
+    if broken.any() and not broken.all():
+        samples = samples.take(np.flatnonzero(~broken.cpu().numpy()))
     if fixed is not None:  # whole batches only
         samples = samples.repeat(max(1, -(-samples.samples // fixed)) * fixed)
     return list(tensor_batches(samples, fixed or _BATCH, problem.device))

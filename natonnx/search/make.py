@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from natonnx.architecture import Architecture
+from natonnx.errors import restoring
 from natonnx.search.clock import Clock
 from natonnx.search.effort import likely_targets
 from natonnx.search.finetune import Finetuning, Limit
@@ -89,7 +90,8 @@ class Maker:
         if resumed is None:
             starts = self._starts(alphas, target, done, rival)
         else:
-            starts = [Start.of_dict(saved, self._problem.network.architecture) for saved in resumed["starts"]]
+            with restoring():
+                starts = [Start.of_dict(saved, self._problem.network.architecture) for saved in resumed["starts"]]
         if not self._settings.training:
             return self._untrained(starts[0], target)
         limit = self._limit(len(done))
@@ -101,7 +103,8 @@ class Maker:
             self._save,
         )
         if resumed is not None:
-            self.halving.load_dict(resumed)
+            with restoring():
+                self.halving.load_dict(resumed)
         start, training = self.halving.run()
         self.training += self.halving.images
         self.teacher += self.halving.images / 3 if training.follows else 0.0

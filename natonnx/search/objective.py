@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from natonnx.errors import InputError
 from natonnx.search.outputs import JudgedOutput
 
-__all__ = ["POINTS", "Figure", "Labels", "Objective", "Outputs", "Targets", "Unit"]
+__all__ = ["POINTS", "Figure", "Labels", "Objective", "Outputs", "Targets", "Unit", "bounded_below", "is_decided"]
 
 Outputs: TypeAlias = Mapping[str, Tensor]
 """Tensors of a model by name, the samples along the first axis."""
@@ -36,6 +37,9 @@ class Unit:
 
 POINTS = Unit("%", 100.0, "points")
 """Of scores that are fractions."""
+
+_MASKED = -1e4
+"""What −∞ counts as in a loss, so that a class that is masked out leaves the loss a number."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,9 @@ class Objective(Protocol):
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
         """Return how good each sample is: [n, figures], higher is better. The mean of all is what counts."""
 
+    def answers(self, outputs: Outputs) -> Tensor:
+        """Return what a model says of each sample [n, ...]; it tells nothing where it says the same of all."""
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -122,13 +129,20 @@ class Labels:
     def loss(self, outputs: Outputs, targets: Targets) -> Tensor:
         """Return the cross-entropy in nats."""
         logits, labels = self._compared(outputs, targets)
-        return functional.cross_entropy(logits, labels)
+        return functional.cross_entropy(bounded_below(logits), labels)
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
-        """Return 1 for a right answer, 0 for a wrong or infinite one; their mean over the positions of a sample."""
+        """Return 1 for a right answer, 0 for a wrong one or none; their mean over the positions of a sample."""
         logits, labels = self._compared(outputs, targets)
-        right = (logits.argmax(1) == labels) & logits.isfinite().all(1)
+        right = (logits.argmax(1) == labels) & is_decided(logits, 1)
         return right.float().reshape(len(labels), -1).mean(1, keepdim=True)
+
+    def answers(self, outputs: Outputs) -> Tensor:
+        """Return the classes [n, ...]."""
+        return self._scores(outputs).argmax(self.output.axis).float()
+
+    def _scores(self, outputs: Outputs) -> Tensor:
+        return outputs[self.output.logits if self.output.logits in outputs else self.output.name]
 
     def _compared(self, outputs: Outputs, targets: Targets) -> tuple[Tensor, Tensor]:
         """Return logits [n, classes, ...] and labels [n, ...].
@@ -138,10 +152,20 @@ class Labels:
         """
         assert isinstance(targets, Tensor), "labels are one tensor"
         judged = self.output
-        logits = outputs[judged.logits if judged.logits in outputs else judged.name].movedim(judged.axis, 1).float()
+        logits = self._scores(outputs).movedim(judged.axis, 1).float()
         if [size for size in logits.shape[2:] if size != 1] != [size for size in targets.shape[1:] if size != 1]:
             raise InputError(
                 f"labels are {list(targets.shape[1:])} a sample, but {judged.name!r} has a class at each of "
                 f"{list(logits.shape[2:])}: give a label for each, or score by --objective agreement"
             )
         return logits.reshape(*logits.shape[:2], *targets.shape[1:]), targets.long()
+
+
+def is_decided(logits: Tensor, axis: int) -> Tensor:
+    """Return whether there is a highest class: none is NaN, and the highest is a finite number; others may be −∞."""
+    return logits.amax(axis).isfinite()
+
+
+def bounded_below(logits: Tensor) -> Tensor:
+    """Return class scores with a very low number in the place of −∞."""
+    return torch.where(logits.isneginf(), _MASKED, logits)

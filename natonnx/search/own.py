@@ -14,11 +14,19 @@ from torch import Tensor
 from natonnx.data.layout import matches, text
 from natonnx.errors import InputError, running
 from natonnx.frontend import BatchAxes, Network
+from natonnx.search.finite import broken_samples
 from natonnx.search.objective import POINTS, Figure, Objective, Outputs, Targets, Unit
 from natonnx.search.runner import EVALUATION_BATCH, Runner
 from natonnx.supernet.ops.operands import as_array, as_tensor, torch_dtype
 
-__all__ = ["OwnObjective", "RewardFunction", "RunnableModel", "identity_of", "judge", "name_of"]
+__all__ = ["WORST", "OwnObjective", "RewardFunction", "RunnableModel", "identity_of", "judge", "name_of"]
+
+WORST = -1e15
+"""What a sample scores whose outputs are broken, and a model that a reward ran on such; no one's own goes beyond.
+
+Its square is a number in single precision, as rewards are averaged and their squares too.
+"""
+_FINITE = f"a finite number, from {WORST:g} to {-WORST:g}"
 
 _Batch = TypeVar("_Batch", np.ndarray, Tensor)
 
@@ -105,11 +113,19 @@ class OwnObjective:
             raise InputError(
                 f"{self.name}.score: returned {type(said).__name__}; it must be a tensor with a finite number a sample"
             ) from None
-        if found.shape != (count,) or not bool(found.isfinite().all()):
+        if found.shape != (count,) or found.is_complex():
             raise InputError(
                 f"{self.name}.score: returned {tuple(found.shape)} for {count} samples; it must be a finite number each"
             )
-        return found.float()[:, None]
+        found = torch.where(broken_samples(outputs, self.outputs).to(found.device), WORST, found.double())
+        if not bool((found.abs() <= -WORST).all()):  # NaN is not, either
+            worst = float(found[~(found.abs() <= -WORST)][0])
+            raise InputError(f"{self.name}.score: returned {worst:g} for a sample; it must be {_FINITE}")
+        return found[:, None]
+
+    def answers(self, outputs: Outputs) -> Tensor:
+        """Return all outputs [n, values of a sample]."""
+        return torch.cat([outputs[name].float().reshape(len(outputs[name]), -1) for name in self.outputs], 1)
 
     def _shown(self, outputs: Outputs) -> Outputs:
         return {name: outputs[name] for name in self.outputs}
@@ -142,6 +158,12 @@ class RunnableModel:
 
     run: Runner = field(repr=False)
     network: Network = field(repr=False)
+    _broken: list[bool] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def was_broken(self) -> bool:
+        """Whether it has given NaN or +∞ when it was called."""
+        return any(self._broken)
 
     @property
     def inputs(self) -> Mapping[str, tuple[int | str | None, ...]]:
@@ -215,6 +237,7 @@ class RunnableModel:
             }
             with torch.inference_mode():
                 parts.append(self.run(part, end - start))
+            self._broken.append(bool(broken_samples(parts[-1], self.outputs).any()))
         return {name: torch.cat([part[name] for part in parts]).clone() for name in self.outputs}
 
 
@@ -223,19 +246,21 @@ RewardFunction = Callable[[RunnableModel], SupportsFloat]
 
 
 def judge(reward: RewardFunction, model: RunnableModel) -> float:
-    """Ask the user's function.
+    """Ask the user's function; `WORST` of a model that gave NaN or +∞ when it was run, whatever is made of that.
 
     Raises:
         InputError: If it returns no finite number.
     """
     with running(name_of(reward)):
         said: Any = reward(model)
+    if model.was_broken:
+        return WORST
     try:
         value = float(said)
     except (TypeError, ValueError, OverflowError):
         value = math.nan
-    if not math.isfinite(value):
-        raise InputError(f"{name_of(reward)}: returned {said!r}; a reward must be a finite number")
+    if not abs(value) <= -WORST:  # NaN is not, either
+        raise InputError(f"{name_of(reward)}: returned {said!r}; a reward must be {_FINITE}")
     return value
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
+from natonnx.errors import restoring
 from natonnx.notices import NOTICE
 from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
@@ -90,7 +91,11 @@ def search(
         return search_by_algorithm_1(
             problem, settings, original, clock, enough=enough, progress=progress, resume=resume, save=save
         )
-    samples = Samples(**resume["samples"]) if resume else _samples(problem, settings, clock)
+    if resume is None:
+        samples = _samples(problem, settings, clock)
+    else:
+        with restoring():
+            samples = Samples(**resume["samples"])
     return _Search(problem, settings, given, original, samples, clock, progress, save).run(enough, resume)
 
 
@@ -132,7 +137,8 @@ class _Search:
     def run(self, enough: Callable[[Outcome], bool], resume: Mapping[str, Any] | None) -> Outcome:
         """Look up, and go down the targets."""
         if resume is not None:
-            self._load(resume)
+            with restoring():
+                self._load(resume)
         lookups = self._look_up()
         self._rivals = self._go_down_by_given()
         for target in self._targets:

@@ -11,6 +11,7 @@ from torch import Tensor
 from natonnx.architecture import Architecture
 from natonnx.data.batches import Axes, Batches
 from natonnx.errors import InputError
+from natonnx.search.finite import broken_samples
 from natonnx.search.objective import Objective, Outputs, Targets
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
 from natonnx.supernet import Supernet
@@ -31,6 +32,8 @@ CALIBRATION = 500
 
 _LEAST_RANKING = -1e6
 """Of what diverged: finite, as rewards are averaged."""
+_SAME = 1e-6
+"""Differences of answers, relative to the largest, that are none."""
 
 
 class Score(NamedTuple):
@@ -43,6 +46,8 @@ class Score(NamedTuple):
         standard_error: Of the value; 0 where it is not known.
         figures: Mean of each figure of the objective.
         each: Score of each sample [samples], where that is known, so that two models are compared pair by pair.
+        broken: How many samples have an output that is NaN or +∞.
+        says_nothing: Whether the model says the same of all of several samples.
     """
 
     value: float
@@ -51,6 +56,8 @@ class Score(NamedTuple):
     standard_error: float = 0.0
     figures: tuple[float, ...] = ()
     each: tuple[float, ...] = ()
+    broken: int = 0
+    says_nothing: bool = False
 
     def plain(self) -> tuple[float, float, int, float, tuple[float, ...]]:
         """Return what a checkpoint holds: all but what each sample scored."""
@@ -102,7 +109,8 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
         InputError: If there are no samples.
     """
     scores: list[Tensor] = []
-    loss, count, ranked = 0.0, 0, True
+    loss, count, ranked, broken, first, differs = 0.0, 0, True, 0, None, False
+    names = {*objective.captures, *objective.score_captures}
     with torch.inference_mode():
         for batch, targets in parts:
             outputs = run(batch.inputs, batch.size)
@@ -110,9 +118,22 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
             scores.append(objective.score(outputs, targets.score).reshape(batch.size, -1).double().cpu())
             loss += batch.size * float(objective.loss(outputs, targets.loss)) if targets.loss is not None else 0.0
             count += batch.size
+            broken += int(broken_samples(outputs, names).sum())
+            if not differs:
+                answers = objective.answers(outputs)
+                first = answers[:1] if first is None else first
+                differs = _differ(answers, first)
     if not count:
         raise InputError("the data has no samples to score a model on: give at least a few")
-    return summarise(torch.cat(scores), _ranking(loss / count) if ranked else math.nan)
+    found = summarise(torch.cat(scores), _ranking(loss / count) if ranked else math.nan)
+    return found._replace(broken=broken, says_nothing=count > 1 and not differs)
+
+
+def _differ(answers: Tensor, first: Tensor) -> bool:
+    """Return whether answers differ from the first one; NaN does from anything, and so does another shape."""
+    if answers.shape[1:] != first.shape[1:] or not first.numel():
+        return True
+    return not bool(((answers - first).abs() <= _SAME * first.abs().amax()).all())
 
 
 def summarise(scores: Tensor, ranking: float) -> Score:
@@ -174,8 +195,8 @@ def minibatch_score(
 
 
 def _ranking(loss: float) -> float:
-    """Return a loss with a minus sign; one that is not finite ranks behind all others."""
-    return max(-loss, _LEAST_RANKING) if math.isfinite(loss) else _LEAST_RANKING
+    """Return a loss with a minus sign, within bounds; one that is not finite ranks behind all others."""
+    return min(max(-loss, _LEAST_RANKING), -_LEAST_RANKING) if math.isfinite(loss) else _LEAST_RANKING
 
 
 def reestimate(
@@ -187,6 +208,8 @@ def reestimate(
     batch: int = EVALUATION_BATCH,
 ) -> None:
     """Replace the running statistics by their means over minibatches under one architecture.
+
+    A minibatch whose own are not finite is left out.
 
     Args:
         supernet: The supernet.
@@ -202,7 +225,16 @@ def reestimate(
     if fixed == 1:  # no statistics of a batch; the supernet keeps those that it has
         return
     supernet.train()
+    statistics, used = supernet.statistics(), 0
     with torch.inference_mode():
+        for value in statistics:
+            torch.nan_to_num_(value, 0.0, 0.0, 0.0)  # whatever training met before
         for position, part in enumerate(tensor_batches(data, batch, device)):
             if part.size > 1 and (part.size == fixed or not fixed or not position):
-                forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (position + 1))
+                before = [value.clone() for value in statistics]
+                forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (used + 1))
+                if all(bool(value.isfinite().all()) for value in statistics):
+                    used += 1
+                    continue
+                for value, old in zip(statistics, before, strict=True):
+                    value.copy_(old)

@@ -1,5 +1,6 @@
 """Steps of training: w ← w − η·∇L(α, w), with distillation from the original model."""
 
+import logging
 from collections.abc import Mapping
 
 import torch
@@ -7,12 +8,15 @@ from torch import Tensor
 
 from natonnx.architecture import Architecture
 from natonnx.data import random_shift_flip
+from natonnx.notices import NOTICE
 from natonnx.search.objective import Outputs
 from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, TensorBatch, forward
 from natonnx.supernet import Supernet
 
 __all__ = ["Trainer"]
+
+_log = logging.getLogger(__name__)
 
 _CLIP = 5.0
 _WEIGHT_DECAY = 5e-4
@@ -34,6 +38,8 @@ class Trainer:
 
     Attributes:
         optimizer: Its state belongs into checkpoints.
+        steps: How many there were.
+        skipped: How many of them had a loss or a gradient that is not finite, and left the weights as they are.
         follows: Whether the original runs on every batch too.
     """
 
@@ -45,6 +51,8 @@ class Trainer:
         self._captures = {**objective.captures, **(problem.distillation.loss_captures if distillation else {})}
         self.optimizer = _make_optimizer(supernet, learning_rate)
         self.follows = objective.loss_follows_original or bool(distillation)
+        self.steps = self.skipped = 0
+        self._told = ""
 
     def set_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the steps to come."""
@@ -59,6 +67,7 @@ class Trainer:
             architecture: What runs; its weights alone get a gradient.
             generator: Of augmentation.
         """
+        self.steps += 1
         self._supernet.train()
         inputs = _augmented(batch.inputs, self._problem, generator)
         taught = self._original(inputs, batch.size) if self.follows else {}
@@ -69,9 +78,23 @@ class Trainer:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), _CLIP)
-            if norm.isfinite():  # else one architecture that diverged would take the shared weights with it
+            if loss.isfinite() and norm.isfinite():
                 self.optimizer.step()
+            else:  # one sample, or one architecture that diverged, would take the weights with it
+                self.skipped += 1
+                self._told = self._told or f"a loss of {float(loss.detach()):.4g}, inputs up to {_largest(inputs):.4g}"
         return float(loss.detach())
+
+    def tell_skipped(self) -> None:
+        """Say that steps were left out, where any were."""
+        if self.skipped:
+            _log.log(
+                NOTICE,
+                "train: %d of %d steps were left out, as their loss or gradient is no finite number (the first has %s)",
+                self.skipped,
+                self.steps,
+                self._told,
+            )
 
     def _loss(self, outputs: Outputs, labels: Tensor | None, taught: Outputs) -> Tensor:
         objective, share = self._problem.objective, self._share
@@ -91,6 +114,11 @@ def _make_optimizer(supernet: Supernet, learning_rate: float) -> torch.optim.SGD
         {"params": [p for p in parameters if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return torch.optim.SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM, nesterov=True)
+
+
+def _largest(inputs: Mapping[str, Tensor]) -> float:
+    """Return the largest magnitude of what a model is given."""
+    return max((float(value.abs().max()) for value in inputs.values() if value.is_floating_point()), default=0.0)
 
 
 def _is_matrix(parameter: Tensor) -> bool:

@@ -37,8 +37,10 @@ class _Moments:
         self.variance = torch.zeros((), dtype=torch.float64)
 
     def add(self, values: torch.Tensor) -> None:
-        """Take in a batch [n, C, ...]."""
-        values = values.double()
+        """Take in a batch [n, C, ...]; samples with anything that is not finite are left out."""
+        values = values[values.reshape(len(values), -1).isfinite().all(1)].double()
+        if not len(values):
+            return
         axes = [axis for axis in range(values.dim()) if axis != 1]
         count, mean, variance = values.numel() // values.shape[1], values.mean(axes), values.var(axes, unbiased=False)
         total = self._count + count

@@ -1,9 +1,9 @@
 """The kernel of every node that an architecture can run, and the constants that they read."""
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
 import torch
@@ -12,12 +12,17 @@ from torch import Tensor
 from natonnx.errors import InputError
 from natonnx.frontend import Network, default_opset
 from natonnx.frontend.constants import constant_values
+from natonnx.frontend.declared import infer
+from natonnx.frontend.sparse import dense_values
 from natonnx.frontend.view import reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.supernet.host import HostNode
 from natonnx.supernet.ops import Kernel, OpSpec, UnsupportedOpError, build, is_mode_dependent
 from natonnx.supernet.ops.operands import as_tensor
 from natonnx.tensors import light_copy, read_tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = ["NodeKernel", "build_kernels", "constants"]
 
@@ -57,7 +62,8 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
 
     @functools.cache
     def infos() -> dict[str, onnx.ValueInfoProto]:
-        graph = onnx.shape_inference.infer_shapes(light_copy(network.model, network.folder)).graph
+        light = light_copy(network.model, network.folder)
+        graph = (infer(light) or light).graph
         return {info.name: info for info in (*graph.input, *graph.value_info)}
 
     for position in nodes:
@@ -92,20 +98,21 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
     read = {name for node in graph.node for name in reads(node)} | set(network.outputs)
     values: dict[str, Tensor] = {}
     missing: dict[str, str] = {}
-    for tensor in graph.initializer:
-        if tensor.name in read:
-            try:
-                values[tensor.name] = as_tensor(read_tensor(tensor, network.folder))
-            except (TypeError, ValueError, UnicodeDecodeError):
-                missing[tensor.name] = f"torch has no tensors like the constant {tensor.name!r}"
-    for sparse in graph.sparse_initializer:
-        missing[sparse.values.name] = f"the constant {sparse.values.name!r} is sparse"
+    held: dict[str, Callable[[], np.ndarray]] = {
+        tensor.name: functools.partial(read_tensor, tensor, network.folder) for tensor in graph.initializer
+    }
+    held |= {sparse.values.name: functools.partial(dense_values, sparse) for sparse in graph.sparse_initializer}
+    for name in held.keys() & read:
+        try:
+            values[name] = as_tensor(held[name]())
+        except (TypeError, ValueError, UnicodeDecodeError):
+            missing[name] = f"torch has no tensors like the constant {name!r}"
     with torch.no_grad():
         for position in network.constant_nodes:
             node = graph.node[position]
             for name, value in _compute(network, position, kernels, values, missing).items():
                 if isinstance(value, Tensor):
-                    values[name] = value
+                    values[name] = value.clone(memory_format=torch.contiguous_format)  # a view may be trained apart
                 else:
                     missing[name] = f"torch has no tensors like the constant {name!r} of {node.op_type}"
     return {name: value for name, value in values.items() if name in read}, missing

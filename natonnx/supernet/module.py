@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import torch
 from torch import Tensor, nn
 
@@ -56,8 +55,10 @@ class Supernet(nn.Module):
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
         trainable, host = _trainable(network), _host_only(network)
+        self._aliases = {name: one for name, one in network.computed.aliases.items() if one in trainable}
         for name, value in values.items():
-            self._add_constant(name, value, trainable=name in trainable, host=name in host)
+            if name not in self._aliases or name in network.outputs:
+                self._add_constant(name, value, trainable=name in trainable, host=name in host)
 
     @property
     def in_onnxruntime(self) -> tuple[str, ...]:
@@ -243,27 +244,31 @@ class Supernet(nn.Module):
         own = self._kernels.get(instruction.node)
         if own is None:  # its outputs are unknown, so it is left out
             return Step(instruction, _add, tuple(node.input), tuple(node.output))
+        inputs = tuple(self._aliases.get(name, name) for name in own.inputs)
         kernel = own.kernel
         if instruction.trim is not None:
             kernel = trimmed(own, instruction.trim)
         if own.mode_dependent and instruction.node in self.network.frozen:
             kernel = functools.partial(kernel, training=own.training, momentum=None)
-            return Step(instruction, kernel, own.inputs, outputs, own.spec)
-        return Step(instruction, kernel, own.inputs, outputs, own.spec, own.mode_dependent, own.training)
+            return Step(instruction, kernel, inputs, outputs, own.spec)
+        return Step(instruction, kernel, inputs, outputs, own.spec, own.mode_dependent, own.training)
 
     def named_tensors(self) -> dict[str, Tensor]:
         """Trainable tensors and running statistics by ONNX name: all that training can change."""
-        statistics = {
-            name
-            for node in self.network.model.graph.node
-            if node.op_type == "BatchNormalization"
-            for name in node.input[3:5]
-        }
+        statistics = self._statistics()
         return {
             name: getattr(self, key).detach()
             for name, key in self._keys.items()
             if isinstance(getattr(self, key), nn.Parameter) or name in statistics
         }
+
+    def statistics(self) -> list[Tensor]:
+        """Running statistics, as they are held: means and variances of channels."""
+        return [getattr(self, self._keys[name]).detach() for name in self._statistics() if name in self._keys]
+
+    def _statistics(self) -> dict[str, None]:
+        nodes = (node for node in self.network.model.graph.node if node.op_type == "BatchNormalization")
+        return {name: None for node in nodes for name in node.input[3:5]}
 
     def weights(self) -> dict[str, np.ndarray]:
         """`named_tensors` as arrays, for the rewriter."""
@@ -302,19 +307,17 @@ def _host_only(network: Network) -> set[str]:
 
 def _trainable(network: Network) -> set[str]:
     """Names of the tensors that only trainable positions read."""
-    topology = network.architecture.topology
+    topology, computed = network.architecture.topology, network.computed
     names = {weight.name for edge in topology.edges if edge.operation for weight in edge.operation.weights}
     names.update(weight.name for fmap in topology.maps for weight in fmap.weights)
-    computed = {name for i in network.constant_nodes for name in _computed(network.model.graph.node[i])}
+    constant, nodes = set(network.constant_nodes), network.model.graph.node
+    made = {name for i in constant if nodes[i].op_type != "Constant" for name in nodes[i].output}
     other = {
-        name
-        for node in network.model.graph.node
+        computed.source(name)
+        for i, node in enumerate(nodes)
+        if not (i in constant and node.op_type == "Identity")
         for position, name in enumerate(node.input)
         if position not in TRAINABLE.get(node.op_type, ())
     }
-    frozen = {name for i in network.frozen for name in network.model.graph.node[i].input}
-    return names - other - computed - frozen
-
-
-def _computed(node: onnx.NodeProto) -> Sequence[str]:
-    return () if node.op_type == "Constant" else tuple(node.output)
+    frozen = {computed.source(name) for i in network.frozen for name in nodes[i].input}
+    return names - other - (made - computed.trainable) - frozen

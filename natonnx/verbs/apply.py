@@ -63,6 +63,7 @@ def apply(
         model,
         supernet.as_reference(alpha),
         rounded=lambda seed: supernet.rounded(seed).as_reference(alpha),
+        beta=supernet.as_reference(),
     )
     require(checks)
     if rewritten:

@@ -165,6 +165,8 @@ def _data_gates(judged: "JudgedModels", thresholds: Thresholds) -> Iterator[Gate
     found, measure = judged.splits[judged.split], judged.objective["measure"]
     where = f"{found.samples:,} {judged.split} samples"
     before, after = found.scores
+    if before.broken == found.samples:
+        raise InputError(f"the baseline gives NaN or infinity for all {where}; nothing can be compared with it")
     if thresholds.min_accuracy is not None:
         if found.labels is None:
             raise InputError(f"{judged.name}: has no labels, which --min-accuracy needs; use --min-agreement")

@@ -1,5 +1,6 @@
 """Score several models on the same data: by its labels where it has any, and by agreement with the first model."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
@@ -16,6 +17,7 @@ from natonnx.data.batches import Batch
 from natonnx.errors import InputError, naming
 from natonnx.frontend import Source
 from natonnx.search.agreement import Agreement
+from natonnx.search.finite import Origin, broken_samples, find_origin
 from natonnx.search.objective import Figure, Labels, Objective, Outputs
 from natonnx.search.outputs import JudgedOutput, judged_outputs
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
@@ -25,6 +27,8 @@ from natonnx.verbs.model_data import choose_data, load_parts, shapes_of, signatu
 from natonnx.verbs.objectives import Choice, choose, objective_row
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models"]
+
+_log = logging.getLogger(__name__)
 
 _CPU = torch.device("cpu")
 
@@ -195,6 +199,7 @@ def _score(models: Sequence[_Model], split: SplitName, *, labels: bool) -> Split
     agreement = Agreement.of(first.judged, lambda: (outputs[0] for _, outputs in _runs([first], split)))
     by_labels: list[list[torch.Tensor]] = [[] for _ in models]
     by_agreement: list[list[torch.Tensor]] = [[] for _ in models]
+    broken = [_Broken() for _ in models]
     count = 0
     for batches, outputs in _runs(models, split):
         count += batches[0].size
@@ -202,10 +207,40 @@ def _score(models: Sequence[_Model], split: SplitName, *, labels: bool) -> Split
             if model.labelled is not None and (targets := batches[0].targets) is not None:
                 by_labels[position].append(model.labelled.score(found, targets))
             by_agreement[position].append(_agreement(agreement, model, found, outputs[0]))
+            broken[position].add(model, batches[position], found)
     if not count:
         raise InputError(f"{first.parts.name}: has no {split} samples")
-    scored = tuple(summarise(torch.cat(parts).double(), np.nan) for parts in by_labels) if labels else None
-    return SplitScores(count, scored, tuple(summarise(torch.cat(parts).double(), np.nan) for parts in by_agreement))
+    for model, part in zip(models, broken, strict=True):
+        part.tell(model, f"{count:,} {split} samples")
+    scored = _summaries(by_labels, broken) if labels else None
+    return SplitScores(count, scored, _summaries(by_agreement, broken))
+
+
+@dataclass
+class _Broken:
+    """How many samples a model gives NaN or infinity for, and where that begins for the first of them."""
+
+    count: int = 0
+    origin: Origin | None = None
+
+    def add(self, model: _Model, batch: TensorBatch, outputs: Outputs) -> None:
+        found = broken_samples(outputs, outputs)
+        if not self.count and found.any():
+            self.origin = find_origin(model.source.network, batch.inputs, int(found.nonzero()[0]))
+        self.count += int(found.sum())
+
+    def tell(self, model: _Model, of: str) -> None:
+        if self.count:
+            where = "" if self.origin is None else f"; {self.origin}"
+            what = f"NaN or infinity for {self.count:,} of {of}, which count as wrong"
+            _log.warning("%s: gives %s%s", model.source.path, what, where)
+
+
+def _summaries(scores: Sequence[Sequence[torch.Tensor]], broken: Sequence[_Broken]) -> tuple[Score, ...]:
+    return tuple(
+        summarise(torch.cat([*parts]).double(), np.nan)._replace(broken=own.count)
+        for parts, own in zip(scores, broken, strict=True)
+    )
 
 
 def _agreement(agreement: Agreement, model: _Model, found: Outputs, first: Outputs) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """Choose what is good for a model and its data: labels, agreement with the original, or the user's own."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
 from natonnx.search.agreement import Agreement
+from natonnx.search.decide import CONFIDENCE
 from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
 from natonnx.search.own import OwnObjective, name_of
@@ -34,6 +34,7 @@ __all__ = [
     "make_objective",
     "objective_row",
     "original_outputs",
+    "refuse_unless",
     "unit_row",
 ]
 
@@ -198,9 +199,24 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
         InputError: If they are too few, unless forced.
     """
     count = split.count()
-    if objective.unit.difference == "points" and count < FEWEST:
-        found = f"{count} validation samples cannot tell a loss of 5 points: give at least {FEWEST}"
-        _refuse_unless(force, f"{path}: {found}")
+    lost = "a loss of 5 points" if objective.unit.difference == "points" else "which of two models is better"
+    if count < FEWEST:
+        refuse_unless(force, f"{path}: {count} validation samples cannot tell {lost}: give at least {FEWEST}")
+    elif (different := _count_different(split, FEWEST)) < FEWEST:
+        told = f"only {different} of {count:,} validation samples differ, which cannot tell {lost}"
+        refuse_unless(force, f"{path}: {told}: give at least {FEWEST} that do")
+
+
+def _count_different(split: data.Batches, most: int) -> int:
+    """Return how many inputs differ from all others, counted up to so many."""
+    seen: set[int] = set()
+    for batch in split.batches(EVALUATION_BATCH):
+        counted = [(value, axis) for name, value in batch.inputs.items() if (axis := split.axes[name]) is not None]
+        for i in range(batch.size):
+            seen.add(hash(tuple(np.take(value, i, axis).tobytes() for value, axis in counted)))
+            if len(seen) == most:
+                return most
+    return len(seen)
 
 
 def check_chance(path: Path, objective: Objective, score: Score, split: data.Batches, *, force: bool) -> None:
@@ -214,25 +230,33 @@ def check_chance(path: Path, objective: Objective, score: Score, split: data.Bat
         force: Warn only.
 
     Raises:
-        InputError: If it only guesses, unless forced.
+        InputError: If it is no better than always saying the same class, or only by luck, unless forced.
     """
     if objective.name != "labels":
         return
-    counts: Counter[int] = Counter()
-    for batch in split.batches(EVALUATION_BATCH):
-        counts.update(np.ravel(batch.targets).tolist() if batch.targets is not None else ())
-    chance, right = max(counts.values()) / counts.total(), score.figures[0]
-    told = (
-        f"{path}: gets {100 * right:.1f} % of the validation samples right, and always the same class "
-        f"{100 * chance:.1f} %; is the preprocessing (mean, std, scale, layout) the one that it was trained with?"
-    )
+    batches = (batch.targets for batch in split.batches(EVALUATION_BATCH))
+    labels = np.concatenate([targets.reshape(len(targets), -1) for targets in batches if targets is not None])
+    classes, counts = np.unique(labels, return_counts=True)
+    usual = (labels == classes[counts.argmax()]).mean(1)
+    chance, right = float(usual.mean()), score.figures[0]
+    told = f"{path}: gets {100 * right:.1f} % of the validation samples right, and always the same class"
+    asked = "is the preprocessing (mean, std, scale, layout) the one that it was trained with?"
+    gain = np.subtract(score.each, usual) if len(score.each) == len(usual) else np.zeros(0)
     if right <= chance:
-        _refuse_unless(force, told)
+        refuse_unless(force, f"{told} {100 * chance:.1f} %; {asked}")
+    elif len(gain) > 1 and gain.mean() <= CONFIDENCE * gain.std(ddof=1) / len(gain) ** 0.5:
+        luck = f"which {len(gain):,} samples cannot tell from luck"
+        refuse_unless(force, f"{told} {100 * chance:.1f} %, {luck}: give more samples; {asked}")
     elif right - chance < _BETTER_THAN_CHANCE * (1 - chance):
-        _log.warning("%s", told)
+        _log.warning("%s", f"{told} {100 * chance:.1f} %; {asked}")
 
 
-def _refuse_unless(force: bool, what: str) -> None:
+def refuse_unless(force: bool, what: str) -> None:
+    """Refuse, or warn where that is forced.
+
+    Raises:
+        InputError: Unless forced.
+    """
     if not force:
         raise InputError(f"{what}; or --force to go on all the same")
     _log.warning("%s", what)

@@ -78,8 +78,15 @@ def test_pickles_are_never_loaded(save: Save) -> None:
         ),
         ({"images": images(9, 4, 4, 3), "labels": labels(9)}, "samples are 4×4×3, but the model's input is 1×4×4"),
         ({"images": images(9), "labels": labels(9)}, "samples are single numbers"),
-        ({"images": np.full((9, 4, 4), np.nan), "labels": labels(9)}, "holds NaN or infinite values"),
-        ({"images": np.full((9, 4, 4), 1e300), "labels": labels(9)}, "holds NaN or infinite values"),
+        (
+            {"images": np.where(np.arange(9) > 6, np.nan, 1.0)[:, None, None] * np.ones((4, 4)), "labels": labels(9)},
+            r"images holds NaN, in sample 7 and 1 more of 9 \(the first is 0\): remove those samples, or mend them",
+        ),
+        (
+            {"images": np.where(np.arange(9) == 2, np.inf, 1.0)[:, None, None] * np.ones((4, 4)), "labels": labels(9)},
+            r"images holds infinite values, in sample 2 of 9 \(the first is 0\): remove",
+        ),
+        ({"images": np.full((9, 4, 4), 1e300), "labels": labels(9)}, "holds 1e.300, too large for float32"),
     ],
 )
 def test_bad_arrays(save: Save, arrays: dict[str, Any], match: str) -> None:
@@ -197,7 +204,7 @@ def test_folder_for_a_model_of_other_channels(tmp_path: Path, classes_folder: Fo
         ("double", "the train part has float64 inputs x: they must be float32"),
         ("shape", "the validation part has inputs of 4×4, but the model's input is 1×4×4"),
         ("label", "the test part has labels 0 to 8: they must lie in 0…2"),
-        ("nan", "the test part holds NaN"),
+        ("nan", "the test part: x holds NaN, in sample 0 and 2 more of 3"),
         ("none", "the validation part is no Split of numpy arrays"),
         ("cut", "augment is 'cutout': choose one of none, shift, shift-flip"),
         ("wide", "has 4 classes, but the model's output has 3"),

@@ -128,7 +128,7 @@ def test_whole_numbers_are_cast_without_loss(save: Save) -> None:
         (IDS - 250, BYTE, "runs from -250 to -1, but the model takes uint8"),
         (np.full((50, 5), 2**63, np.uint64), INT, "runs from .* but the model takes int64"),
         (IDS, np.dtype(bool), "but the model takes bool"),
-        (np.full((50, 5), np.nan), FLOAT, "'ids' holds NaN"),
+        (np.full((50, 5), np.nan), FLOAT, "data: ids holds NaN, in sample 0"),
         (np.full((50, 5), 1e39), FLOAT, "'ids' holds values too large for float32"),
         (np.full((50, 5), "a"), INT, "ids is an array of <U1, not of numbers"),
         (IDS, np.dtype(object), "ids is an array of int64, not of text"),
@@ -258,3 +258,14 @@ def test_tensor_dataset_of_two_inputs() -> None:
     data = TensorDataset(torch.from_numpy(IDS), torch.from_numpy(IDS + 1))
     train = arrays(load(data, Signature((TOKENS, MASK))).train)
     np.testing.assert_array_equal(train.inputs["mask"], train.inputs["ids"] + 1)
+
+
+def test_deep_images_are_taken_as_they_are_and_that_is_said() -> None:
+    deep = np.linspace(0, 65535, 50 * 16).astype(np.uint16).reshape(50, 1, 4, 4)
+    signature = image_model(1, 4, 4)
+    parts = load({"images": deep}, signature)
+    said = "uint16 images of 0 to 65,535 are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
+    assert said in parts.notes
+    assert not any("as they are" in note for note in load({"images": deep[:, 0].astype(np.uint8)}, signature).notes)
+    scaled = load({"images": deep}, signature, preprocessing=Preprocessing(scale=1 / 65535))
+    assert not any("as they are" in note for note in scaled.notes)

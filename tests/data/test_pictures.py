@@ -1,5 +1,7 @@
 """Folders of pictures: with class folders or without, and what becomes of each kind of picture."""
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -134,13 +136,80 @@ def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, suffix: str) -> None:
     ("array", "match"),
     [
         (np.ones((4, 6), np.float32), r"0\.tif: has floating-point pixels, .*: save it with 8 or 16 bits"),
+        (np.full((4, 6), np.nan, np.float32), r"0\.tif: has pixels that are NaN or infinite: mend or remove it"),
         (np.full((4, 6), 70000, np.int32), r"0\.tif: has pixels from 70000 to 70000: save it with 8 or 16 bits"),
+        (
+            np.full((4, 6), 255, np.int32),
+            r"0\.tif: has pixels from 255 to 255: save it with 8 or 16 bits, as natonnx cannot know",
+        ),
         (np.full((4, 6), -1, np.int32), r"0\.tif: has pixels from -1 to -1: save it"),
     ],
 )
 def test_pixels_of_unknown_range_are_refused(tmp_path: Path, array: Any, match: str) -> None:
     fill(tmp_path, Image.fromarray(array), suffix=".tif")
     refused(match, tmp_path, 4, 6)
+
+
+def tiff(path: Path, values: Any, bits: int, *, white_is_zero: bool = False, ends: tuple[float, ...] = ()) -> None:
+    """An uncompressed grey TIFF of 4×6 pixels, with entries in the order of TIFF 6.0, section 2."""
+    data, kind = values.tobytes(), {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    short = [(256, 6), (257, 4), (258, bits), (259, 1), (262, 0 if white_is_zero else 1)]
+    entries = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in short]
+    entries.append(struct.pack("<HHII", 273, 4, 1, 8))
+    entries += [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in ((277, 1), (278, 4))]
+    entries.append(struct.pack("<HHII", 279, 4, 1, len(data)))
+    entries.append(struct.pack("<HHIHH", 339, 3, 1, kind, 0))
+    entries += [struct.pack("<HHIf", tag, 11, 1, value) for tag, value in zip((340, 341), ends, strict=False)]
+    directory = struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory)
+
+
+RAMP = np.linspace(0, 1, 24).reshape(4, 6)
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "options", "note"),
+    [
+        (np.round(65535 * RAMP).astype("<u2"), 16, {"white_is_zero": True}, "16 bits"),
+        (np.round(65535 * RAMP).astype("<i4"), 32, {"ends": (0.0, 65535.0)}, "16 bits"),
+        ((4 * RAMP - 1).astype("<f4"), 32, {"ends": (-1.0, 3.0)}, "floating-point numbers"),
+    ],
+)
+def test_a_range_that_a_file_declares_is_scaled(
+    tmp_path: Path, values: Any, bits: int, options: dict[str, Any], note: str
+) -> None:
+    for index in range(5):
+        tiff(tmp_path / f"{index}.tif", values, bits, **options)
+    parts = load(str(tmp_path), image_model(4, 6, dtype=BYTE))
+    expected = 255 * (1 - RAMP if "white_is_zero" in options else RAMP)
+    np.testing.assert_allclose(pixels(parts.train)[0], expected, atol=0.51)
+    assert f"5 grey pictures of {note} scaled to 8 bits" in parts.notes
+
+
+def test_what_is_lost_of_a_picture_is_told(tmp_path: Path) -> None:
+    """Further frames, and half of the bits of a colour, which Pillow reads no other way."""
+    deep = np.linspace(0, 65535, 4 * 6 * 3).astype(">u2").reshape(4, 18)
+    header = struct.pack(">IIBBBBB", 6, 4, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in deep))
+    chunks = [(b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")]
+    content = b"".join(struct.pack(">I", len(d)) + n + d + struct.pack(">I", zlib.crc32(n + d)) for n, d in chunks)
+    for index in range(5):
+        (tmp_path / f"{index}.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content)
+    frames = [Image.new("RGB", (6, 4), (value, 0, 0)) for value in (255, 0)]
+    frames[0].save(tmp_path / "moving.webp", save_all=True, append_images=frames[1:], lossless=True)
+    parts = load(str(tmp_path), image_model(3, 4, 6, dtype=BYTE))
+    assert parts.notes[:2] == (
+        "5 pictures of 16 bits a colour read with 8",
+        "1 picture of several frames or pages: the first was taken",
+    )
+    assert not any("transparency" in note for note in parts.notes)  # all of it is opaque
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_colours_that_are_not_rgb_are_made_so(tmp_path: Path, channels: int) -> None:
+    got, notes = one(tmp_path, Image.new("LAB", (6, 4), (255, 128, 128)), channels, 4, 6, suffix=".tif")
+    assert got.min() > 250
+    assert notes == [f"5 LAB pictures made {'grey' if channels == 1 else 'RGB'}"]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """No valid model is refused: every official ONNX node case, of any operator, type and domain, goes through."""
 
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -9,6 +7,7 @@ import pytest
 
 from natonnx import apply, inspect
 from natonnx.errors import NatonnxError
+from tools.conformance.replays import node_cases
 
 REFUSED = {
     "test_mvn": "onnx's own full check refuses the model",
@@ -18,15 +17,6 @@ REFUSED = {
 FEWEST = 1800
 
 
-def models() -> Iterator[tuple[str, onnx.ModelProto]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from onnx.backend.test.case.node import collect_testcases
-
-        cases = collect_testcases(None)
-    yield from ((case.name, case.model) for case in cases if case.model is not None)
-
-
 @pytest.mark.slow
 def test_every_node_case_is_inspected_and_copied_bit_for_bit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -34,7 +24,7 @@ def test_every_node_case_is_inspected_and_copied_bit_for_bit(
     path, output = tmp_path / "model.onnx", tmp_path / "copy.onnx"
     refused: dict[str, str] = {}
     count = 0
-    for name, model in models():
+    for name, model in node_cases():
         count += 1
         onnx.save(model, path)
         try:

@@ -134,7 +134,7 @@ def test_a_fixed_batch_needs_neither_statistics_nor_as_many_samples(
     """The parts of 40 samples have 24, 8 and 8; behind the mean over an image, one sample has no variance."""
     report = search(with_batch(size, squeezing()), data(count=count), batchnorm=batchnorm).report
     assert report["input"]["latency_ms"] is not None
-    assert report["images"]["output"] == 0.6 * count
+    assert [row["images"] for row in report["front"]] == [0.6 * count]
 
 
 def test_a_search_on_shuffled_batches_resumes(tmp_path: Path) -> None:

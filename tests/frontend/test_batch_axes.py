@@ -15,7 +15,7 @@ from natonnx.architecture import cost
 from natonnx.errors import InputError
 from natonnx.frontend import BatchAxes, ParseOptions, free_batch, load, parse
 from natonnx.frontend.batch_axes import find_batch_axes, find_input_axes
-from natonnx.rewrite.verify import sample_inputs
+from natonnx.rewrite.outputs import sample_inputs
 from tests.frontend.batch_models import Crnn, Encoder, Stateful, script
 from tests.rewrite.helpers import Builder, assert_close, runtime
 
@@ -123,6 +123,49 @@ def test_a_fixed_batch_of_one_recurrent_layer_stands_behind_the_layers(kind: str
     assert axes == BatchAxes(dict.fromkeys(["x", *states], 1), {info.name: 1 for info in outputs}, size)
 
 
+def recurrent(dims: Sizes, *, first: bool = False) -> onnx.ModelProto:
+    """Features of each step, a GRU that is given the batch second, and scores of each step."""
+    generator = np.random.default_rng(0)
+    shapes = {"v": (6, 6), "w": (1, 24, 6), "r": (1, 24, 8), "u": (8, 3)}
+    constants = [
+        onnx.numpy_helper.from_array(generator.standard_normal(shape).astype(np.float32), name)
+        for name, shape in shapes.items()
+    ]
+    constants.append(onnx.numpy_helper.from_array(np.array([1]), "axis"))
+    nodes = [helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0, 2] if first else [0, 1, 2])]
+    nodes += [helper.make_node("MatMul", ["t", "v"], ["f"])]
+    nodes += [helper.make_node("GRU", ["f", "w", "r"], ["g"], hidden_size=8)]
+    nodes += [helper.make_node("Squeeze", ["g", "axis"], ["s"]), helper.make_node("MatMul", ["s", "u"], ["y"])]
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)]
+    outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, [None, None, 3])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, constants)
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+
+
+@pytest.mark.parametrize(
+    ("dims", "size", "madds"),
+    [
+        ((None, None, 6), None, None),
+        (("a", "b", 6), None, None),
+        ((7, None, 6), None, 7 * (36 + 24)),
+        ((7, 1, 6), 1, 7 * (36 + 24)),
+        ((7, 2, 6), 2, 7 * (36 + 24)),
+        ((None, 1, 6), 1, None),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("first", [False, True])
+def test_recurrent_layers_tell_the_batch(dims: Sizes, size: int | None, madds: int | None, *, first: bool) -> None:
+    """The sequence that a GRU reads is [steps, samples, features], whatever the file calls its axes."""
+    model = recurrent((dims[1], dims[0], *dims[2:]) if first else dims, first=first)
+    network = parse(model)
+    assert network.batch_axes == BatchAxes({"x": 0 if first else 1}, {"y": 1}, size)
+    assert cost(network.architecture).madds == madds
+    if dims[0] is None and size is None:
+        given = parse(model, input_shapes={"x": (2, 7, 6) if first else (7, 2, 6)})
+        assert cost(given.architecture).madds == 7 * (36 + 24)
+
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_fixed_batch_behind_the_steps(batch: int) -> None:
     assert parse(crnn(batch)).batch_axes == BatchAxes({"image": 0}, {"y": 1}, batch)
@@ -154,6 +197,9 @@ def test_a_fixed_batch_that_two_axes_may_be() -> None:
         ({"x": ["B", "N", 3]}, [0], None),
         ({"x": ["T", "N", 80]}, [1], None),
         ({"x": [20, "q", 64]}, [1], None),
+        ({"x": [20, None, 64]}, [1], None),
+        ({"x": [1, None, 64]}, [0], 1),
+        ({"x": [0, 3, 8, 8]}, [None], None),
         ({"x": [1, 80, "frames"]}, [0], 1),
         ({"x": [1, "q", 80]}, [0], 1),
         ({"x": ["time", 1, 80]}, [1], 1),

@@ -213,7 +213,7 @@ def test_a_concat_with_a_constant_is_fixed() -> None:
     graph.conv("c", "y")
     network = parse(graph.model("y"))
     assert joins(network)["c"] == "opaque"
-    reason = "not all of its operands depend on the input, or they are not floating point"
+    reason = "one of its operands is a constant"
     assert [(node.node, node.reason) for node in network.opaque] == [("C", reason)]
     assert legal_transitions(network.architecture)[0][State.N] is not None
 

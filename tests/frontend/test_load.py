@@ -79,9 +79,6 @@ def invalid(kind: str) -> onnx.ModelProto:
         model.graph.node[1].op_type = "Relo"
     elif kind == "tensor that nothing makes":
         model.graph.node[1].input[0] = "nowhere"
-    elif kind == "order":
-        node = model.graph.node.pop(0)
-        model.graph.node.append(node)
     elif kind == "no opset":
         del model.opset_import[:]
     else:
@@ -94,7 +91,6 @@ def invalid(kind: str) -> onnx.ModelProto:
     [
         ("unknown operator", "Relo"),
         ("tensor that nothing makes", "nowhere"),
-        ("order", "sorted|input 'a'"),
         ("no opset", "opset"),
         ("declared type", "[Tt]ype"),
     ],

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from natonnx.architecture import Edge, State, legal_transitions, violation
+from natonnx.architecture import Edge, Edit, State, TransitionError, apply_edits, legal_transitions, violation
 from natonnx.errors import InputError
 from natonnx.frontend import Network, parse
 from natonnx.rewrite import build
@@ -74,6 +74,17 @@ def test_include(include: list[str], expected: set[str]) -> None:
 )
 def test_exclude(exclude: list[str], expected: set[str]) -> None:
     assert fixed(parse(residual(), exclude=exclude)) == expected
+
+
+def test_what_is_excluded_stays_in_use() -> None:
+    """Its neighbours may not go in such a way that it would be dead, or that nothing would read it."""
+    free, bound = (parse(residual(), exclude=exclude).architecture for exclude in ([], ["A1"]))
+    assert violation(apply_edits(free, [Edit("A4", State.O, State.N)]), free) is None
+    with pytest.raises(TransitionError, match="edge 'A1' would carry nothing any more, and --exclude 'A1' keeps it"):
+        apply_edits(bound, [Edit("A4", State.O, State.N)])
+    verdict = legal_transitions(bound)[bound.topology.edge_index["A4"]]
+    reason = "nothing else leads on from edge 'A1', and --exclude 'A1' keeps it as it is"
+    assert verdict == {State.S: None, State.N: reason}
 
 
 def test_exclude_wins_over_include() -> None:

@@ -66,7 +66,7 @@ def test_axes_without_a_real_name_are_not_one_size(name: str) -> None:
     for axis in (2, 3):
         model.graph.input[0].type.tensor_type.shape.dim[axis].dim_param = name
     shapes, _ = infer_shapes(model)
-    assert shapes["x"] == ("n", 4, None, None)
+    assert shapes["x"] == ("n", 4, "input0.2", "input0.3")
 
 
 @pytest.mark.parametrize(("size", "join"), [("?", "opaque"), ("width", "sum")])

@@ -8,7 +8,7 @@ import sympy  # type: ignore[import-untyped]
 from onnx import TensorProto, helper
 
 from natonnx.frontend.shapes import infer_shapes
-from natonnx.frontend.symbols import assignments, evaluate, product_form
+from natonnx.frontend.symbols import evaluate
 from tests.rewrite.helpers import Builder
 
 
@@ -32,26 +32,6 @@ def test_what_has_no_whole_value(text: str | None) -> None:
 def test_names_that_are_no_identifiers() -> None:
     values = {"p2o.DynamicDimension.0": 3, "p2o.DynamicDimension.01": 7, "batch size": 5}
     assert evaluate("20*p2o.DynamicDimension.0 + p2o.DynamicDimension.01*batch size", values) == 60 + 35
-
-
-@pytest.mark.parametrize(
-    ("text", "form"),
-    [
-        ("20*N", "20*N"),
-        ("floor(1.0*N)", "N"),
-        ("seq*2*N", "2*N*seq"),
-        ("7", 7),
-        ("0*N", 0),
-        ("N + 1", None),
-        ("Max(N, 4)", "N"),
-    ],
-)
-def test_products(text: str, form: int | str | None) -> None:
-    first, second = assignments(["N", "seq"])
-    one, two = evaluate(text, first), evaluate(text, second)
-    assert one is not None
-    assert two is not None
-    assert product_form(one, two, first, second) == form
 
 
 @pytest.mark.parametrize("behind_a_slice", [False, True])

@@ -18,6 +18,7 @@ __all__ = [
     "HOSTILE",
     "POINTS",
     "REWARD",
+    "SHOWN",
     "found",
     "inspected",
     "made",
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 HOSTILE = "</script><script>alert(1)</script><!--\"'&\u2028"
+SHOWN = HOSTILE.replace("\u2028", "\\u2028")
 """A name that tries to end whatever element or attribute it stands in."""
 ENVIRONMENT: Environment = {
     "command": "natonnx optimize 'a b.onnx' --html r.html",

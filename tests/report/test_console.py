@@ -188,7 +188,14 @@ def test_inspection_of_unknown_shapes() -> None:
     assert "input image: float ?" in text
     assert "output scores: float [batch, ?]" in text
     assert "unknown MAdds a sample" in text
+    assert "MAdds depend on sizes of image that the file leaves open; give --input-shape image:..." in text
     assert "(Odd[red])" in text
+    payload["model"]["inputs"][0]["shape"] = ["batch", 3, "height", None]
+    show_inspection(Console(file=stream, width=200), payload)
+    assert "give --input-shape image:batch,3,height,?" in stream.getvalue()
+    payload["model"]["inputs"][0]["shape"] = ["batch", 3, 8, 8]
+    show_inspection(Console(file=stream, width=200), payload)
+    assert "MAdds depend on sizes within that are not known before the model runs" in stream.getvalue()
 
 
 def test_the_users_own_reward_has_its_own_unit() -> None:

@@ -16,7 +16,19 @@ from natonnx.report.environment import environment
 from natonnx.report.html import check_report, html_report
 from natonnx.report.html.charts import Mark, line_chart, scatter, ticks
 from tests.cli import tiny
-from tests.report.examples import AGREEMENT, ENVIRONMENT, HOSTILE, POINTS, REWARD, found, inspected, made, model, stack
+from tests.report.examples import (
+    AGREEMENT,
+    ENVIRONMENT,
+    HOSTILE,
+    POINTS,
+    REWARD,
+    SHOWN,
+    found,
+    inspected,
+    made,
+    model,
+    stack,
+)
 
 VOID = {"meta", "link", "input", "br", "path", "rect", "circle"}
 ASSETS = files("natonnx.report.html") / "assets"
@@ -164,7 +176,7 @@ def test_agreement_has_a_row_an_output() -> None:
     rows = {row[0]: row[1:] for row in page.tables["Before and after"]}
     assert rows["validation agreement of 200 samples, %"] == ["100.0", "97.0", "−3.0 points", "99.0"]
     assert rows["validation top-1 agreement of logits of 200 samples, %"] == ["100.0", "98.0", "−2.0 points", "99.5"]
-    assert rows[f"validation cosine of {HOSTILE} of 200 samples, %"] == ["100.0", "96.0", "−4.0 points", "98.5"]
+    assert rows[f"validation cosine of {SHOWN} of 200 samples, %"] == ["100.0", "96.0", "−4.0 points", "98.5"]
     assert "validation agreement −3.0 points." in re.sub(r"\s+", " ", page.text())
     assert "accuracy" not in page.text()
 
@@ -209,8 +221,8 @@ def test_names_are_text(optimization: OptimizeReport | None) -> None:
     parsed = Page(page)
     assert [tag for tag, _ in parsed.elements] == [tag for tag, _ in Page(harmless).elements]
     assert not [key for _, attributes in parsed.elements for key in attributes if key.startswith("on")]
-    assert HOSTILE in [row[0] for row in parsed.tables["All edges"]]
-    assert HOSTILE in [edge["name"] for edge in parsed.data()["inspection"]["edges"]]
+    assert SHOWN in [row[0] for row in parsed.tables["All edges"]]
+    assert SHOWN in [edge["name"] for edge in parsed.data()["inspection"]["edges"]]
 
 
 def test_nothing_is_loaded() -> None:
@@ -352,3 +364,13 @@ def test_a_thousand_edges_are_a_page_of_moderate_size() -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tiny.fill(tmp_path)
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\u202e", "\u2066", "\u200f", "\u061c", "\u200b", "\ufeff"])
+def test_control_and_bidi_characters_are_written_out(sign: str) -> None:
+    name = f"a{sign}b"
+    payload = inspected({"one": name, "x": f"x{name}"})
+    payload["model"]["path"] = name
+    page = html_report(payload, {**ENVIRONMENT, "command": name}, found(name))
+    assert sign not in page
+    assert f"a{sign.encode('unicode_escape').decode()}b" in Page(page).text()

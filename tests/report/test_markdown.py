@@ -1,6 +1,5 @@
 """The summary of `natonnx optimize` in Markdown."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from natonnx.cli import main
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.report.markdown import check_summary, optimization, table
-from tests.report.examples import AGREEMENT, HOSTILE, POINTS
+from tests.report.examples import AGREEMENT, HOSTILE, POINTS, SHOWN
 from tests.report.test_console import FRONT, report, row
 
 
@@ -85,10 +84,11 @@ def test_what_was_not_measured_is_left_out() -> None:
 def test_an_outputs_name_is_text_for_a_parser_that_is_not_ours(name: str) -> None:
     objective = {**AGREEMENT, "outputs": [{"name": name, "measure": "cosine"}] * 2}
     before = row(outputs={"validation": {name: 1.0}, "test": None})
+    shown_name = name.replace(HOSTILE, SHOWN)
     text = optimization(payload(objective=objective, input=before))
     cells = [token for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
     shown = ["".join(part.content for part in cell.children or () if part.type == "text") for cell in cells]
-    assert f"validation cosine of {name} of 200 (%)" in shown
+    assert f"validation cosine of {shown_name} of 200 (%)" in shown
 
 
 @pytest.mark.parametrize("name", ["a|b`c\nd\r\n", "a\\|b", HOSTILE, "*a* _b_ <b>", " ", "`"])
@@ -98,7 +98,8 @@ def test_a_name_is_one_cell_for_a_parser_that_is_not_ours(name: str) -> None:
     (position,) = [place for place, cell in enumerate(cells) if cell.content == "O → N"]
     (part,) = cells[position - 1].children or []
     assert part.type == "code_inline"
-    assert part.content.strip() == re.sub("[\r\n]+", " ", name.replace("`", "'")).strip()
+    written = name.replace("`", "'").replace("\n", "\\n").replace("\r", "\\r").replace(HOSTILE, SHOWN)
+    assert part.content.strip() == written.strip()
 
 
 def test_notes_are_text() -> None:
@@ -146,3 +147,15 @@ def test_bad_places(
     assert stopped.value.code == 2
     assert says in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\u200f", "\u061c", "\u200b", "\ufeff"])
+def test_control_and_bidi_characters_are_written_out(sign: str) -> None:
+    name = f"a{sign}[31mb"
+    before = {**row(outputs={"validation": {name: 1.0}, "test": None}), "path": name}
+    objective = {**AGREEMENT, "outputs": [{"name": name, "measure": "cosine"}] * 2}
+    edits = [{"edge": name, "from": "O", "to": "N"}]
+    text = optimization(payload(objective=objective, input=before, edits=edits, without_gradient=[name]))
+    assert sign not in text
+    escaped = sign.encode("unicode_escape").decode()
+    assert f"`a{escaped}[31mb`" in text

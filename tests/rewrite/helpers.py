@@ -55,8 +55,8 @@ class Builder:
         """A random initializer."""
         return self.constant(name, (scale * self.generator.standard_normal(shape)).astype(np.float32))
 
-    def constant(self, name: str, value: NDArray[Any]) -> str:
-        self.initializers.append(numpy_helper.from_array(value, name))
+    def constant(self, name: str, value: NDArray[Any] | np.generic) -> str:
+        self.initializers.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
     def op(self, op_type: str, *inputs: str, out: str, name: str | None = None, **attributes: Any) -> str:

@@ -1,4 +1,4 @@
-"""Random small networks and random legal α's of them: the supernet, onnxruntime and the cost agree."""
+"""Random small networks and random legal α's of them: supernet, onnxruntime, a replay by values and cost agree."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from natonnx.architecture import Architecture, State, cost, find_liveness, legal_transitions, violation
 from natonnx.frontend import Granularity, lower, parse
 from natonnx.rewrite import build
+from natonnx.rewrite.replay import Replay
 from natonnx.supernet import Supernet, fold, unfold
 from tests.rewrite.helpers import Builder, assert_close, images, runtime
 from tools.conformance.wild.alphas import random_alpha
@@ -129,6 +130,7 @@ def check(model: onnx.ModelProto, seed: int, rate: float, granularity: Granulari
     supernet = Supernet(network)
     for architecture in (beta, alpha):
         result = build(network, architecture)
+        replay = Replay(network, architecture)
         onnx.checker.check_model(result, full_check=True)
         shown = parse(result, granularity=granularity).architecture
         assert cost(shown) == cost(architecture)
@@ -138,9 +140,11 @@ def check(model: onnx.ModelProto, seed: int, rate: float, granularity: Granulari
             x = {"x": images(batch, 4, 8)}
             expected = supernet.as_reference(architecture)(x)
             found = runtime(result, x)
-            assert found.keys() == expected.keys()
+            replayed = replay(x)
+            assert found.keys() == expected.keys() == replayed.keys()
             for name, value in found.items():
                 assert_close(expected[name], value)
+                assert_close(replayed[name], value)
     assert not cost(alpha).exceeds(cost(beta))
     assert model.SerializeToString(deterministic=True) == before
     return bool(lower(network, alpha).cut)

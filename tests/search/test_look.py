@@ -117,7 +117,7 @@ def test_samples_of_a_fixed_batch_are_filled_up() -> None:
     for given, sizes in ((model, [20]), (fixed, [7, 7, 7])):
         network = parse(given)
         problem = tiny_problem(network, network.architecture, train=tiny_split(20, 1))
-        batches = calibration_batches(problem, problem.train, 160, 0)
+        batches = calibration_batches(problem, problem.train, 160, 0, Supernet(network).eval())
         assert [batch.size for batch in batches] == sizes
         assert sum(len(batch.inputs["image"]) for batch in batches) == sum(sizes)
         assert refit_on(problem, Supernet(network).eval(), 160, 0)[1] == sum(sizes)

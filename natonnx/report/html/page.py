@@ -18,6 +18,7 @@ from natonnx.report.html.model import facts, model_sections
 from natonnx.report.html.sections import search_sections, verdict
 from natonnx.report.html.text import UNKNOWN, table
 from natonnx.report.place import check_place
+from natonnx.report.text import all_visible
 
 __all__ = ["check_report", "html_report"]
 
@@ -35,7 +36,7 @@ def html_report(inspection: Inspection, environment: Environment, optimization: 
         environment: See `natonnx.report.environment`.
         optimization: The payload of `natonnx optimize --json` on the same model, if that is what is reported.
     """
-    inspection, optimization = finite(inspection), finite(optimization)
+    inspection, optimization, environment = all_visible(finite([inspection, optimization, environment]))
     path = inspection["model"]["path"]
     sections = {} if optimization is None else search_sections(optimization, inspection)
     graph = {"The graph": _asset("graph.html")}

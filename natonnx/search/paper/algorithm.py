@@ -87,6 +87,7 @@ class Algorithm1:
             drawn = not math.isnan(row["reward"])  # from the given model; of a few batches, none need be
             note = f"reward {row['reward']:+.3f}  cost {row['cost']:.2f}" if drawn else f"loss {loss:.3f}"
             stage.advance(note, dict(row))
+        self.state.trainer.tell_skipped()
 
     def train_weights(self) -> float:
         """Train w for one pass over the training split; return the mean loss."""
@@ -95,7 +96,7 @@ class Algorithm1:
         for batch in tensor_batches(self.problem.train, self.settings.batch, self.problem.device, generator):
             losses.append(self.state.trainer.step(batch, self._sample_beta(), generator))
             self.state.images += batch.size
-        return _mean(losses)
+        return _mean([loss for loss in losses if math.isfinite(loss)])
 
     def _sample_beta(self) -> Architecture:
         """Draw from p(β) for w: the given model, a random legal neighbour, or an α of the policy's."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
+from natonnx.errors import restoring
 from natonnx.policy import make_policy
 from natonnx.policy.pretrained import load_policy
 from natonnx.search.assess import assess
@@ -53,7 +54,8 @@ def search_by_algorithm_1(
     """Search as the paper does; see `natonnx.search.run.search` for the arguments."""
     state = start(problem, settings, original)
     if resume is not None:
-        state.load_dict(resume)
+        with restoring():
+            state.load_dict(resume)
         _log.info("resumed behind %d epochs and %d fine-tunings", len(state.history), len(state.finetuned))
     if state.finalists is None:
         Algorithm1(problem, settings, state, original, clock).run(progress, save)

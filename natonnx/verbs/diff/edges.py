@@ -270,6 +270,8 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
     gone = _missing(old, new, old.edges[name])
     targets = _twins(old, new, old.edges[name].target)
     fixed = {target for target in targets if new.join(target) is Join.OPAQUE}
+    if targets & _twins(old, new, old.edges[name].source):  # its nodes are the other map's activation
+        gone = [f"its source {old.edges[name].source} is a feature map in one model only"]
     if not gone and (fixed or targets.intersection(rebuilt)):
         gone = [f"its target {old.edges[name].target} is made in another way"]
     if gone:

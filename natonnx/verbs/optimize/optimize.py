@@ -20,7 +20,8 @@ from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, t
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
-from natonnx.verbs.optimize.resume import Checkpoint
+from natonnx.verbs.optimize.resume import Checkpoint, claimed
+from natonnx.verbs.optimize.soundness import check_data, check_outputs, check_weights
 from natonnx.verbs.optimize.write import check_front, verify_front, verify_winner, write_front, write_winner
 
 __all__ = ["optimize"]
@@ -104,7 +105,9 @@ def optimize(
     if front is not None:
         check_front(Path(front), force=force or resume)
 
-    with torch_settings(threads):
+    check_weights(source)
+
+    with claimed(place, force=force), torch_settings(threads):
         # Prepare
         prepared = prepare(
             source,
@@ -121,6 +124,7 @@ def optimize(
         saved = checkpoint.load() if resume else None
         if reward is None:
             check_samples(source.path, prepared.problem.objective, prepared.parts.validation, force=force)
+        check_data(prepared, force=force)
         each = seconds_per_sample(prepared)
         tell_plan(prepared, settings, each)
         most = saved["most"] if saved else most_held_out(settings, each)
@@ -128,6 +132,7 @@ def optimize(
         source, problem = prepared.source, prepared.problem
         opened = time.monotonic()
         original = open_original(prepared)
+        check_outputs(prepared, original, force=force)
         check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
         reserve = (_ONCE + _EACH * len(likely_targets(settings))) * (time.monotonic() - opened) + _LATENCY_SECONDS
 

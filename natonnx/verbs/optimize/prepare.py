@@ -54,6 +54,8 @@ class Prepared:
 def torch_settings(threads: int | None) -> Iterator[None]:
     """Give torch so many CPU threads, and float32 that is float32, as the result is checked in it; then as before.
 
+    What is within can be trained even if the caller has switched gradients off.
+
     Raises:
         InputError: If there are to be less than one.
     """
@@ -64,7 +66,8 @@ def torch_settings(threads: int | None) -> Iterator[None]:
     if threads is not None:
         torch.set_num_threads(threads)
     try:
-        yield
+        with torch.inference_mode(False), torch.enable_grad():
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.backends.cudnn.allow_tf32 = before[1]

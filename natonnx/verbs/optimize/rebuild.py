@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import onnx
 import torch
 
@@ -16,7 +17,7 @@ from natonnx.supernet import fold
 from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.scoring import file_objective, judged_runner, reward_of, score_file
 
-__all__ = ["Original", "Rebuilt", "Workshop", "open_original"]
+__all__ = ["Original", "Rebuilt", "Workshop", "file_weights", "open_original"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,11 @@ class Rebuilt:
     edits: tuple[Edit, ...]
     model: onnx.ModelProto
     run: Runner
+
+
+def file_weights(prepared: Prepared, candidate: Candidate) -> dict[str, np.ndarray]:
+    """A candidate's weights as the file has them: with what was unfolded for training folded again."""
+    return fold(prepared.unfolded, candidate.weights) if prepared.unfolded else dict(candidate.weights)
 
 
 def open_original(prepared: Prepared) -> Original:
@@ -113,9 +119,8 @@ class Workshop:
     def _build(self, candidate: Candidate) -> Rebuilt:
         prepared, threads = self.prepared, torch.get_num_threads()
         network, problem = prepared.source.network, prepared.problem
-        folded = fold(prepared.unfolded, candidate.weights) if prepared.unfolded else dict(candidate.weights)
         alpha = network.architecture.with_states(candidate.architecture.states)
-        model = build(network, alpha, folded)
+        model = build(network, alpha, file_weights(prepared, candidate))
         run = judged_runner(network, model, problem.objective, threads)
         own = reward_of(problem.reward, network, model, threads)
         validation = prepared.parts.validation

@@ -3,6 +3,7 @@
 import hashlib
 import io
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,9 +18,12 @@ from natonnx.search import OwnObjective, Settings
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint", "saved_state"]
+__all__ = ["Checkpoint", "claimed", "load_checkpoint", "save_checkpoint", "saved_state"]
 
-_FORMAT = 6
+_MARK = b"natonnx checkpoint "
+_HEAD = _MARK + b"7\n"
+"""What a checkpoint begins with: its format. The SHA-256 of all that follows is next."""
+_DIGEST = hashlib.sha256().digest_size
 _BATCH = 64
 _BATCHES = 8
 """Batches of a stream that are compared; reading all of it may take long."""
@@ -48,9 +52,14 @@ class Checkpoint:
         """Load what was saved.
 
         Raises:
-            InputError: If there is nothing, or it belongs to another search.
+            InputError: If there is nothing, or it is damaged, or belongs to another search.
         """
-        return None if self.path is None else load_checkpoint(self.path, self.fingerprint)
+        if self.path is None:
+            return None
+        state = load_checkpoint(self.path, self.fingerprint)
+        if "most" not in state or type(state["most"]) not in (int, type(None)):
+            raise InputError(f"{self.path}: holds no state of a search; start the search anew")
+        return state
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Save a state."""
@@ -111,8 +120,9 @@ def save_checkpoint(path: Path, fingerprint: str, state: Mapping[str, Any]) -> N
         state: Tensors and plain Python values.
     """
     buffer = io.BytesIO()
-    torch.save({"format": _FORMAT, "fingerprint": fingerprint, "state": dict(state)}, buffer)
-    write_bytes(path, buffer.getvalue())
+    torch.save({"fingerprint": fingerprint, "state": dict(state)}, buffer)
+    content = buffer.getvalue()
+    write_bytes(path, _HEAD + hashlib.sha256(content).digest() + content)
 
 
 def load_checkpoint(path: Path, fingerprint: str) -> Mapping[str, Any]:
@@ -122,16 +132,76 @@ def load_checkpoint(path: Path, fingerprint: str) -> Mapping[str, Any]:
         InputError: If it is missing, damaged, or belongs to another search.
     """
     try:
-        data = torch.load(path, map_location="cpu", weights_only=True)
-        if data["format"] != _FORMAT:
-            raise InputError(f"{path}: written by another version of natonnx; start the search anew")
-        if data["fingerprint"] != fingerprint:
-            raise InputError(f"{path}: belongs to another model, data set or settings; give the same ones as before")
-        state: Mapping[str, Any] = data["state"]
-    except InputError:
-        raise
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such checkpoint; leave --resume out to start the search") from None
+        data = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from None
+    if not data and not path.exists():
+        raise InputError(f"{path}: no such checkpoint; leave --resume out to start the search")
+    damaged = InputError(f"{path}: not a natonnx checkpoint, or damaged; start the search anew")
+    if data.startswith(_MARK) and not data.startswith(_HEAD):
+        raise InputError(f"{path}: written by another version of natonnx; start the search anew")
+    digest, content = data[len(_HEAD) :][:_DIGEST], data[len(_HEAD) + _DIGEST :]
+    if not data.startswith(_HEAD) or hashlib.sha256(content).digest() != digest:
+        raise damaged
+    try:
+        saved = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        known, state = saved["fingerprint"], saved["state"]
     except Exception:  # torch.load raises whatever unpickling happens to raise
-        raise InputError(f"{path}: not a natonnx checkpoint, or damaged; start the search anew") from None
+        raise damaged from None
+    if known != fingerprint:
+        raise InputError(f"{path}: belongs to another model, data set or settings; give the same ones as before")
+    if not isinstance(state, dict):
+        raise damaged
     return state
+
+
+@contextmanager
+def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
+    """Have an output, and the state that is saved beside it, for this process alone.
+
+    What says so is a lock on a hidden file beside the output: it ends with the process, however that ends.
+
+    Args:
+        output: Where the result goes; None for nowhere.
+        force: Overwrite a file in the place of the state that natonnx did not write.
+
+    Raises:
+        InputError: If another run has it, or something else stands where the state is to be saved.
+    """
+    if output is None:
+        yield
+        return
+    place = saved_state(output)
+    if place.exists() or place.is_symlink():
+        if not place.is_file():
+            raise InputError(f"{place}: is a folder, device or pipe, where a search saves its state; remove it")
+        with place.open("rb") as file:
+            head = file.read(len(_MARK))
+        if head and head != _MARK and not force:
+            raise InputError(
+                f"{place}: exists and is no state of this version of natonnx; remove it, choose another output, or "
+                "give --force"
+            )
+    with _locked(output.with_name(f".{output.name}.lock"), f"{output}: another run of natonnx writes to it; wait"):
+        yield
+
+
+@contextmanager
+def _locked(path: Path, refusal: str) -> Iterator[None]:
+    """Hold a lock on a file, which is made, and gone at the end; none where the system or the file system has none."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    with path.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{refusal} for it, or choose another output") from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)

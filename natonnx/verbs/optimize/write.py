@@ -1,5 +1,6 @@
 """Verify the winner's file, and write it: whole or not at all."""
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,15 +8,19 @@ from pathlib import Path
 
 from natonnx.errors import InputError
 from natonnx.frontend import Source
+from natonnx.notices import NOTICE
 from natonnx.rewrite import Check, require, verify
 from natonnx.rewrite.write import check_output, own_files, write_model
 from natonnx.search import Candidate, Outcome
+from natonnx.search.decide import faults
 from natonnx.supernet import Supernet
 from natonnx.tensors import has_external
 from natonnx.verbs.optimize.prepare import Prepared
-from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
+from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop, file_weights
 
 __all__ = ["Written", "check_front", "front_name", "verify_front", "verify_winner", "write_front", "write_winner"]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ def verify_winner(prepared: Prepared, winner: Rebuilt) -> list[Check]:
         winner.model,
         trained.as_reference(searched),
         rounded=lambda seed: trained.rounded(seed).as_reference(searched),
+        beta=trained.as_reference(),
+        weights=file_weights(prepared, winner.candidate),
     )
 
 
@@ -70,12 +77,18 @@ def check_front(folder: Path, *, force: bool) -> None:
 
 
 def verify_front(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> dict[str, Rebuilt]:
-    """Verify every model that was made; return them by `front_name`.
+    """Verify every model that was made; return them by `front_name`. One whose outputs are no numbers is left out.
 
     Raises:
         VerificationError: If one failed a check.
     """
-    found = {front_name(prepared, one): workshop.rebuild(one) for one in outcome.candidates}
+    found: dict[str, Rebuilt] = {}
+    for one in outcome.candidates:
+        wrong = next(faults(one.validation, workshop.original.score), None)
+        if wrong is None:
+            found[front_name(prepared, one)] = workshop.rebuild(one)
+        else:
+            _log.log(NOTICE, "--front: %s is left out: %s", front_name(prepared, one), wrong)
     for made in found.values():
         require(verify_winner(prepared, made))
     return found

@@ -149,7 +149,7 @@ def test_no_samples_are_refused() -> None:
 
 
 def test_what_is_not_its_own_stays() -> None:
-    """Weights of several nodes, of nodes that are kept, and weights that nodes compute."""
+    """Weights of several nodes, of nodes that are kept, and weights that nodes make of whole numbers."""
     graph = Builder(channels=4, size=6)
     graph.conv(graph.op("Relu", graph.conv("x", "a", 4), out="ra"), "b", 4, kernel=3)
     for out in ("c", "d"):
@@ -158,7 +158,7 @@ def test_what_is_not_its_own_stays() -> None:
         graph.op("Relu", out, out=f"r{out}")
     graph.weight("shared", 4, 4, 1, 1)
     graph.conv("rd", "e", 4, kernel=3, bias=True)
-    graph.op("Identity", graph.weight("source", 4, 4, 1, 1), out="made")
+    graph.op("Cast", graph.constant("source", np.eye(4, dtype=np.int8)[..., None, None]), out="made", to=1)
     graph.op("Conv", graph.op("Relu", "e", out="re"), "made", out="f")
     graph.channels["f"] = 4
     graph.conv(graph.op("Relu", "f", out="rf"), "y", 3)

@@ -1,0 +1,288 @@
+"""Run other people's code over a model in a process of its own, with a limit in time and in memory.
+
+Over a file of a few hundred bytes, onnx's checker and inference, and onnxruntime as it folds constants, can take any
+time and any memory, and while they do no signal is heard. In a worker process they can be stopped. It starts at the
+first call, in a fifth of a second, serves all further ones, and is replaced when it had to be stopped.
+
+Run as a program, this module is the worker: it imports what it is asked for, and nothing else.
+"""
+
+import atexit
+import contextlib
+import functools
+import hashlib
+import importlib
+import io
+import os
+import pickle
+import select
+import signal
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from natonnx.errors import InputError
+
+__all__ = ["LimitError", "limited", "memory_limited", "renew"]
+
+SECONDS = 3
+"""CPU time for a model of no size; half of that after each call that was stopped, until `renew`."""
+
+TRIES = 4
+"""Calls that may be stopped; then no more are made, until `renew`."""
+
+MEMORY = 3 << 28
+"""Bytes for a model of no size, beside what the worker takes itself."""
+
+_LIBRARIES = 5 << 27
+"""Bytes of address space that onnxruntime and what it infers shapes with take, loaded when they are needed."""
+
+_SECONDS_A_BYTE = 1e-6
+_MEMORY_A_BYTE = 32
+_SLACK = 2
+"""Clock time for a second of CPU time: other processes may take their share."""
+
+_LENGTH = struct.Struct("<Q")
+_SEGMENT = 1 << 20
+
+
+class LimitError(InputError):
+    """What was asked for took too long or too much memory, or ended the worker process."""
+
+
+def limited(function: str, *arguments: Any, size: int = 0, what: str) -> Any:
+    """Call a function in the worker.
+
+    Args:
+        function: `package.module:name`, of natonnx.
+        arguments: What it gets.
+        size: Bytes that it works on; the limits grow with them.
+        what: What it does, for messages.
+
+    Returns:
+        What it returns: None, numbers, text, bytes, and lists, tuples, dictionaries and sets of them.
+
+    Raises:
+        LimitError: If it exceeds a limit, or crashes.
+        InputError: If it raises one itself.
+    """
+    return _worker().call(function, arguments, SECONDS + size * _SECONDS_A_BYTE, MEMORY + size * _MEMORY_A_BYTE, what)
+
+
+@contextlib.contextmanager
+def memory_limited(size: int) -> Iterator[None]:
+    """Let this process take no more memory than the worker may, for what went well there and is done here too."""
+    try:
+        import resource
+    except ImportError:
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    before = _address_space()
+    wanted = before + MEMORY + size * _MEMORY_A_BYTE
+    if not before or (soft != resource.RLIM_INFINITY and soft < wanted):
+        yield
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def renew() -> None:
+    """Grant the full limits again: another model is read."""
+    _worker().stopped.clear()
+
+
+@functools.cache
+def _worker() -> "_Worker":
+    worker = _Worker()
+    atexit.register(worker.stop)
+    return worker
+
+
+class _Worker:
+    """The worker process, as it is seen from here."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._owner = 0
+        self._lock = threading.Lock()
+        self.stopped: dict[bytes, str] = {}
+        """Why calls were stopped, by their digests: none of them is made again."""
+
+    def call(self, function: str, arguments: tuple[Any, ...], seconds: float, memory: int, what: str) -> Any:
+        """Have a call made; see `limited`."""
+        with self._lock:
+            call = pickle.dumps((function, arguments))
+            digest = hashlib.sha256(call).digest()
+            reason = self.stopped.get(digest)
+            if reason is None and len(self.stopped) >= TRIES:
+                reason = "is not tried: too much over this model was stopped before"
+            if reason is not None:
+                raise LimitError(f"{what} {reason}")
+            seconds /= 2 ** len(self.stopped)
+            kind, answer = self._made(call, seconds, memory)
+            if kind == "stopped":
+                self.stopped[digest] = answer
+                raise LimitError(f"{what} {answer}")
+        if kind == "error":
+            raise InputError(answer)
+        return answer
+
+    def _made(self, call: bytes, seconds: float, memory: int) -> tuple[str, Any]:
+        """Have a call made; return "done" and the answer, "error" or "stopped" and the reason."""
+        process = self._started()
+        try:
+            kind, answer = self._answer(process, pickle.dumps((call, seconds, memory)), seconds)
+        except BaseException as error:
+            self.stop()
+            if isinstance(error, TimeoutError):
+                return "stopped", f"takes more than {seconds:.2g} s, and was stopped"
+            if isinstance(error, (OSError, EOFError, pickle.UnpicklingError)):
+                return "stopped", _ending(process.returncode, seconds)
+            raise
+        if kind == "memory":
+            return "stopped", f"takes more than {memory / 2**30:.2g} GiB of memory, and was stopped"
+        return kind, answer
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        process, self._process = self._process, None
+        if process is None or self._owner != os.getpid():  # a fork leaves it to whom it belongs
+            return
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            if stream is not None:
+                with contextlib.suppress(OSError):
+                    stream.close()
+
+    def _started(self) -> "subprocess.Popen[bytes]":
+        if self._process is None or self._owner != os.getpid() or self._process.poll() is not None:
+            self.stop()
+            root = str(Path(__file__).absolute().parents[1])
+            path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+                start_new_session=True,  # ^C is for this process, which stops the worker
+            )
+            self._owner = os.getpid()
+        return self._process
+
+    @staticmethod
+    def _answer(process: "subprocess.Popen[bytes]", request: bytes, seconds: float) -> tuple[str, Any]:
+        """Ask, and wait for the answer; a signal is heard meanwhile.
+
+        Raises:
+            TimeoutError: If none came in time.
+        """
+        assert process.stdin is not None
+        assert process.stdout is not None
+        _send(process.stdin, request)
+        deadline = time.monotonic() + _SLACK * seconds + 1
+        received = bytearray()
+        wanted: int | None = None
+        while wanted is None or len(received) < wanted:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
+                raise TimeoutError
+            chunk = os.read(process.stdout.fileno(), _SEGMENT)
+            if not chunk:
+                process.wait(1)
+                raise EOFError
+            received += chunk
+            if wanted is None and len(received) >= _LENGTH.size:
+                wanted = _LENGTH.size + _LENGTH.unpack_from(received)[0]
+        kind, answer = _Plain(io.BytesIO(bytes(received[_LENGTH.size :]))).load()
+        return str(kind), answer
+
+
+class _Plain(pickle.Unpickler):
+    """Reads plain values alone: what a damaged worker sends can run nothing here."""
+
+    def find_class(self, module_name: str, global_name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"{module_name}.{global_name}")
+
+
+def _ending(code: int | None, seconds: float) -> str:
+    """How the worker ended, as the end of a sentence."""
+    if code == -signal.SIGXCPU:
+        return f"takes more than {seconds:.2g} s, and was stopped"
+    if code == -signal.SIGKILL:
+        return "was killed, perhaps for the memory that it took"
+    return "crashed"
+
+
+def _send(stream: IO[bytes], message: bytes) -> None:
+    stream.write(_LENGTH.pack(len(message)))
+    stream.write(message)
+    stream.flush()
+
+
+def _serve() -> None:
+    """Answer calls until there are no more."""
+    _die_with_parent()
+    before = _address_space() + _LIBRARIES
+    requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)  # what libraries print is no answer
+    while len(header := requests.read(_LENGTH.size)) == _LENGTH.size:
+        call, seconds, memory = pickle.loads(requests.read(_LENGTH.unpack(header)[0]))  # noqa: S301
+        try:
+            function, arguments = pickle.loads(call)  # noqa: S301
+            module, name = function.split(":")
+            called = getattr(importlib.import_module(module), name)
+            _limit(seconds, before + memory)
+            answer = pickle.dumps(("done", called(*arguments)))
+        except MemoryError:
+            answer = pickle.dumps(("memory", None))
+        except Exception as error:
+            line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            answer = pickle.dumps(("memory" if "bad_alloc" in line or "bad allocation" in line else "error", line))
+        _send(answers, answer)
+
+
+def _address_space() -> int:
+    """Bytes that the process takes now; 0 where the system does not tell."""
+    with contextlib.suppress(ImportError, OSError):
+        import resource
+
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    return 0
+
+
+def _limit(seconds: float, memory: int) -> None:
+    """Limit what the process may take from now on; where the system cannot, the clock of the caller is the limit."""
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+        resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
+
+
+def _die_with_parent() -> None:
+    """On Linux, end when the process that started this one does, even while it hears nothing."""
+    with contextlib.suppress(OSError, AttributeError):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _serve()

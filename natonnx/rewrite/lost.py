@@ -1,0 +1,85 @@
+"""Entries of tensors that a rewritten model does not have, followed by trying what depends on them."""
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from natonnx.rewrite.single_node import SingleNode
+
+__all__ = ["Lost", "equal", "follow"]
+
+_DRAWS = 3
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Lost(NamedTuple):
+    """Entries along one axis of a tensor that the rewritten model does not have."""
+
+    axis: int
+    entries: NDArray[np.bool_]
+
+    def fill(self, value: np.ndarray, filling: np.ndarray | float, *, others: bool = False) -> np.ndarray:
+        """A copy in which the lost entries, or all others, hold something else."""
+        shape = [-1 if axis == self.axis else 1 for axis in range(value.ndim)]
+        where = self.entries.reshape(shape) != others
+        return np.where(where, np.asarray(filling, value.dtype), value)
+
+
+def follow(node: SingleNode, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray) -> Lost | None:
+    """Find the entries of an output that depend on lost entries alone; None where a node mixes them with others.
+
+    An output that depends on none of them has lost none: its flags are all unset.
+    """
+    by_lost = _changes(node, values, lost, output, made, others=False)
+    by_others = _changes(node, values, lost, output, made, others=True)
+    if by_lost is None or by_others is None:
+        return None
+    if not by_lost.any():
+        return Lost(0, np.zeros(1, np.bool_))
+    for axis in range(made.ndim):
+        rest = tuple(one for one in range(made.ndim) if one != axis)
+        gone, staying = np.asarray(by_lost.any(rest)), np.asarray(by_others.any(rest))
+        if not (gone & staying).any():
+            return Lost(axis, gone)
+    return None
+
+
+def _changes(
+    node: SingleNode, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray, *, others: bool
+) -> NDArray[np.bool_] | None:
+    """Where an output changes with the lost entries, or the others, of the tensors that have lost some."""
+    changed = np.zeros(made.shape, np.bool_)
+    for draw in _draws():
+        noisy = {name: one.fill(values[name], draw(values[name]), others=others) for name, one in lost.items()}
+        result = node.run({**values, **noisy})[output]
+        if result.shape != made.shape:
+            return None
+        changed |= (result != made) & ~((result != result) & (made != made))
+    return changed
+
+
+class _Draw:
+    def __init__(self, seed: int) -> None:
+        self._generator = np.random.default_rng(seed)
+
+    def __call__(self, value: np.ndarray) -> np.ndarray:
+        """Random entries like those of an array."""
+        if value.dtype.kind == "f":
+            return np.asarray(3 * self._generator.standard_normal(value.shape), value.dtype)
+        if value.dtype.kind == "b":
+            return ~value
+        return np.asarray(self._generator.integers(0, 100, value.shape), value.dtype)
+
+
+def _draws() -> Iterator[_Draw]:
+    return (_Draw(seed) for seed in range(_DRAWS))
+
+
+def equal(one: Lost | None, other: Lost | None) -> bool:
+    """Whether two tensors have lost the same entries."""
+    if one is None or other is None:
+        return one is other
+    return one.axis == other.axis and np.array_equal(one.entries, other.entries)

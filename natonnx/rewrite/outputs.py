@@ -1,0 +1,129 @@
+"""Judge the outputs of a rewritten model by two references: the source run node by node, and the supernet."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import onnx
+
+from natonnx.architecture import Architecture
+from natonnx.errors import InputError
+from natonnx.frontend import Network
+from natonnx.frontend.example_inputs import example_inputs, open_size
+from natonnx.rewrite.build import build
+from natonnx.rewrite.compare import Comparison, Verdict
+from natonnx.rewrite.replay import Replay
+from natonnx.rewrite.trial import TOLERANCE, Outputs, Reference, guarded
+
+__all__ = ["OutputsCheck", "sample_inputs"]
+
+_MOST_NODES = 5000
+"""Each node is a model of its own in a replay, which takes about a millisecond a node."""
+
+_MARGIN = 10.0
+
+_QUANTUM = 5e-2
+"""What rounding one entry the other way makes of a quantised model's outputs at most."""
+
+_QUANTISING = {"DynamicQuantizeLinear", "QuantizeLinear", "Round"}
+
+
+@dataclass(frozen=True)
+class OutputsCheck:
+    """What is judged, and on what.
+
+    Attributes:
+        network: The source.
+        architecture: What the model was built from.
+        model: The rewritten model.
+        weights: What the model was built with.
+        samples: Inputs to run, one mapping a batch size; made up where there are none.
+    """
+
+    network: Network
+    architecture: Architecture
+    model: onnx.ModelProto
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    samples: tuple[Outputs, ...] = ()
+
+    def against_replay(self) -> Verdict:
+        """Compare with the source run node by node, the edits carried out on its values."""
+        if len(self.network.model.graph.node) > _MOST_NODES:
+            return Verdict(True, f"not run: more than {_MOST_NODES} nodes", made=False)
+        try:
+            replay = Replay(self.network, self.architecture, self.weights)
+            for sample in self.samples or sample_inputs(self.network):
+                replay(sample)
+        except InputError as error:
+            return Verdict(True, f"not run: {error}", made=False)
+        return self._judge(Comparison(self.network, self.model, guarded(replay, "the replay"), optimise=False))
+
+    def against_supernet(
+        self,
+        reference: Reference | None,
+        rounded: Callable[[int], Reference] | None = None,
+        beta: Reference | None = None,
+    ) -> Verdict:
+        """Compare with the supernet.
+
+        Where onnxruntime's optimised graph differs from it, the graph as it is decides. Where that differs too, as
+        quantised models do by a quantum, a difference is allowed for that the source itself shows beside the supernet.
+
+        Args:
+            reference: The supernet; without it the model need only run.
+            rounded: Makes the reference anew, by a seed, with weights that differ in the last bit.
+            beta: The supernet's β.
+        """
+        comparison = Comparison(self.network, self.model, guarded(reference) if reference else None, rounded)
+        verdict = self._judge(comparison)
+        if verdict.passed or reference is None:
+            return verdict
+        plain = replace(comparison, optimise=False)
+        found = self._judge(plain)
+        if found.passed:
+            detail = f"{found.detail}, without onnxruntime's graph optimisations; with them {verdict.detail}"
+            return Verdict(True, detail)
+        replayed = self.against_replay()
+        if beta is None or not (replayed.passed and replayed.made):
+            return verdict
+        samples = self.samples or sample_inputs(self.network)
+        whole = build(self.network, self.network.architecture, self.weights)
+        source = replace(plain, model=whole, reference=guarded(beta)).worst(samples)
+        quantised = any(node.op_type in _QUANTISING for node in whole.graph.node)
+        worst = plain.worst(samples)
+        if worst <= max(_MARGIN * source if source > TOLERANCE else 0.0, _QUANTUM if quantised else 0.0):
+            detail = f"max relative difference {worst:.1e}, and {source:.1e} between the input and its supernet"
+            return Verdict(True, f"{detail}, which round differently")
+        return verdict
+
+    def _judge(self, comparison: Comparison) -> Verdict:
+        if self.samples:
+            return comparison.run(self.samples)
+        made_up = sample_inputs(self.network)
+        if not made_up:
+            return Verdict(True, "not run: an input is no tensor of numbers", made=False)
+        first = comparison.run(made_up)
+        if not first.passed and any(value.dtype.kind in "iub" for value in made_up[0].values()):
+            second = comparison.run(sample_inputs(self.network, integer=1))  # zeros are odd divisors and lengths
+            first = second if second.passed else first
+        return first
+
+
+def sample_inputs(network: Network, sizes: Sequence[int] = (1, 3), integer: int = 0) -> list[dict[str, np.ndarray]]:
+    """Standard normal inputs at several batch sizes, at one where the batch is fixed.
+
+    Integer and boolean inputs are zeros, which any index or mask may be, or another number. Sizes other than the batch
+    that are open get a size at which onnxruntime runs the source.
+
+    Returns:
+        Nothing where an input is no tensor of numbers.
+
+    Raises:
+        InputError: If onnxruntime does not run the source at any size that is tried.
+    """
+    model, shapes, axes = network.model, network.shapes, network.batch_axes
+    chosen = open_size(model, shapes, axes.inputs, network.folder)
+    generator = np.random.default_rng(0)
+    sizes = sizes if axes.symbols(shapes) else sizes[:1]
+    batches = [example_inputs(model, shapes, axes.inputs, size, chosen, integer, generator) for size in sizes]
+    return [batch for batch in batches if batch]

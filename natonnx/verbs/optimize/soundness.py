@@ -1,0 +1,200 @@
+"""Before the work: refuse weights, samples and outputs that are no numbers, as nothing learns from them."""
+
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+import onnx
+import torch
+
+from natonnx import data
+from natonnx.data.batches import Array, ArrayBatches
+from natonnx.errors import InputError
+from natonnx.frontend import Source
+from natonnx.search import OwnObjective
+from natonnx.search.finite import Origin, broken_samples, find_origin
+from natonnx.search.own import WORST, name_of
+from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
+from natonnx.supernet import Supernet
+from natonnx.tensors import read_tensor
+from natonnx.verbs.objectives import refuse_unless
+from natonnx.verbs.optimize.prepare import Prepared
+from natonnx.verbs.optimize.rebuild import Original
+
+__all__ = ["check_data", "check_outputs", "check_weights"]
+
+_log = logging.getLogger(__name__)
+
+_LOOKED_AT = 500
+"""Training samples that the model is run on."""
+_WILD = 1e6
+"""Times the usual size: a sample beyond outweighs all others in statistics, variances and gradients."""
+
+
+def check_weights(source: Source) -> None:
+    """Refuse a model with weights that are NaN, or infinite but for a −∞ that masks a channel out.
+
+    Raises:
+        InputError: Naming the first.
+    """
+    network = source.network
+    topology = network.architecture.topology
+    names = {weight.name for edge in topology.edges if edge.operation for weight in edge.operation.weights}
+    names.update(weight.name for fmap in topology.maps for weight in fmap.weights)
+    for node in network.model.graph.node:
+        names.update(node.input[1:5] if node.op_type == "BatchNormalization" else ())
+    for name, tensor in _constants(network.model):
+        if name not in names:
+            continue
+        value = read_tensor(tensor, network.folder)
+        if value.dtype.kind not in "fV":
+            continue
+        value = value.astype(np.float32) if value.dtype.kind == "V" else value  # bfloat16
+        bad = np.isnan(value) | (np.isinf(value) if np.sum(np.array(value.shape) > 1) > 1 else np.isposinf(value))
+        if bad.any():
+            kind = "NaN" if np.isnan(value[bad]).any() else "infinity"
+            raise InputError(
+                f"{source.path}: its weight {name!r} holds {kind} ({int(bad.sum()):,} of {value.size:,} values), which "
+                "no training mends: export the model again from sound weights"
+            )
+
+
+def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]:
+    yield from ((tensor.name, tensor) for tensor in model.graph.initializer)
+    for node in model.graph.node:
+        if node.op_type == "Constant":
+            yield from ((node.output[0], attribute.t) for attribute in node.attribute if attribute.name == "value")
+
+
+def check_data(prepared: Prepared, *, force: bool) -> None:
+    """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
+
+    Those are a million times the usual size, and so is what the model makes of them.
+
+    Args:
+        prepared: The model and its data.
+        force: Warn only.
+
+    Raises:
+        InputError: Naming the first, unless forced.
+    """
+    parts = prepared.parts
+    for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
+        if part is not None:
+            _check_part(prepared, name, part, force=force)
+
+
+def _check_part(prepared: Prepared, name: str, part: data.Batches, *, force: bool) -> None:
+    samples = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
+    sizes = _sizes(samples)
+    usual = _median(sizes[sizes > 0])
+    wild = np.flatnonzero(sizes > _WILD * usual)[:_LOOKED_AT]
+    if name != "training" and not len(wild):
+        return
+    spread = np.linspace(0, samples.samples - 1, min(samples.samples, _LOOKED_AT)).astype(np.int64)
+    index = np.union1d(wild, spread)
+    chosen, is_wild = samples.take(index), np.isin(index, wild)
+    made, origin = _run(prepared, chosen)
+    broken = np.isinf(made)
+    if broken.all():
+        return  # the model's fault rather than theirs: `check_outputs`
+    if broken.any() and (name == "training" or is_wild[broken].any()):
+        told = f"{_told(broken, chosen)} the model give NaN or infinity{'' if origin is None else f' ({origin})'}"
+        refuse_unless(force, f"{prepared.parts.name}: {name} {told}; remove or mend what is wrong in the data")
+    outweighing = is_wild & ~broken & (made > _WILD * _median(made[~is_wild & ~broken]))
+    if outweighing.any():
+        first = np.flatnonzero(outweighing)[0]
+        refuse_unless(
+            force,
+            f"{prepared.parts.name}: {name} {_told(outweighing, chosen)} the model give up to {made[first]:.4g}: it "
+            f"holds {sizes[index[first]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
+        )
+
+
+def _median(values: Array) -> float:
+    return float(np.median(values)) if len(values) else 0.0
+
+
+def _told(which: Array, samples: ArrayBatches) -> str:
+    """Return which samples are meant, the first by where it stood in the data, counted from 0."""
+    assert samples.positions is not None
+    others = int(which.sum()) - 1
+    first = f"sample {samples.positions[which][0]:,} (the first is 0)"
+    return f"{first} and {others:,} more make" if others else f"{first} makes"
+
+
+def _sizes(samples: ArrayBatches) -> Array:
+    """Return the largest finite magnitude that each sample has in inputs of floating-point numbers [n]."""
+    sizes = np.zeros(samples.samples)
+    for name, axis in samples.axes.items():
+        value = samples.inputs[name]
+        if axis is not None and value.dtype.kind == "f":
+            for i, row in enumerate(np.moveaxis(value, axis, 0)):
+                sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row))))
+    return sizes
+
+
+def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | None]:
+    """Return the largest magnitude that the model makes of each sample, ∞ of NaN and +∞; and where those begin.
+
+    What is judged is looked at, and what a BatchNormalization reads.
+    """
+    problem = prepared.problem
+    network, judged = problem.network, {**problem.objective.captures, **problem.distillation.loss_captures}
+    nodes = (node for node in network.model.graph.node if node.op_type == "BatchNormalization")
+    supernet = Supernet(network).to(problem.device).eval()
+    captures = {node.input[0]: 0 for node in nodes if node.input[0] not in supernet.plan(network.architecture).lacking}
+    run = supernet_runner(supernet, network.architecture, {**captures, **judged})
+    made: list[Array] = []
+    origin: Origin | None = None
+    for batch in tensor_batches(samples, EVALUATION_BATCH, problem.device):
+        outputs = run(batch.inputs, batch.size)
+        broken = broken_samples(outputs, judged)
+        if broken.any() and origin is None:
+            origin = find_origin(prepared.source.network, batch.inputs, int(broken.nonzero()[0]))
+        most = torch.zeros(batch.size, dtype=torch.float64, device=problem.device)
+        for value in outputs.values():
+            if value.is_floating_point() and len(value) == batch.size and value.numel():
+                rows = value.reshape(batch.size, -1)
+                most = torch.maximum(most, torch.where(rows.isfinite(), rows.abs(), 0.0).amax(1).double())
+        made.append(torch.where(broken, torch.inf, most).cpu().numpy())
+    return np.concatenate(made), origin
+
+
+def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> None:
+    """Refuse a model whose outputs on the validation data are no numbers, or the same for all samples.
+
+    Args:
+        prepared: The model and its data.
+        original: The model's file, scored.
+        force: Warn only, where outputs are the same.
+
+    Raises:
+        InputError: If none is a number, or some are not and the user's own objective would be asked about them; if all
+            are the same, unless forced.
+    """
+    path, problem, score = prepared.source.path, prepared.problem, original.score
+    if problem.reward is not None and score.value == WORST:
+        raise InputError(f"{path}: gives NaN or infinity for what {name_of(problem.reward)} runs it on; mend that")
+    if score.broken:
+        origin = _first_origin(prepared, original)
+        told = f"{path}: gives NaN or infinity for {score.broken:,} of {score.samples:,} validation samples"
+        told += "" if origin is None else f" ({origin})"
+        if score.broken == score.samples or isinstance(problem.objective, OwnObjective):
+            raise InputError(f"{told}; export a model whose outputs are numbers, or mend the samples")
+        _log.warning("%s, which count as wrong", told)
+    if score.says_nothing and problem.objective.name != "labels":
+        refuse_unless(
+            force,
+            f"{path}: says the same of all {score.samples:,} validation samples, which cannot tell what a model loses; "
+            "is the preprocessing (mean, std, scale, layout) the one that it was trained with?",
+        )
+
+
+def _first_origin(prepared: Prepared, original: Original) -> Origin | None:
+    for batch in tensor_batches(prepared.parts.validation, EVALUATION_BATCH, torch.device("cpu")):
+        outputs = original.run(batch.inputs, batch.size)
+        broken = broken_samples(outputs, outputs)
+        if broken.any():
+            return find_origin(prepared.source.network, batch.inputs, int(broken.nonzero()[0]))
+    return None

@@ -1,0 +1,130 @@
+"""The eye of its own that verification has: the source run node by node, an α's edits carried out on its values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from onnx import helper
+
+from natonnx.architecture import Cut, Edit, State, apply_edits, cut
+from natonnx.frontend import parse, program
+from natonnx.rewrite import build, verify
+from natonnx.rewrite.replay import Replay
+from natonnx.supernet import Supernet
+from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import onnx
+    import pytest
+
+    from natonnx.architecture import Architecture, Cuts, Liveness
+    from natonnx.frontend import Network
+
+REPLAYED, EQUAL = "onnxruntime equals the input, edited value by value", "onnxruntime equals the supernet"
+
+
+def dense(channels: int = 3) -> onnx.ModelProto:
+    """Two convolutions of unequal width, joined, normalised, and read by a third."""
+    graph = Builder()
+    graph.op("Concat", graph.conv("x", "a", channels), graph.conv("x", "b", 5), out="c", axis=1)
+    graph.channels["c"] = channels + 5
+    graph.op("Relu", graph.batchnorm("c", "n"), out="r")
+    graph.conv("r", "y", 4, kernel=3)
+    return graph.model("y")
+
+
+def without(network: Network, *edges: str) -> Architecture:
+    return apply_edits(network.architecture, [Edit(edge, State.O, State.N) for edge in edges])
+
+
+def test_lost_channels_are_zero_where_they_are_absorbed() -> None:
+    """Not before: what normalisation makes of a zero is none of the smaller model's business."""
+    model = dense()
+    network = parse(model)
+    zeroed = copy(model)
+    weight = next(tensor for tensor in zeroed.graph.initializer if tensor.name == "y.w")
+    value = arrays(model)["y.w"].copy()
+    value[:, :3] = 0
+    weight.raw_data = value.tobytes()
+    x = {"x": images(2, 4, 8)}
+    replay = Replay(network, without(network, "A"))
+    assert_close(replay(x)["y"], runtime(zeroed, x)["y"])
+    assert replay(x, ["r"])["r"].shape == (2, 5, 8, 8)
+
+
+def test_unedited_it_is_the_model() -> None:
+    model = dense()
+    network = parse(model)
+    x = {"x": images(2, 4, 8)}
+    assert_close(Replay(network, network.architecture)(x)["y"], runtime(model, x)["y"])
+
+
+def test_a_cut_of_the_wrong_channels_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The supernet and the rewriter share what says which channels are cut, and so agree on anything."""
+    network = parse(dense())
+    alpha = without(network, "A")
+
+    def shifted(architecture: Architecture, liveness: Liveness) -> Cuts:
+        found = cut.cuts(architecture, liveness)
+
+        def roll(own: Mapping[int, Cut]) -> dict[int, Cut]:
+            return {i: Cut(one.axis, np.roll(one.kept, 1)) for i, one in own.items()}
+
+        return cut.Cuts(roll(found.joins), roll(found.values), found.broken)
+
+    monkeypatch.setattr(program, "cuts", shifted)
+    reference = Supernet(network).as_reference(alpha)
+    checks = {check.name: check for check in verify(network, alpha, build(network, alpha), reference)}
+    assert checks[EQUAL].passed
+    assert not checks[REPLAYED].passed
+
+
+def test_new_weights_are_replayed_whole() -> None:
+    model = dense()
+    network = parse(model)
+    alpha = without(network, "A")
+    weights = {name: 2 * value for name, value in arrays(model).items() if name.endswith(".w")}
+    doubled = build(network, alpha, weights)
+    for given, passed in ((weights, True), (None, False)):
+        checks = {check.name: check.passed for check in verify(network, alpha, doubled, weights=given)}
+        assert checks[REPLAYED] is passed
+
+
+def test_lost_channels_of_a_quantised_tensor_hold_its_zero_point() -> None:
+    graph = Builder()
+    graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 5), out="c", axis=1)
+    scale = graph.constant("scale", np.array(0.05, "f4"))
+    zero = graph.constant("zero", np.array(100, np.uint8))
+    graph.op("QuantizeLinear", "c", scale, zero, out="q")
+    weight = graph.constant("w", np.random.default_rng(0).integers(-9, 9, (2, 8, 1, 1)).astype(np.int8))
+    none = graph.constant("none", np.array(0, np.int8))
+    graph.op("QLinearConv", "q", scale, zero, weight, scale, none, scale, zero, out="k", kernel_shape=[1, 1])
+    graph.op("DequantizeLinear", "k", scale, zero, out="y")
+    model = graph.model("y")
+    network = parse(model)
+    beta = network.architecture
+    states = tuple(State.N if name == "A" else beta.state(name) for name in beta.topology.edge_index)
+    replay = Replay(network, beta.with_states(states))  # legal or not
+    zeroed = copy(model)
+    own = next(tensor for tensor in zeroed.graph.initializer if tensor.name == "w")
+    value = arrays(model)["w"].copy()
+    value[:, :3] = 0
+    own.raw_data = value.tobytes()
+    x = {"x": images(2, 4, 8)}
+    np.testing.assert_array_equal(replay(x)["y"], runtime(zeroed, x)["y"])
+
+
+def test_what_cannot_be_replayed_is_said() -> None:
+    graph = Builder()
+    graph.op("SequenceConstruct", graph.conv("x", "a"), out="s")
+    graph.op("SequenceAt", "s", graph.constant("zero", np.array(0, np.int64)), out="t")
+    graph.op("Add", "t", graph.conv("x", "b"), out="u")
+    graph.nodes.append(helper.make_node("Identity", ["u"], ["y"], "Y"))
+    network = graph.network("y")
+    alpha = without(network, "B")
+    checks = {check.name: check for check in verify(network, alpha, build(network, alpha))}
+    assert checks[REPLAYED].passed
+    assert checks[REPLAYED].detail.startswith("not run: ")
