@@ -189,6 +189,21 @@ def test_dead_code_goes_with_what_it_read() -> None:
     assert not result.graph.initializer
 
 
+def test_dead_code_goes_with_the_name_of_what_it_read() -> None:
+    """The last node of a branch takes over the name of the sum that it was one of two members of."""
+    graph = Builder()
+    graph.op("Abs", graph.op("Abs", "x", out="a"), out="b")
+    graph.op("Add", graph.op("Relu", "x", out="r"), "b", out="s")
+    graph.op("HardSwish", "b", out="dead")
+    network = parse(graph.model("s"), granularity="branch")
+    beta = network.architecture
+    pairs = zip(beta.topology.edges, beta.states, strict=True)
+    states = tuple(State.N if edge.source == "r" or edge.name == "R" else state for edge, state in pairs)
+    result = build(network, beta.with_states(states))
+    onnx.checker.check_model(result, full_check=True)
+    assert [node.op_type for node in result.graph.node] == ["Abs", "Abs"]
+
+
 def test_constant_node_goes_with_its_only_reader() -> None:
     graph = Builder()
     for name in ("kept", "dropped"):

@@ -59,6 +59,26 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
         elif kind in {"scale", "PRelu"}:
             factors = graph.weight(f"{out}.f", graph.channels[source], 1, 1)
             graph.op("Mul" if kind == "scale" else kind, source, factors, out=out)
+        elif kind == "gate":
+            like = [t for t in sizes if (sizes[t], graph.channels[t]) == (sizes[source], graph.channels[source])]
+            gate = draw(st.sampled_from(like))
+            gate = graph.op("GlobalAveragePool", gate, out=f"{out}.p") if draw(st.booleans()) else gate
+            graph.op("Mul", source, graph.op("Sigmoid", gate, out=f"{out}.g"), out=out)
+        elif kind == "view":
+            shape = graph.op("Shape", source, out=f"{out}.s")
+            bounds = [graph.constant(f"{out}.{name}", np.array([value])) for name, value in [("from", 0), ("to", 2)]]
+            leading = graph.op("Slice", shape, *bounds, out=f"{out}.l")
+            places = graph.constant(f"{out}.hw", np.array([sizes[source]] * 2))
+            graph.op("Reshape", source, graph.op("Concat", leading, places, out=f"{out}.t", axis=0), out=out)
+            graph.channels[out] = graph.channels[source]
+        elif kind == "shuffle":
+            channels, side = graph.channels[source], sizes[source]
+            groups = 2 - channels % 2
+            parted = graph.constant(f"{out}.in", np.array([-1, groups, channels // groups, side, side]))
+            graph.op("Reshape", source, parted, out=f"{out}.r")
+            graph.op("Transpose", f"{out}.r", out=f"{out}.t", perm=[0, 2, 1, 3, 4])
+            graph.op("Reshape", f"{out}.t", graph.constant(f"{out}.out", np.array([-1, channels, side, side])), out=out)
+            graph.channels[out] = channels
         else:
             graph.op(kind, source, out=out)
         sizes[out] = sizes[source] // stride
@@ -85,7 +105,7 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
         return graph.op("Gemm", "h", weight, bias, out="scores", transB=1)
 
     kinds = ["conv"] * 5 + ["norm", "MaxPool", "AveragePool", "Identity", "Abs"] + ["Add"] * 3 + ["Sum", *ACTIVATIONS]
-    kinds += ["Concat"] * 4 + ["scale", "PRelu"]
+    kinds += ["Concat"] * 4 + ["scale", "PRelu", "gate", "view", "shuffle"]
     count = draw(st.integers(4, 12))
     for i in range(count):
         put(draw(st.sampled_from(kinds)), i)
