@@ -7,7 +7,7 @@ from natonnx.frontend import Source
 from natonnx.frontend.symbols import evaluate
 from natonnx.harmless import is_harmless
 from natonnx.limits import LimitError
-from natonnx.rewrite.verify import sample_inputs
+from natonnx.rewrite.outputs import sample_inputs
 from natonnx.session import run, session
 
 __all__ = ["check_runnable"]
