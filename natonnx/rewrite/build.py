@@ -75,8 +75,9 @@ def _edit(network: Network, program: Program) -> EditedGraph:
     # Constants, and code that was dead in the file already: they stay while what they read exists.
     idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)
     lost = {name for i in was_running - running for name in nodes[i].output}
-    lost -= {i.output for i in instructions if not isinstance(i, RunNode)}
-    lost |= {nodes[i.node].output[0] for i in instructions if isinstance(i, RunNode) and i.output is not None}
+    renamed = {i.node: i.output for i in instructions if isinstance(i, RunNode) and i.output is not None}
+    lost.update(nodes[i].output[0] for i in renamed)
+    lost -= {*renamed.values(), *(i.output for i in instructions if not isinstance(i, RunNode))}
     lost.update(program.cut)  # dead code was written for whole tensors
     for i in sorted(idle):
         if lost.intersection(reads(nodes[i])):
