@@ -47,7 +47,7 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
     if len(source) != len(target):
         return f"rank {len(source)} cannot become rank {len(target)}"
     if source[0] != target[0]:
-        return f"axis 0 would go from {source[0]} to {target[0]}, which no skip does"
+        return f"axis 0 of size {source[0]} cannot become {target[0]}"
     if 0 in source:
         return "its source is empty"
     if len(source) < 2:
