@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,8 +100,12 @@ class _Trimming:
         makers = {name: node for node in graph.node for name in node.output if name in self.constants}
         for name in [*reversed(makers), *(tensor.name for tensor in graph.initializer)]:
             for part, reading in self.wanted.get(name, {}).items():
-                if len(reading) < readers[name] or not self._cut(name, makers.get(name), part):
-                    self._copy(name, part, reading)
+                if len(reading) == readers[name] and self._cut(name, makers.get(name), part):
+                    continue
+                self._copy(name, part, reading)
+                readers[name] -= len(reading)
+                if name in makers and not any(readers[one] for one in makers[name].output):  # it goes
+                    readers.subtract(reads(makers[name]))
         drop_unread(self.model, self.dropped)
 
     def _cut(self, name: str, maker: onnx.NodeProto | None, part: _Part) -> bool:
@@ -110,30 +115,42 @@ class _Trimming:
         elif maker.op_type == "Constant" and [attribute.name for attribute in maker.attribute] == ["value"]:
             tensor = maker.attribute[0].t
         else:
-            sources = self._sources(maker, part)
-            for position in sources:
-                own = part if position == 0 else part._replace(axis=0)
+            wanted = self._sources(maker, name, part)
+            for position, own in wanted.items():
                 self.wanted.setdefault(maker.input[position], {}).setdefault(own, []).append((maker, position))
-            if sources:
+            if wanted:
                 self._note(name, part)
-            return bool(sources)
+            return bool(wanted)
         tensor.CopyFrom(with_values(tensor, np.take(read_tensor(tensor, self.folder), part.entries, part.axis)))
         self._note(name, part)
         return True
 
-    def _sources(self, maker: onnx.NodeProto, part: _Part) -> list[int]:
-        """The inputs of a node that it would make a part of, were they cut; none where that is not known."""
-        if maker.domain not in DEFAULT_DOMAIN or maker.op_type not in {"Identity", "Cast", "DequantizeLinear"}:
-            return []
-        if maker.op_type != "DequantizeLinear":
-            return [0]
-        attributes = {attribute.name: attribute.i for attribute in maker.attribute}
-        values = constant_values(self.model, [one for one in maker.input if one], self.folder)
-        axis = attributes.get("axis", 1) % max(1, values[maker.input[0]].ndim)
-        if attributes.get("block_size", 0):
-            return []
-        further = [i for i, one in enumerate(maker.input) if i and one and values[one].size > 1 and axis == part.axis]
-        return [0, *further]
+    def _sources(self, maker: onnx.NodeProto, name: str, part: _Part) -> dict[int, _Part]:
+        """The parts of its inputs that a node makes a part of its output of; none where that is not known."""
+        kind = maker.op_type if maker.domain in DEFAULT_DOMAIN else ""
+        if kind in {"Identity", "Cast"}:
+            return {0: part}
+        if kind not in {"DequantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}:
+            return {}
+        values = constant_values(self.model, [name, *(one for one in maker.input if one)], self.folder)
+        attributes = {one.name: onnx.helper.get_attribute_value(one) for one in maker.attribute}
+        shape, made = values[maker.input[0]].shape, values[name].shape
+        if kind == "DequantizeLinear":
+            along = attributes.get("axis", 1) % max(1, len(shape)) == part.axis
+            many = [i for i, one in enumerate(maker.input) if i and one and values[one].size > 1]
+            blocked = attributes.get("block_size", 0) or any(values[maker.input[i]].ndim != 1 for i in many)
+            return {} if blocked else {0: part, **{i: part._replace(axis=0) for i in many if along}}
+        if kind == "Transpose":
+            return {0: part._replace(axis=attributes.get("perm", tuple(reversed(range(len(shape)))))[part.axis])}
+        before = prod(made[: part.axis])
+        same = [i for i, size in enumerate(shape) if prod(shape[:i]) == before and size == made[part.axis] > 1]
+        if not same:
+            return {}
+        if kind == "Reshape" and (len(maker.input) < 2 or values[maker.input[1]][part.axis] > 0):
+            if len(maker.input) < 2:
+                return {}
+            self._resize(maker, 1, part.axis, len(part.entries))
+        return {0: part._replace(axis=same[0])}
 
     def _copy(self, name: str, part: _Part, reading: Sequence[tuple[onnx.NodeProto, int]]) -> None:
         """Let nodes read a new constant, a part of another."""

@@ -292,7 +292,7 @@ def test_weights_may_be_written_in_any_way(put: Callable[[Builder, NDArray[np.fl
     network = parse(_written(put))
     result = parts(without(network, "B"), network)
     assert_close(runtime(result, x)["y"], runtime(zeroed(_written(_initializer), "W", [3, 4], 1), x)["y"])
-    assert "W0" not in arrays(result)
+    assert [value.shape[:2] for name, value in arrays(result).items() if name in {"W", "W0"}] in ([(4, 6)], [])
 
 
 @pytest.mark.parametrize("put", WEIGHTS.values(), ids=WEIGHTS.keys())
