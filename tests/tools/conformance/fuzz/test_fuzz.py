@@ -35,7 +35,7 @@ def test_inputs_are_the_same_for_the_same_numbers_and_mostly_others() -> None:
 
 
 def test_mutations_change_messages_and_bytes() -> None:
-    kinds = set()
+    kinds: set[bool | None] = set()
     for number in range(200):
         data = mutated(MODELS["residual"], random.Random(number))  # noqa: S311 - not for secrets
         try:
