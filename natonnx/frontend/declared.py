@@ -119,6 +119,11 @@ def undeclared(model: onnx.ModelProto) -> onnx.ModelProto:
     foreign = set(foreign_outputs(model))
     for node in copy.graph.node:
         _forget_within(node)
+    # onnx takes a constant for unknown, and then its axes for others, where it is noted without a shape.
+    made = {name for node in model.graph.node for name in node.output}
+    noted = [info for info in copy.graph.value_info if info.name in made]
+    del copy.graph.value_info[:]
+    copy.graph.value_info.extend(noted)
     for info in (*copy.graph.output, *copy.graph.value_info):
         if info.name not in foreign and info.type.HasField("tensor_type"):
             info.type.tensor_type.ClearField("shape")
@@ -129,7 +134,8 @@ def _forget_within(node: onnx.NodeProto) -> None:
     """Clear the shapes that nested graphs declare of what their nodes make."""
     for attribute in node.attribute:
         for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            for info in (*graph.output, *graph.value_info):
+            del graph.value_info[:]
+            for info in graph.output:
                 if info.type.HasField("tensor_type"):
                     info.type.tensor_type.ClearField("shape")
             for inner in graph.node:

@@ -21,13 +21,13 @@ FIRST = 2
 _FEW = 5
 """How many are enough where only the number of samples is open, which nothing is rounded of."""
 
-_SAMPLES = (43, 47, 1, 2, 6, 3, 4, 5, 7, 8, 9, 10)
+_SAMPLES = (43, 47, 1, 2, 6, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 14)
 """Numbers of samples; a single one may be broadcast."""
-_OPEN = (193, 4095, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158)
+_OPEN = (193, 4095, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158, 352, 353, 240, 239)
 """Sizes of another axis: with the remainders at which strides of 2 to 64 round, and one beyond usual lengths."""
 _SMALLER = (
-    (193, 447, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158),
-    (33, 63, 50, 35, 36, 38, 40, 60, 48, 64, 47, 62),
+    (193, 447, 322, 259, 388, 134, 392, 220, 400, 384, 223, 158, 352, 353, 240, 239),
+    (33, 63, 50, 35, 36, 38, 40, 60, 48, 64, 47, 62, 34, 49, 41, 55),
 )
 """Sizes that fit into tables of positions."""
 _MULTIPLES = (2, 4, 8, 16, 32, 64)
@@ -139,7 +139,8 @@ class Forms:
         span, steps = high[0] - low[0], high[1] - low[1]
         if steps < 1 or span < 1:
             return
-        for stride in range(max(2, span // (steps + 1)), span // max(steps - 1, 1) + 2):
+        strides = range(max(2, span // (steps + 1)), span // max(steps - 1, 1) + 2)
+        for stride in sorted(strides, key=lambda size: (size & (size - 1) != 0, size)):  # powers of two first
             for shift in range(stride):
                 rest = {v - (size + shift) // stride for v, size in zip(values, sizes, strict=True)}
                 if len(rest) == 1:

@@ -128,3 +128,20 @@ def test_a_model_that_onnxruntime_refuses_is_refused(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match="not a valid ONNX model"):
         read(tmp_path / "model.onnx")
+
+
+def test_a_note_of_a_constant_is_no_declaration() -> None:
+    """As onnxscript's optimizer leaves them; without a shape of its own, onnx would slice along another axis."""
+    graph = Builder()
+    bounds = [graph.constant(name, np.array([number])) for name, number in (("start", 0), ("end", 3), ("one", 1))]
+    graph.op("Slice", "x", *bounds, "one", out="y")
+    model = graph.model("y")
+    note = helper.make_tensor_value_info("one", TensorProto.INT64, [1])
+    model.graph.value_info.append(note)
+    assert not contradictions(model)
+    shapes, _ = infer_shapes(model)
+    assert shapes["y"] == ("n", 3, 8, 8)
+    note.type.tensor_type.ClearField("shape")
+    del model.graph.value_info[:]
+    model.graph.value_info.append(note)
+    assert infer_shapes(model)[0]["y"] == ("n", 3, 8, 8)
