@@ -513,3 +513,15 @@ def test_what_the_source_shows_or_a_quantum_is_no_fault(*, quantised: bool, beta
 
     differing, source = off(alpha, 1.01), off(network.architecture, beta)
     assert verify(network, alpha, build(network, alpha), differing, beta=source)[-1].passed is passed
+
+
+def test_the_input_unchanged_is_right_whatever_the_supernet_says() -> None:
+    network = residual()
+    exact = Supernet(network).as_reference()
+
+    def off(inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
+        return {name: 2 * value for name, value in exact(inputs, names).items()}
+
+    check = verify(network, network.architecture, network.model, off, beta=off)[-1]
+    assert check.passed
+    assert check.detail.endswith("the supernet differs, and the model is the input unchanged")
