@@ -104,7 +104,7 @@ def optimize(
     if front is not None:
         check_front(Path(front), force=force or resume)
 
-    with claimed(place, force=force), torch_settings(threads):
+    with claimed(place, force=force or resume), torch_settings(threads):
         # Prepare
         prepared = prepare(
             source,
