@@ -74,7 +74,7 @@ def session(
         ):  # where it says that a provider cannot be loaded
             runtime = onnxruntime.InferenceSession(light.SerializeToString(), options, providers=providers)
     except Exception as error:  # onnxruntime's own exceptions share no public base
-        raise InputError(f"{_REFUSED}: {first_line(error)}") from None
+        raise (LimitError if limits else InputError)(f"{_REFUSED}: {first_line(error)}") from None
     weakref.finalize(runtime, fed.clear)  # it borrows their memory as long as it lives
     runtime.untried = limits
     return runtime
@@ -99,7 +99,7 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
         with limits or contextlib.nullcontext():
             return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
-        raise InputError(f"{_NOT_RUN}: {first_line(error)}") from None
+        raise (LimitError if limits else InputError)(f"{_NOT_RUN}: {first_line(error)}") from None
 
 
 class _Limits:

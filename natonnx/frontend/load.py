@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 import onnx
@@ -50,6 +50,8 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
+    if any(isinstance(text, bytes) for text in _texts(model)):
+        raise InputError(f"{path}: not a valid ONNX model, a name in it is no UTF-8 text; export it again")
     try:
         with naming(path):
             of_data, reason = _check_data(model, path), check(model, path.parent)
@@ -65,6 +67,25 @@ def read(path: Path) -> onnx.ModelProto:
             raise InputError(f"{path}: not a valid ONNX model, or truncated: {reason}; export it again") from None
         _log.warning("%s: the shapes in the file are not checked", error)
     return model
+
+
+def _texts(model: onnx.ModelProto) -> Iterator[object]:
+    """The names and notes of a model: protobuf gives bytes for what is no text."""
+    graph = model.graph
+    yield from (model.producer_name, model.producer_version, model.domain, model.doc_string, graph.name)
+    for prop in model.metadata_props:
+        yield from (prop.key, prop.value)
+    yield from (entry.domain for entry in model.opset_import)
+    for function in model.functions:
+        yield from (function.name, function.domain, *function.input, *function.output, *function.attribute)
+        yield from (entry.domain for entry in function.opset_import)
+    for node in (*graph.node, *(node for function in model.functions for node in function.node)):
+        yield from (node.name, node.op_type, node.domain, node.doc_string, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    yield from (tensor.name for tensor in graph.initializer)
+    for info in (*graph.input, *graph.output, *graph.value_info):
+        yield info.name
+        yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
 
 
 def _check_data(model: onnx.ModelProto, path: Path) -> str | None:

@@ -14,6 +14,7 @@ from natonnx.frontend import parse, read
 from natonnx.frontend.load import check
 from natonnx.frontend.shapes import infer_shapes
 from tests import external
+from tests.cli import tiny
 from tests.rewrite.helpers import MODELS, Builder, edges, shipped_model
 
 if TYPE_CHECKING:
@@ -229,3 +230,11 @@ def test_batch_stays_symbolic() -> None:
     assert shapes["x"] == ("n", 4, 8, 12)
     assert shapes["a"] == ("n", 6, 4, 6)
     assert dtypes["a"] == TensorProto.FLOAT
+
+
+@pytest.mark.parametrize("name", [b"scores", b"stem.weight", b"the tests", b"stem.relu"])
+def test_a_name_that_is_no_text_is_refused(name: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(tiny.model_bytes().replace(name, b"\xe7" + name[1:]))
+    with pytest.raises(InputError, match="a name in it is no UTF-8 text"):
+        read(path)

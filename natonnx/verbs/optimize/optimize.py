@@ -107,7 +107,7 @@ def optimize(
 
     check_weights(source)
 
-    with claimed(place, force=force), torch_settings(threads):
+    with claimed(place, force=force or resume), torch_settings(threads):
         # Prepare
         prepared = prepare(
             source,

@@ -13,7 +13,7 @@ import torch
 
 from natonnx.data.batches import Batches, StreamBatches
 from natonnx.errors import InputError
-from natonnx.files import write_bytes
+from natonnx.files import check_writable, write_bytes
 from natonnx.search import OwnObjective, Settings
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
@@ -172,7 +172,9 @@ def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
         yield
         return
     place = saved_state(output)
-    if place.exists() or place.is_symlink():
+    if not (place.exists() or place.is_symlink()):
+        check_writable(place)
+    else:
         if not place.is_file():
             raise InputError(f"{place}: is a folder, device or pipe, where a search saves its state; remove it")
         with place.open("rb") as file:

@@ -67,7 +67,11 @@ def check_front(folder: Path, *, force: bool) -> None:
     Raises:
         InputError: If it is none, cannot be written to, or holds anything, unless forced.
     """
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    try:
+        there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"--front {folder}: cannot be looked at ({reason}); name another folder") from None
     if there.is_dir() and not os.access(there, os.W_OK):
         raise InputError(f"--front {folder}: {there} cannot be written to; name another folder")
     if folder.exists() and not folder.is_dir():

@@ -9,6 +9,7 @@ import torch
 
 from natonnx.errors import InputError, restoring
 from natonnx.verbs.optimize.resume import Checkpoint, claimed, load_checkpoint, save_checkpoint
+from natonnx.verbs.optimize.write import check_front
 
 
 def test_checkpoints_refuse_other_searches_and_damage(tmp_path: Path) -> None:
@@ -107,3 +108,10 @@ def test_the_lock_of_a_killed_run_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / ".out.onnx.lock").touch()
     with claimed(tmp_path / "out.onnx", force=False):
         pass
+
+
+def test_a_name_that_leaves_no_room_for_the_state_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="File name too long"), claimed(tmp_path / ("n" * 245), force=False):
+        pass
+    with pytest.raises(InputError, match="File name too long"):
+        check_front(tmp_path / ("n" * 300), force=False)
