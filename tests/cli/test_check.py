@@ -247,7 +247,7 @@ def test_any_file_name_can_be_reported(name: str) -> None:
     suites = ET.fromstring(junit_xml(payload_of(name)))  # noqa: S314 - our own
     found = suites.find(".//property[@name='model']")
     assert found is not None
-    assert found.get("value") == name.replace("\a", "?").replace("\udcff", "?")
+    assert found.get("value") == name.replace("\a", "\\x07").replace("\udcff", "?")
     row = markdown(payload_of(name)).splitlines()[2]
     assert "`" not in row.split("` against `")[0].removeprefix("`")
 

@@ -393,6 +393,15 @@ CHECKS: tuple[Check, ...] = (
         minutes=240,
     ),
     Check(
+        "python -m tools.conformance.replays MODEL... --node-cases",
+        6,
+        "nothing is wrong",
+        says(r"^40 α's equal, 0 not compared, 0 wrong; 0 models refused$"),
+        fill=("MODEL...", "models/vgg-fashion.onnx"),
+        without=" --node-cases",
+        minutes=10,
+    ),
+    Check(
         "python -m tools.research.networks export NAME -o name.onnx",
         5,
         "the file is there",
