@@ -117,6 +117,12 @@ def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | Non
     )
 
 
+def _is_free(operation: Operation) -> bool:
+    """Whether an operation is an elementwise function of its source, for which no price is paid."""
+    elementwise = operation.kind in vocabulary.ACTIVATIONS | vocabulary.AFFINE
+    return elementwise and not (operation.inputs or operation.weights or operation.madds)
+
+
 class _Parser:
     """State of one parse."""
 
@@ -414,6 +420,8 @@ class _Parser:
         skip, reason = find_skip(self.view, source, self.draft.map_bindings[target].join_tensor)
         if operation is None and skip is None:  # an Identity of a tensor whose shape is unknown
             skip, reason = Skip(len(self.view.shape(source))), ""
+        if operation is not None and _is_free(operation):
+            skip, reason = None, f"a skip would save nothing of what {operation.kind} takes"
         edge = Edge(name, source, target, operation, skip, reason)
         self.draft.add_edge(edge, State.S if operation is None else State.O, binding)
         self._shrink(source, target, binding.nodes)

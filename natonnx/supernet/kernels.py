@@ -104,7 +104,7 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
         tensor.name: functools.partial(read_tensor, tensor, network.folder) for tensor in graph.initializer
     }
     held |= {sparse.values.name: functools.partial(dense_values, sparse) for sparse in graph.sparse_initializer}
-    for name in held.keys() & read:
+    for name in filter(read.__contains__, held):
         try:
             values[name] = as_tensor(held[name]())
         except (TypeError, ValueError, UnicodeDecodeError):

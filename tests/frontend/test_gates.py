@@ -129,7 +129,9 @@ def test_null_goes_through_an_elementwise_node_of_a_tensor_that_others_read(kind
     graph.op("Add", graph.conv("s", "c"), graph.conv("s", "d"), out="y")
     network = parse(graph.model("y", "p"))
     assert edges(network)["E"] == ("a", "s", "O")
-    assert {("E", "S"), ("E", "N")} <= set(assert_single_edits(network, SAMPLES))
+    free = kind in {"Relu", "Tanh"}  # to leave an activation out, and nothing else, saves nothing
+    legal = {edit for edit in assert_single_edits(network, SAMPLES) if edit[0] == "E"}
+    assert legal == ({("E", "N")} if free else {("E", "S"), ("E", "N")})
 
 
 @pytest.mark.parametrize("granularity", ["branch", "auto"])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from natonnx.architecture import State
 from natonnx.errors import InputError
 from natonnx.frontend import Granularity, Network, ParseOptions
+from natonnx.frontend.vocabulary import ACTIVATIONS
 from tools.research.networks.catalog import Variant
 from tools.research.networks.cells import Cell, read_cells
 from tools.research.networks.edits import as_skip, node_map, plan_map
@@ -131,9 +132,11 @@ def _extent(plan: Plan, i: int) -> tuple[int, int]:
 
 
 def found_edges(network: Network) -> Edges:
-    """Count those that natonnx finds."""
-    states = Counter(network.architecture.states)
-    return Edges(states[State.O], states[State.S])
+    """Count those that natonnx finds, without activations that nodes of several kinds read."""
+    topology, states = network.architecture.topology, network.architecture.states
+    free = {i for i, edge in enumerate(topology.edges) if edge.operation and edge.operation.kind in ACTIVATIONS}
+    found = Counter(state for i, state in enumerate(states) if i not in free)
+    return Edges(found[State.O], found[State.S])
 
 
 def cell_nulls(network: Network, cells: tuple[Cell, ...], variant: Variant) -> Iterator[bool]:
