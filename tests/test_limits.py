@@ -74,10 +74,14 @@ def test_what_was_stopped_is_not_tried_again_until_another_model_is_read() -> No
 
 def test_it_is_interrupted_at_once_and_the_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = limited("os:getpid", what="it")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background ignores it
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     monkeypatch.setattr(limits, "SECONDS", 60)
-    with pytest.raises(KeyboardInterrupt):
-        limited(*SPIN, what="it")
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            limited(*SPIN, what="it")
+    finally:
+        signal.signal(signal.SIGINT, before)
     with pytest.raises(ProcessLookupError):
         os.kill(worker, 0)
 
