@@ -40,8 +40,19 @@ def node_cut_rule(view: GraphView, node: int, cut: Mapping[str, int]) -> NodeCut
         found = SIZE_RULES[kind](view, node, ~axis) if kind in SIZE_RULES and proto.input[0] == variable[0] else None
     elif view.shape(variable[0]) and kind in _RULES:
         found = _RULES[kind](view, node, axis)
+        found = found if found is None or _fits(view, node, axis, found) else None
     cuttable = found is not None and all(view.can_lose_entries(proto.input[one.position]) for one in found.slices)
     return found if cuttable else None
+
+
+def _fits(view: GraphView, node: int, axis: int, found: NodeCutRule) -> bool:
+    """Whether operands have the entries that the channels need; onnx's checker does not ask of all of them."""
+    channels = _source(view, node)[axis]
+    if not isinstance(channels, int):
+        return True
+    shapes = [view.shape(view.nodes[node].input[one.position]) for one in found.slices]
+    held = [shape[one.axis] if one.axis < len(shape) else None for shape, one in zip(shapes, found.slices, strict=True)]
+    return held == [channels // found.unit * one.repeat for one in found.slices]
 
 
 def _source(view: GraphView, node: int) -> Shape:
@@ -94,7 +105,7 @@ def _convolution(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     if groups == 1:
         return NodeCutRule(None, slices=(OperandSlice(1, 0 if transposed else 1),))
     made = weight[1] if transposed else weight[0]
-    if not isinstance(groups, int) or not isinstance(made, int) or channels % groups:
+    if not isinstance(groups, int) or groups < 1 or not isinstance(made, int) or channels % groups:
         return None
     unit, outputs = channels // groups, made if transposed else made // groups  # of a group
     own = OperandSlice(1, 0, unit if transposed else outputs)

@@ -292,3 +292,14 @@ def test_a_gate_of_one_that_is_lost_is_refused_for_a_true_reason() -> None:
     graph.op("Mul", "c", "number", out="m")
     graph.conv("m", "y")
     assert refuse(graph.network("y")) == "the nodes of 'count' have no rule for fewer channels"
+
+
+@pytest.mark.parametrize(("group", "wanted"), [(0, 5), (1, 1), (1, 4)])
+def test_a_weight_that_does_not_fit_its_input_is_not_cut(group: int, wanted: int) -> None:
+    """onnx's checker lets it pass; onnxruntime refuses to run it."""
+    graph = Builder()
+    graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 2), out="c", axis=1)
+    graph.op("Conv", "c", graph.weight("w", 4, wanted, 1, 1), out="y", group=group)
+    beta = graph.network("y").architecture
+    verdict = legal_transitions(beta)[beta.topology.edge_index["a->c"]]
+    assert verdict[State.N] == "the concat 'c' cannot lose it: edge 'Y' has no rule for fewer channels"
