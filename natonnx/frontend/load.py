@@ -2,6 +2,7 @@
 
 import logging
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -52,6 +53,11 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise InputError(f"{path}: not a valid ONNX model, a name in it is no UTF-8 text; export it again")
+    names = Counter(tensor.name for tensor in model.graph.initializer)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise InputError(
+            f"{path}: has two initializers of the name {twice[0]!r}, which only one may have; export it again"
+        )
     try:
         with naming(path):
             of_data, reason = _check_data(model, path), check(model, path.parent)

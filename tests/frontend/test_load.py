@@ -238,3 +238,14 @@ def test_a_name_that_is_no_text_is_refused(name: bytes, tmp_path: Path) -> None:
     path.write_bytes(tiny.model_bytes().replace(name, b"\xe7" + name[1:]))
     with pytest.raises(InputError, match="a name in it is no UTF-8 text"):
         read(path)
+
+
+def test_two_initializers_of_one_name_are_refused(tmp_path: Path) -> None:
+    """onnx's checker lets it pass; which one counts is nowhere said."""
+    graph = Builder()
+    graph.conv("x", "y")
+    model = graph.model("y")
+    model.graph.initializer.append(model.graph.initializer[0])
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(InputError, match=r"has two initializers of the name 'y\.w', which only one may have"):
+        read(tmp_path / "model.onnx")
