@@ -62,12 +62,12 @@ cli.add_command(help_command)
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: errors in one line on stderr, by the documented exit codes."""
     open_streams()
-    with signals():
-        sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+    with signals() as heard:
+        sys.exit(_run(sys.argv[1:] if arguments is None else list(arguments), heard))
 
 
-def _run(given: Sequence[str]) -> int:
-    """Run a command line; returns its exit code."""
+def _run(given: Sequence[str], heard: Sequence[KeyboardInterrupt] = ()) -> int:
+    """Run a command line; returns its exit code. What fails after a signal that was heard, failed by it."""
     try:
         code = complete(cli)
         if code is None:
@@ -86,13 +86,14 @@ def _run(given: Sequence[str]) -> int:
         fail(str(error))
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        fail("; ".join([str(error) or "interrupted", *getattr(error, "__notes__", ())]))
-        return _SIGNALLED + getattr(error, "number", signal.SIGINT)
+        return _interrupted(error)
     except BrokenPipeError:  # whoever read the output has read enough
         abandon(sys.stdout)
         abandon(sys.stderr)
         return _SIGNALLED + signal.SIGPIPE
     except Exception as error:
+        if heard:
+            return _interrupted(heard[-1])
         if isinstance(error, OSError) and is_output_failure(error):
             fail(
                 f"{error.filename or 'the output'}: cannot be written ({error.strerror}); make room, or write elsewhere"
@@ -110,6 +111,11 @@ def _run(given: Sequence[str]) -> int:
         traceback.print_exc()
         fail(f"internal error, please report it: {type(error).__name__}: {error}")
         return _INTERNAL
+
+
+def _interrupted(error: BaseException) -> int:
+    fail("; ".join([str(error) or "interrupted", *getattr(error, "__notes__", ())]))
+    return _SIGNALLED + getattr(error, "number", signal.SIGINT)
 
 
 def _with_advice(error: click.ClickException) -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from types import FrameType
-from typing import TextIO
+from typing import Any, TextIO
 
 from natonnx.report.text import visible
 
@@ -38,23 +38,31 @@ class Terminated(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def signals() -> Iterator[None]:
-    """Signals that end the process become exceptions, where nobody decided otherwise (`nohup` ignores SIGHUP)."""
+def signals() -> Iterator[list[KeyboardInterrupt]]:
+    """Signals that end the process become exceptions, where nobody decided otherwise (`nohup` ignores SIGHUP).
+
+    Yields:
+        The exceptions so far: code that they hit may make another one of them, as the import of an extension does.
+    """
+    heard: list[KeyboardInterrupt] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
-        raise Terminated(number)
+        heard.append(KeyboardInterrupt() if number == signal.SIGINT else Terminated(number))
+        raise heard[-1]
 
+    usual: dict[signal.Signals, Any] = {signal.SIGINT: signal.default_int_handler}
+    usual |= dict.fromkeys(_TERMINATING, signal.SIG_DFL)
     changed = []
     with contextlib.suppress(ValueError):  # not the main thread: signals are not ours
-        for number in _TERMINATING:
-            if signal.getsignal(number) is signal.SIG_DFL:
+        for number, handler in usual.items():
+            if signal.getsignal(number) is handler:
                 signal.signal(number, stop)
                 changed.append(number)
     try:
-        yield
+        yield heard
     finally:
         for number in changed:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, usual[number])
 
 
 def open_streams() -> None:

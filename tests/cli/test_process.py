@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -37,15 +38,7 @@ def shell(script: str, cwd: Path, **environment: str) -> tiny.Finished:
 
 def started(*arguments: str, cwd: Path, says: str) -> "subprocess.Popen[str]":
     """A command that has come so far as to say something on stderr."""
-    process = subprocess.Popen(
-        [*NATONNX, *arguments],
-        cwd=cwd,
-        env=tiny.ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
-    )
+    process = tiny.start(*arguments, cwd=cwd)
     assert process.stderr is not None
     for line in process.stderr:
         if says in line:
@@ -209,3 +202,29 @@ def test_the_program_is_called_natonnx_however_it_is_run(folder: Path) -> None:
     code, stdout, stderr = tiny.natonnx(cwd=folder)
     assert (code, stdout) == (2, "")
     assert stderr.startswith("Usage: natonnx ")
+
+
+@pytest.mark.parametrize(("number", "told"), [(signal.SIGTERM, "terminated"), (signal.SIGINT, "interrupted")])
+def test_a_signal_is_told_of_where_what_it_hits_fails_in_words_of_its_own(number: signal.Signals, told: str) -> None:
+    """As the import of an extension does, of which a soak of kills found one in a hundred."""
+    source = f"""
+import os, time
+from natonnx.cli import cli, main
+@cli.command("spoil")
+def spoil():
+    try:
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(10)
+    except KeyboardInterrupt:
+        raise ImportError("initialization failed") from None
+main(["spoil"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source],
+        env=tiny.ENVIRONMENT,
+        capture_output=True,
+        check=False,
+        text=True,
+        preexec_fn=tiny.heed_signals,
+    )
+    assert (done.returncode, done.stderr) == (128 + number, f"natonnx: error: {told}\n")
