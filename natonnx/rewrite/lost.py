@@ -1,6 +1,6 @@
 """Entries of tensors that a rewritten model does not have, followed by trying what depends on them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -52,8 +52,9 @@ def _changes(
 ) -> NDArray[np.bool_] | None:
     """Where an output changes with the lost entries, or the others, of the tensors that have lost some."""
     changed = np.zeros(made.shape, np.bool_)
-    for draw in _draws():
-        noisy = {name: one.fill(values[name], draw(values[name]), others=others) for name, one in lost.items()}
+    for seed in range(_DRAWS):
+        noise = np.random.default_rng(seed)
+        noisy = {name: one.fill(values[name], _like(values[name], noise), others=others) for name, one in lost.items()}
         result = node.run({**values, **noisy})[output]
         if result.shape != made.shape:
             return None
@@ -61,21 +62,13 @@ def _changes(
     return changed
 
 
-class _Draw:
-    def __init__(self, seed: int) -> None:
-        self._generator = np.random.default_rng(seed)
-
-    def __call__(self, value: np.ndarray) -> np.ndarray:
-        """Random entries like those of an array."""
-        if value.dtype.kind == "f":
-            return np.asarray(3 * self._generator.standard_normal(value.shape), value.dtype)
-        if value.dtype.kind == "b":
-            return ~value
-        return np.asarray(self._generator.integers(0, 100, value.shape), value.dtype)
-
-
-def _draws() -> Iterator[_Draw]:
-    return (_Draw(seed) for seed in range(_DRAWS))
+def _like(value: np.ndarray, noise: np.random.Generator) -> np.ndarray:
+    """Random entries like those of an array."""
+    if value.dtype.kind == "f":
+        return np.asarray(3 * noise.standard_normal(value.shape), value.dtype)
+    if value.dtype.kind == "b":
+        return ~value
+    return np.asarray(noise.integers(0, 100, value.shape), value.dtype)
 
 
 def equal(one: Lost | None, other: Lost | None) -> bool:

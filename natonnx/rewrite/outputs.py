@@ -1,5 +1,6 @@
 """Judge the outputs of a rewritten model by two references: the source run node by node, and the supernet."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -46,13 +47,18 @@ class OutputsCheck:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     samples: tuple[Outputs, ...] = ()
 
-    def against_replay(self) -> Verdict:
-        """Compare with the source run node by node, the edits carried out on its values."""
+    @functools.cached_property
+    def _tried(self) -> Sequence[Outputs]:
+        return self.samples or sample_inputs(self.network)
+
+    @functools.cached_property
+    def replayed(self) -> Verdict:
+        """The comparison with the source run node by node, the edits carried out on its values."""
         if len(self.network.model.graph.node) > _MOST_NODES:
             return Verdict(True, f"not run: more than {_MOST_NODES} nodes", made=False)
         try:
             replay = Replay(self.network, self.architecture, self.weights)
-            for sample in self.samples or sample_inputs(self.network):
+            for sample in self._tried:
                 replay(sample)
         except InputError as error:
             return Verdict(True, f"not run: {error}", made=False)
@@ -85,10 +91,9 @@ class OutputsCheck:
             return Verdict(True, detail)
         if beta is not None and self.model == self.network.model:
             return Verdict(True, f"{verdict.detail}; the supernet differs, and the model is the input unchanged")
-        replayed = self.against_replay()
-        if beta is None or not (replayed.passed and replayed.made):
+        if beta is None or not (self.replayed.passed and self.replayed.made):
             return verdict
-        samples = self.samples or sample_inputs(self.network)
+        samples = self._tried
         whole = build(self.network, self.network.architecture, self.weights)
         source = replace(plain, model=whole, reference=guarded(beta)).worst(samples)
         quantised = any(node.op_type in _QUANTISING for node in whole.graph.node)
@@ -101,7 +106,7 @@ class OutputsCheck:
     def _judge(self, comparison: Comparison) -> Verdict:
         if self.samples:
             return comparison.run(self.samples)
-        made_up = sample_inputs(self.network)
+        made_up = self._tried
         if not made_up:
             return Verdict(True, "not run: an input is no tensor of numbers", made=False)
         first = comparison.run(made_up)

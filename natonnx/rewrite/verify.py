@@ -65,7 +65,7 @@ def verify(
     if all(check.passed for check in checks):
         outputs = OutputsCheck(network, architecture, model, weights or {}, tuple(samples))
         edited = architecture.states != network.architecture.states
-        replayed = outputs.against_replay() if edited else Verdict(True, "not run: there are no edits")
+        replayed = outputs.replayed if edited else Verdict(True, "not run: there are no edits")
         checks.append(Check("onnxruntime equals the input, edited value by value", replayed.passed, replayed.detail))
         name = "onnxruntime equals the supernet" if reference else "onnxruntime runs"
         run = outputs.against_supernet(reference, rounded, beta)

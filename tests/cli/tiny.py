@@ -181,6 +181,19 @@ def heed_signals() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
+def start(*arguments: str, cwd: Path, stdout: int = subprocess.PIPE) -> "subprocess.Popen[str]":
+    """A command that goes on in the background, and heeds signals."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "natonnx", *arguments],
+        cwd=cwd,
+        env=ENVIRONMENT,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_signals,  # noqa: PLW1509
+    )
+
+
 def snapshot(folder: Path) -> dict[str, str]:
     """Hash of every file below a folder, by its relative path; other things by their kind."""
     return {

@@ -34,15 +34,7 @@ main(["apply", "model.onnx", "-"])
 
 
 def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "natonnx", *CHEAPER, *options],
-        cwd=folder,
-        env=tiny.ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
-    )
+    return tiny.start(*CHEAPER, *options, cwd=folder)
 
 
 def assert_no_parts(folder: Path, given: dict[str, str]) -> None:

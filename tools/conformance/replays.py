@@ -71,7 +71,7 @@ def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
     for alpha in _alphas(network, singles, draws, seed):
         edits = ", ".join(f"{e} {old}->{new}" for e, old, new in edits_between(network.architecture, alpha))
         try:
-            verdict = OutputsCheck(network, alpha, build(network, alpha)).against_replay()
+            verdict = OutputsCheck(network, alpha, build(network, alpha)).replayed
         except NatonnxError as error:
             found.unable[str(error)] += 1
             continue

@@ -71,15 +71,8 @@ def soak(kills: int, seed: int, folder: Path, tell: Callable[[str], None] = prin
 
 
 def _start(name: str, folder: Path, *options: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "natonnx", "optimize", "model.onnx", "--data", "data.npz", *COMMANDS[name], *options],
-        cwd=folder,
-        env=tiny.ENVIRONMENT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
-    )
+    command = ("optimize", "model.onnx", "--data", "data.npz", *COMMANDS[name], *options)
+    return tiny.start(*command, cwd=folder, stdout=subprocess.DEVNULL)
 
 
 def _whole(name: str, folder: Path) -> tuple[bytes, float]:
