@@ -73,7 +73,7 @@ def free_batch(model: onnx.ModelProto, folder: Path | None = None) -> onnx.Model
         if axis < len(dims) and dims[axis].HasField("dim_value"):
             symbol = shapes[info.name][axis]
             dims[axis].Clear() if symbol == UNNAMED else setattr(dims[axis], "dim_param", symbol)
-    drop_unread(freed, [model.graph.node[i].input[1] for i in {i for i, _ in copied}])
+    drop_unread(freed, [name for i in {i for i, _ in copied} for name in model.graph.node[i].input[1:]])
     _prove(model, freed, axes, outputs, folder)
     reason = check(freed, folder)
     if reason and not check(model, folder):
@@ -119,8 +119,13 @@ def _freed(
                 dim.Clear()
     for position in sorted({i for i, _ in copied}):
         node = freed.graph.node[position]
-        target = targets[position].astype(np.int64)
+        target = targets[position].copy()
         target[[axis for i, axis in copied if i == position]] = 0
+        for own in node.attribute:
+            if own.name == "shape":  # below opset 5
+                own.ints[:] = target.tolist()
+        if len(node.input) < 2:
+            continue
         node.input[1] = f"{node.output[0]}/natonnx_shape"
         add_initializer(freed, node.input[1], target)
     return freed
@@ -149,12 +154,12 @@ def _reshapes(model: onnx.ModelProto, folder: Path | None) -> dict[int, np.ndarr
     """Constant targets that have a 1, of Reshape nodes by position."""
     view = GraphView(model, {}, {}, folder)
     found: dict[int, np.ndarray] = {}
-    for i, node in enumerate(view.nodes):
-        if view.kind(i) != "Reshape" or len(node.input) < 2 or view.attribute(i, "allowzero", 0):
+    for i in range(len(view.nodes)):
+        if view.kind(i) != "Reshape" or view.attribute(i, "allowzero", 0):
             continue
-        target = view.constant(node.input[1])
+        target = view.integers(i, "shape", 1)
         if target is not None and 1 in target:
-            found[i] = target
+            found[i] = np.array(target, np.int64)
     return found
 
 

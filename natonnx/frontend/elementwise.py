@@ -17,7 +17,7 @@ _MOST = 16
 _ALONE = vocabulary.ACTIVATIONS | vocabulary.NORMALISATIONS | vocabulary.DROPOUT
 _GROUPED = vocabulary.ACTIVATIONS | vocabulary.AFFINE | {"Erf", "Exp", "Max", "Min", "Neg", "Pow", "Reciprocal"}
 
-_PAIRED = frozenset({"Add", "Mul", "Sub", "Sum"})
+_PAIRED = frozenset({"Add", "Div", "Mul", "Sub", "Sum"})
 _GATES = frozenset({"Clip", "HardSigmoid", "Sigmoid", "Softmax", "Tanh"})
 
 
@@ -37,14 +37,14 @@ class Elementwise:
         view, node = self.view, self.view.nodes[i]
         if len(view.variable_inputs(i)) != 1:
             return False
-        if view.kind(i) in vocabulary.AFFINE:
+        if view.kind(i) in vocabulary.AFFINE and len(node.input) > 1:
             source = view.variable_inputs(i)[0]
             shape = view.shape(source)
             return view.is_float(source) and shape == view.shape(node.output[0]) != () and not view.reads_only_inputs(i)
         return view.kind(i) in _ALONE and node.input[0] not in view.constants and not view.uses_further_outputs(i)
 
     def operands(self, i: int) -> tuple[str, ...]:
-        """The tensor that an elementwise node changes, and the one that it changes it by if that is no constant.
+        """The tensor that an elementwise node changes, and those that it changes it by if they are no constants.
 
         Returns:
             () for another node, and for one half of an activation that multiplies a tensor by its own function.
@@ -56,13 +56,13 @@ class Elementwise:
             halves = any(source in view.variable_inputs(reader) for reader in others)
             return () if halves else (source,)
         variable = view.variable_inputs(i)
-        if view.kind(i) not in _PAIRED or not len(variable) == len(node.input) == len(set(variable)) == 2:
+        if view.kind(i) not in _PAIRED or not 1 < len(variable) == len(set(variable)):
             return ()
         shape = view.shape(node.output[0])
         if None in shape or not all(map(view.is_float, variable)) or not all(map(view.is_known, variable)):
             return ()
         whole = [name for name in variable if view.shape(name) == shape != ()]
-        if view.kind(i) == "Sub":
+        if view.kind(i) in {"Div", "Sub"}:
             whole = whole if whole[:1] == variable[:1] else []
         elif len(whole) == 2 and self._is_gate(variable[0]) and not self._is_gate(variable[1]):
             whole.reverse()

@@ -64,12 +64,14 @@ class MapBinding:
         value_tensor: The tensor that consumers read, after the activation.
         join_node: Position of the Add, Sum or Concat node, or of the opaque node; None where there is none.
         chain: Positions of the nodes from the join to the value, in order.
+        constants: Of a sum: what it adds to its members, whichever of them are left.
     """
 
     join_tensor: str
     value_tensor: str
     join_node: int | None = None
     chain: tuple[int, ...] = ()
+    constants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,11 @@ def _sum(view: GraphView, i: int, variable: list[str]) -> str:
     unknown = _unknown(view, (*variable, node.output[0]))
     if unknown:
         return unknown
-    if len(view.variable_inputs(i)) < len(node.input):
-        return "one of its operands is a constant"
     shapes = dict.fromkeys(map(view.shape, variable))
     if len(shapes) > 1:
         return f"its operands differ in shape: {' and '.join(map(_text, shapes))}"
+    if view.shape(node.output[0]) not in shapes:
+        return _changed(view, variable[0], node.output[0])
     return "it adds scalars"
 
 
@@ -84,13 +84,16 @@ def _elementwise(view: GraphView, i: int, variable: list[str]) -> str:
         if view.reads_only_inputs(i):
             return "it prepares the model's input by a constant"
         if view.shape(source) != view.shape(node.output[0]):
-            made, given = _text(view.shape(node.output[0])), _text(view.shape(source))
-            return f"its constant changes the shape from {given} to {made}"
+            return _changed(view, source, node.output[0])
         if not view.shape(source):
             return "it computes with a scalar"
     if source in view.inputs:
         return "it reads the model's input itself"
     return f"it is no activation of its own: other nodes read {source!r} too"
+
+
+def _changed(view: GraphView, source: str, made: str) -> str:
+    return f"its constant changes the shape from {_text(view.shape(source))} to {_text(view.shape(made))}"
 
 
 def _unknown(view: GraphView, tensors: tuple[str, ...]) -> str:

@@ -2,7 +2,7 @@
 
 Nodes are visited in file order, which is topological. Each one is taken up by the first rule that fits:
 
-1. an Add or Sum of several variable tensors of one shape is a *sum* join;
+1. an Add or Sum of several variable tensors of one shape is a *sum* join, whatever constants it adds besides;
 2. a Concat of several variable tensors is a *concat* join;
 3. an Identity, a sum or concat of a single tensor, or a pooling and channel padding that is exactly the parameter-free
    skip, is an S edge;
@@ -183,7 +183,7 @@ class _Parser:
 
     def _visit_sum(self, i: int) -> None:
         node = self.view.nodes[i]
-        members = list(node.input)
+        members = self.view.variable_inputs(i)
         name = self._add_map(node.output[0], Join.SUM, join_node=i)
         for tensor in members:
             if tensor in self.pending:
@@ -220,7 +220,8 @@ class _Parser:
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
         self.taken.add(i)
-        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, why_opaque(view, i))
+        reason = self._needs_operands(self.elementwise.operands(i)) or why_opaque(view, i)
+        self.draft.opaque[i] = OpaqueNode(view.name(i), node.op_type, reason)
         sources = tuple(dict.fromkeys(self.owner[name] for name in view.variable_inputs(i)))
         for position, name in enumerate(filter(None, node.output)):
             weights_of = (i,) if position == 0 and not prepares_input(view, i) else ()
@@ -244,7 +245,7 @@ class _Parser:
         return (
             view.kind(i) in vocabulary.JOINS
             and None not in view.shape(node.output[0])  # an unknown size may be 1, and be broadcast
-            and len(variable) == len(node.input) > 1
+            and len(variable) > 1
             and view.is_float(node.output[0])
             and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
         )
@@ -306,16 +307,18 @@ class _Parser:
     def _elementwise_operands(self, i: int) -> tuple[str, ...]:
         """What an elementwise node reads that is an edge of its own: a tensor that other nodes read too.
 
-        Of two tensors, it changes the first by the second, a bias or a gate, which may be broadcast. A mask is none.
+        Of several tensors, it changes the first by the others: biases or a gate, which may be broadcast, and no mask.
         """
         operands = self.elementwise.operands(i)
-        if not self.owner.keys() >= set(operands):
-            return ()
-        if len(operands) == 2:
-            source, further = (self.owner[name] for name in operands)
-            if source == further or further in self.given or not self.shrinking.isdisjoint((source, further)):
-                return ()
-        return operands
+        return operands if self.owner.keys() >= set(operands) and not self._needs_operands(operands) else ()
+
+    def _needs_operands(self, operands: Sequence[str]) -> str:
+        """Why a node of several tensors that it fits is kept as it is all the same; empty where it is not."""
+        if not self.given.isdisjoint(operands[1:]):
+            return "one of its operands is an input of the model or made of inputs by fixed nodes alone, as a mask is"
+        if len(operands) > 1 and not self.shrinking.isdisjoint(operands):
+            return "behind a concat, its operands would have to lose the same channels"
+        return ""
 
     def _find_preactivating(self) -> frozenset[str]:
         """Operators that this model uses as pre-activations.
@@ -412,7 +415,9 @@ class _Parser:
             self.taken.add(join_node)
         weights = tuple(weight for i in (*weights_of, *chain) for weight in view.weights(i))
         fmap = FeatureMap(value, view.shape(tensor), join, inputs, weights, axis)
-        self.draft.add_map(fmap, MapBinding(tensor, value, join_node, tuple(chain)))
+        read = () if join_node is None or join is not Join.SUM else view.nodes[join_node].input
+        added = [one for one in read if one in view.constants]
+        self.draft.add_map(fmap, MapBinding(tensor, value, join_node, tuple(chain), tuple(added)))
         self.owner[value] = value
         return value
 

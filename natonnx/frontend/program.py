@@ -177,7 +177,7 @@ class _Lowering:
         fmap = topology.maps[i]
         binding = self.network.maps[fmap.name]
         members = [e for e in topology.incoming[i] if self.liveness.active[e]]
-        if len(members) == 1:
+        if len(members) == 1 and not binding.constants:
             yield from self._member(members[0], binding.join_tensor)
             return
         inputs: list[str] = []
@@ -191,7 +191,8 @@ class _Lowering:
             yield from self._member(e, name)
             inputs.append(name)
         node = binding.join_node
-        if node is not None and inputs == list(self.network.model.graph.node[node].input):
+        given = () if node is None else self.network.model.graph.node[node].input
+        if node is not None and inputs == [name for name in given if name not in binding.constants]:
             self.done.add(node)
             yield RunNode(node)
         elif fmap.join is Join.CONCAT:
@@ -200,7 +201,7 @@ class _Lowering:
             yield RunConcat(fmap.name, tuple(inputs), fmap.axis, binding.join_tensor, node)
         else:
             place = max(self._place(e) for e in topology.incoming[i]) if node is None else node
-            yield RunSum(fmap.name, tuple(inputs), binding.join_tensor, node, place)
+            yield RunSum(fmap.name, (*inputs, *binding.constants), binding.join_tensor, node, place)
 
     def _is_plain(self, e: int) -> bool:
         """Whether an edge hands its source on by name, with no node of its own."""

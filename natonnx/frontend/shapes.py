@@ -20,6 +20,7 @@ from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs
 from natonnx.frontend.forms import ANY, Assignment, Forms
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
+from natonnx.frontend.old_opsets import with_shape_inputs
 from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.symbolic_shapes import infer_symbolically
 from natonnx.frontend.symbols import declared_size, evaluate
@@ -50,7 +51,7 @@ def infer_shapes(
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    source, model = model, with_dense_shapes(light_copy(model, folder))
+    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder)))
     axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)

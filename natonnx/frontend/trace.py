@@ -63,7 +63,7 @@ def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set
 
 def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -> Iterable[ChannelCutRule]:
     binding = draft.map_bindings[fmap.name]
-    for axis in sorted(axes):
+    for axis in () if binding.constants else sorted(axes):
         rule = trace.run(binding.chain, {binding.join_tensor: axis}, binding.value_tensor)
         if rule is not None:
             yield rule

@@ -37,8 +37,9 @@ ACTIVATIONS = frozenset(
 NORMALISATIONS = frozenset({"BatchNormalization", "InstanceNormalization"})
 """Per-channel operators that belong to the operation before them."""
 
-AFFINE = frozenset({"Add", "Sub", "Mul", "Div"})
-"""With one constant operand that does not change the shape: a bias or a scale that belongs to the operation before."""
+AFFINE = frozenset({"Add", "Sub", "Sum", "Mul", "Div"})
+"""With one variable operand, the shape of which constants do not change: a bias or a scale that belongs to the
+operation before."""
 
 DROPOUT = frozenset({"Dropout"})
 """Identities at inference time."""

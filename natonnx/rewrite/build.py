@@ -87,6 +87,7 @@ def _edit(network: Network, program: Program) -> EditedGraph:
             lost.update(nodes[i].output)
     kept = idle | running
     wanted = {name for i in kept for name in reads(nodes[i])} | set(network.outputs)
+    wanted.update(name for i in instructions if isinstance(i, RunSum) for name in i.inputs)
     gone = {name for i in set(range(len(nodes))) - kept - set(network.constant_nodes) for name in reads(nodes[i])}
     constants: set[int] = set()
     for i in sorted(network.constant_nodes, reverse=True):

@@ -126,13 +126,19 @@ class _Run:
         members = [self._member(e) for e in topology.incoming[i]]
         alive = [name for name in members if name is not None]
         node = None if binding.join_node is None else self._network.model.graph.node[binding.join_node]
+        read = [] if node is None else list(node.input)
+        variable = () if binding.join_node is None else self.replay.node(binding.join_node).inputs
+        given = [name for name in read if name in variable]
         if not alive:
             self.values.pop(binding.join_tensor, None)
-        elif node is not None and members == list(node.input) and binding.join_node is not None:
+        elif binding.join_node is not None and members == given:
             self._nodes([binding.join_node])
         elif fmap.join is Join.CONCAT:
             assert node is not None
             self._concat(members, node, binding.join_tensor)
+        elif constants := [name for name in read if name not in given]:
+            self.values.update({name: self.replay.constant(name) for name in constants})
+            self._sum([*alive, *constants], binding.join_tensor)
         elif len(alive) == 1:
             self._put(binding.join_tensor, self.values[alive[0]], self.lost.get(alive[0]))
         else:

@@ -235,7 +235,8 @@ class Supernet(nn.Module):
         if isinstance(instruction, RunSkip):
             return Step(instruction, skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
         if isinstance(instruction, RunSum):
-            return Step(instruction, _add, instruction.inputs, (instruction.output,))
+            inputs = tuple(self._aliases.get(name, name) for name in instruction.inputs)
+            return Step(instruction, _add, inputs, (instruction.output,))
         if isinstance(instruction, RunConcat):
             kernel: Kernel = functools.partial(_concat, axis=instruction.axis)
             return Step(instruction, kernel, instruction.inputs, (instruction.output,))

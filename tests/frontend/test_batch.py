@@ -43,6 +43,20 @@ def test_a_batch_gives_what_its_samples_give() -> None:
     onnx.checker.check_model(freed, full_check=True)
 
 
+def test_targets_below_opset_5_are_attributes() -> None:
+    graph = Builder(opset=4, batch=1, size=4)
+    graph.op("Reshape", graph.conv("x", "a", 6), out="b", shape=[1, 2, 3, 4, 4])
+    graph.op("Transpose", "b", out="c", perm=[0, 2, 1, 3, 4])
+    graph.op("Reshape", "c", out="d", shape=[1, -1])
+    graph.op("Reshape", graph.weight("table", 96, 3), out="w", shape=[1, 96, 3])
+    graph.op("MatMul", "d", "w", out="y")
+    model = graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 1, 3]))
+    freed = free_batch(model)
+    x = images(3, 4, 4)
+    alone = [runtime(model, {"x": x[i : i + 1]})["y"] for i in range(3)]
+    assert_close(runtime(freed, {"x": x})["y"], np.concatenate(alone, 1))
+
+
 def test_targets_that_nothing_reads_any_more_are_gone() -> None:
     held = {tensor.name for tensor in free_batch(baked()).graph.initializer}
     assert {name for name in held if not name.endswith("/natonnx_shape")} == {"a.w", "w"}

@@ -17,6 +17,7 @@ from tests.rewrite.values import assert_single_edits, plainly
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+PARTIAL = "edits before it may give it numbers that it has no value for"
 SAMPLES = [{"x": images(n, 4, 8)} for n in (1, 3)]
 
 
@@ -25,11 +26,12 @@ def _sub(graph: Builder) -> None:
 
 
 def _div(graph: Builder) -> None:
-    graph.op("Div", "a", graph.op("Exp", "b", out="e"), out="y")
+    graph.op("Div", graph.op("GlobalAveragePool", "a", out="g"), "b", out="y")
 
 
 def _mul(graph: Builder) -> None:
-    graph.op("Mul", graph.op("GlobalAveragePool", "x", out="mask"), "b", out="y")
+    means = [graph.op("ReduceMean", name, out=f"{name}m", axes=[axis]) for name, axis in (("a", 2), ("b", 3))]
+    graph.op("Mul", *means, out="y")
 
 
 def _product(graph: Builder) -> None:
@@ -58,7 +60,7 @@ def _integers(graph: Builder) -> None:
 
 
 def _constant(graph: Builder) -> None:
-    graph.op("Sum", "a", "b", graph.weight("c", 4, 1, 1), out="y")
+    graph.op("Sum", "a", "b", graph.weight("c", 2, 1, 4, 8, 8), out="y")
 
 
 def _grown(graph: Builder) -> None:
@@ -81,14 +83,14 @@ def _slopes(graph: Builder) -> None:
     ("build", "reason"),
     [
         (_sub, "it subtracts two tensors that both depend on the input"),
-        (_div, "it divides two tensors that both depend on the input"),
+        (_div, f"it divides two tensors that both depend on the input; {PARTIAL}"),
         (_mul, "it multiplies two tensors that both depend on the input"),
         (_product, "it multiplies two tensors that both depend on the input"),
         (_weights, "its weights depend on the input"),
         (_kernel, "its weights depend on the input, and what they are applied to does not"),
         (_bias, "its bias depends on the input"),
         (_integers, "it handles numbers that are not floating point"),
-        (_constant, "one of its operands is a constant"),
+        (_constant, "its constant changes the shape from [n, 4, 8, 8] to [2, n, 4, 8, 8]"),
         (_grown, "its constant changes the shape from [n, 4, 8, 8] to [2, n, 4, 8, 8]"),
         (_preparation, "it prepares the model's input by a constant"),
         (_joined, "one of its operands is a constant"),

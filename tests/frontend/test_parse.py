@@ -110,7 +110,7 @@ def test_add_of_different_shapes_is_opaque() -> None:
     network = graph.network("s")
     assert joins(network) == {"x": "input", "a": "single", "m": "opaque", "s": "opaque"}
     reasons = {node.node: node.reason for node in network.opaque}
-    assert reasons["S"] == "its operands differ in shape: [n, 4, 8, 8] and [n, 4, 1, 1]"
+    assert "as a mask is" in reasons["S"]
 
 
 def test_add_of_integers_is_opaque() -> None:

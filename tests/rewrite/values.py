@@ -45,6 +45,7 @@ def edited_values(network: Network, alpha: Architecture, inputs: Arrays) -> dict
     graph, values = network.model.graph, dict(inputs)
     values |= {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     _run(network, network.constant_nodes, values)
+    constants = values.keys() - inputs.keys()
     live: set[str] = set()
     for position, fmap in enumerate(alpha.topology.maps):
         binding = network.maps[fmap.name]
@@ -57,6 +58,8 @@ def edited_values(network: Network, alpha: Architecture, inputs: Arrays) -> dict
             if not fed:
                 continue
             members = [_member(network, alpha, edge.name, values) for edge in fed]
+            if fmap.join is Join.SUM and binding.join_node is not None:
+                members += [values[name] for name in graph.node[binding.join_node].input if name in constants]
             joined = np.concatenate(members, fmap.axis) if fmap.join is Join.CONCAT else sum(members[1:], members[0])
             values[binding.join_tensor] = joined
         elif fmap.join is Join.OPAQUE:
