@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.rewrite.single_node import SingleNode
+from natonnx.rewrite.part import Part
 
 __all__ = ["Lost", "equal", "follow"]
 
@@ -28,7 +28,7 @@ class Lost(NamedTuple):
         return np.where(where, np.asarray(filling, value.dtype), value)
 
 
-def follow(node: SingleNode, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray) -> Lost | None:
+def follow(node: Part, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray) -> Lost | None:
     """Find the entries of an output that depend on lost entries alone; None where a node mixes them with others.
 
     An output that depends on none of them has lost none: its flags are all unset.
@@ -48,7 +48,7 @@ def follow(node: SingleNode, values: Arrays, lost: Mapping[str, Lost], output: s
 
 
 def _changes(
-    node: SingleNode, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray, *, others: bool
+    node: Part, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray, *, others: bool
 ) -> NDArray[np.bool_] | None:
     """Where an output changes with the lost entries, or the others, of the tensors that have lost some."""
     changed = np.zeros(made.shape, np.bool_)

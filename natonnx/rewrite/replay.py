@@ -1,12 +1,12 @@
-"""Run the file that an architecture was derived from, node by node, and carry out the edits on its values.
+"""Run the file that an architecture was derived from, and carry out the edits on its values.
 
 An eye of its own for verification: it knows which nodes an edge is, and nothing of instructions, cuts or trimmed
 weights. Every tensor keeps the source's shape. A member that an edit removes is left out of its sum; in a concat its
 channels are *lost*: they hold zeros, are followed by trying what depends on them, and are zeroed again where a node
-would mix them with channels that stay.
+would mix them with channels that stay. Nodes that read nothing lost run together, up to where an edit needs a value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 import onnx
@@ -15,13 +15,18 @@ from natonnx.architecture import Architecture, Join, Skip, State
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.constants import constant_values
+from natonnx.frontend.shapes import OTHER_TYPE
+from natonnx.frontend.view import reads
 from natonnx.rewrite.lost import Lost, equal, follow
-from natonnx.rewrite.single_node import SingleNode
+from natonnx.rewrite.part import Part, Source
 
 __all__ = ["Replay"]
 
 _ZERO_POINT = {"QLinearConv": 2, "QLinearMatMul": 2, "ConvInteger": 2, "MatMulInteger": 2}
 """Input position of what zero is in a quantised tensor, the first input."""
+
+_MOST_NODES = 5000
+"""That run one by one, behind a concat that lost a member: each is tried several times, a millisecond a time."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -38,13 +43,23 @@ class Replay:
     def __init__(self, network: Network, architecture: Architecture, weights: Arrays | None = None) -> None:
         self.network = network
         self.architecture = architecture
-        self._nodes: dict[int, SingleNode] = {}
-        self._constants: dict[str, np.ndarray] = dict(weights or {})
-        for position in network.constant_nodes:
-            self._constants = self.node(position).run(self._constants) | self._constants
-        joins = network.architecture.topology.maps
-        lossy = architecture.states != network.architecture.states and any(one.join is Join.CONCAT for one in joins)
-        self._whole = Replay(network, network.architecture) if lossy else None
+        self._weights = dict(weights or {})
+        graph = network.model.graph
+        self._source = Source(network.model, network.folder, network.constant_nodes, self._weights)
+        self._parts: dict[tuple[int, ...], Part] = {}
+        self.constants = self._source.constants
+        self._readers: dict[str, set[int]] = {}
+        for position, node in enumerate(graph.node):
+            for name in reads(node):
+                self._readers.setdefault(name, set()).add(position)
+        handed = [*network.outputs, *(own.tensor for own in network.edges.values())]
+        handed += [name for own in network.maps.values() for name in (own.join_tensor, own.value_tensor)]
+        self._handed = {name for name in handed if network.dtypes.get(name) != OTHER_TYPE}
+        joins = [one for one in network.architecture.topology.maps if one.join is Join.CONCAT]
+        lossy = joins if architecture.states != network.architecture.states else []
+        nodes = [graph.node[i] for one in lossy if (i := network.maps[one.name].join_node) is not None]
+        members = list(dict.fromkeys(name for node in nodes for name in node.input))
+        self._members = self._source.part(self._source.before(members), members)
 
     def __call__(self, inputs: Arrays, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Run on a sample.
@@ -56,49 +71,54 @@ class Replay:
         Raises:
             InputError: If a node cannot be run by itself, or a tensor is not computed.
         """
-        run = self.run(inputs)
         wanted = self.network.outputs if names is None else names
-        if missing := [name for name in wanted if name not in run.values]:
-            raise InputError(f"tensor {missing[0]!r} is not computed")
-        return {name: run.kept(name) for name in wanted}
+        members = {**inputs, **self._members.run(inputs)} if self._members.outputs else {}
+        values = _Run(self, inputs, members, frozenset(wanted))
+        values.all()
+        return {name: values.kept(name) for name in wanted}
 
-    def run(self, inputs: Arrays) -> "_Run":
-        """Run on a sample, and keep all that was made."""
-        whole = self._whole.run(inputs).values if self._whole else {}
-        run = _Run(self, {**self._constants, **inputs}, whole)
-        run.all()
-        return run
+    def part(self, positions: Sequence[int], asked: Collection[str] = ()) -> Part:
+        """Nodes of the file, ready to run; they give what nodes beside them read, or feature maps hand on."""
+        key = tuple(positions)
+        if key not in self._parts:
+            own = set(key)
+            made = {name for i in key for name in self.network.model.graph.node[i].output if name}
+            shown = {name for name in made if not self._readers.get(name, own) <= own}
+            shown |= made & (self._handed | set(asked))
+            self._parts[key] = self._source.part(key, shown if len(key) > 1 else None)
+        return self._parts[key]
 
-    def node(self, position: int) -> SingleNode:
-        """A node of the file, ready to run."""
-        if position not in self._nodes:
-            self._nodes[position] = SingleNode(self.network.model, position, self.network.folder, self._constants)
-        return self._nodes[position]
+    def variable(self, position: int) -> list[str]:
+        """Names of the tensors that a node reads and that are not constant."""
+        return [name for name in reads(self.network.model.graph.node[position]) if name not in self.constants]
 
     def constant(self, name: str) -> np.ndarray:
         """The value of a tensor that does not depend on the model's input."""
+        if name in self._weights:
+            return self._weights[name]
         return constant_values(self.network.model, [name], self.network.folder)[name]
 
 
 class _Run:
     """One run on one sample.
 
-    Attributes:
-        values: Tensors that are alive, by name, in the source's shapes.
-        lost: What tensors have lost, by name.
-        whole: The tensors of the unedited source.
+    Nodes wait until a value of theirs is needed, and then run together.
     """
 
-    def __init__(self, replay: Replay, values: dict[str, np.ndarray], whole: Arrays) -> None:
-        self.replay, self.values, self.whole = replay, values, whole
-        self.lost: dict[str, Lost] = {}
+    def __init__(self, replay: Replay, inputs: Arrays, members: Arrays, asked: frozenset[str]) -> None:
+        self.replay, self._members, self._asked = replay, members, asked
         self._network, self._architecture = replay.network, replay.architecture
+        self._values = dict(inputs)  # in the source's shapes
+        self._lost: dict[str, Lost] = {}
+        self._alive = set(inputs)
+        self._waiting: list[int] = []
         self._done: set[int] = set()
+        self._alone = 0
 
     def kept(self, name: str) -> np.ndarray:
         """A tensor as the rewritten model has it."""
-        lost = self.lost.get(name)
-        return self.values[name] if lost is None else np.compress(~lost.entries, self.values[name], lost.axis)
+        value, lost = self._value(name), self._lost.get(name)
+        return value if lost is None else np.compress(~lost.entries, value, lost.axis)
 
     def all(self) -> None:
         """Make the feature maps that the outputs depend on."""
@@ -114,61 +134,98 @@ class _Run:
             self._nodes(binding.chain)
 
     def _nodes(self, positions: Sequence[int]) -> None:
-        """Run nodes of the file whose inputs are all alive, once each."""
+        """Take up nodes of the file whose inputs are all alive, once each."""
         for position in positions:
-            if position not in self._done and self.values.keys() >= set(self.replay.node(position).inputs):
+            if position not in self._done and self._alive.issuperset(self.replay.variable(position)):
                 self._done.add(position)
-                self._execute(position)
+                self._waiting.append(position)
+                self._alive.update(filter(None, self._network.model.graph.node[position].output))
+
+    def _value(self, name: str) -> np.ndarray:
+        """A tensor in the source's shape; what waits runs first."""
+        if name not in self._values:
+            self._flush(name)
+        if name not in self._values:
+            if name in self._alive or name not in self.replay.constants:
+                raise InputError(f"tensor {name!r} is not computed")
+            self._values[name] = self.replay.constant(name)
+        return self._values[name]
+
+    def _flush(self, name: str) -> None:
+        """Run what waits and makes a tensor: one by one where it reads lost entries, and together otherwise."""
+        nodes, read, needed = self._network.model.graph.node, {name}, set[int]()
+        for position in reversed(self._waiting):
+            if not read.isdisjoint(nodes[position].output):
+                needed.add(position)
+                read.update(self.replay.variable(position))
+        waiting = self._waiting
+        self._waiting = [position for position in waiting if position not in needed]
+        together: list[int] = []
+        for position in filter(needed.__contains__, waiting):
+            if self._lost.keys().isdisjoint(self.replay.variable(position)):
+                together.append(position)
+                continue
+            self._run(together)
+            together = []
+            self._alone += 1
+            if self._alone > _MOST_NODES:
+                raise InputError(f"more than {_MOST_NODES} nodes would run one by one")
+            self._execute(position)
+        self._run(together)
+
+    def _run(self, positions: Sequence[int]) -> None:
+        if positions:
+            self._values.update(self.replay.part(positions, self._asked).run(self._values))
 
     def _join(self, i: int) -> None:
         topology = self._architecture.topology
         fmap, binding = topology.maps[i], self._network.maps[topology.maps[i].name]
-        members = [self._member(e) for e in topology.incoming[i]]
+        states = (self._architecture.states, self._network.architecture.states)
+        entering = [e for e in topology.incoming[i] if any(own[e] is not State.N for own in states)]
+        members = [self._member(e) for e in entering]
         alive = [name for name in members if name is not None]
         node = None if binding.join_node is None else self._network.model.graph.node[binding.join_node]
         read = [] if node is None else list(node.input)
-        variable = () if binding.join_node is None else self.replay.node(binding.join_node).inputs
-        given = [name for name in read if name in variable]
+        constants = [name for name in read if name in self.replay.constants]
+        given = [name for name in read if name not in self.replay.constants]
         if not alive:
-            self.values.pop(binding.join_tensor, None)
+            self._alive.discard(binding.join_tensor)
         elif binding.join_node is not None and members == given:
             self._nodes([binding.join_node])
+        elif members == [binding.join_tensor]:
+            return
         elif fmap.join is Join.CONCAT:
             assert node is not None
             self._concat(members, node, binding.join_tensor)
-        elif constants := [name for name in read if name not in given]:
-            self.values.update({name: self.replay.constant(name) for name in constants})
-            self._sum([*alive, *constants], binding.join_tensor)
-        elif len(alive) == 1:
-            self._put(binding.join_tensor, self.values[alive[0]], self.lost.get(alive[0]))
         else:
-            self._sum(alive, binding.join_tensor)
+            self._sum([*alive, *constants], binding.join_tensor)
 
     def _member(self, e: int) -> str | None:
         """Compute what an edge hands to its join; return the tensor's name, or None where it is dead or null."""
         edge, state = self._architecture.topology.edges[e], self._architecture.states[e]
         binding = self._network.edges[edge.name]
         source = self._network.maps[edge.source].value_tensor
-        if state is State.N or source not in self.values:
+        if state is State.N or source not in self._alive:
             return None
         if binding.nodes and state is self._network.architecture.states[e]:
             self._nodes(binding.nodes)
-            return binding.tensor if binding.tensor in self.values else None
+            return binding.tensor if binding.tensor in self._alive else None
         assert edge.skip is not None
         if edge.skip.is_identity:
             return source
         name = f"{edge.name}/skipped"
-        self._put(name, _skip(self.values[source], edge.skip), self.lost.get(source))
+        self._put(name, _skip(self._value(source), edge.skip), self._lost.get(source))
         return name
 
     def _put(self, name: str, value: np.ndarray, lost: Lost | None) -> None:
-        self.values[name] = value
+        self._values[name] = value
+        self._alive.add(name)
         if lost is not None:
-            self.lost[name] = lost
+            self._lost[name] = lost
 
     def _sum(self, members: Sequence[str], output: str) -> None:
-        lost = [self.lost.get(name) for name in members]
-        values = [self.values[name] for name in members]
+        values = [self._value(name) for name in members]
+        lost = [self._lost.get(name) for name in members]
         same = all(equal(one, lost[0]) for one in lost)
         if not same:
             values = [v if one is None else one.fill(v, 0) for v, one in zip(values, lost, strict=True)]
@@ -183,36 +240,38 @@ class _Run:
         entries: list[np.ndarray] = []
         axis = next(attribute.i for attribute in node.attribute if attribute.name == "axis")
         for member, original in zip(members, node.input, strict=True):
-            before = self.whole[original]
-            value = np.zeros_like(before) if member is None else self.values[member]
+            before = self._members[original]
+            value = np.zeros_like(before) if member is None else self._value(member)
             axis %= before.ndim
-            own = self.lost.get(member) if member is not None else None
+            own = self._lost.get(member) if member is not None else None
             if own is not None and own.axis != axis:
                 raise InputError(f"member {member!r} of {output!r} has lost entries of another axis")
             values.append(value)
             entries.append(np.full(value.shape[axis], member is None) if own is None else own.entries)
         flags = np.concatenate(entries)
+        if flags.size and flags.all():  # what has no channels does not keep it alive
+            self._alive.discard(output)
+            return
         self._put(output, np.concatenate(values, axis), Lost(axis, flags) if flags.any() else None)
 
     def _execute(self, position: int) -> None:
         """Run a node, and find out what it does with lost entries of what it reads."""
-        node = self.replay.node(position)
-        lost = {name: self.lost[name] for name in node.inputs if name in self.lost}
-        made = node.run(self.values)
-        if lost:
-            followed = {name: follow(node, self.values, lost, name, made[name]) for name in made}
-            if None in followed.values():
-                made = node.run({**self.values, **self._zeroed(position, lost)})
-            else:
-                self.lost.update({name: one for name, one in followed.items() if one is not None and one.entries.any()})
-        self.values.update(made)
+        node = self.replay.part([position])
+        lost = {name: self._lost[name] for name in node.inputs if name in self._lost}
+        made = node.run(self._values)
+        followed = {name: follow(node, self._values, lost, name, made[name]) for name in made}
+        if None in followed.values():
+            made = node.run({**self._values, **self._zeroed(position, lost)})
+        else:
+            self._lost.update({name: one for name, one in followed.items() if one is not None and one.entries.any()})
+        self._values.update(made)
 
     def _zeroed(self, position: int, lost: Mapping[str, Lost]) -> dict[str, np.ndarray]:
         proto = self._network.model.graph.node[position]
         point = _ZERO_POINT.get(proto.op_type)
         name = proto.input[point] if point is not None and point < len(proto.input) else ""
         zero = self.replay.constant(name) if name else np.zeros(())
-        return {tensor: one.fill(self.values[tensor], zero) for tensor, one in lost.items()}
+        return {tensor: one.fill(self._values[tensor], zero) for tensor, one in lost.items()}
 
 
 def _wanted(architecture: Architecture) -> set[int]:

@@ -33,7 +33,7 @@ Outputs = Mapping[str, np.ndarray]
 
 
 class Reference(Protocol):
-    """Runs an architecture elsewhere: in the supernet, or node by node."""
+    """Runs an architecture elsewhere: in the supernet, or by a replay of the source."""
 
     def __call__(self, inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
         """Tensors by name, from inputs by name; all outputs that can be computed where no names are given."""

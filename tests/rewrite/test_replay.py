@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from onnx import helper
 
 from natonnx.architecture import Cut, Edit, State, apply_edits, cut
 from natonnx.frontend import parse, program
 from natonnx.rewrite import build, verify
+from natonnx.rewrite.part import Part, Source
 from natonnx.rewrite.replay import Replay
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, runtime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     import onnx
     import pytest
@@ -118,13 +118,55 @@ def test_lost_channels_of_a_quantised_tensor_hold_its_zero_point() -> None:
 
 
 def test_what_cannot_be_replayed_is_said() -> None:
+    """A sequence that is read on both sides of an edit; elsewhere its nodes run together with those that read it."""
+    for twice in (False, True):
+        graph = Builder()
+        graph.op("SequenceConstruct", graph.conv("x", "a"), out="s")
+        graph.op("SequenceAt", "s", graph.constant("zero", np.array(0, np.int64)), out="t")
+        graph.op("Add", "t", graph.conv("x", "b"), out="u")
+        graph.op("Mul", "u", graph.op("SequenceAt", "s", "zero", out="v") if twice else "u", out="y")
+        network = graph.network("y")
+        alpha = without(network, "B")
+        check = {check.name: check for check in verify(network, alpha, build(network, alpha))}[REPLAYED]
+        assert check.passed
+        assert check.detail.startswith("not run: 's' is something other than") is twice
+
+
+def test_concat_dies_with_the_last_member_that_has_channels() -> None:
     graph = Builder()
-    graph.op("SequenceConstruct", graph.conv("x", "a"), out="s")
-    graph.op("SequenceAt", "s", graph.constant("zero", np.array(0, np.int64)), out="t")
-    graph.op("Add", "t", graph.conv("x", "b"), out="u")
-    graph.nodes.append(helper.make_node("Identity", ["u"], ["y"], "Y"))
+    bounds = [graph.constant(name, np.array([value])) for name, value in (("start", 0), ("end", 0), ("axis", 1))]
+    graph.op("Slice", "x", *bounds, out="e")
+    graph.op("Concat", "e", graph.conv("x", "a"), out="c", axis=1)
+    graph.channels["c"] = 4
+    graph.conv(graph.conv("c", "d"), "y")
     network = graph.network("y")
-    alpha = without(network, "B")
-    checks = {check.name: check for check in verify(network, alpha, build(network, alpha))}
-    assert checks[REPLAYED].passed
-    assert checks[REPLAYED].detail.startswith("not run: ")
+    alpha = apply_edits(network.architecture, [Edit("A", State.O, State.N), Edit("x->d", State.N, State.S)])
+    check = {check.name: check for check in verify(network, alpha, build(network, alpha))}[REPLAYED]
+    assert check.passed, check.detail
+
+
+def test_untouched_nodes_run_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; behind a concat that lost a member, nodes run by themselves until a dense one."""
+    graph = Builder()
+    graph.op("Concat", graph.conv("x", "a", 3), graph.conv("x", "b", 5), out="c", axis=1)
+    graph.channels["c"] = 8
+    source = graph.conv("c", "d", 4)
+    for i in range(50):
+        graph.op("Add", graph.conv(source, f"e{i}"), source, out=f"f{i}")
+        source = graph.op("Tanh", f"f{i}", out=f"g{i}")
+        graph.channels[source] = 4
+    graph.conv(source, "y")
+    network = graph.network("y")
+    alpha = apply_edits(network.architecture, [Edit("A", State.O, State.N), Edit("E7", State.O, State.S)])
+    counts: list[int] = []
+    whole = Source.part
+
+    def counted(self: Source, positions: Sequence[int], outputs: Collection[str] | None = None) -> Part:
+        counts.append(len(positions))
+        return whole(self, positions, outputs)
+
+    monkeypatch.setattr(Source, "part", counted)
+    x = {"x": images(2, 4, 8)}
+    assert_close(Replay(network, alpha)(x)["y"], runtime(build(network, alpha), x)["y"])
+    assert sorted(counts)[-2:] == [21, 128]
+    assert len(counts) == 5
