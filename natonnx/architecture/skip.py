@@ -1,11 +1,16 @@
 """The parameter-free skip: what state S does where the source's shape is not the target's."""
 
+import re
 from dataclasses import dataclass
+from fractions import Fraction
 
 __all__ = ["Shape", "Skip", "match_skip"]
 
 Shape = tuple[int | str | None, ...]
 """Sizes of a tensor; a string is a symbol or a product such as `20*N`, None an unknown size."""
+
+_FRACTION = re.compile(r"(?:(?P<times>[1-9]\d*)\*)?(?P<symbol>[A-Za-z_][\w.]*)(?:/(?P<by>[1-9]\d*))?")
+"""A whole part of an open size, such as `3*H/4`."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,9 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
         return growth
     ratios: list[int] = []
     for axis, (size, wanted) in enumerate(zip(source[2:], target[2:], strict=True), start=2):
-        if size == wanted:
-            ratios.append(1)
-        elif isinstance(size, int) and isinstance(wanted, int) and wanted > 0 and size % wanted == 0:
-            ratios.append(size // wanted)
+        ratio = _ratio(size, wanted)
+        if ratio is not None:
+            ratios.append(ratio)
         elif isinstance(size, int) and isinstance(wanted, int):
             return f"axis {axis} of size {size} cannot be pooled to {wanted} by an integer ratio"
         else:
@@ -69,6 +73,23 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
         return f"a tensor of rank {len(source)} cannot be pooled"
     pool = tuple(ratios) if any(ratio > 1 for ratio in ratios) else ()
     return Skip(len(source), pool, growth)
+
+
+def _ratio(size: int | str | None, wanted: int | str | None) -> int | None:
+    """How many times one size is another, as 8 is 4, or `H/2` is `H/4`; None where it is not, or that is open."""
+    if size == wanted:
+        return 1
+    if isinstance(size, int) and isinstance(wanted, int):
+        return size // wanted if wanted > 0 and size % wanted == 0 else None
+    one, other = (_FRACTION.fullmatch(text) if isinstance(text, str) else None for text in (size, wanted))
+    if one is None or other is None or one["symbol"] != other["symbol"]:
+        return None
+    ratio = _factor(one) / _factor(other)
+    return int(ratio) if ratio.denominator == 1 else None
+
+
+def _factor(fraction: re.Match[str]) -> Fraction:
+    return Fraction(int(fraction["times"] or 1), int(fraction["by"] or 1))
 
 
 def _channel_growth(source: int | str | None, target: int | str | None) -> int | str:

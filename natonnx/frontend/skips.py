@@ -78,11 +78,9 @@ def _is_pool(view: GraphView, i: int) -> bool:
         and not any(view.ints(i, "pads"))
         and view.attribute(i, "auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
         and all(size == 1 for size in view.ints(i, "dilations"))
-        and all(
-            isinstance(size, int) and isinstance(out, int) and size == out * ratio
-            for size, out, ratio in zip(source[2:], target[2:], kernel, strict=False)
-        )
         and len(source) == len(target) == len(kernel) + 2
+        and isinstance(skip := match_skip(source, target), Skip)
+        and (skip.pool or (1,) * len(kernel)) == kernel
     )
 
 

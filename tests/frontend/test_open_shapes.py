@@ -11,12 +11,14 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from natonnx.architecture import cost, legal_transitions
+from natonnx.architecture import Edit, State, apply_edits, cost, legal_transitions
 from natonnx.frontend import parse
 from natonnx.frontend.shapes import infer_shapes
 from natonnx.frontend.symbols import evaluate
+from natonnx.rewrite import build
+from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.session import with_outputs
-from tests.rewrite.helpers import Builder, joins
+from tests.rewrite.helpers import Builder, images, joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,6 +152,22 @@ def test_no_shortcut_where_sizes_are_equal_only_sometimes() -> None:
     network = parse(opened(graph, graph.op("Add", "c", "d", out="y"), ("N", 4, "H", "H")))
     assert network.shapes["p"] != network.shapes["b"]
     assert not [edge for edge in network.architecture.topology.edges if {edge.source, edge.target} == {"p", "b"}]
+
+
+def test_open_sizes_are_pooled_by_a_ratio_that_is_known() -> None:
+    """Where a model joins what it halved with what it did not, and so runs at multiples only."""
+    network = parse(unet("Resize", 13))
+    beta = network.architecture
+    verdicts = dict(zip(beta.topology.edge_index, legal_transitions(beta), strict=True))
+    assert verdicts["P0"][State.S] is None
+    alpha = apply_edits(beta, [Edit("P0", State.O, State.S), Edit("f0->p1", State.N, State.S)])
+    samples = tuple({"x": images(n, 4, size)} for n, size in ((1, 16), (3, 32)))
+    verdict = OutputsCheck(network, alpha, build(network, alpha), samples=samples).replayed
+    assert verdict.passed
+    assert verdict.made
+    beta = parse(resnet()).architecture
+    verdicts = dict(zip(beta.topology.edge_index, legal_transitions(beta), strict=True))
+    assert "whether by an integer ratio is open" in str(verdicts["A0"][State.S])
 
 
 # What one helper's failure leaves to the others
