@@ -53,8 +53,8 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
         return f"rank {len(source)} cannot become rank {len(target)}"
     if source[0] != target[0]:
         return f"axis 0 of size {source[0]} cannot become {target[0]}"
-    if 0 in source:
-        return "its source is empty"
+    if 0 in source or 0 in target:
+        return "its source or its target is empty"
     if len(source) < 2:
         return f"size {source} cannot become {target}"
     growth = _channel_growth(source[1], target[1])
@@ -63,29 +63,27 @@ def match_skip(source: Shape, target: Shape) -> Skip | str:
     ratios: list[int] = []
     for axis, (size, wanted) in enumerate(zip(source[2:], target[2:], strict=True), start=2):
         ratio = _ratio(size, wanted)
-        if ratio is not None:
-            ratios.append(ratio)
-        elif isinstance(size, int) and isinstance(wanted, int):
-            return f"axis {axis} of size {size} cannot be pooled to {wanted} by an integer ratio"
-        else:
+        if ratio is None:
             return f"axis {axis} would go from {size} to {wanted}, and whether by an integer ratio is open"
+        if ratio.denominator != 1:
+            return f"axis {axis} of size {size} cannot be pooled to {wanted} by an integer ratio"
+        ratios.append(int(ratio))
     if any(ratio > 1 for ratio in ratios) and len(source) not in (3, 4, 5):
         return f"a tensor of rank {len(source)} cannot be pooled"
     pool = tuple(ratios) if any(ratio > 1 for ratio in ratios) else ()
     return Skip(len(source), pool, growth)
 
 
-def _ratio(size: int | str | None, wanted: int | str | None) -> int | None:
-    """How many times one size is another, as 8 is 4, or `H/2` is `H/4`; None where it is not, or that is open."""
+def _ratio(size: int | str | None, wanted: int | str | None) -> Fraction | None:
+    """How many times one size is another, as 8 is 4, or `H/2` is `H/4`; None where that is open."""
     if size == wanted:
-        return 1
+        return Fraction(1)
     if isinstance(size, int) and isinstance(wanted, int):
-        return size // wanted if wanted > 0 and size % wanted == 0 else None
+        return Fraction(size, wanted)
     one, other = (_FRACTION.fullmatch(text) if isinstance(text, str) else None for text in (size, wanted))
     if one is None or other is None or one["symbol"] != other["symbol"]:
         return None
-    ratio = _factor(one) / _factor(other)
-    return int(ratio) if ratio.denominator == 1 else None
+    return _factor(one) / _factor(other)
 
 
 def _factor(fraction: re.Match[str]) -> Fraction:

@@ -66,12 +66,26 @@ def test_shapes_that_match(source: Shape, target: Shape, skip: Skip) -> None:
             "axis 2 would go from h to 4, and whether by an integer ratio is open",
             id="symbol",
         ),
-        pytest.param((1, 8, 4), (1, 8, 0), "axis 2 of size 4 cannot be pooled to 0 by an integer ratio", id="empty"),
+        pytest.param((1, 8, 4), (1, 8, 0), "its source or its target is empty", id="empty"),
+        pytest.param(
+            (1, 8, "h/4"), (1, 8, "h/2"), "axis 2 of size h/4 cannot be pooled to h/2 by an integer ratio", id="up"
+        ),
+        pytest.param(
+            (1, 8, "h"),
+            (1, 8, "floor(h/2)"),
+            "axis 2 would go from h to floor(h/2), and whether by an integer ratio is open",
+            id="rounded",
+        ),
         pytest.param((1, 2, 4, 3, 3, 3), (1, 2, 2, 3, 3, 3), "a tensor of rank 6 cannot be pooled", id="rank 6"),
     ],
 )
 def test_shapes_that_do_not_match(source: Shape, target: Shape, reason: str) -> None:
     assert match_skip(source, target) == reason
+
+
+@pytest.mark.parametrize(("size", "wanted", "ratio"), [("h", "h/2", 2), ("3*h/2", "h/4", 6), ("a.1/2", "a.1/4", 2)])
+def test_whole_parts_of_open_sizes_are_pooled(size: str, wanted: str, ratio: int) -> None:
+    assert match_skip(("n", 8, size), ("n", 9, wanted)) == Skip(3, (ratio,), 1)
 
 
 @pytest.mark.parametrize(("skip", "identity"), [(Skip(4), True), (Skip(4, (2, 2)), False), (Skip(4, (), 1), False)])

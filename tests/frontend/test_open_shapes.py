@@ -160,6 +160,9 @@ def test_open_sizes_are_pooled_by_a_ratio_that_is_known() -> None:
     beta = network.architecture
     verdicts = dict(zip(beta.topology.edge_index, legal_transitions(beta), strict=True))
     assert verdicts["P0"][State.S] is None
+    grown = parse(unet("ConvTranspose", 13)).architecture
+    verdicts = dict(zip(grown.topology.edge_index, legal_transitions(grown), strict=True))
+    assert verdicts["U0"][State.S] == "axis 2 of size H/4 cannot be pooled to H/2 by an integer ratio"
     alpha = apply_edits(beta, [Edit("P0", State.O, State.S), Edit("f0->p1", State.N, State.S)])
     samples = tuple({"x": images(n, 4, size)} for n, size in ((1, 16), (3, 32)))
     verdict = OutputsCheck(network, alpha, build(network, alpha), samples=samples).replayed
