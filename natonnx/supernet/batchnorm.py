@@ -17,9 +17,9 @@ import torch
 from onnx import numpy_helper
 
 from natonnx.frontend import Network, RunNode, lower, parse_with
+from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
-from natonnx.tensors import read_tensor
 
 __all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 
@@ -87,7 +87,7 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
 
     Returns:
         The unfolded network, equal to the original in evaluation mode. Convolutions whose weight or bias is shared or
-        not an initializer stay as they are.
+        not trained stay as they are.
     """
     positions = _candidates(network)
     supernet = Supernet(network).eval()
@@ -100,7 +100,8 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
     view = GraphView(network.model, network.shapes, {})
     model = onnx.ModelProto()
     model.CopyFrom(network.model)
-    initializers = {tensor.name: tensor for tensor in model.graph.initializer}
+    biases = [network.model.graph.node[i].input[2] for i in positions]
+    constants = constant_values(network.model, biases, network.folder)
     nodes: list[onnx.NodeProto] = []
     pairs: list[_Pair] = []
     for position, node in enumerate(network.model.graph.node):
@@ -110,8 +111,8 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
         if position not in positions:
             continue
         mean, variance = moments[node.output[0]].mean.numpy(), moments[node.output[0]].variance.numpy()
-        bias = read_tensor(initializers[node.input[2]], network.folder)
-        pair = _Pair(node.input[1], node.input[2], node.output[0])
+        bias = constants[node.input[2]]
+        pair = _Pair(*map(network.computed.source, node.input[1:3]), node.output[0])
         pairs.append(pair)
         fresh.name = view.name(position)  # what the edge is called
         del fresh.input[2]
@@ -164,7 +165,7 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
 
 
 def _candidates(network: Network) -> set[int]:
-    graph = network.model.graph
+    graph, computed = network.model.graph, network.computed
     running = {step.node for step in lower(network, network.architecture).instructions if isinstance(step, RunNode)}
     initializers = {tensor.name for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     inputs = {info.name for info in graph.input}
@@ -172,6 +173,12 @@ def _candidates(network: Network) -> set[int]:
     for node in graph.node:
         for name in node.input:
             uses[name] = uses.get(name, 0) + 1
+
+    def is_own(name: str) -> bool:
+        source = computed.source(name)
+        made = source in computed.trainable and network.dtypes.get(source) == onnx.TensorProto.FLOAT
+        return (source in initializers - inputs or made) and uses[name] == 1 and (source == name or uses[source] == 1)
+
     normalised = {node.input[0] for node in graph.node if node.op_type == "BatchNormalization"}
     return {
         position
@@ -179,6 +186,6 @@ def _candidates(network: Network) -> set[int]:
         if position in running - network.frozen
         and node.op_type == "Conv"
         and len(node.input) == 3
-        and all(name in initializers - inputs and uses[name] == 1 for name in node.input[1:])
+        and all(map(is_own, node.input[1:]))
         and node.output[0] not in normalised
     }

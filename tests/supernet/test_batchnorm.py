@@ -158,6 +158,26 @@ def test_nameless_and_repeated_names_stay(name: str) -> None:
     assert len(unfold_and_compare(graph.network("b")).pairs) == 2
 
 
+def test_weights_that_nodes_make_are_unfolded_too() -> None:
+    graph = Builder()
+    graph.op("Transpose", graph.weight("k", 3, 3, 4, 4), out="w", perm=[3, 2, 0, 1])
+    graph.op("Mul", graph.weight("b", 4), graph.constant("scale", np.array(0.5, np.float32)), out="c")
+    graph.op("Conv", "x", "w", "c", out="m", pads=[1] * 4)
+    graph.op("Identity", graph.weight("v", 4, 4, 1, 1), out="i")
+    graph.op("Identity", graph.weight("e", 4), out="j")
+    graph.op("Conv", "m", "i", "j", out="y")
+    network = graph.network("y")
+    unfolded = unfold_and_compare(network)
+    assert [pair[:2] for pair in unfolded.pairs] == [("w", "c"), ("v", "e")]
+    supernet = Supernet(unfolded.network).train()
+    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.1)
+    torch.autograd.backward(supernet(torch.from_numpy(images(16, 4, 8))).square().mean())
+    optimizer.step()
+    x = {"x": images(3, 4, 8, seed=1)}
+    trained = supernet.as_reference()(x)["y"]
+    assert_close(runtime(build(network, network.architecture, fold(unfolded, supernet.weights())), x)["y"], trained)
+
+
 def test_dead_code_stays_folded() -> None:
     graph = Builder()
     graph.conv("x", "dead", bias=True)
