@@ -20,6 +20,7 @@ nodes.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 
@@ -123,6 +124,14 @@ def _is_free(operation: Operation) -> bool:
     return elementwise and not (operation.inputs or operation.weights or operation.madds)
 
 
+class _Origin(NamedTuple):
+    """Where an edge starts: its source, the nodes up to its operator, and what these read besides."""
+
+    source: str
+    nodes: tuple[int, ...] = ()
+    further: tuple[str, ...] = ()
+
+
 class _Parser:
     """State of one parse."""
 
@@ -130,7 +139,7 @@ class _Parser:
         self.view = view
         self.draft = Draft()
         self.owner: dict[str, str] = {}  # value tensor -> feature map
-        self.prefix: dict[str, tuple[str, tuple[int, ...]]] = {}  # pre-activated tensor -> source map, nodes
+        self.prefix: dict[str, _Origin] = {}  # by pre-activated tensor
         self.pending: dict[str, tuple[str, str, tuple[int, ...], Operation | None]] = {}  # edge tensor -> its edge
         self.given: set[str] = set()  # maps that fixed nodes make of the model's inputs: masks, sizes
         self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
@@ -163,23 +172,24 @@ class _Parser:
         elif skip := self._skip_nodes(i):
             self._take_edge(skip, self.owner[self.view.nodes[i].input[0]], None)
         elif self._is_operation(i):
-            origin, before = self._origin(i)
+            source, before, further = self._origin(i)
             nodes = (*before, i, *self._suffix(i))
-            self._take_edge(nodes, origin, describe(self.view, nodes))
+            self._take_edge(nodes, source, replace(describe(self.view, nodes), inputs=further))
         elif run := self._preactivation(i):
-            origin, before = self._origin(i)
-            self.prefix[self.view.nodes[run[-1]].output[0]] = (origin, (*before, *run))
+            source, before, further = self._origin(i)
+            read = self.view.variable_inputs(i)[1:] if self._is_padding(i) else ()
+            amounts = tuple(name for name in dict.fromkeys(read) if name not in further)
+            self.prefix[self.view.nodes[run[-1]].output[0]] = _Origin(source, (*before, *run), (*further, *amounts))
             self.taken.update(run)
         elif operands := self._elementwise_operands(i):
-            origin, *further = (self.owner[name] for name in operands)
-            self._take_edge((i,), origin, replace(describe(self.view, (i,)), inputs=tuple(further)))
+            self._take_edge((i,), operands[0], replace(describe(self.view, (i,)), inputs=operands[1:]))
         else:
             self._visit_opaque(i)
 
-    def _origin(self, i: int) -> tuple[str, tuple[int, ...]]:
+    def _origin(self, i: int) -> "_Origin":
         """The feature map that a node reads, and the pre-activations on the way."""
         source = self.view.variable_inputs(i)[0]
-        return self.prefix.get(source) or (self.owner[source], ())
+        return self.prefix.get(source) or _Origin(self.owner[source])
 
     def _visit_sum(self, i: int) -> None:
         node = self.view.nodes[i]
@@ -288,9 +298,9 @@ class _Parser:
         )
 
     def _is_padding(self, i: int) -> bool:
-        """Whether a node puts a border around a tensor, of an amount and a value that do not depend on the input."""
+        """Whether a node puts a border around a tensor, of a constant amount or one that other nodes compute."""
         view, node = self.view, self.view.nodes[i]
-        return view.kind(i) == "Pad" and view.variable_inputs(i) == [node.input[0]] and view.is_float(node.input[0])
+        return view.kind(i) == "Pad" and view.variable_inputs(i)[:1] == [node.input[0]] and view.is_float(node.input[0])
 
     def _preactivation(self, i: int) -> tuple[int, ...]:
         """The nodes from one on whose function or padding feeds nothing but compute operators; () if there are none.
@@ -300,6 +310,8 @@ class _Parser:
         variable = self.view.variable_inputs(i)
         source = variable[0] if variable else ""
         if source not in self.owner and source not in self.prefix:
+            return ()
+        if self._is_padding(i) and not self.owner.keys() >= set(variable[1:]):
             return ()
         run = self.elementwise.group(source) or ((i,) if self.elementwise.fits(i) or self._is_padding(i) else ())
         return run if run and run[0] == i and self.feeds_compute[run[-1]] else ()

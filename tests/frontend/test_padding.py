@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from natonnx.architecture import legal_transitions
+from natonnx.architecture import Edit, State, apply_edits, legal_transitions
 from natonnx.frontend import parse
+from natonnx.rewrite import build
 from natonnx.supernet import Supernet
-from tests.rewrite.helpers import Builder, assert_close, edges, images, joins
+from tests.rewrite.helpers import Builder, assert_close, edges, images, joins, node_names
 from tests.rewrite.values import assert_single_edits, plainly
 
 BORDER = [0, 0, 1, 1, 0, 0, 1, 1]
@@ -125,3 +126,41 @@ def test_depthwise_convolution_of_stride_one_may_be_skipped() -> None:
     beta = network.architecture
     verdict = dict(zip(beta.topology.edge_index, legal_transitions(beta), strict=True))["D"]
     assert verdict["S"] is None  # type: ignore[index]
+
+
+@pytest.mark.parametrize("value", [False, True])
+def test_amounts_that_other_nodes_compute_of_the_shape_belong_to_the_edge(value: bool) -> None:
+    """As where a framework pads an image of any size to what a stride of 2 divides."""
+    graph = Builder(size="size")
+    graph.op("Shape", graph.conv("x", "a"), out="shape", start=2)
+    graph.op("Mod", "shape", graph.constant("two", np.array([2], np.int64)), out="rest")
+    graph.op("Concat", graph.constant("none", np.zeros(6, np.int64)), "rest", out="pads", axis=0)
+    mean = [graph.op("ReduceMean", "a", out="mean", keepdims=0)] if value else []
+    graph.op("Pad", "a", "pads", *mean, out="p")
+    graph.op("Conv", "p", graph.weight("w", 4, 4, 2, 2), out="c", strides=[2, 2])
+    graph.op("GlobalAveragePool", "c", out="g")
+    graph.conv("g", "y")
+    network = graph.network("y")
+    assert edges(network)["C"] == ("a", "c", "O")
+    assert "P" not in {node.node for node in network.opaque}
+    operation = next(edge.operation for edge in network.architecture.topology.edges if edge.name == "C")
+    assert operation is not None
+    assert operation.inputs == (("pads", "mean") if value else ("pads",))
+    assert ("A", "S") in assert_single_edits(network, [{"x": images(2, 4, 7)}, {"x": images(1, 4, 8)}])
+
+
+def test_a_padded_convolution_of_computed_amounts_can_be_skipped() -> None:
+    graph = Builder()
+    graph.op("Shape", graph.conv("x", "a"), out="shape")
+    graph.op("Mul", "shape", graph.constant("none", np.zeros(4, np.int64)), out="zeros")
+    graph.op("Add", "zeros", graph.constant("ones", np.array([0, 0, 1, 1], np.int64)), out="border")
+    graph.op("Concat", "border", "border", out="pads", axis=0)
+    graph.op("Pad", "a", "pads", out="p")
+    valid(graph, "p", "c")
+    graph.channels["c"] = 4
+    graph.conv("c", "y")
+    network = graph.network("y")
+    assert ("C", "S") in assert_single_edits(network, SAMPLES)
+    alpha = apply_edits(network.architecture, [Edit("C", State.O, State.S)])
+    assert node_names(build(network, alpha)) == ["A", "C", "Y"]
+    assert_close(Supernet(network).as_reference()(SAMPLES[1])["y"], plainly(network.model, SAMPLES[1])["y"])
