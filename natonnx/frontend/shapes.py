@@ -19,6 +19,7 @@ from natonnx.frontend.declared import contradictions, corrected, infer, undeclar
 from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs
 from natonnx.frontend.forms import ANY, Assignment, Forms
 from natonnx.frontend.load import true_inputs
+from natonnx.frontend.loop_shapes import loop_states
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.old_opsets import with_shape_inputs
 from natonnx.frontend.sparse import with_dense_shapes
@@ -62,6 +63,12 @@ def infer_shapes(
     if unknown := [name for name in foreign_outputs(model) if name not in declared]:
         bare.graph.value_info.extend(ask_onnxruntime(source, unknown, inputs, folder))
     shapes, dtypes = _noted((infer(bare) or bare).graph)
+    for _ in model.graph.node:
+        if not (states := loop_states(bare, shapes, dtypes)):
+            break
+        bare.graph.value_info.extend(states)
+        further, types = _noted((infer(bare) or bare).graph)
+        shapes, dtypes = {**shapes, **further}, {**dtypes, **types}
     symbols = _independent([size for shape in inputs.values() for size in shape if isinstance(size, str)])
     batch = {shape[axis] for name, shape in inputs.items() if (axis := axes.get(name)) is not None} & symbols.keys()
     made = [name for node in model.graph.node for name in node.output if name and dtypes.get(name) != OTHER_TYPE]

@@ -112,7 +112,8 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
             continue
         mean, variance = moments[node.output[0]].mean.numpy(), moments[node.output[0]].variance.numpy()
         bias = constants[node.input[2]]
-        pair = _Pair(*map(network.computed.source, node.input[1:3]), node.output[0])
+        weight, shift = map(network.computed.source, node.input[1:3])
+        pair = _Pair(weight, shift, node.output[0])
         pairs.append(pair)
         fresh.name = view.name(position)  # what the edge is called
         del fresh.input[2]

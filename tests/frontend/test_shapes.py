@@ -96,3 +96,29 @@ def test_reshapes_below_opset_5_have_shapes(opset: int) -> None:
     shapes, dtypes = infer_shapes(graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 3)))
     assert shapes["y"] == ("n", 8, 81)
     assert dtypes["y"] == TensorProto.FLOAT
+
+
+def looped(*nodes: onnx.NodeProto) -> onnx.ModelProto:
+    """MatMul → Loop of three rounds, whose body makes s2 of the state s and says nothing of shapes → MatMul."""
+    infos = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", 7), ("go", 9), ("on", 9))]
+    states = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("s", "s2")]
+    keep = helper.make_node("Identity", ["go"], ["on"])
+    body = helper.make_graph([keep, *nodes], "body", [*infos[:2], states[0]], [infos[2], states[1]])
+    graph = Builder(size=4)
+    graph.op("MatMul", "x", graph.weight("a", 4, 4), out="m")
+    graph.weight("w", 4, 4)
+    rounds = [graph.constant("rounds", np.array(3, np.int64)), graph.constant("yes", np.array(True))]
+    graph.op("Loop", *rounds, "m", out="l", body=body)
+    graph.op("MatMul", "l", graph.weight("b", 4, 5), out="y")
+    return graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4))
+
+
+def test_state_of_a_loop_keeps_the_shape_that_its_body_keeps() -> None:
+    """Costs by hand: two products of 4 by 4 and 4 by 5 for each of 4 x 4 rows; what the body does is not counted."""
+    product, bound = helper.make_node("MatMul", ["s", "w"], ["p"]), helper.make_node("Tanh", ["p"], ["s2"])
+    network = parse(looped(product, bound))
+    assert network.shapes["l"] == ("n", 4, 4, 4)
+    assert cost(network.architecture).madds == 4 * 4 * 4 * 4 + 4 * 4 * 4 * 5
+    grown = parse(looped(helper.make_node("Concat", ["s", "s"], ["s2"], axis=1)))
+    assert grown.shapes.get("l", ()) != ("n", 4, 4, 4)
+    assert cost(grown.architecture).madds is None
