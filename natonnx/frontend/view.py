@@ -91,6 +91,10 @@ class GraphView:
         """Whether a tensor holds floating-point numbers."""
         return self._dtypes.get(tensor) in _FLOATS
 
+    def is_double(self, tensor: str) -> bool:
+        """Whether a tensor holds numbers of float64."""
+        return self._dtypes.get(tensor) == onnx.TensorProto.DOUBLE
+
     def same_type(self, one: str, other: str) -> bool:
         """Whether two tensors hold elements of one type, as far as that is known."""
         types = self._dtypes.get(one), self._dtypes.get(other)
