@@ -70,6 +70,8 @@ class GraphView:
                 self.readers.setdefault(name, []).append(i)
         self._sparse = {tensor.values.name for tensor in graph.sparse_initializer}
         self.constants = {*self._initializers, *self._sparse}
+        made = (i for i in range(len(self.nodes)) if self.attribute(i, "sparse_value") is not None)
+        self._sparse.update(name for i in made for name in self.nodes[i].output)
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
