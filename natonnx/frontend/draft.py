@@ -1,9 +1,20 @@
 """An architecture in the making: what the parser found, and what further passes add to it or merge in it."""
 
+from collections.abc import Container
+
 from natonnx.architecture import Architecture, Edge, FeatureMap, State, Topology
 from natonnx.frontend.network import EdgeBinding, MapBinding, OpaqueNode
 
-__all__ = ["Draft"]
+__all__ = ["Draft", "fresh"]
+
+
+def fresh(name: str, taken: Container[str]) -> str:
+    """A name that is not taken: this one, or with a number behind it."""
+    candidate, count = name, 1
+    while candidate in taken:
+        count += 1
+        candidate = f"{name}#{count}"
+    return candidate
 
 
 class Draft:
@@ -42,10 +53,7 @@ class Draft:
 
     def unique(self, name: str) -> str:
         """Reserve a name for an edge: this one, or with a number behind it if it is taken."""
-        candidate, count = name, 1
-        while candidate in self._names:
-            count += 1
-            candidate = f"{name}#{count}"
+        candidate = fresh(name, self._names)
         self._names.add(candidate)
         return candidate
 

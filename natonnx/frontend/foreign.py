@@ -1,4 +1,7 @@
-"""Shapes of what operators outside ONNX's own set make: onnx knows nothing of them, onnxruntime does when it loads."""
+"""Shapes of what operators outside ONNX's own set make: onnx knows nothing of them, onnxruntime does when it loads.
+
+Of those in front of a scikit-learn network neither does.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +13,10 @@ from natonnx.errors import InputError
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.session import session, with_outputs
 
-__all__ = ["ask_onnxruntime", "foreign_outputs"]
+__all__ = ["ask_onnxruntime", "foreign_outputs", "use_stand_ins"]
+
+_ENTRYWISE = {"Binarizer": "Identity", "Imputer": "Identity", "Normalizer": "Cast", "Scaler": "Cast"}
+"""Operators of ai.onnx.ml that keep a tensor's shape, and what of ONNX's own does so with the same type."""
 
 
 def foreign_outputs(model: onnx.ModelProto) -> list[str]:
@@ -18,6 +24,16 @@ def foreign_outputs(model: onnx.ModelProto) -> list[str]:
     known = {(function.domain, function.name) for function in model.functions}
     nodes = (node for node in model.graph.node if (node.domain, node.op_type) not in known)
     return [name for node in nodes if node.domain not in DEFAULT_DOMAIN for name in node.output if name]
+
+
+def use_stand_ins(model: onnx.ModelProto) -> None:
+    """Put operators of the same shape and type in the place of foreign ones, as far as those are known, in place."""
+    for node in model.graph.node:
+        if node.domain == "ai.onnx.ml" and node.op_type in _ENTRYWISE:
+            node.op_type, node.domain = _ENTRYWISE[node.op_type], ""
+            del node.attribute[:], node.input[1:]
+            if node.op_type == "Cast":
+                node.attribute.append(onnx.helper.make_attribute("to", onnx.TensorProto.FLOAT))
 
 
 def ask_onnxruntime(

@@ -165,7 +165,7 @@ def check(
         folder: Where its external data is. The checker gets the small tensors themselves and, as it does not read
             values from files, one empty file for all the large ones: so what is checked needs not be written first.
         accepted: Contradictions that are no objection where the model has exactly them; of tensors that are no outputs,
-            where it has any.
+            where it has any. An output without a shape may be computed as any, or as one that inference does not find.
         shapes: Whether shapes are inferred too.
 
     Raises:
@@ -173,9 +173,10 @@ def check(
     """
     light = light_copy(model, folder)
     if accepted:
-        noted = {one.tensor for one in accepted if not one.is_output}
-        found = contradictions(light)
-        light = corrected(light, [one for one in found if one in accepted or one.tensor in noted])
+        shapeless = [one for one in accepted if one.declared is None]
+        free = {one.tensor for one in accepted if not one.is_output or one.declared is None}
+        found = [one for one in contradictions(light) if one in accepted or one.tensor in free]
+        light = corrected(light, [*shapeless, *found])
     is_sparse = bool(light.graph.sparse_initializer)
     reason = _check_light(light, full_check=shapes and not is_sparse)
     dense = shapes and is_sparse and not reason

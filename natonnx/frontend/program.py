@@ -4,13 +4,15 @@ The one place that says what an α means in terms of the ONNX file. The supernet
 the rewriter writes them as ONNX nodes; so the two cannot disagree on it.
 """
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
 
 from natonnx.architecture import Architecture, Cut, Cuts, Join, Liveness, Skip, State, cuts, find_liveness, place
 from natonnx.errors import InputError
+from natonnx.frontend.draft import fresh
 from natonnx.frontend.network import Network
 
 __all__ = ["Instruction", "Program", "RunConcat", "RunNode", "RunSkip", "RunSum", "Trim", "lower"]
@@ -125,6 +127,13 @@ class _Lowering:
         self.cut: dict[str, Cut] = {}  # by tensor
         self.done: set[int] = set()
 
+    @functools.cached_property
+    def _tensors(self) -> Set[str]:
+        """Names of the file's tensors."""
+        graph = self.network.model.graph
+        stored = {tensor.name for tensor in graph.initializer} | {info.name for info in graph.input}
+        return stored | {name for node in graph.node for name in (*node.input, *node.output)}
+
     def run(self) -> Iterator[Instruction]:
         topology = self.architecture.topology
         for i, fmap in enumerate(topology.maps):
@@ -187,7 +196,8 @@ class _Lowering:
             if self._is_plain(e):
                 inputs.append(self.network.maps[edge.source].value_tensor)
                 continue
-            name = own.tensor if own.nodes and own.tensor != binding.join_tensor else f"{edge.name}/natonnx_member"
+            kept = own.nodes and own.tensor != binding.join_tensor
+            name = own.tensor if kept else fresh(f"{edge.name}/natonnx_member", self._tensors)
             yield from self._member(e, name)
             inputs.append(name)
         node = binding.join_node

@@ -16,7 +16,7 @@ from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
 from natonnx.frontend.declared import contradictions, corrected, infer, undeclared
-from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs
+from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs, use_stand_ins
 from natonnx.frontend.forms import ANY, Assignment, Forms
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.loop_shapes import loop_states
@@ -58,9 +58,10 @@ def infer_shapes(
         model = _with_input_shapes(model, input_shapes, axes)
     model = _with_named_axes(model, axes)
     bare = undeclared(model)
+    use_stand_ins(bare)
     declared, _ = _noted(bare.graph)
     inputs = {info.name: declared[info.name] for info in true_inputs(model) if info.name in declared}
-    if unknown := [name for name in foreign_outputs(model) if name not in declared]:
+    if unknown := [name for name in foreign_outputs(bare) if name not in declared]:
         bare.graph.value_info.extend(ask_onnxruntime(source, unknown, inputs, folder))
     shapes, dtypes = _noted((infer(bare) or bare).graph)
     for _ in model.graph.node:

@@ -35,6 +35,8 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
     skip = match_skip(view.shape(source), view.shape(target))
     if isinstance(skip, str):
         return None, skip
+    if skip.pool and view.is_double(source):
+        return None, "onnxruntime has no AveragePool of float64, which the skip would take"
     opset = default_opset(view.model) or 1
     if skip.pool and opset < _FIRST_POOLING:
         return None, f"onnxruntime has no AveragePool of opset {opset}, which the skip would take"

@@ -70,6 +70,8 @@ class GraphView:
                 self.readers.setdefault(name, []).append(i)
         self._sparse = {tensor.values.name for tensor in graph.sparse_initializer}
         self.constants = {*self._initializers, *self._sparse}
+        made = (i for i in range(len(self.nodes)) if self.attribute(i, "sparse_value") is not None)
+        self._sparse.update(name for i in made for name in self.nodes[i].output)
         for i, node in enumerate(self.nodes):
             if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
                 self.constants.update(filter(None, node.output))
@@ -90,6 +92,10 @@ class GraphView:
     def is_float(self, tensor: str) -> bool:
         """Whether a tensor holds floating-point numbers."""
         return self._dtypes.get(tensor) in _FLOATS
+
+    def is_double(self, tensor: str) -> bool:
+        """Whether a tensor holds numbers of float64."""
+        return self._dtypes.get(tensor) == onnx.TensorProto.DOUBLE
 
     def same_type(self, one: str, other: str) -> bool:
         """Whether two tensors hold elements of one type, as far as that is known."""

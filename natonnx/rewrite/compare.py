@@ -1,6 +1,7 @@
 """Compare a rewritten model with a reference, as far as both and onnxruntime can run it."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -57,7 +58,7 @@ class Comparison:
         if not trial.complete and not trial.obstacle:
             trial = self._before_choices(samples) or trial
         if not trial.complete and not trial.obstacle and self.reference and self.rounded:
-            trial.allow_for(sensitivity(self.reference, self.rounded, samples, trial.names))
+            trial.allow_for(sensitivity(self.reference, self.rounded, samples, trial.names, self._coarse))
         if trial.complete:
             return Verdict(True, trial.detail)
         source = Trial(self.network.model, self.network.folder, samples, None, optimise=self.optimise)
@@ -83,7 +84,21 @@ class Comparison:
         random: frozenset[str] = frozenset(),
     ) -> Trial:
         folder, axes = self.network.folder, self.network.batch_axes
-        return Trial(model, folder, samples, self.reference, random, names, axes, optimise=self.optimise)
+        coarse = self._coarse
+        return Trial(model, folder, samples, self.reference, random, names, axes, coarse=coarse, optimise=self.optimise)
+
+    @functools.cached_property
+    def _coarse(self) -> Mapping[str, str]:
+        """Tensors that are computed from some in float16; a constant that is only kept in it does not count."""
+        nodes, dtypes = self.network.model.graph.node, self.network.dtypes
+        constants = {name for i in self.network.constant_nodes for name in nodes[i].output}
+        constants.update(tensor.name for tensor in self.network.model.graph.initializer)
+        found: set[str] = set()
+        for node in self.model.graph.node:
+            read = set(reads(node)) - constants
+            if read & found or any(dtypes.get(name) == onnx.TensorProto.FLOAT16 for name in read):
+                found.update(node.output)
+        return dict.fromkeys(found, "float16")
 
     def _before_saturation(self, samples: Sequence[Outputs]) -> Trial | None:
         """Compare what a final Sigmoid or Softmax reads in place of what it makes.

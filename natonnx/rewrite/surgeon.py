@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,6 +11,7 @@ import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, default_opset
+from natonnx.frontend.draft import fresh
 from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
@@ -73,9 +75,11 @@ class _Surgery:
         self.tensors: dict[str, gs.Tensor] = dict(graph.tensors())
         self.opset = default_opset(model) or 1
         self.keys: list[tuple[float, gs.Node, int | None]] = []
+        self.names: set[str] = set()
 
     def run(self, instructions: Sequence[Instruction], fixed: frozenset[int]) -> EditedGraph:
         kept = {i.node for i in instructions if isinstance(i, RunNode)} | fixed
+        self.names.update(self.protos[position].name for position in kept)
         for position, node in enumerate(self.source):
             if position not in kept:
                 node.inputs.clear()
@@ -101,6 +105,18 @@ class _Surgery:
             self.tensors[name] = gs.Variable(name)
         return self.tensors[name]
 
+    def _fresh(self, name: str) -> gs.Tensor:
+        """A tensor that the source does not have."""
+        return self._tensor(fresh(name, self.tensors))
+
+    def _node(
+        self, kind: str, name: str, inputs: Sequence[gs.Tensor], output: gs.Tensor, attrs: dict[str, Any] | None = None
+    ) -> gs.Node:
+        """A new node of that name, or with a number behind it where one that stays has it already."""
+        name = fresh(name, self.names) if name else name
+        self.names.add(name)
+        return gs.Node(kind, name, attrs, inputs=list(inputs), outputs=[output])
+
     def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
         if isinstance(instruction, RunSkip):
             return self._skip(instruction)
@@ -109,12 +125,12 @@ class _Surgery:
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
         source, output = self._tensor(skip.source), self._tensor(skip.output)
         if skip.skip.is_identity:
-            return [gs.Node("Identity", skip.edge, inputs=[source], outputs=[output])]
+            return [self._node("Identity", skip.edge, [source], output)]
         nodes: list[gs.Node] = []
         if skip.skip.pool:
-            pooled = self._tensor(f"{skip.edge}/natonnx_pooled") if skip.skip.pad_channels else output
+            pooled = self._fresh(f"{skip.edge}/natonnx_pooled") if skip.skip.pad_channels else output
             attrs = {"kernel_shape": list(skip.skip.pool), "strides": list(skip.skip.pool)}
-            nodes.append(gs.Node("AveragePool", skip.edge, attrs, inputs=[source], outputs=[pooled]))
+            nodes.append(self._node("AveragePool", skip.edge, [source], pooled, attrs))
             source = pooled
         if skip.skip.pad_channels:
             name = f"{skip.edge}/natonnx_pad" if nodes else skip.edge
@@ -126,24 +142,24 @@ class _Surgery:
         pads[skip.skip.rank + 1] = skip.skip.pad_channels
         if self.opset < 11:
             attrs = {"pads": pads, "mode": "constant", "value": 0.0}
-            return [gs.Node("Pad", name, attrs, inputs=[source], outputs=[output])]
+            return [self._node("Pad", name, [source], output, attrs)]
         # A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too.
-        amounts = self._tensor(f"{name}/amounts")
+        amounts = self._fresh(f"{name}/amounts")
         value = gs.Constant(f"{name}/amounts_value", np.array(pads, np.int64))
-        constant = gs.Node("Constant", f"{name}/natonnx_amounts", {"value": value}, outputs=[amounts])
-        return [constant, gs.Node("Pad", name, {"mode": "constant"}, inputs=[source, amounts], outputs=[output])]
+        constant = self._node("Constant", f"{name}/natonnx_amounts", [], amounts, {"value": value})
+        return [constant, self._node("Pad", name, [source, amounts], output, {"mode": "constant"})]
 
     def _sum(self, total: RunSum) -> list[gs.Node]:
         own = self.source[total.node].name if total.node is not None else ""
         name = own or f"{total.fmap}/natonnx_sum"
         kind = "Add" if len(total.inputs) == 2 and self.opset >= 7 else "Sum"  # onnxruntime has no older Add
         inputs = [self._tensor(tensor) for tensor in total.inputs]
-        return [gs.Node(kind, name, inputs=inputs, outputs=[self._tensor(total.output)])]
+        return [self._node(kind, name, inputs, self._tensor(total.output))]
 
     def _concat(self, joined: RunConcat) -> list[gs.Node]:
         inputs = [self._tensor(tensor) for tensor in joined.inputs]
-        outputs = [self._tensor(joined.output)]
-        return [gs.Node("Concat", self.source[joined.node].name, {"axis": joined.axis}, inputs=inputs, outputs=outputs)]
+        output, name = self._tensor(joined.output), self.source[joined.node].name
+        return [self._node("Concat", name, inputs, output, {"axis": joined.axis})]
 
 
 def _topological(

@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 """Largest difference between onnxruntime and the supernet, relative to the largest output, in float32 and float64."""
 
 _COARSE = {"float16": 1e-2}
-"""The same in coarser types, whose sums depend on the order."""
+"""The same in coarser types, whose sums depend on the order, and of what is computed from them."""
 
 _MARGIN = 10.0
 """Onnxruntime rounds in every operator, not in the weights only."""
@@ -69,6 +69,9 @@ class Trial:
         names: The tensors that were compared; None for the model's outputs.
         complete: Whether everything ran and is near enough.
         detail: What was seen, in one line.
+
+    Args:
+        coarse: The coarsest type that a tensor is computed in on its way, by the names of those where it is not theirs.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Trial:
         names: Sequence[str] | None = None,
         axes: BatchAxes | None = None,
         *,
+        coarse: Mapping[str, str] | None = None,
         optimise: bool = True,
     ) -> None:
         self.samples = samples
@@ -102,7 +106,8 @@ class Trial:
         if not self.obstacle and reference is not None:
             try:
                 pairs = zip(self.results, [reference(sample, names) for sample in samples], strict=True)
-                worst = max(_difference(result, expected, random) for result, expected in pairs if result is not None)
+                ran = ((result, expected) for result, expected in pairs if result is not None)
+                worst = max(_difference(result, expected, random, coarse) for result, expected in ran)
             except InputError as error:
                 self.obstacle = str(error)
         self.worst = worst
@@ -144,7 +149,11 @@ def guarded(reference: Reference, name: str = "the supernet") -> Reference:
 
 
 def sensitivity(
-    reference: Reference, rounded: Callable[[int], Reference], samples: Sequence[Outputs], names: Sequence[str] | None
+    reference: Reference,
+    rounded: Callable[[int], Reference],
+    samples: Sequence[Outputs],
+    names: Sequence[str] | None,
+    coarse: Mapping[str, str],
 ) -> float:
     """How much the outputs of an architecture change where its weights change in the last bit: most of a few draws."""
     exact = [reference(sample, names) for sample in samples]
@@ -152,15 +161,18 @@ def sensitivity(
     for seed in range(_DRAWS):
         changed = rounded(seed)
         pairs = zip(samples, exact, strict=True)
-        worst = max(worst, *(_difference(changed(sample, names), own, frozenset()) for sample, own in pairs))
+        worst = max(worst, *(_difference(changed(sample, names), own, frozenset(), coarse) for sample, own in pairs))
     return worst
 
 
-def _difference(result: Outputs, expected: Outputs, random: frozenset[str]) -> float:
+def _difference(
+    result: Outputs, expected: Outputs, random: frozenset[str], coarse: Mapping[str, str] | None = None
+) -> float:
     """The largest relative difference of outputs, in units in which `TOLERANCE` is the limit."""
     worst = 0.0
     for name in result.keys() & expected.keys() - random:
-        scale = TOLERANCE / _COARSE.get(expected[name].dtype.name, TOLERANCE)
+        dtype = (coarse or {}).get(name, expected[name].dtype.name)
+        scale = TOLERANCE / _COARSE.get(dtype, TOLERANCE)
         worst = max(worst, scale * relative_difference(result[name], expected[name]))
     return worst
 

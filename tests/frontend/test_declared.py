@@ -88,6 +88,29 @@ def test_edited_model_declares_what_the_source_does(tmp_path: Path, kind: str) -
     assert computed(written) == computed(residual(early=output == "s"))
 
 
+def test_an_output_without_a_shape_may_be_known_less_well_or_better(tmp_path: Path) -> None:
+    """Skips in the place of convolutions over an image of open size tell its axes' names."""
+    graph = Builder(size="h")
+    graph.op("Relu", graph.conv("x", "a"), out="r")
+    batch, image = graph.op("Shape", "r", out="batch", end=1), graph.op("Shape", "r", out="image", start=2)
+    sizes = graph.op("Concat", batch, graph.constant("parts", np.array([2, 2])), image, out="sizes", axis=0)
+    graph.op(
+        "ReduceSum",
+        graph.op("Reshape", "r", sizes, out="5d"),
+        graph.constant("axis", np.array([1])),
+        out="s",
+        keepdims=0,
+    )
+    graph.op("Conv", "s", graph.weight("y.w", 2, 2, 3, 3), out="y", pads=[1] * 4)
+    model = graph.model("y")
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    onnx.save(model, tmp_path / "model.onnx")
+    edits = [Edit(name, State.O, State.S) for name in "AY"]
+    _, checks = apply(tmp_path / "model.onnx", edits, tmp_path / "out.onnx")
+    assert checks[0].detail.startswith("full check but for the source's own output 'y' is declared without a shape")
+    assert contradictions(onnx.load(tmp_path / "out.onnx")) != contradictions(model)
+
+
 def test_only_what_the_source_contradicts_is_accepted() -> None:
     model = declare(residual(), "y", ["n", 7, 1, 1])
     found = contradictions(model)

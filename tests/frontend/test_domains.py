@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto
 
 from natonnx.architecture import State, legal_transitions
 from tests.rewrite.helpers import Builder, images
@@ -88,3 +89,12 @@ def test_what_is_legal_before_a_square_root_is_as_the_values_say() -> None:
     samples = [{"x": images(n, 4, 8)} for n in (1, 3)]
     assert np.isfinite(plainly(network.model, samples[0])["y"]).all()
     assert ("r->s", "S") in assert_single_edits(network, samples)
+
+
+def test_no_pooling_of_a_type_that_onnxruntime_does_not_pool() -> None:
+    graph = Builder()
+    source = graph.op("Cast", "x", out="d", to=TensorProto.DOUBLE)
+    weights = graph.constant("w", np.ones((8, 4), np.float64))
+    graph.op("Relu", graph.op("MatMul", source, weights, out="m"), out="y")
+    (row,) = legal_transitions(graph.network("y").architecture)
+    assert row[State.S] == "onnxruntime has no AveragePool of float64, which the skip would take"

@@ -123,8 +123,8 @@ def test_a_refusal_says_what_onnxruntime_says(tmp_path: Path, domain: str, reaso
         read(tmp_path / "model.onnx")
 
 
-def sparse_residual(*, linear: bool = True) -> onnx.ModelProto:
-    """As above, at a rank of 2, with sparse weights for the last product."""
+def sparse_residual(*, linear: bool = True, node: bool = False) -> onnx.ModelProto:
+    """As above, at a rank of 2, with sparse weights for the last product, stored or made by a node."""
     graph = Builder(size=1)
     graph.op("Flatten", "x", out="f")
     one = graph.op("MatMul", "f", graph.weight("v", 4, 4), out="one")
@@ -136,13 +136,19 @@ def sparse_residual(*, linear: bool = True) -> onnx.ModelProto:
     places = np.array([0, 4, 11]) if linear else np.array([[0, 0], [1, 1], [3, 2]])
     values = numpy_helper.from_array(np.array([1.5, -2, 0.25], np.float32), "sparse")
     indices = numpy_helper.from_array(places, "places")
-    model.graph.sparse_initializer.append(helper.make_sparse_tensor(values, indices, [4, 3]))
+    sparse = helper.make_sparse_tensor(values, indices, [4, 3])
+    if node:
+        model.graph.node.insert(0, helper.make_node("Constant", [], ["sparse"], "SPARSE", sparse_value=sparse))
+    else:
+        model.graph.sparse_initializer.append(sparse)
     return model
 
 
-@pytest.mark.parametrize("linear", [True, False])
-def test_a_sparse_weight_stays_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture, *, linear: bool) -> None:
-    model = sparse_residual(linear=linear)
+@pytest.mark.parametrize(("linear", "node"), [(True, False), (False, False), (True, True), (False, True)])
+def test_a_sparse_weight_stays_as_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, *, linear: bool, node: bool
+) -> None:
+    model = sparse_residual(linear=linear, node=node)
     onnx.save(model, tmp_path / "model.onnx")
     network = load(tmp_path / "model.onnx").network
     assert not caplog.records
@@ -155,6 +161,8 @@ def test_a_sparse_weight_stays_as_it_is(tmp_path: Path, caplog: pytest.LogCaptur
     assert all(check.passed for check in checks)
     written = onnx.load(tmp_path / "out.onnx")
     assert list(written.graph.sparse_initializer) == list(model.graph.sparse_initializer)
+    assert written.graph.node[0] == model.graph.node[0]
+    assert checks[-1].detail.startswith("max relative difference")
     x = np.random.default_rng(0).standard_normal((3, 4, 1, 1)).astype(np.float32)
     dense = np.zeros((4, 3), np.float32)
     dense[[0, 1, 3], [0, 1, 2]] = 1.5, -2, 0.25

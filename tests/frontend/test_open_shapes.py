@@ -239,3 +239,28 @@ def test_two_counts_that_only_a_run_tells_are_two_sizes() -> None:
     assert shapes["p"][0] == shapes["q"][0] == 4
     assert len({shapes["p"][1], shapes["q"][1], shapes["y"][1]}) == 3
     assert shapes["p"] == shapes["p.real"]
+
+
+@pytest.mark.parametrize(
+    ("op_type", "attributes"),
+    [
+        ("Scaler", {"offset": [0.5], "scale": [2.0]}),
+        ("Normalizer", {"norm": "L2"}),
+        ("Imputer", {"imputed_value_floats": [0.0], "replaced_value_float": 7.0}),
+        ("Binarizer", {"threshold": 0.25}),
+    ],
+)
+def test_preprocessing_of_scikit_learn_keeps_the_shape(op_type: str, attributes: dict[str, Any]) -> None:
+    """Neither onnx nor onnxruntime infers it; without it nothing of the network behind it is known."""
+    graph = Builder()
+    node = helper.make_node(op_type, ["x"], ["p"], domain="ai.onnx.ml", **attributes)
+    graph.nodes.append(node)
+    graph.channels["p"] = 4
+    graph.op("Relu", graph.conv("p", "a"), out="r")
+    graph.op("Add", graph.conv("r", "b"), "r", out="y")
+    fields = {"opset_imports": [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 1)]}
+    model = graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 8, 8]), **fields)
+    network = parse(model)
+    assert network.shapes["p"] == network.shapes["b"] == ("n", 4, 8, 8)
+    assert joins(network)["y"] == "sum"
+    assert network.model == model

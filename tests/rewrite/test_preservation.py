@@ -15,7 +15,18 @@ from onnx import TensorProto, helper, numpy_helper
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.frontend import parse
 from natonnx.rewrite import build
-from tests.rewrite.helpers import SHIPPED, Builder, arrays, copy, images, node_names, runtime, shipped_network
+from natonnx.rewrite.replay import Replay
+from tests.rewrite.helpers import (
+    SHIPPED,
+    Builder,
+    arrays,
+    assert_close,
+    copy,
+    images,
+    node_names,
+    runtime,
+    shipped_network,
+)
 from tests.rewrite.trunk import assert_identical, value_info, without
 from tools.conformance.wild.alphas import random_alpha
 
@@ -331,3 +342,19 @@ def test_dropped_true_input_stays() -> None:
     assert list(result.graph.input) == list(model.graph.input)
     inputs = {"x": images(2, 4, 8), "y": images(2, 4, 8)}
     assert runtime(result, inputs)["s"].shape == (2, 4, 8, 8)
+
+
+def test_names_of_new_nodes_and_tensors_are_their_own() -> None:
+    """Whatever the file's own nodes and tensors are called: onnxruntime wants names of nodes to be unique."""
+    target = "B/natonnx_member"
+    graph = Builder(channels=2)
+    graph.op("Relu", graph.conv("x", "a"), out="r", name=f"{target}/natonnx_sum")
+    pooled = graph.op("Tanh", "r", out=f"x->{target}/natonnx_pooled", name=f"x->{target}/natonnx_pad")
+    graph.op("Relu", graph.conv(pooled, "b", stride=2), out=target, name=f"x->{target}")
+    graph.op("Add", graph.conv(target, "d"), target, out="s")
+    network = graph.network("s")
+    alpha = apply_edits(network.architecture, [Edit(f"x->{target}", State.N, State.S)])
+    model = build(network, alpha)
+    assert len(set(node_names(model))) == len(node_names(model))
+    inputs = {"x": images(2, 2, 8)}
+    assert_close(runtime(model, inputs)["s"], Replay(network, alpha)(inputs)["s"])

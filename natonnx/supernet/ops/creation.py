@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from onnx import TensorProto
 
+from natonnx.frontend.sparse import dense_values
 from natonnx.supernet.ops.operands import as_tensor, dtype_of, integers
 from natonnx.supernet.ops.registry import register, register_kernels
 
@@ -27,9 +28,11 @@ _NUMBERS = {
 
 @register("Constant")
 def constant(spec: OpSpec) -> Kernel:
-    """Return a fixed tensor; text and sparse tensors have no place in a network."""
+    """Return a fixed tensor, a sparse one with its zeros; text has no place in a network."""
     if "value" in spec.attributes:
         tensor = _tensor(spec, spec.attributes["value"])
+    elif "sparse_value" in spec.attributes:
+        tensor = as_tensor(dense_values(spec.attributes["sparse_value"]))
     else:
         name = next(iter(spec.attributes), "no value")
         if name not in _NUMBERS:
