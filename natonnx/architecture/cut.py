@@ -26,11 +26,16 @@ class Cut(NamedTuple):
         """What is left of a size that is proportional to the number of channels."""
         return size * int(self.kept.sum()) // self.kept.size
 
+    def chosen(self, rule: ChannelCutRule) -> "Cut":
+        """The cut of the channels that nodes choose."""
+        return self if rule.select is None else Cut(self.axis, self.kept[list(rule.select)])
+
     def through(self, rule: ChannelCutRule) -> "Cut | None":
-        """The cut of what nodes make of this tensor; None where they absorb it."""
-        if rule.out is None:
+        """The cut of what nodes make of this tensor; None where that is whole."""
+        kept = self.chosen(rule).kept
+        if rule.out is None or kept.all():
             return None
-        return Cut(rule.out, np.tile(np.repeat(self.kept[:: rule.unit], rule.repeat), rule.tile))
+        return Cut(rule.out, np.tile(np.repeat(kept[:: rule.unit], rule.repeat), rule.tile))
 
     def fits(self, unit: int) -> bool:
         """Whether channels went in whole runs of so many neighbours."""
@@ -84,9 +89,8 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
             own = find_cut_rule(fmap.cut_rules, cut.axis)
             if own is None:
                 raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
-            _require_runs(cut, own, f"the nodes of {fmap.name!r}")
             joins[i] = cut
-            after = cut.through(own)
+            after = _through(cut, own, f"the nodes of {fmap.name!r}")
             if after is not None:
                 values[i] = after
                 if i in outputs:
@@ -171,13 +175,16 @@ def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) ->
     carried = carried_cut_rule(architecture, e, cut.axis)
     if carried is None:
         raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
-    _require_runs(cut, carried, f"edge {edge.name!r}")
-    return cut.through(carried)
+    return _through(cut, carried, f"edge {edge.name!r}")
 
 
-def _require_runs(cut: Cut, rule: ChannelCutRule, what: str) -> None:
-    if not cut.fits(rule.unit):
+def _through(cut: Cut, rule: ChannelCutRule, what: str) -> Cut | None:
+    if rule.select is None and not cut.fits(rule.unit):
         raise _BrokenError(f"{what} can lose whole groups of {rule.unit} channels only")
+    after = cut.through(rule)
+    if after is not None and not after.kept.any():
+        raise _BrokenError(f"of the channels that {what} take, none would be left")
+    return after
 
 
 def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCutRule | None:

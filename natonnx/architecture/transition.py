@@ -176,11 +176,25 @@ class _Judge:
         name = topology.maps[target].name
         if self.carrying[target] == 1:
             fatal = self.fatal[target]
-            return self._growth(e) if fatal is None else f"nothing else feeds {name!r}, {fatal}"
+            reason = fatal or self._trial(e)
+            return f"nothing else feeds {name!r}, {reason}" if reason else self._growth(e)
         if topology.maps[target].join is Join.CONCAT:
-            reason = self.refused[target]
-            return self._growth(e) if reason is None else f"the concat {name!r} cannot lose it: {reason}"
+            reason = self.refused[target].reason or self._trial(e)
+            return f"the concat {name!r} cannot lose it: {reason}" if reason else self._growth(e)
         return None
+
+    @cached_property
+    def tried(self) -> bool:
+        """Whether it hangs on what a concat loses whether those that read it can bear that."""
+        return any(verdict.tried for verdict in self.refused.values())
+
+    def _trial(self, e: int) -> str | None:
+        """Why the channels cannot be cut that a removal takes."""
+        if not self.tried:
+            return None
+        states = self.architecture.states
+        removed = self.architecture.with_states((*states[:e], State.N, *states[e + 1 :]))
+        return cuts(removed, find_liveness(removed)).broken
 
     @cached_property
     def copied(self) -> tuple[Collection[str], int]:

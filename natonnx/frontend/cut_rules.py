@@ -10,6 +10,7 @@ from math import prod
 
 from natonnx.architecture import Shape
 from natonnx.frontend import vocabulary
+from natonnx.frontend.channel_parts import gather_rule, slice_rule, split_rule
 from natonnx.frontend.node_cut_rule import NodeCutRule, OperandSlice
 from natonnx.frontend.size_rules import SIZE_RULES, concat_rule, element, shape_rule
 from natonnx.frontend.view import GraphView
@@ -242,19 +243,6 @@ def _pad(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     return NodeCutRule(axis) if pads[axis] == pads[axis + rank] == 0 else None
 
 
-def _slice(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    rank = len(_source(view, node))
-    starts, axes = view.integers(node, "starts", 1), view.integers(node, "axes", 3)
-    if axes is None and starts is not None and len(view.nodes[node].input) <= 3:
-        axes = tuple(range(len(starts)))
-    return None if axes is None or axis in {one % rank for one in axes} else NodeCutRule(axis)
-
-
-def _split(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    rank, own = len(_source(view, node)), view.attribute(node, "axis", 0)
-    return NodeCutRule(axis) if isinstance(own, int) and own % rank != axis else None
-
-
 def _resize(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """By scales, that of the channels being 1, or to sizes."""
     proto, rank = view.nodes[node], len(_source(view, node))
@@ -405,8 +393,9 @@ _RULES: Mapping[str, _Rule] = {
     "Unsqueeze": _unsqueeze,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"), _reduction),
     "Pad": _pad,
-    "Slice": _slice,
-    "Split": _split,
+    "Slice": slice_rule,
+    "Split": split_rule,
+    "Gather": gather_rule,
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     "LayerNormalization": _layer_norm,
     "Softmax": _softmax,

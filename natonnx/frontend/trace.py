@@ -6,6 +6,7 @@ from math import gcd, lcm
 from typing import NamedTuple
 
 from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State, place
+from natonnx.frontend.channel_parts import find_choices
 from natonnx.frontend.cut_rules import node_cut_rule
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.node_cut_rule import NodeCutRule
@@ -91,14 +92,19 @@ class _Way(NamedTuple):
     unit: int = 1
     repeat: int = 1
     tile: int = 1
+    select: tuple[int, ...] | None = None
 
-    def through(self, rule: NodeCutRule) -> "_Way | None":
-        """Behind one more node, where that passes them on; None where it is not known."""
-        if self.tile > 1 and (rule.unit, rule.repeat) != (1, 1):
+    def through(self, rule: NodeCutRule, output: int) -> "_Way | None":
+        """Behind one more node, in one of its outputs, where that passes them on; None where it is not known."""
+        if rule.parts:
+            part = rule.parts[output]
+            select = part if self.select is None else tuple(self.select[i] for i in part)
+            return _Way(rule.out or 0, select=select) if (self.unit, self.repeat, self.tile) == (1, 1, 1) else None
+        if (self.tile > 1 and (rule.unit, rule.repeat) != (1, 1)) or (self.select is not None and rule.unit > 1):
             return None
         shared = gcd(self.repeat, rule.unit)
         unit, repeat = self.unit * (rule.unit // shared), self.repeat // shared * rule.repeat
-        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile)
+        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile, self.select)
 
 
 class _Trace:
@@ -107,6 +113,7 @@ class _Trace:
     def __init__(self, view: GraphView) -> None:
         self.view = view
         self.nodes: dict[tuple[int, int], NodeCutRule] = {}
+        self.choices = find_choices(view)
 
     def run(self, nodes: Iterable[int], sources: Mapping[str, int], result: str) -> ChannelCutRule | None:
         """What nodes in order make of tensors that lose the same channels; None where one of them has no rule.
@@ -130,7 +137,9 @@ class _Trace:
             if any(other._replace(axis=way.axis) != way for other in arriving.values()):
                 return None
             several = len(set(view.variable_inputs(node))) > 1
-            rule = node_cut_rule(view, node, {name: one.axis for name, one in arriving.items()})
+            lost = {name: one.axis for name, one in arriving.items()}
+            rule = self.choices.get((node, *next(iter(lost.items())))) if len(lost) == 1 else None
+            rule = rule or node_cut_rule(view, node, lost)
             if rule is None or (several and not rule.alike >= arriving.keys()):
                 return None
             operands = {view.nodes[node].input[one.position] for one in rule.slices}
@@ -143,12 +152,15 @@ class _Trace:
             owned = set(map(view.holder, operands))
             weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
-            beyond = way.through(rule)
-            if beyond is None:
+            if rule.parts and (weights or count):  # of these goes another fraction than of what is chosen
                 return None
-            unit = lcm(unit, beyond.unit)
-            if rule.out is not None:
-                cut.update((name, beyond) for name in view.nodes[node].output if name)
+            for position, name in enumerate(view.nodes[node].output):
+                beyond = way.through(rule, position)
+                if beyond is None:
+                    return None
+                unit = lcm(unit, beyond.unit)
+                if rule.out is not None and name:
+                    cut[name] = beyond
         first = next(iter(sources.values()))
         end = cut.get(result, _Way(first))
         return ChannelCutRule(
@@ -161,4 +173,5 @@ class _Trace:
             whole=frozenset(whole),
             unit=unit,
             tile=end.tile,
+            select=end.select,
         )

@@ -98,6 +98,8 @@ class _Run:
     def kept(self, name: str) -> np.ndarray:
         """A tensor as the rewritten model has it."""
         lost = self.lost.get(name)
+        if lost is not None and lost.entries.ndim > 1:
+            raise InputError(f"tensor {name!r} has lost entries of several axes")
         return self.values[name] if lost is None else np.compress(~lost.entries, self.values[name], lost.axis)
 
     def all(self) -> None:
@@ -181,7 +183,7 @@ class _Run:
             value = np.zeros_like(before) if member is None else self.values[member]
             axis %= before.ndim
             own = self.lost.get(member) if member is not None else None
-            if own is not None and own.axis != axis:
+            if own is not None and (own.axis, own.entries.ndim) != (axis, 1):
                 raise InputError(f"member {member!r} of {output!r} has lost entries of another axis")
             values.append(value)
             entries.append(np.full(value.shape[axis], member is None) if own is None else own.entries)

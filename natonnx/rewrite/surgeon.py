@@ -9,7 +9,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, default_opset
+from natonnx.frontend import Instruction, RunConcat, RunNode, RunSelect, RunSkip, RunSum, default_opset
 from natonnx.frontend.view import reads
 
 __all__ = ["EditedGraph", "edit_graph"]
@@ -101,9 +101,11 @@ class _Surgery:
             self.tensors[name] = gs.Variable(name)
         return self.tensors[name]
 
-    def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
+    def _new(self, instruction: RunSkip | RunSum | RunConcat | RunSelect) -> list[gs.Node]:
         if isinstance(instruction, RunSkip):
             return self._skip(instruction)
+        if isinstance(instruction, RunSelect):
+            return self._select(instruction)
         return self._sum(instruction) if isinstance(instruction, RunSum) else self._concat(instruction)
 
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
@@ -127,11 +129,24 @@ class _Surgery:
         if self.opset < 11:
             attrs = {"pads": pads, "mode": "constant", "value": 0.0}
             return [gs.Node("Pad", name, attrs, inputs=[source], outputs=[output])]
-        # A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too.
-        amounts = self._tensor(f"{name}/amounts")
-        value = gs.Constant(f"{name}/amounts_value", np.array(pads, np.int64))
-        constant = gs.Node("Constant", f"{name}/natonnx_amounts", {"value": value}, outputs=[amounts])
+        constant, amounts = self._constant(name, "amounts", pads)
         return [constant, gs.Node("Pad", name, {"mode": "constant"}, inputs=[source, amounts], outputs=[output])]
+
+    def _constant(self, name: str, what: str, values: Sequence[int]) -> tuple[gs.Node, gs.Tensor]:
+        """A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too."""
+        made = self._tensor(f"{name}/{what}")
+        value = gs.Constant(f"{name}/{what}_value", np.array(values, np.int64))
+        return gs.Node("Constant", f"{name}/natonnx_{what}", {"value": value}, outputs=[made]), made
+
+    def _select(self, select: RunSelect) -> list[gs.Node]:
+        source, outputs = self._tensor(select.source), [self._tensor(select.output)]
+        own = self.source[select.node]
+        name = own.name if own.name and len(self.protos[select.node].output) == 1 else f"{select.output}/natonnx_select"
+        if select.indices is None:
+            return [gs.Node("Identity", name, inputs=[source], outputs=outputs)]
+        constant, indices = self._constant(f"{select.output}/natonnx_select", "indices", select.indices)
+        gather = gs.Node("Gather", name, {"axis": select.axis}, inputs=[source, indices], outputs=outputs)
+        return [constant, gather]
 
     def _sum(self, total: RunSum) -> list[gs.Node]:
         own = self.source[total.node].name if total.node is not None else ""
