@@ -26,7 +26,7 @@ class Trim:
         slices: Operands that lose entries: input position, axis, and the entries that stay. A constant is cut; of a
             tensor that depends on the model's input, the node reads a part.
         size: A constant list of sizes: input position, element, and its new value; None where there is none.
-        group: New value of the attribute `group`; None where it stays.
+        group: New value of the attribute `group` (`num_groups`); None where it stays.
     """
 
     slices: tuple[tuple[int, int, tuple[int, ...]], ...] = ()

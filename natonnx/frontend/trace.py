@@ -6,10 +6,10 @@ from math import gcd, lcm
 from typing import NamedTuple
 
 from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State, place
-from natonnx.frontend.channel_parts import find_choices
 from natonnx.frontend.cut_rules import node_cut_rule
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.node_cut_rule import NodeCutRule
+from natonnx.frontend.node_groups import find_groups
 from natonnx.frontend.operation import madds
 from natonnx.frontend.view import GraphView
 
@@ -113,7 +113,7 @@ class _Trace:
     def __init__(self, view: GraphView) -> None:
         self.view = view
         self.nodes: dict[tuple[int, int], NodeCutRule] = {}
-        self.choices = find_choices(view)
+        self.groups = find_groups(view)
 
     def run(self, nodes: Iterable[int], sources: Mapping[str, int], result: str) -> ChannelCutRule | None:
         """What nodes in order make of tensors that lose the same channels; None where one of them has no rule.
@@ -138,7 +138,7 @@ class _Trace:
                 return None
             several = len(set(view.variable_inputs(node))) > 1
             lost = {name: one.axis for name, one in arriving.items()}
-            rule = self.choices.get((node, *next(iter(lost.items())))) if len(lost) == 1 else None
+            rule = self.groups.get((node, *next(iter(lost.items())))) if len(lost) == 1 else None
             rule = rule or node_cut_rule(view, node, lost)
             if rule is None or (several and not rule.alike >= arriving.keys()):
                 return None

@@ -233,6 +233,19 @@ def test_parts_of_groups_of_a_convolution_may_not_go() -> None:
     assert violation(without(network, "p0->c"), network.architecture) is not None
 
 
+def test_whole_groups_of_a_normalisation_go() -> None:
+    graph = Builder(size=4, opset=21, ir_version=10)
+    graph.op("Concat", *(graph.conv("x", f"p{i}", size) for i, size in enumerate([2, 3, 3])), out="c", axis=1)
+    graph.op("GroupNormalization", "c", graph.weight("scale", 8), graph.weight("bias", 8), out="m", num_groups=4)
+    graph.channels["m"] = 8
+    graph.conv("m", "y")
+    network = parse(graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 4, 4])))
+    result = cut(network, ["P0"], {"y.w": ([0, 1], 1)})
+    assert arrays(result)["scale"].shape == (6,)
+    reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["P1"]][State.N]
+    assert reason == "nothing else feeds 'p1', the nodes of 'm' can lose whole groups of 2 channels only"
+
+
 # Weights that several nodes share
 
 
