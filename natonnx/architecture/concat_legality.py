@@ -1,4 +1,4 @@
-"""Which concats can lose a member, whatever channels that takes: the legality of single transitions rests on it."""
+"""Which concats can lose a member, whichever or some: the legality of single transitions rests on it."""
 
 from collections.abc import Mapping
 from math import gcd, lcm
@@ -134,8 +134,11 @@ def _origins(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[in
         else:
             edges = [e for e in topology.incoming[i] if liveness.active[e]]
             for e in edges:
-                source = topology.ends[e][0]
-                for axis in _axes(architecture, source):
+                further = topology.further_inputs.get(e, ()) if architecture.states[e] is State.O else ()
+                read = (
+                    (source, axis) for source in (topology.ends[e][0], *further) for axis in _axes(architecture, source)
+                )
+                for source, axis in read:
                     rule = carried_cut_rule(architecture, e, axis) if (source, axis) in found else None
                     if rule is not None and rule.out is not None:
                         origin = found[source, axis].through(rule, i)
@@ -172,7 +175,7 @@ def _demands(
             return _Demand(f"the nodes of {fmap.name!r} have no rule for fewer channels")
         return (_FREE if own.out is None else found[target, own.out]).before(own)
 
-    def through(e: int, axis: int) -> _Demand:
+    def through(e: int, i: int, axis: int) -> _Demand:
         edge, target = topology.edges[e], topology.ends[e][1]
         if topology.maps[target].join is Join.CONCAT:
             same = topology.maps[target].axis == axis
@@ -180,9 +183,11 @@ def _demands(
                 return _Demand(f"{edge.target!r} joins along another axis")
             return beyond(target, axis, alone=False)
         carried = carried_cut_rule(architecture, e, axis)
-        if carried is None:
+        several = architecture.states[e] is State.O and e in topology.further_inputs
+        if carried is None or (several and topology.maps[i].name not in carried.alike):
             return _Demand(f"edge {edge.name!r} has no rule for fewer channels")
-        return (_FREE if carried.out is None else beyond(target, carried.out, alone=True)).before(carried)
+        asked = (_FREE if carried.out is None else beyond(target, carried.out, alone=True)).before(carried)
+        return asked._replace(tried=asked.tried or several)
 
     def read(reader: int, i: int, axis: int) -> _Demand:
         sources, tried = topology.fixed_inputs[reader], False
@@ -207,15 +212,14 @@ def _demands(
     for i in reversed(range(len(topology.maps))):
         for axis in _axes(architecture, i):
             asked = [_Demand(f"{topology.maps[i].name!r} is an output of the model")] if i in outputs else []
-            asked += [through(e, axis) for e in topology.outgoing[i] if liveness.active[e]]
+            asked += [through(e, i, axis) for e in topology.outgoing[i] if liveness.active[e]]
             asked += [
                 read(reader, i, axis)
                 for reader in dict.fromkeys(topology.fixed_readers[i])
                 if liveness.live[reader] and liveness.needed[reader]
             ]
             further = [e for e in topology.further_readers.get(i, ()) if liveness.active[e]]
-            operations = (topology.edges[e].name for e in further if architecture.states[e] is State.O)
-            asked += [_Demand(f"edge {name!r} has no rule for fewer channels") for name in operations]
+            asked += [through(e, i, axis) for e in further if architecture.states[e] is State.O]
             reason = next((demand.reason for demand in asked if demand.reason is not None), None)
             unit = lcm(*(demand.unit for demand in asked))
             found[i, axis] = _Demand(reason, unit, any(demand.tried for demand in asked))

@@ -58,7 +58,7 @@ class Edit(NamedTuple):
 def legal_transitions(
     architecture: Architecture, origin: Liveness | None = None
 ) -> tuple[Mapping[State, str | None], ...]:
-    """Judge every single transition of every edge, in time linear in the architecture's size.
+    """Judge every single transition of every edge, in time linear in the architecture's size but for removals to try.
 
     Args:
         architecture: The architecture.
@@ -126,6 +126,8 @@ class _Judge:
             if not joins_concat and target in self.cut.joins:
                 return f"{edge.target!r} has lost channels, for a concat before it lost a member"
         lost = self.cut.values.get(source)
+        if lost is None and target in self.cut.joins and e in self.architecture.topology.further_inputs:
+            return f"{edge.target!r} has lost channels that {edge.source!r} has"
         if lost is not None and not (joins_concat and lost.axis == joined.axis):
             return f"{edge.source!r} has lost channels, for a concat before it lost a member"
         return None

@@ -5,43 +5,71 @@ Where what they read has lost channels, what is left of their choice is a Gather
 
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
 from natonnx.frontend.node_cut_rule import NodeCutRule
 from natonnx.frontend.view import GraphView
 
-__all__ = ["gather_rule", "slice_rule", "split_rule"]
+__all__ = ["gather_rule", "slice_rule", "split_rule", "takes_all"]
+
+_ANY_SIZE = 2**31 - 1
+"""What exporters write for the end of an axis of any size."""
 
 _MOST_NODES = 64
 """Behind one another, that compute a bound."""
 
 
-def slice_rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    """A Slice of other axes, of all channels, or of channels alone."""
-    proto = view.nodes[node]
-    shape = view.shape(proto.input[0])
+class _Bounds(NamedTuple):
+    """What a Slice takes, by axis: first entry and end, each None where it is not known, and step."""
+
+    first: int | None
+    end: int | None
+    step: int
+
+    def whole(self, size: int | str | None) -> bool:
+        """Whether that is all entries of an axis, and would be of fewer."""
+        least = size if isinstance(size, int) else _ANY_SIZE
+        return (self.first, self.step) == (0, 1) and self.end is not None and self.end >= least
+
+
+def _bounds(view: GraphView, node: int) -> Mapping[int, _Bounds] | None:
+    """What a Slice takes of the axes that it names; None where it is not known which."""
+    proto, rank = view.nodes[node], len(view.shape(view.nodes[node].input[0]))
     starts, ends = (_integers(view, node, name, position) for name, position in (("starts", 1), ("ends", 2)))
     axes = view.integers(node, "axes", 3)
     if axes is None and starts is not None and len(proto.input) <= 3:
         axes = tuple(range(len(starts)))
-    if axes is None:
+    if axes is None or not rank:
         return None
-    along = [one % len(shape) for one in axes]
-    if axis not in along:
+    unknown = (None,) * len(axes)
+    steps = view.integers(node, "steps", 4) if len(proto.input) > 4 else (1,) * len(axes)
+    limits = [one if one and len(one) == len(axes) else unknown for one in (starts, ends, steps)]
+    found = zip(axes, *limits, strict=True)
+    return {axis % rank: _Bounds(first if step else None, end, step or 1) for axis, first, end, step in found}
+
+
+def takes_all(view: GraphView, node: int) -> bool:
+    """Whether a Slice takes all entries of a tensor."""
+    source = view.nodes[node].input[0] if view.kind(node) == "Slice" else ""
+    bounds = _bounds(view, node) if view.variable_inputs(node) == [source] else None
+    return bool(bounds) and all(one.whole(view.shape(source)[axis]) for axis, one in (bounds or {}).items())
+
+
+def slice_rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
+    """A Slice of other axes, of all channels, or of channels alone."""
+    channels, bounds = view.shape(view.nodes[node].input[0])[axis], _bounds(view, node)
+    if bounds is None:
+        return None
+    own, alone = bounds.get(axis), len(view.variable_inputs(node)) == 1
+    if own is None or (alone and own.whole(channels)):
         return NodeCutRule(axis)
-    steps = view.integers(node, "steps", 4) if len(proto.input) > 4 else (1,) * len(along)
-    channels, at = shape[axis], along.index(axis)
-    if not (starts and ends and steps and isinstance(channels, int) and len(starts) == len(ends) == len(along)):
+    if own.first is None or own.end is None or len(bounds) > 1 or not isinstance(channels, int):
         return None
-    first, end = starts[at], ends[at]
-    if first is None or end is None:
-        return None
-    if (first, steps[at]) == (0, 1) and end >= channels and len(view.variable_inputs(node)) == 1:
-        return NodeCutRule(axis)
-    chosen = tuple(range(channels)[first : end : steps[at]])
-    return NodeCutRule(axis, parts=(chosen,)) if len(along) == 1 and chosen else None
+    chosen = tuple(range(channels)[own.first : own.end : own.step])
+    return NodeCutRule(axis, parts=(chosen,)) if chosen else None
 
 
 def split_rule(view: GraphView, node: int, axis: int) -> NodeCutRule | None:

@@ -1,6 +1,6 @@
 """Follow every cut that a concat may cause through the architecture, and note what each part of it would do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import gcd, lcm
 from typing import NamedTuple
@@ -37,7 +37,7 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
     for name, fmap in draft.maps.items():
         arriving = {fmap.axis} if fmap.join is Join.CONCAT and fmap.axis is not None else set()
         for edge_name in entering.get(name, ()):
-            arriving |= _cross(draft, trace, edge_name, axes.get(draft.edges[edge_name].source, set()))
+            arriving |= _cross(draft, trace, edge_name, axes)
         if fmap.join is Join.OPAQUE:
             cut_rules = tuple(_opaque(draft, trace, fmap, axes))
         else:
@@ -48,17 +48,16 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
     return trace.nodes
 
 
-def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set[int]:
+def _cross(draft: Draft, trace: "_Trace", name: str, axes: Mapping[str, set[int]]) -> set[int]:
     """Lead cuts along an edge; return the axes along which they arrive."""
     edge, binding = draft.edges[name], draft.edge_bindings[name]
-    source = draft.map_bindings[edge.source].value_tensor
-    cut_rules = [trace.run(binding.nodes, {source: axis}, binding.tensor) for axis in sorted(axes)]
-    found = tuple(one for one in cut_rules if one is not None)
+    further = edge.operation.inputs if edge.operation else ()
+    found = tuple(_met(draft, trace, (edge.source, *further), binding.nodes, binding.tensor, axes))
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
         draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
         if edge.skip is not None and not edge.skip.pad_channels:  # what the edge would do as a skip
-            arriving |= {axis for axis in axes if not edge.skip.pool or axis == 1}
+            arriving |= {axis for axis in axes.get(edge.source, ()) if not edge.skip.pool or axis == 1}
     return arriving
 
 
@@ -71,16 +70,27 @@ def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -
 
 
 def _opaque(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Mapping[str, set[int]]) -> Iterable[ChannelCutRule]:
-    """Where a fixed node reads several maps, their cuts meet that stand in one place."""
     binding = draft.map_bindings[fmap.name]
     nodes = (*(() if binding.join_node is None else (binding.join_node,)), *binding.chain)
+    return _met(draft, trace, fmap.inputs, nodes, binding.value_tensor, axes)
+
+
+def _met(
+    draft: Draft,
+    trace: "_Trace",
+    sources: Sequence[str],
+    nodes: Sequence[int],
+    result: str,
+    axes: Mapping[str, set[int]],
+) -> Iterable[ChannelCutRule]:
+    """Where nodes read several maps, their cuts meet that stand in one place."""
     meeting: dict[int, dict[str, int]] = {}
-    for name in fmap.inputs:
+    for name in sources:
         for axis in axes.get(name, set()):
-            at = axis if len(fmap.inputs) == 1 else place(axis)
+            at = axis if len(sources) == 1 else place(axis)
             meeting.setdefault(at, {})[draft.map_bindings[name].value_tensor] = axis
     for at, cut in sorted(meeting.items()):
-        rule = trace.run(nodes, cut, binding.value_tensor)
+        rule = trace.run(nodes, cut, result)
         if rule is not None:
             yield replace(rule, axis=at)
 

@@ -121,7 +121,7 @@ def test_factors_may_not_lose_different_channels() -> None:
     cut(network, ["F"], {"y.w": ([5, 6, 7], 1)})
     cut(network, ["D", "F"], {"y.w": ([5, 6, 7], 1)})
     reason = violation(without(network, "B", "E"), network.architecture)
-    assert reason == "what the node that makes 'm' reads would not have lost the same channels"
+    assert reason == "what edge 'M' reads would not have lost the same channels"
 
 
 def test_factors_of_one_member_may_not_lose_different_channels() -> None:
@@ -134,7 +134,7 @@ def test_factors_of_one_member_may_not_lose_different_channels() -> None:
     network = parse(graph.model("y"))
     cut(network, ["b->c"], {"y.w": ([3, 4], 1)})
     reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["B"]][State.N]
-    different = "what the node that makes 'm' reads would not have lost the same channels"
+    different = "what edge 'M' reads would not have lost the same channels"
     assert reason == f"nothing else feeds 'b', {different}"
     assert violation(without(network, "B"), network.architecture) == different
 
@@ -244,6 +244,19 @@ def test_whole_groups_of_a_normalisation_go() -> None:
     assert arrays(result)["scale"].shape == (6,)
     reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["P1"]][State.N]
     assert reason == "nothing else feeds 'p1', the nodes of 'm' can lose whole groups of 2 channels only"
+
+
+def test_a_slice_of_all_is_a_skip() -> None:
+    """As in GhostNet: the other half of a concat is made of the first one."""
+    graph = Builder(size=4)
+    graph.op("Concat", graph.conv("x", "a"), graph.conv("a", "b", group=4), out="c", axis=1)
+    bounds = [graph.constant(name, np.array([value])) for name, value in [("from", 0), ("to", 8), ("axis", 1)]]
+    graph.op("Slice", "c", *bounds, out="s")
+    graph.channels["s"] = 8
+    graph.conv("s", "y")
+    network = parse(graph.model("y"))
+    assert network.opaque == ()
+    cut(network, ["B"], {"y.w": ([4, 5, 6, 7], 1)})
 
 
 # Weights that several nodes share
