@@ -88,14 +88,14 @@ class RunSelect:
     Attributes:
         source: The tensor.
         axis: The axis of its channels.
-        indices: Which of them, in order; None for all of them as they are.
+        indices: Which of them, in order.
         output: The tensor that it makes.
         node: Position of the node of the file.
     """
 
     source: str
     axis: int
-    indices: tuple[int, ...] | None
+    indices: tuple[int, ...]
     output: str
     node: int
 
@@ -213,11 +213,9 @@ class _Lowering:
         made = self.network.model.graph.node[node].output if output is None else [output]
         for name, part in zip(made, rule.parts, strict=True):
             own = kept[list(part)]
-            indices = tuple(places[list(part)][own].tolist())
-            whole = indices == tuple(range(places[-1] + 1))
             if not own.all():
                 self.cut[name] = Cut(axis, own)
-            yield RunSelect(source, axis, None if whole else indices, name, node)
+            yield RunSelect(source, axis, tuple(places[list(part)][own].tolist()), name, node)
 
     def _trim(self, node: int, output: str | None, cut: Cut, rule: NodeCutRule) -> Trim | None:
         """What a cut of what a node reads changes in it."""

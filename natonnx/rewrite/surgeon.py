@@ -142,8 +142,6 @@ class _Surgery:
         source, outputs = self._tensor(select.source), [self._tensor(select.output)]
         own = self.source[select.node]
         name = own.name if own.name and len(self.protos[select.node].output) == 1 else f"{select.output}/natonnx_select"
-        if select.indices is None:
-            return [gs.Node("Identity", name, inputs=[source], outputs=outputs)]
         constant, indices = self._constant(f"{select.output}/natonnx_select", "indices", select.indices)
         gather = gs.Node("Gather", name, {"axis": select.axis}, inputs=[source, indices], outputs=outputs)
         return [constant, gather]

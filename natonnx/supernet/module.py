@@ -301,8 +301,8 @@ def _concat(*tensors: Tensor, axis: int) -> Tensor:
     return torch.cat(tensors, axis)
 
 
-def _select(tensor: Tensor, *, axis: int, indices: tuple[int, ...] | None) -> Tensor:
-    return tensor if indices is None else tensor.index_select(axis, torch.tensor(indices, device=tensor.device))
+def _select(tensor: Tensor, *, axis: int, indices: tuple[int, ...]) -> Tensor:
+    return tensor.index_select(axis, torch.tensor(indices, device=tensor.device))
 
 
 def _host_only(network: Network) -> set[str]:
