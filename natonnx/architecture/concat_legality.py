@@ -1,4 +1,4 @@
-"""Which concats can lose a member, whatever channels that takes: the legality of single transitions rests on it."""
+"""Which concats can lose a member, whichever or some: the legality of single transitions rests on it."""
 
 from collections.abc import Mapping
 from math import gcd, lcm
@@ -10,7 +10,7 @@ from natonnx.architecture.cut import carried_cut_rule, find_cut_rule, has_known_
 from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State
 from natonnx.architecture.liveness import Liveness
 
-__all__ = ["refusals"]
+__all__ = ["Verdict", "refusals"]
 
 
 class _Origin(NamedTuple):
@@ -30,7 +30,7 @@ class _Origin(NamedTuple):
 
     def through(self, rule: ChannelCutRule, target: int) -> "_Origin":
         """The origin of what a rule makes of the tensor, in a map."""
-        if self.tile > 1 and (rule.unit, rule.repeat) != (1, 1):
+        if rule.select is not None or (self.tile > 1 and (rule.unit, rule.repeat) != (1, 1)):
             return _Origin(target)
         unit, repeat = self.unit * rule.unit, self.repeat * rule.repeat
         shared = gcd(unit, repeat)
@@ -38,22 +38,36 @@ class _Origin(NamedTuple):
 
 
 class _Demand(NamedTuple):
-    """What those who read a tensor ask of a cut: why they cannot bear one, and the runs in which channels must go."""
+    """What those who read a tensor ask of a cut.
+
+    Attributes:
+        reason: Why they cannot bear one.
+        unit: The runs in which channels must go.
+        tried: Whether it hangs on the cut whether they can bear it.
+    """
 
     reason: str | None
     unit: int = 1
+    tried: bool = False
 
     def before(self, rule: ChannelCutRule) -> "_Demand":
         """What is asked of the tensor that a rule makes this one of."""
-        if self.unit > 1 and rule.tile > 1:
-            return _Demand(f"behind a shuffle, channels can be lost in whole groups of {self.unit} only")
+        if rule.select is not None or (self.unit > 1 and rule.tile > 1):
+            return _Demand(self.reason, tried=True)
         return self._replace(unit=rule.unit * (self.unit // gcd(self.unit, rule.repeat)))
 
 
 _FREE = _Demand(None)
 
 
-def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str | None]:
+class Verdict(NamedTuple):
+    """Why a concat can lose none of its members, None where it can; and whether each has to be tried."""
+
+    reason: str | None
+    tried: bool = False
+
+
+def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, Verdict]:
     """Judge every concat, in time linear in the architecture's size.
 
     Args:
@@ -61,7 +75,7 @@ def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str
         liveness: Its null propagation.
 
     Returns:
-        By position of a concat: None where all that read it can bear to lose any of its members, else why not.
+        By position of a concat: whether all that read it can bear to lose any of its members, or some, or why none.
     """
     topology = architecture.topology
     if not topology.concats:
@@ -69,20 +83,18 @@ def refusals(architecture: Architecture, liveness: Liveness) -> Mapping[int, str
     origins = _origins(architecture, liveness)
     demands = _demands(architecture, liveness, origins)
     runs: dict[int, int] = {}
-    found: dict[int, str | None] = {}
+    found: dict[int, Verdict] = {}
     for i in topology.concats:
         fmap = topology.maps[i]
         own = None if fmap.axis is None else find_cut_rule(fmap.cut_rules, fmap.axis)
         runs[i] = _run(architecture, i, origins, runs)
         if not has_known_sizes(architecture, i):
-            found[i] = f"the sizes of the members of {fmap.name!r} are unknown"
+            found[i] = Verdict(f"the sizes of the members of {fmap.name!r} are unknown")
         elif own is None:
-            found[i] = f"the nodes of {fmap.name!r} have no rule for fewer channels"
+            found[i] = Verdict(f"the nodes of {fmap.name!r} have no rule for fewer channels")
         else:
             demand = (_FREE if own.out is None else demands[i, own.out]).before(own)
-            found[i] = demand.reason
-            if demand.reason is None and runs[i] % demand.unit:
-                found[i] = f"what reads it can lose whole groups of {demand.unit} channels only"
+            found[i] = Verdict(demand.reason, demand.tried or runs[i] % demand.unit != 0)
     return found
 
 
@@ -122,8 +134,11 @@ def _origins(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[in
         else:
             edges = [e for e in topology.incoming[i] if liveness.active[e]]
             for e in edges:
-                source = topology.ends[e][0]
-                for axis in _axes(architecture, source):
+                further = topology.further_inputs.get(e, ()) if architecture.states[e] is State.O else ()
+                read = (
+                    (source, axis) for source in (topology.ends[e][0], *further) for axis in _axes(architecture, source)
+                )
+                for source, axis in read:
                     rule = carried_cut_rule(architecture, e, axis) if (source, axis) in found else None
                     if rule is not None and rule.out is not None:
                         origin = found[source, axis].through(rule, i)
@@ -160,7 +175,7 @@ def _demands(
             return _Demand(f"the nodes of {fmap.name!r} have no rule for fewer channels")
         return (_FREE if own.out is None else found[target, own.out]).before(own)
 
-    def through(e: int, axis: int) -> _Demand:
+    def through(e: int, i: int, axis: int) -> _Demand:
         edge, target = topology.edges[e], topology.ends[e][1]
         if topology.maps[target].join is Join.CONCAT:
             same = topology.maps[target].axis == axis
@@ -168,12 +183,14 @@ def _demands(
                 return _Demand(f"{edge.target!r} joins along another axis")
             return beyond(target, axis, alone=False)
         carried = carried_cut_rule(architecture, e, axis)
-        if carried is None:
+        several = architecture.states[e] is State.O and e in topology.further_inputs
+        if carried is None or (several and topology.maps[i].name not in carried.alike):
             return _Demand(f"edge {edge.name!r} has no rule for fewer channels")
-        return (_FREE if carried.out is None else beyond(target, carried.out, alone=True)).before(carried)
+        asked = (_FREE if carried.out is None else beyond(target, carried.out, alone=True)).before(carried)
+        return asked._replace(tried=asked.tried or several)
 
     def read(reader: int, i: int, axis: int) -> _Demand:
-        sources = topology.fixed_inputs[reader]
+        sources, tried = topology.fixed_inputs[reader], False
         if len(sources) == 1:
             return beyond(reader, axis, alone=False)
         fmap = topology.maps[reader]
@@ -184,23 +201,26 @@ def _demands(
             name = topology.maps[source].name
             at = [one for one in _axes(architecture, source) if place(one) == place(axis) and (source, one) in origins]
             same = all(origins[source, one] == origins[i, axis] for one in at) if (i, axis) in origins else not at
-            if source != i and name in own.alike and not (same and (at or name in own.whole)):
-                other = "may lose other" if at else "keeps all its"
-                return _Demand(f"the node that makes {fmap.name!r} reads {name!r} too, which {other} channels")
-        return beyond(reader, place(axis), alone=False)
+            if source == i or name not in own.alike or (same and (at or name in own.whole)):
+                continue
+            if not at:
+                return _Demand(f"the node that makes {fmap.name!r} reads {name!r} too, which keeps all its channels")
+            tried = True
+        asked = beyond(reader, place(axis), alone=False)
+        return asked._replace(tried=asked.tried or tried)
 
     for i in reversed(range(len(topology.maps))):
         for axis in _axes(architecture, i):
             asked = [_Demand(f"{topology.maps[i].name!r} is an output of the model")] if i in outputs else []
-            asked += [through(e, axis) for e in topology.outgoing[i] if liveness.active[e]]
+            asked += [through(e, i, axis) for e in topology.outgoing[i] if liveness.active[e]]
             asked += [
                 read(reader, i, axis)
                 for reader in dict.fromkeys(topology.fixed_readers[i])
                 if liveness.live[reader] and liveness.needed[reader]
             ]
             further = [e for e in topology.further_readers.get(i, ()) if liveness.active[e]]
-            operations = (topology.edges[e].name for e in further if architecture.states[e] is State.O)
-            asked += [_Demand(f"edge {name!r} has no rule for fewer channels") for name in operations]
+            asked += [through(e, i, axis) for e in further if architecture.states[e] is State.O]
             reason = next((demand.reason for demand in asked if demand.reason is not None), None)
-            found[i, axis] = _Demand(reason, lcm(*(demand.unit for demand in asked)))
+            unit = lcm(*(demand.unit for demand in asked))
+            found[i, axis] = _Demand(reason, unit, any(demand.tried for demand in asked))
     return found

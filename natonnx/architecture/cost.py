@@ -56,7 +56,7 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
         _add(weights, operation.weights, cut, own)
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
-            madds -= own.madds - cut.scaled(own.madds)
+            madds -= own.madds - cut.chosen(own).scaled(own.madds)
     for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         cut = lost.joins.get(i)
         own = find_cut_rule(topology.maps[i].cut_rules, cut.axis) if cut else None
@@ -68,8 +68,9 @@ def _add(
     total: dict[tuple[str, bytes], int], weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None
 ) -> None:
     """Count weights once by name; one that nodes share and that loses channels, once for all that keep the same."""
+    chosen = cut.chosen(own) if cut and own else None
     for name, size in weights:
-        if cut and own and name in own.weights:
-            total[name, cut.kept.tobytes()] = cut.scaled(size)
+        if chosen and own and name in own.weights and not chosen.kept.all():
+            total[name, chosen.kept.tobytes()] = chosen.scaled(size)
         else:
             total[name, b""] = size

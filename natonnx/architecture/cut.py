@@ -1,13 +1,13 @@
 """Channels that are cut: a dead member leaves its concat, and whoever reads the concat loses its channels."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State
+from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State, Topology
 from natonnx.architecture.liveness import Liveness
 
 __all__ = ["Cut", "Cuts", "carried_cut_rule", "cuts", "find_cut_rule", "has_known_sizes", "place"]
@@ -26,11 +26,16 @@ class Cut(NamedTuple):
         """What is left of a size that is proportional to the number of channels."""
         return size * int(self.kept.sum()) // self.kept.size
 
+    def chosen(self, rule: ChannelCutRule) -> "Cut":
+        """The cut of the channels that nodes choose."""
+        return self if rule.select is None else Cut(self.axis, self.kept[list(rule.select)])
+
     def through(self, rule: ChannelCutRule) -> "Cut | None":
-        """The cut of what nodes make of this tensor; None where they absorb it."""
-        if rule.out is None:
+        """The cut of what nodes make of this tensor; None where that is whole."""
+        kept = self.chosen(rule).kept
+        if rule.out is None or kept.all():
             return None
-        return Cut(rule.out, np.tile(np.repeat(self.kept[:: rule.unit], rule.repeat), rule.tile))
+        return Cut(rule.out, np.tile(np.repeat(kept[:: rule.unit], rule.repeat), rule.tile))
 
     def fits(self, unit: int) -> bool:
         """Whether channels went in whole runs of so many neighbours."""
@@ -84,9 +89,8 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
             own = find_cut_rule(fmap.cut_rules, cut.axis)
             if own is None:
                 raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
-            _require_runs(cut, own, f"the nodes of {fmap.name!r}")
             joins[i] = cut
-            after = cut.through(own)
+            after = _through(cut, own, f"the nodes of {fmap.name!r}")
             if after is not None:
                 values[i] = after
                 if i in outputs:
@@ -112,18 +116,25 @@ def _at_join(architecture: Architecture, liveness: Liveness, i: int, values: Map
 
 def _opaque(architecture: Architecture, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
-    fmap, sources = topology.maps[i], topology.fixed_inputs[i]
+    fmap = topology.maps[i]
+    return _meeting(topology, topology.fixed_inputs[i], values, fmap.cut_rules, f"the node that makes {fmap.name!r}")
+
+
+def _meeting(
+    topology: Topology, sources: Sequence[int], values: Mapping[int, Cut], rules: Iterable[ChannelCutRule], what: str
+) -> Cut | None:
+    """The cut of those of several maps that have lost channels, which nodes read together."""
     lost = {source: values[source] for source in sources if source in values}
     if not lost:
         return None
     first = next(iter(lost.values()))
     first = first._replace(axis=place(first.axis)) if len(sources) > 1 else first
-    own = find_cut_rule(fmap.cut_rules, first.axis)
+    own = find_cut_rule(rules, first.axis)
     if len(sources) > 1 and own is not None:
         alike = all(place(cut.axis) == first.axis and np.array_equal(cut.kept, first.kept) for cut in lost.values())
         names = {topology.maps[source].name for source in lost}
         if not (alike and own.alike - own.whole <= names <= own.alike):
-            raise _BrokenError(f"what the node that makes {fmap.name!r} reads would not have lost the same channels")
+            raise _BrokenError(f"what {what} reads would not have lost the same channels")
     return first
 
 
@@ -160,24 +171,27 @@ def has_known_sizes(architecture: Architecture, concat: int) -> bool:
 
 
 def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) -> Cut | None:
-    edge = architecture.topology.edges[e]
-    if architecture.states[e] is State.O:
-        further = architecture.topology.further_inputs.get(e, ())
-        if not values.keys().isdisjoint(further):
-            raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
-    cut = values.get(architecture.topology.ends[e][0])
+    topology = architecture.topology
+    edge, source = topology.edges[e], topology.ends[e][0]
+    what, cut = f"edge {edge.name!r}", values.get(source)
+    further = topology.further_inputs.get(e, ()) if architecture.states[e] is State.O else ()
+    if further and edge.operation:
+        cut = _meeting(topology, (source, *further), values, edge.operation.cut_rules, what)
     if cut is None:
         return None
     carried = carried_cut_rule(architecture, e, cut.axis)
-    if carried is None:
-        raise _BrokenError(f"edge {edge.name!r} has no rule for fewer channels")
-    _require_runs(cut, carried, f"edge {edge.name!r}")
-    return cut.through(carried)
+    if carried is None or (source not in values and (carried.weights or carried.madds)):
+        raise _BrokenError(f"{what} has no rule for fewer channels")
+    return _through(cut, carried, what)
 
 
-def _require_runs(cut: Cut, rule: ChannelCutRule, what: str) -> None:
-    if not cut.fits(rule.unit):
+def _through(cut: Cut, rule: ChannelCutRule, what: str) -> Cut | None:
+    if rule.select is None and not cut.fits(rule.unit):
         raise _BrokenError(f"{what} can lose whole groups of {rule.unit} channels only")
+    after = cut.through(rule)
+    if after is not None and not after.kept.any():
+        raise _BrokenError(f"of the channels that {what} take, none would be left")
+    return after
 
 
 def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCutRule | None:

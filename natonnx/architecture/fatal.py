@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from natonnx.architecture.concat_legality import Verdict
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.architecture.liveness import Liveness
@@ -16,13 +17,13 @@ from natonnx.architecture.liveness import Liveness
 __all__ = ["fatal_maps"]
 
 
-def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[int, str | None]) -> list[str | None]:
+def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[int, Verdict]) -> list[str | None]:
     """Per feature map: why its death alone would break the architecture; None where it would not.
 
     Args:
         architecture: The architecture.
         liveness: Its null propagation.
-        refused: By position of a concat: why it cannot lose a member.
+        refused: By position of a concat: whether it can lose a member.
     """
     topology = architecture.topology
     count = len(topology.maps)
@@ -64,7 +65,7 @@ def _feeding(architecture: Architecture, liveness: Liveness) -> list[list[int]]:
 
 
 def _members(
-    architecture: Architecture, liveness: Liveness, refused: Mapping[int, str | None], tree: Dominators
+    architecture: Architecture, liveness: Liveness, refused: Mapping[int, Verdict], tree: Dominators
 ) -> list[str | None]:
     """Why a map may not die for the sake of a concat that would lose a member and live on without it.
 
@@ -80,7 +81,7 @@ def _members(
             marks[i] = concat
 
     for concat in topology.concats:
-        if liveness.live[concat] and liveness.needed[concat] and refused[concat]:
+        if liveness.live[concat] and liveness.needed[concat] and refused[concat].reason:
             for e in topology.incoming[concat]:
                 source = topology.ends[e][0]
                 if liveness.active[e] and source != parent[concat] and e not in topology.empty_members:
@@ -91,7 +92,7 @@ def _members(
         if reached is None:
             continue
         name = topology.maps[reached].name
-        reasons[i] = f"a member of the concat {name!r}, which cannot lose it: {refused[reached]}"
+        reasons[i] = f"a member of the concat {name!r}, which cannot lose it: {refused[reached].reason}"
         if parent[i] not in (parent[reached], len(topology.maps)):
             mark(parent[i], reached)
     return reasons

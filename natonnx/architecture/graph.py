@@ -56,6 +56,7 @@ class ChannelCutRule:
             whose element k counts the channels.
         out: The axis of their output that gets shorter in turn, likewise; None where they absorb the cut, as a
             convolution does.
+        select: Which channels they choose, in order, as a Slice or a shuffle does; what follows is of these. None: all.
         unit: Channels go in whole runs of so many neighbours, as in a convolution of groups; what follows is of runs.
         repeat: How many neighbouring entries of that axis each channel becomes (H·W in a Flatten).
         tile: How many times all of them stand there, one behind the other.
@@ -74,6 +75,7 @@ class ChannelCutRule:
     whole: frozenset[str] = frozenset()
     unit: int = 1
     tile: int = 1
+    select: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

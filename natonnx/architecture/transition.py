@@ -58,7 +58,7 @@ class Edit(NamedTuple):
 def legal_transitions(
     architecture: Architecture, origin: Liveness | None = None
 ) -> tuple[Mapping[State, str | None], ...]:
-    """Judge every single transition of every edge, in time linear in the architecture's size.
+    """Judge every single transition of every edge, in time linear in the architecture's size but for removals to try.
 
     Args:
         architecture: The architecture.
@@ -126,6 +126,8 @@ class _Judge:
             if not joins_concat and target in self.cut.joins:
                 return f"{edge.target!r} has lost channels, for a concat before it lost a member"
         lost = self.cut.values.get(source)
+        if lost is None and target in self.cut.joins and e in self.architecture.topology.further_inputs:
+            return f"{edge.target!r} has lost channels that {edge.source!r} has"
         if lost is not None and not (joins_concat and lost.axis == joined.axis):
             return f"{edge.source!r} has lost channels, for a concat before it lost a member"
         return None
@@ -176,11 +178,25 @@ class _Judge:
         name = topology.maps[target].name
         if self.carrying[target] == 1:
             fatal = self.fatal[target]
-            return self._growth(e) if fatal is None else f"nothing else feeds {name!r}, {fatal}"
+            reason = fatal or self._trial(e)
+            return f"nothing else feeds {name!r}, {reason}" if reason else self._growth(e)
         if topology.maps[target].join is Join.CONCAT:
-            reason = self.refused[target]
-            return self._growth(e) if reason is None else f"the concat {name!r} cannot lose it: {reason}"
+            reason = self.refused[target].reason or self._trial(e)
+            return f"the concat {name!r} cannot lose it: {reason}" if reason else self._growth(e)
         return None
+
+    @cached_property
+    def tried(self) -> bool:
+        """Whether it hangs on what a concat loses whether those that read it can bear that."""
+        return any(verdict.tried for verdict in self.refused.values())
+
+    def _trial(self, e: int) -> str | None:
+        """Why the channels cannot be cut that a removal takes."""
+        if not self.tried:
+            return None
+        states = self.architecture.states
+        removed = self.architecture.with_states((*states[:e], State.N, *states[e + 1 :]))
+        return cuts(removed, find_liveness(removed)).broken
 
     @cached_property
     def copied(self) -> tuple[Collection[str], int]:

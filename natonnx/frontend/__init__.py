@@ -13,7 +13,7 @@ from natonnx.frontend.network import (
     ParseOptions,
 )
 from natonnx.frontend.parse import parse, parse_with
-from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSkip, RunSum, Trim, lower
+from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSelect, RunSkip, RunSum, Trim, lower
 from natonnx.frontend.source import Source, load
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "Program",
     "RunConcat",
     "RunNode",
+    "RunSelect",
     "RunSkip",
     "RunSum",
     "Source",

@@ -10,6 +10,7 @@ from math import prod
 
 from natonnx.architecture import Shape
 from natonnx.frontend import vocabulary
+from natonnx.frontend.channel_parts import gather_rule, slice_rule, split_rule
 from natonnx.frontend.node_cut_rule import NodeCutRule, OperandSlice
 from natonnx.frontend.size_rules import SIZE_RULES, concat_rule, element, shape_rule
 from natonnx.frontend.view import GraphView
@@ -113,6 +114,15 @@ def _convolution(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     return NodeCutRule(1, outputs, (own, *bias), grouped=True, unit=unit)
 
 
+def _group_norm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
+    """Whole groups go; scale and bias have one entry a channel."""
+    channels, groups = _source(view, node)[1], view.attribute(node, "num_groups")
+    if axis != 1 or not isinstance(channels, int) or not isinstance(groups, int) or groups < 1 or channels % groups:
+        return None
+    unit = channels // groups
+    return NodeCutRule(1, unit, (OperandSlice(1, 0, unit), OperandSlice(2, 0, unit)), grouped=True, unit=unit)
+
+
 def _gemm(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     if axis != 1 or view.nodes[node].input[0] in view.constants or view.attribute(node, "transA", 0):
         return None
@@ -142,7 +152,7 @@ def _reshape(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     """
     shape, proto = _source(view, node), view.nodes[node]
     target, result = view.integers(node, "shape", 1), view.shape(proto.output[0])
-    found = _reshaped(shape, result, axis)
+    found = _reshaped(shape, result, axis) or _grouped(shape, result, axis)
     if found is None or found.out is None:
         return None
     out = found.out
@@ -175,6 +185,20 @@ def _reshaped(shape: Shape, result: Shape, axis: int) -> NodeCutRule | None:
             whole = len(merged) == last + 1 - out and _may_be_equal(shape[:out], result[:out])
             if whole and (prod(merged), *shape[last + 1 :]) == result[out:]:
                 return NodeCutRule(out, prod(merged[axis + 1 - out :]), tile=prod(merged[: axis - out]))
+    return None
+
+
+def _grouped(shape: Shape, result: Shape, axis: int) -> NodeCutRule | None:
+    """What becomes of channels that are put in groups in front of the last axis, or out of these again."""
+    if axis != 1 or len(result) < 3 or None in (sizes := (shape[1], result[1])):
+        return None
+    channels, made = sizes
+    if not isinstance(channels, int) or not isinstance(made, int) or min(channels, made) < 2:
+        return None
+    if len(result) == 3 < len(shape) and channels % made == 0:
+        return NodeCutRule(1, unit=channels // made)
+    if len(shape) == 3 < len(result) and made % channels == 0:
+        return NodeCutRule(1, repeat=made // channels)
     return None
 
 
@@ -240,19 +264,6 @@ def _pad(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
     if pads is None or len(pads) != 2 * rank or len(view.nodes[node].input) > 3:
         return None
     return NodeCutRule(axis) if pads[axis] == pads[axis + rank] == 0 else None
-
-
-def _slice(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    rank = len(_source(view, node))
-    starts, axes = view.integers(node, "starts", 1), view.integers(node, "axes", 3)
-    if axes is None and starts is not None and len(view.nodes[node].input) <= 3:
-        axes = tuple(range(len(starts)))
-    return None if axes is None or axis in {one % rank for one in axes} else NodeCutRule(axis)
-
-
-def _split(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
-    rank, own = len(_source(view, node)), view.attribute(node, "axis", 0)
-    return NodeCutRule(axis) if isinstance(own, int) and own % rank != axis else None
 
 
 def _resize(view: GraphView, node: int, axis: int) -> NodeCutRule | None:
@@ -393,6 +404,7 @@ _RULES: Mapping[str, _Rule] = {
     **dict.fromkeys(_UNARY, _elementwise),
     "BatchNormalization": _per_channel(1, 2, 3, 4),
     "InstanceNormalization": _per_channel(1, 2),
+    "GroupNormalization": _group_norm,
     **dict.fromkeys(("MaxPool", "AveragePool", "LpPool"), _pooling),
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _per_channel()),
     **dict.fromkeys(("Conv", "ConvTranspose"), _convolution),
@@ -405,8 +417,9 @@ _RULES: Mapping[str, _Rule] = {
     "Unsqueeze": _unsqueeze,
     **dict.fromkeys(("ReduceMean", "ReduceSum", "ReduceMax", "ReduceMin", "ReduceL1", "ReduceL2"), _reduction),
     "Pad": _pad,
-    "Slice": _slice,
-    "Split": _split,
+    "Slice": slice_rule,
+    "Split": split_rule,
+    "Gather": gather_rule,
     **dict.fromkeys(("Resize", "Upsample"), _resize),
     "LayerNormalization": _layer_norm,
     "Softmax": _softmax,

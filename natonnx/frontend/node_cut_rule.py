@@ -27,9 +27,11 @@ class NodeCutRule:
         repeat: How many neighbouring entries of that axis each channel becomes.
         slices: Operands that lose entries where they have not yet.
         size: Operand position and element of a constant list of sizes that must say the new one; None for none.
-        grouped: Whether the attribute `group` counts the channels, or the runs of them.
+        grouped: Whether the attribute `group` (`num_groups`) counts the channels, or the runs of them.
         unit: Channels go in whole runs of so many neighbours; repeat, slices and group are of such runs.
         tile: How many times all of them stand along the axis that gets shorter.
+        parts: Of a node that only chooses among the channels: of each output, which channel each of its entries is.
+        source: The tensor that it chooses from, where that is not what it reads but what nodes before it made this of.
         alike: Of a node that reads several variable tensors: those that must have lost the same channels.
     """
 
@@ -40,4 +42,6 @@ class NodeCutRule:
     grouped: bool = False
     unit: int = 1
     tile: int = 1
+    parts: tuple[tuple[int, ...], ...] = ()
+    source: str = ""
     alike: frozenset[str] = frozenset()

@@ -142,7 +142,6 @@ class _Parser:
         self.prefix: dict[str, _Origin] = {}  # by pre-activated tensor
         self.pending: dict[str, tuple[str, str, tuple[int, ...], Operation | None]] = {}  # edge tensor -> its edge
         self.given: set[str] = set()  # maps that fixed nodes make of the model's inputs: masks, sizes
-        self.shrinking: set[str] = set()  # maps that lose channels where a concat loses a member
         self.taken: set[int] = set()
         self.sums: dict[int, bool] = {}  # remembered, for every member asks
         self.elementwise = Elementwise(view)
@@ -208,7 +207,6 @@ class _Parser:
         rank, axis = len(view.shape(node.output[0])), view.attribute(i, "axis", 1)
         assert isinstance(axis, int)
         name = self._add_map(node.output[0], Join.CONCAT, join_node=i, axis=axis % rank if rank else None)
-        self.shrinking.add(name)
         for tensor in node.input:
             source = self.owner[tensor]
             self._add_member(source, name, tensor)
@@ -218,14 +216,6 @@ class _Parser:
         name = self.draft.unique(f"{source}->{target}")
         edge = Edge(name, source, target, None, Skip(len(self.view.shape(source))))
         self.draft.add_edge(edge, State.S, EdgeBinding((), tensor))
-        self._shrink(source, target, ())
-
-    def _shrink(self, source: str, target: str, nodes: tuple[int, ...]) -> None:
-        """Record that a map loses channels with another, unless a dense operator stands between them."""
-        view = self.view
-        dense = (view.kind(i) in vocabulary.DENSE and view.attribute(i, "group", 1) == 1 for i in nodes)
-        if source in self.shrinking and not any(dense):
-            self.shrinking.add(target)
 
     def _visit_opaque(self, i: int) -> None:
         view, node = self.view, self.view.nodes[i]
@@ -238,8 +228,6 @@ class _Parser:
             made = self._add_map(name, Join.OPAQUE, join_node=i, inputs=sources, weights_of=weights_of)
             if self.given.issuperset(sources):
                 self.given.add(made)
-            for source in sources:
-                self._shrink(source, made, (i,))
 
     # What fits which rule
 
@@ -328,8 +316,6 @@ class _Parser:
         """Why a node of several tensors that it fits is kept as it is all the same; empty where it is not."""
         if not self.given.isdisjoint(operands[1:]):
             return "one of its operands is an input of the model or made of inputs by fixed nodes alone, as a mask is"
-        if len(operands) > 1 and not self.shrinking.isdisjoint(operands):
-            return "behind a concat, its operands would have to lose the same channels"
         return ""
 
     def _find_preactivating(self) -> frozenset[str]:
@@ -441,4 +427,3 @@ class _Parser:
             skip, reason = None, f"a skip would save nothing of what {operation.kind} takes"
         edge = Edge(name, source, target, operation, skip, reason)
         self.draft.add_edge(edge, State.S if operation is None else State.O, binding)
-        self._shrink(source, target, binding.nodes)

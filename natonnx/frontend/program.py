@@ -5,7 +5,7 @@ the rewriter writes them as ONNX nodes; so the two cannot disagree on it.
 """
 
 import functools
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,10 @@ from natonnx.architecture import Architecture, Cut, Cuts, Join, Liveness, Skip, 
 from natonnx.errors import InputError
 from natonnx.frontend.draft import fresh
 from natonnx.frontend.network import Network
+from natonnx.frontend.node_cut_rule import NodeCutRule
+from natonnx.frontend.view import reads
 
-__all__ = ["Instruction", "Program", "RunConcat", "RunNode", "RunSkip", "RunSum", "Trim", "lower"]
+__all__ = ["Instruction", "Program", "RunConcat", "RunNode", "RunSelect", "RunSkip", "RunSum", "Trim", "lower"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Trim:
         slices: Operands that lose entries: input position, axis, and the entries that stay. A constant is cut; of a
             tensor that depends on the model's input, the node reads a part.
         size: A constant list of sizes: input position, element, and its new value; None where there is none.
-        group: New value of the attribute `group`; None where it stays.
+        group: New value of the attribute `group` (`num_groups`); None where it stays.
     """
 
     slices: tuple[tuple[int, int, tuple[int, ...]], ...] = ()
@@ -81,7 +83,31 @@ class RunConcat:
         return self.node
 
 
-Instruction = RunNode | RunSkip | RunSum | RunConcat
+@dataclass(frozen=True)
+class RunSelect:
+    """Choose among the channels that are left of a tensor, in the place of a node that chose among all of them.
+
+    Attributes:
+        source: The tensor.
+        axis: The axis of its channels.
+        indices: Which of them, in order.
+        output: The tensor that it makes.
+        node: Position of the node of the file.
+    """
+
+    source: str
+    axis: int
+    indices: tuple[int, ...]
+    output: str
+    node: int
+
+    @property
+    def place(self) -> int:
+        """Position of the node of the file in whose place it runs."""
+        return self.node
+
+
+Instruction = RunNode | RunSkip | RunSum | RunConcat | RunSelect
 
 
 @dataclass(frozen=True)
@@ -115,7 +141,26 @@ def lower(network: Network, architecture: Architecture) -> Program:
     if liveness.broken or lost.broken:
         raise InputError(f"this architecture cannot run: {liveness.broken or lost.broken}; undo one of its edits")
     lowering = _Lowering(network, architecture, liveness, lost)
-    return Program(tuple(lowering.run()), lowering.cut)
+    instructions = tuple(lowering.run())
+    if any(isinstance(one, RunSelect) for one in instructions):
+        instructions = _needed(network, instructions)
+    return Program(instructions, lowering.cut)
+
+
+def _needed(network: Network, instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+    """Leave out what nothing reads where channels are chosen from a tensor itself."""
+    nodes, wanted = network.model.graph.node, set(network.outputs)
+    kept: list[Instruction] = []
+    for one in reversed(instructions):
+        made: Iterable[str] = (one.output,) if one.output is not None else nodes[one.node].output
+        if wanted.isdisjoint(made):
+            continue
+        kept.append(one)
+        if isinstance(one, RunNode):
+            wanted.update(reads(nodes[one.node]))
+        else:
+            wanted.update((one.source,) if isinstance(one, RunSkip | RunSelect) else one.inputs)
+    return tuple(reversed(kept))
 
 
 class _Lowering:
@@ -155,16 +200,35 @@ class _Lowering:
             if node not in self.done:
                 self.done.add(node)
                 to = output if position == len(nodes) - 1 else None
-                yield RunNode(node, to, self._trim(node, to))
+                yield from self._node(node, to)
 
-    def _trim(self, node: int, output: str | None) -> Trim | None:
-        """Lead a cut of what a node reads on to what it makes."""
-        proto = self.network.model.graph.node[node]
-        cut = next((self.cut[name] for name in proto.input if name in self.cut), None)
+    def _node(self, node: int, output: str | None) -> Iterator[Instruction]:
+        """Run a node, and lead a cut of what it reads on to what it makes."""
+        proto, rules = self.network.model.graph.node[node], self.network.cut_rules
+        name, cut = next(((name, self.cut[name]) for name in proto.input if name in self.cut), ("", None))
         if cut is None:
-            return None
-        rules = self.network.cut_rules
+            yield RunNode(node, output)
+            return
         rule = rules.get((node, cut.axis)) or rules[node, place(cut.axis)]
+        if rule.parts:
+            yield from self._select(node, rule, rule.source or name, output)
+        else:
+            yield RunNode(node, output, self._trim(node, output, cut, rule))
+
+    def _select(self, node: int, rule: NodeCutRule, source: str, output: str | None) -> Iterator[Instruction]:
+        """Choose among the channels that are left, for each of a node's outputs."""
+        axis, kept = self.cut[source]
+        places = np.cumsum(kept) - 1
+        made = self.network.model.graph.node[node].output if output is None else [output]
+        for name, part in zip(made, rule.parts, strict=True):
+            own = kept[list(part)]
+            if not own.all():
+                self.cut[name] = Cut(axis, own)
+            yield RunSelect(source, axis, tuple(places[list(part)][own].tolist()), name, node)
+
+    def _trim(self, node: int, output: str | None, cut: Cut, rule: NodeCutRule) -> Trim | None:
+        """What a cut of what a node reads changes in it."""
+        proto = self.network.model.graph.node[node]
         runs = cut.kept[:: rule.unit]
         kept = np.tile(np.repeat(runs, rule.repeat), rule.tile)
         if rule.out is not None:

@@ -6,6 +6,7 @@ import numpy as np
 
 from natonnx.architecture import Skip, match_skip
 from natonnx.errors import InputError
+from natonnx.frontend.channel_parts import takes_all
 from natonnx.frontend.constants import constant_values
 from natonnx.frontend.load import default_opset
 from natonnx.frontend.view import GraphView
@@ -46,14 +47,15 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
 def skip_run(view: GraphView, start: int) -> tuple[int, ...]:
     """The nodes from `start` that are exactly a parameter-free skip.
 
-    That is an Identity, or a sum or concat of one tensor; or an AveragePool whose kernel equals its stride, unpadded
-    and dividing the size, a zero padding of channels at the end, or the one followed by the other.
+    That is an Identity, a Slice that takes all, or a sum or concat of one tensor; or an AveragePool whose kernel equals
+    its stride, unpadded and dividing the size, a zero padding of channels at the end, or the one followed by the other.
 
     Returns:
         Positions of its nodes; () if there is no skip at `start`.
     """
     node = view.nodes[start]
-    if view.kind(start) == "Identity" or (view.kind(start) in _JOINING and len(node.input) == 1):
+    alone = view.kind(start) in _JOINING and len(node.input) == 1
+    if view.kind(start) == "Identity" or alone or takes_all(view, start):
         return (start,)
     run: list[int] = []
     tensor = node.input[0] if node.input else ""

@@ -1,6 +1,6 @@
 """Follow every cut that a concat may cause through the architecture, and note what each part of it would do."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import gcd, lcm
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State, place
 from natonnx.frontend.cut_rules import node_cut_rule
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.node_cut_rule import NodeCutRule
+from natonnx.frontend.node_groups import find_groups
 from natonnx.frontend.operation import madds
 from natonnx.frontend.view import GraphView
 
@@ -36,7 +37,7 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
     for name, fmap in draft.maps.items():
         arriving = {fmap.axis} if fmap.join is Join.CONCAT and fmap.axis is not None else set()
         for edge_name in entering.get(name, ()):
-            arriving |= _cross(draft, trace, edge_name, axes.get(draft.edges[edge_name].source, set()))
+            arriving |= _cross(draft, trace, edge_name, axes)
         if fmap.join is Join.OPAQUE:
             cut_rules = tuple(_opaque(draft, trace, fmap, axes))
         else:
@@ -47,17 +48,16 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
     return trace.nodes
 
 
-def _cross(draft: Draft, trace: "_Trace", name: str, axes: Iterable[int]) -> set[int]:
+def _cross(draft: Draft, trace: "_Trace", name: str, axes: Mapping[str, set[int]]) -> set[int]:
     """Lead cuts along an edge; return the axes along which they arrive."""
     edge, binding = draft.edges[name], draft.edge_bindings[name]
-    source = draft.map_bindings[edge.source].value_tensor
-    cut_rules = [trace.run(binding.nodes, {source: axis}, binding.tensor) for axis in sorted(axes)]
-    found = tuple(one for one in cut_rules if one is not None)
+    further = edge.operation.inputs if edge.operation else ()
+    found = tuple(_met(draft, trace, (edge.source, *further), binding.nodes, binding.tensor, axes))
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
         draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
         if edge.skip is not None and not edge.skip.pad_channels:  # what the edge would do as a skip
-            arriving |= {axis for axis in axes if not edge.skip.pool or axis == 1}
+            arriving |= {axis for axis in axes.get(edge.source, ()) if not edge.skip.pool or axis == 1}
     return arriving
 
 
@@ -70,16 +70,27 @@ def _own(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Iterable[int]) -
 
 
 def _opaque(draft: Draft, trace: "_Trace", fmap: FeatureMap, axes: Mapping[str, set[int]]) -> Iterable[ChannelCutRule]:
-    """Where a fixed node reads several maps, their cuts meet that stand in one place."""
     binding = draft.map_bindings[fmap.name]
     nodes = (*(() if binding.join_node is None else (binding.join_node,)), *binding.chain)
+    return _met(draft, trace, fmap.inputs, nodes, binding.value_tensor, axes)
+
+
+def _met(
+    draft: Draft,
+    trace: "_Trace",
+    sources: Sequence[str],
+    nodes: Sequence[int],
+    result: str,
+    axes: Mapping[str, set[int]],
+) -> Iterable[ChannelCutRule]:
+    """Where nodes read several maps, their cuts meet that stand in one place."""
     meeting: dict[int, dict[str, int]] = {}
-    for name in fmap.inputs:
+    for name in sources:
         for axis in axes.get(name, set()):
-            at = axis if len(fmap.inputs) == 1 else place(axis)
+            at = axis if len(sources) == 1 else place(axis)
             meeting.setdefault(at, {})[draft.map_bindings[name].value_tensor] = axis
     for at, cut in sorted(meeting.items()):
-        rule = trace.run(nodes, cut, binding.value_tensor)
+        rule = trace.run(nodes, cut, result)
         if rule is not None:
             yield replace(rule, axis=at)
 
@@ -91,14 +102,19 @@ class _Way(NamedTuple):
     unit: int = 1
     repeat: int = 1
     tile: int = 1
+    select: tuple[int, ...] | None = None
 
-    def through(self, rule: NodeCutRule) -> "_Way | None":
-        """Behind one more node, where that passes them on; None where it is not known."""
-        if self.tile > 1 and (rule.unit, rule.repeat) != (1, 1):
+    def through(self, rule: NodeCutRule, output: int) -> "_Way | None":
+        """Behind one more node, in one of its outputs, where that passes them on; None where it is not known."""
+        if rule.parts:
+            part = rule.parts[output]
+            select = part if self.select is None else tuple(self.select[i] for i in part)
+            return _Way(rule.out or 0, select=select) if (self.unit, self.repeat, self.tile) == (1, 1, 1) else None
+        if (self.tile > 1 and (rule.unit, rule.repeat) != (1, 1)) or (self.select is not None and rule.unit > 1):
             return None
         shared = gcd(self.repeat, rule.unit)
         unit, repeat = self.unit * (rule.unit // shared), self.repeat // shared * rule.repeat
-        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile)
+        return _Way(self.axis if rule.out is None else rule.out, unit, repeat, self.tile * rule.tile, self.select)
 
 
 class _Trace:
@@ -107,6 +123,7 @@ class _Trace:
     def __init__(self, view: GraphView) -> None:
         self.view = view
         self.nodes: dict[tuple[int, int], NodeCutRule] = {}
+        self.groups = find_groups(view)
 
     def run(self, nodes: Iterable[int], sources: Mapping[str, int], result: str) -> ChannelCutRule | None:
         """What nodes in order make of tensors that lose the same channels; None where one of them has no rule.
@@ -130,7 +147,9 @@ class _Trace:
             if any(other._replace(axis=way.axis) != way for other in arriving.values()):
                 return None
             several = len(set(view.variable_inputs(node))) > 1
-            rule = node_cut_rule(view, node, {name: one.axis for name, one in arriving.items()})
+            lost = {name: one.axis for name, one in arriving.items()}
+            rule = self.groups.get((node, *next(iter(lost.items())))) if len(lost) == 1 else None
+            rule = rule or node_cut_rule(view, node, lost)
             if rule is None or (several and not rule.alike >= arriving.keys()):
                 return None
             operands = {view.nodes[node].input[one.position] for one in rule.slices}
@@ -143,12 +162,15 @@ class _Trace:
             owned = set(map(view.holder, operands))
             weights.update(weight.name for weight in view.weights(node) if weight.name in owned)
             count += madds(view, node) or 0
-            beyond = way.through(rule)
-            if beyond is None:
+            if rule.parts and (weights or count):  # of these goes another fraction than of what is chosen
                 return None
-            unit = lcm(unit, beyond.unit)
-            if rule.out is not None:
-                cut.update((name, beyond) for name in view.nodes[node].output if name)
+            for position, name in enumerate(view.nodes[node].output):
+                beyond = way.through(rule, position)
+                if beyond is None:
+                    return None
+                unit = lcm(unit, beyond.unit)
+                if rule.out is not None and name:
+                    cut[name] = beyond
         first = next(iter(sources.values()))
         end = cut.get(result, _Way(first))
         return ChannelCutRule(
@@ -161,4 +183,5 @@ class _Trace:
             whole=frozenset(whole),
             unit=unit,
             tile=end.tile,
+            select=end.select,
         )

@@ -12,19 +12,22 @@ __all__ = ["Lost", "equal", "follow"]
 
 _DRAWS = 3
 
+_WIDTHS = (1, 2, 3)
+"""Along how many axes channels may stand: more than one within a shuffle."""
+
 Arrays = Mapping[str, np.ndarray]
 
 
 class Lost(NamedTuple):
-    """Entries along one axis of a tensor that the rewritten model does not have."""
+    """Entries along one axis of a tensor, or several that follow, that the rewritten model does not have."""
 
     axis: int
     entries: NDArray[np.bool_]
 
     def fill(self, value: np.ndarray, filling: np.ndarray | float, *, others: bool = False) -> np.ndarray:
         """A copy in which the lost entries, or all others, hold something else."""
-        shape = [-1 if axis == self.axis else 1 for axis in range(value.ndim)]
-        where = self.entries.reshape(shape) != others
+        behind = value.ndim - self.axis - self.entries.ndim
+        where = self.entries.reshape((1,) * self.axis + self.entries.shape + (1,) * behind) != others
         return np.where(where, np.asarray(filling, value.dtype), value)
 
 
@@ -39,8 +42,8 @@ def follow(node: Part, values: Arrays, lost: Mapping[str, Lost], output: str, ma
         return None
     if not by_lost.any():
         return Lost(0, np.zeros(1, np.bool_))
-    for axis in range(made.ndim):
-        rest = tuple(one for one in range(made.ndim) if one != axis)
+    for axis, width in ((i, size) for size in _WIDTHS for i in range(made.ndim - size + 1)):
+        rest = tuple(one for one in range(made.ndim) if not axis <= one < axis + width)
         gone, staying = np.asarray(by_lost.any(rest)), np.asarray(by_others.any(rest))
         if not (gone & staying).any():
             return Lost(axis, gone)

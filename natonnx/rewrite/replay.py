@@ -118,6 +118,8 @@ class _Run:
     def kept(self, name: str) -> np.ndarray:
         """A tensor as the rewritten model has it."""
         value, lost = self._value(name), self._lost.get(name)
+        if lost is not None and lost.entries.ndim > 1:
+            raise InputError(f"tensor {name!r} has lost entries of several axes")
         return value if lost is None else np.compress(~lost.entries, value, lost.axis)
 
     def all(self) -> None:
@@ -244,7 +246,7 @@ class _Run:
             value = np.zeros_like(before) if member is None else self._value(member)
             axis %= before.ndim
             own = self._lost.get(member) if member is not None else None
-            if own is not None and own.axis != axis:
+            if own is not None and (own.axis, own.entries.ndim) != (axis, 1):
                 raise InputError(f"member {member!r} of {output!r} has lost entries of another axis")
             values.append(value)
             entries.append(np.full(value.shape[axis], member is None) if own is None else own.entries)

@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from onnx_graphsurgeon.logger import G_LOGGER
 
-from natonnx.frontend import Instruction, RunConcat, RunNode, RunSkip, RunSum, default_opset
+from natonnx.frontend import Instruction, RunConcat, RunNode, RunSelect, RunSkip, RunSum, default_opset
 from natonnx.frontend.draft import fresh
 from natonnx.frontend.view import reads
 
@@ -117,9 +117,11 @@ class _Surgery:
         self.names.add(name)
         return gs.Node(kind, name, attrs, inputs=list(inputs), outputs=[output])
 
-    def _new(self, instruction: RunSkip | RunSum | RunConcat) -> list[gs.Node]:
+    def _new(self, instruction: RunSkip | RunSum | RunConcat | RunSelect) -> list[gs.Node]:
         if isinstance(instruction, RunSkip):
             return self._skip(instruction)
+        if isinstance(instruction, RunSelect):
+            return self._select(instruction)
         return self._sum(instruction) if isinstance(instruction, RunSum) else self._concat(instruction)
 
     def _skip(self, skip: RunSkip) -> list[gs.Node]:
@@ -143,11 +145,21 @@ class _Surgery:
         if self.opset < 11:
             attrs = {"pads": pads, "mode": "constant", "value": 0.0}
             return [self._node("Pad", name, [source], output, attrs)]
-        # A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too.
-        amounts = self._fresh(f"{name}/amounts")
-        value = gs.Constant(f"{name}/amounts_value", np.array(pads, np.int64))
-        constant = self._node("Constant", f"{name}/natonnx_amounts", [], amounts, {"value": value})
+        constant, amounts = self._constant(name, "amounts", pads)
         return [constant, self._node("Pad", name, [source, amounts], output, {"mode": "constant"})]
+
+    def _constant(self, name: str, what: str, values: Sequence[int]) -> tuple[gs.Node, gs.Tensor]:
+        """A Constant node, not an initializer: below IR 4 an initializer would have to be a model input too."""
+        made = self._fresh(f"{name}/{what}")
+        value = gs.Constant(f"{name}/{what}_value", np.array(values, np.int64))
+        return self._node("Constant", f"{name}/natonnx_{what}", [], made, {"value": value}), made
+
+    def _select(self, select: RunSelect) -> list[gs.Node]:
+        source, output = self._tensor(select.source), self._tensor(select.output)
+        own = self.source[select.node]
+        name = own.name if own.name and len(self.protos[select.node].output) == 1 else f"{select.output}/natonnx_select"
+        constant, indices = self._constant(f"{select.output}/natonnx_select", "indices", select.indices)
+        return [constant, self._node("Gather", name, [source, indices], output, {"axis": select.axis})]
 
     def _sum(self, total: RunSum) -> list[gs.Node]:
         own = self.source[total.node].name if total.node is not None else ""

@@ -61,7 +61,7 @@ class _Trimming:
     def take(self, node: onnx.NodeProto, trim: Trim) -> None:
         """Change a node, and note which parts of constants it will read."""
         for attribute in node.attribute:
-            if trim.group is not None and attribute.name == "group":
+            if trim.group is not None and attribute.name in {"group", "num_groups"}:
                 attribute.i = trim.group
         if trim.size is not None:
             position, element, size = trim.size

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, State
-from natonnx.frontend import Instruction, Network, RunConcat, RunSkip, RunSum, lower
+from natonnx.frontend import Instruction, Network, RunConcat, RunSelect, RunSkip, RunSum, lower
 from natonnx.frontend.vocabulary import TRAINABLE
 from natonnx.session import run, session
 from natonnx.supernet.kernels import build_kernels, constants
@@ -234,6 +234,9 @@ class Supernet(nn.Module):
         """The call that an instruction stands for."""
         if isinstance(instruction, RunSkip):
             return Step(instruction, skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
+        if isinstance(instruction, RunSelect):
+            select: Kernel = functools.partial(_select, axis=instruction.axis, indices=instruction.indices)
+            return Step(instruction, select, (instruction.source,), (instruction.output,))
         if isinstance(instruction, RunSum):
             inputs = tuple(self._aliases.get(name, name) for name in instruction.inputs)
             return Step(instruction, _add, inputs, (instruction.output,))
@@ -297,6 +300,10 @@ def _add(*tensors: Tensor) -> Tensor:
 
 def _concat(*tensors: Tensor, axis: int) -> Tensor:
     return torch.cat(tensors, axis)
+
+
+def _select(tensor: Tensor, *, axis: int, indices: tuple[int, ...]) -> Tensor:
+    return tensor.index_select(axis, torch.tensor(indices, device=tensor.device))
 
 
 def _host_only(network: Network) -> set[str]:

@@ -28,7 +28,8 @@ def trimmed(own: NodeKernel, trim: Trim) -> Kernel:
     """
     kernel = own.kernel
     if trim.group is not None and own.spec is not None:
-        kernel = build(replace(own.spec, attributes={**own.spec.attributes, "group": trim.group}))
+        name = "num_groups" if "num_groups" in own.spec.attributes else "group"
+        kernel = build(replace(own.spec, attributes={**own.spec.attributes, name: trim.group}))
     with torch.inference_mode(False):  # the kernel is kept, and trained with later
         slices = [(position, axis, torch.tensor(kept)) for position, axis, kept in trim.slices]
     return functools.partial(_run, kernel, slices, trim.size, own.mode_dependent)

@@ -110,21 +110,70 @@ def test_a_gate_that_squeezes_and_excites_is_cut_with_what_it_gates() -> None:
 
 
 def test_factors_may_not_lose_different_channels() -> None:
-    """One of them alone may, but a single transition might cut both."""
+    """One of them alone may: the node reads a part of the other."""
     graph = fork()
     graph.op("Concat", graph.conv("x", "e", 5), graph.conv("x", "f", 3), out="other", axis=1)
     graph.op("Mul", "c", "other", out="m")
     graph.channels["m"] = 8
     graph.conv("m", "y")
     network = parse(graph.model("y"))
-    reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["b->c"]][State.N]
-    assert reason is not None
-    assert reason.endswith("the node that makes 'm' reads 'other' too, which may lose other channels")
-    assert violation(without(network, "B"), network.architecture) is None
-    assert violation(without(network, "B", "E"), network.architecture) is not None
+    cut(network, ["B"], {"y.w": ([3, 4], 1)})
+    cut(network, ["F"], {"y.w": ([5, 6, 7], 1)})
+    cut(network, ["D", "F"], {"y.w": ([5, 6, 7], 1)})
+    reason = violation(without(network, "B", "E"), network.architecture)
+    assert reason == "what edge 'M' reads would not have lost the same channels"
 
 
-# Groups and shuffles
+def test_factors_of_one_member_may_not_lose_different_channels() -> None:
+    """A transition may take channels of both: it is tried."""
+    graph = fork()
+    graph.op("Concat", graph.conv("x", "e", 6), graph.op("Relu", "b", out="r"), out="other", axis=1)
+    graph.op("Mul", "c", "other", out="m")
+    graph.channels["m"] = 8
+    graph.conv("m", "y")
+    network = parse(graph.model("y"))
+    cut(network, ["b->c"], {"y.w": ([3, 4], 1)})
+    reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["B"]][State.N]
+    different = "what edge 'M' reads would not have lost the same channels"
+    assert reason == f"nothing else feeds 'b', {different}"
+    assert violation(without(network, "B"), network.architecture) == different
+
+
+# Parts, groups and shuffles
+
+
+def _in_halves(*sizes: int) -> Network:
+    """A concat of which one half is convolved and joined with the other."""
+    graph = Builder(size=4)
+    members = [graph.conv("x", f"p{i}", size) for i, size in enumerate(sizes)]
+    graph.op("Concat", *members, out="c", axis=1)
+    graph.nodes.append(helper.make_node("Split", ["c"], ["left", "right"], "HALVES", axis=1))
+    graph.channels["right"] = sum(sizes) // 2
+    graph.op("Concat", "left", graph.conv("right", "z", 4), out="d", axis=1)
+    graph.channels["d"] = 8
+    graph.conv("d", "y")
+    return parse(graph.model("y"))
+
+
+def test_a_part_that_is_whole_absorbs_the_cut() -> None:
+    network = _in_halves(3, 5)
+    result = cut(network, ["P0"], {"y.w": ([0, 1, 2], 1)})
+    assert arrays(result)["z.w"].shape == (4, 4, 1, 1)
+    result = cut(_in_halves(5, 3), ["p1->c"], {"z.w": ([1, 2, 3], 1)})
+    assert arrays(result)["y.w"].shape == (4, 8, 1, 1)
+
+
+def test_a_part_of_which_nothing_is_left_is_needed() -> None:
+    network = _in_halves(4, 4)
+    beta = network.architecture
+    for edge, part in [("p0->c", "left"), ("p1->c", "right")]:
+        reason = legal_transitions(beta)[beta.topology.edge_index[edge]][State.N]
+        assert (
+            reason
+            == f"the concat 'c' cannot lose it: of the channels that the nodes of '{part}' take, none would be left"
+        )
+        assert violation(without(network, edge), beta) is not None
+    cut(network, ["left->d", "P0"], {"y.w": (range(4), 1)})
 
 
 def _grouped(graph: Builder) -> None:
@@ -164,12 +213,50 @@ def test_whole_groups_of_a_shuffle_go() -> None:
     cut(network, ["P0"], {"y.w": ([0, 4], 1)})
 
 
-@pytest.mark.parametrize("put", [_grouped, _shuffled])
-def test_parts_of_groups_may_not_go(put: Callable[[Builder], None]) -> None:
-    network = _in_pairs([3, 3, 2], put)
-    reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["p2->c"]][State.N]
-    assert reason == "the concat 'c' cannot lose it: what reads it can lose whole groups of 2 channels only"
+def test_parts_of_groups_of_a_shuffle_go() -> None:
+    """What is left is chosen from the concat itself."""
+    network = _in_pairs([3, 3, 2], _shuffled)
+    result = cut(network, ["P0"], {"y.w": ([0, 4, 1], 1)})
+    assert [node.op_type for node in result.graph.node].count("Gather") == 1
+    assert not {"Reshape", "Transpose"} & {node.op_type for node in result.graph.node}
+    cut(network, ["P0", "p2->c"], {"y.w": ([0, 4, 1, 3, 7], 1)})
+
+
+def test_parts_of_groups_of_a_convolution_may_not_go() -> None:
+    network = _in_pairs([3, 3, 2], _grouped)
+    verdicts = legal_transitions(network.architecture)
+    reasons = [verdicts[network.architecture.topology.edge_index[f"p{i}->c"]][State.N] for i in range(3)]
+    assert (
+        reasons[0] == reasons[1] == "the concat 'c' cannot lose it: edge 'M' can lose whole groups of 2 channels only"
+    )
+    assert reasons[2] is None
     assert violation(without(network, "p0->c"), network.architecture) is not None
+
+
+def test_whole_groups_of_a_normalisation_go() -> None:
+    graph = Builder(size=4, opset=21, ir_version=10)
+    graph.op("Concat", *(graph.conv("x", f"p{i}", size) for i, size in enumerate([2, 3, 3])), out="c", axis=1)
+    graph.op("GroupNormalization", "c", graph.weight("scale", 8), graph.weight("bias", 8), out="m", num_groups=4)
+    graph.channels["m"] = 8
+    graph.conv("m", "y")
+    network = parse(graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 4, 4, 4])))
+    result = cut(network, ["P0"], {"y.w": ([0, 1], 1)})
+    assert arrays(result)["scale"].shape == (6,)
+    reason = legal_transitions(network.architecture)[network.architecture.topology.edge_index["P1"]][State.N]
+    assert reason == "nothing else feeds 'p1', the nodes of 'm' can lose whole groups of 2 channels only"
+
+
+def test_a_slice_of_all_is_a_skip() -> None:
+    """As in GhostNet: the other half of a concat is made of the first one."""
+    graph = Builder(size=4)
+    graph.op("Concat", graph.conv("x", "a"), graph.conv("a", "b", group=4), out="c", axis=1)
+    bounds = [graph.constant(name, np.array([value])) for name, value in [("from", 0), ("to", 8), ("axis", 1)]]
+    graph.op("Slice", "c", *bounds, out="s")
+    graph.channels["s"] = 8
+    graph.conv("s", "y")
+    network = parse(graph.model("y"))
+    assert network.opaque == ()
+    cut(network, ["B"], {"y.w": ([4, 5, 6, 7], 1)})
 
 
 # Weights that several nodes share

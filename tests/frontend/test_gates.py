@@ -12,6 +12,7 @@ from natonnx.architecture import State, apply_edits, cost, legal_transitions
 from natonnx.architecture.transition import Edit
 from natonnx.frontend import Granularity, parse
 from natonnx.rewrite import build
+from natonnx.rewrite.replay import Replay
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import Builder, assert_close, copy, edges, images, joins, node_names, runtime
 from tests.rewrite.values import assert_single_edits, edited_values
@@ -94,18 +95,23 @@ def test_mask_of_another_input_stays() -> None:
 
 
 @pytest.mark.parametrize("dense", [False, True])
-def test_gate_behind_a_concat_stays_unless_a_dense_convolution_is_between(dense: bool) -> None:
+def test_gate_behind_a_concat_can_go_and_is_cut_with_what_it_gates(dense: bool) -> None:
     graph = Builder()
     graph.op("Concat", graph.conv("x", "a", 2), graph.conv("x", "b", 2), out="c", axis=1)
     graph.channels["c"] = 4
     excited(graph, graph.conv("c", "d") if dense else "c", "m")
     graph.conv("m", "y")
     network = graph.network("y")
-    assert joins(network)["m"] == ("single" if dense else "opaque")
-    if dense:
-        alpha = apply_edits(network.architecture, [Edit("A", State.O, State.N)])
-        sample = SAMPLES[1]
-        assert_close(Supernet(network).as_reference(alpha)(sample)["y"], _without(network, sample))
+    assert joins(network)["m"] == "single"
+    gate_left_out, first_gone = Edit("M", State.O, State.S), Edit("A", State.O, State.N)
+    sample = SAMPLES[1]
+    for edits in [[gate_left_out], [first_gone], [gate_left_out, first_gone]]:
+        alpha = apply_edits(network.architecture, edits)
+        made = runtime(build(network, alpha), sample)["y"]
+        assert_close(made, Replay(network, alpha)(sample)["y"])
+        assert_close(made, Supernet(network).as_reference(alpha)(sample)["y"])
+        if edits == [first_gone]:
+            assert_close(made, _without(network, sample))
 
 
 def _without(network: Network, sample: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
