@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from natonnx.data.keys import PARTS
+from natonnx.data.keys import part_of
 from natonnx.data.pictures import SUFFIXES
 from natonnx.errors import InputError
 
@@ -34,9 +34,9 @@ def list_folder(folder: Path) -> dict[str, Listing]:
     """List a folder's files.
 
     Args:
-        folder: It has a folder ``train``, and perhaps ``val`` or ``validation`` and ``test``; or it has the files of
-            one set. A set is class folders of pictures (one of which may be called ``train``), or pictures, or files
-            of arrays. Hidden entries are passed over, and files that are neither pictures nor arrays by their suffix.
+        folder: It has a folder ``train``, and perhaps ``val`` and ``test`` (`part_of`); or it has the files of one set.
+            A set is class folders of pictures (one of which may be called ``train``), or pictures, or files of arrays.
+            Hidden entries are passed over, and files that are neither pictures nor arrays by their suffix.
 
     Returns:
         Parts by name: ``train`` and perhaps ``validation`` and ``test``; or ``all``.
@@ -45,19 +45,21 @@ def list_folder(folder: Path) -> dict[str, Listing]:
         OSError: If a folder cannot be read.
         InputError: If a part holds nothing, or both pictures and arrays.
     """
-    if not _has_parts(folder):
+    folders = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    named = [(part, entry) for entry in folders if (part := part_of(entry.name))]
+    parts = dict(named)
+    if "train" not in parts or _is_class(parts["train"], folders):
         return {"all": _list(folder)}
-    if (folder / "val").is_dir() and (folder / "validation").is_dir():
-        raise InputError(f"{folder}: has both val and validation: keep one of the two")
-    return {part: _list(folder / name) for name, part in PARTS.items() if (folder / name).is_dir()}
+    if len(parts) < len(named):
+        told = " and ".join(entry.name for part, entry in named if [one for one, _ in named].count(part) > 1)
+        raise InputError(f"{folder}: has both {told}: keep one of the two")
+    return {part: _list(parts[part]) for part in ("train", "validation", "test") if part in parts}
 
 
-def _has_parts(folder: Path) -> bool:
-    """Return whether there is a training part; ``train`` may also be a class beside others."""
-    if not (folder / "train").is_dir():
-        return False
-    others = [entry for entry in folder.iterdir() if entry.is_dir() and entry.name not in PARTS]
-    return not _of((folder / "train").iterdir(), SUFFIXES) or not any(_of(one.iterdir(), SUFFIXES) for one in others)
+def _is_class(train: Path, folders: Iterable[Path]) -> bool:
+    """Return whether a folder called ``train`` is a class, beside others that hold pictures as it does."""
+    others = [entry for entry in folders if part_of(entry.name) is None]
+    return bool(_of(train.iterdir(), SUFFIXES)) and any(_of(one.iterdir(), SUFFIXES) for one in others)
 
 
 def _list(folder: Path) -> Listing:

@@ -55,7 +55,7 @@ def test_pictures_need_no_class_folders(tmp_path: Path) -> None:
     assert sorted(seen) == sorted(picture.tobytes() for picture in raw)
     assert parts.test is None
     few = "divided by chance (seed 0): 80 % training, 20 % validation; too few for a test as well"
-    assert parts.notes == (few,)
+    assert parts.notes[0] == few
 
 
 def test_parts_of_pictures(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_class_folders_of_any_number_do_where_labels_are_not_used(tmp_path: Path
     folder = classes_folder(tmp_path / "set")
     parts = load(str(folder), image_model(6, 5, classes=1000), targets="none")
     assert not parts.train.has_targets
-    assert parts.notes[-1] == "labels are not used"
+    assert parts.notes[-2] == "labels are not used"
     labelled = load(str(folder), image_model(6, 5), targets="labels")
     np.testing.assert_array_equal(pixels(parts.train), pixels(labelled.train))
     assert load(str(folder), image_model(6, 5, classes=1000), targets="any").train.has_targets
