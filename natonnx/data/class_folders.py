@@ -111,7 +111,7 @@ def _indices(
         return named
     if targets == "labels" and classes is not None and len(names) != classes:
         raise InputError(
-            f"{listing.folder}: has {len(names)} class folder{'s' * (len(names) > 1)}, but the model's output has {classes} classes: if they "
-            "are some of these, say which with --classes FILE (lines: name index)"
+            f"{listing.folder}: has {len(names)} class folder{'s' * (len(names) > 1)}, but the model's output has "
+            f"{classes} classes: if they are some of these, say which with --classes FILE (lines: name index)"
         )
     return {name: index for index, name in enumerate(names)}

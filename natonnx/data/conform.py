@@ -62,7 +62,7 @@ def _scaling(array: Array, preprocessing: Preprocessing, spec: InputSpec, *, alo
         is_known = preprocessing.is_given and high > 1
         remedy = "--scale" if alone else str(spec.dtype)
         return None if is_known else f"{what} scaled by 1/255 ({remedy} says otherwise)"
-    is_byte = 0 <= low and 1 < high <= 255 and not preprocessing.is_given  # what pictures become by astype(float)
+    is_byte = low >= 0 and 1 < high <= 255 and not preprocessing.is_given  # what pictures become by astype(float)
     is_cast = is_byte and bool((array[:_LOOKED_AT] == np.rint(array[:_LOOKED_AT])).all())
     if not alone or (array.dtype.kind == "f" and not is_cast):
         return None

@@ -19,7 +19,7 @@ _XY = {"x": IMAGES, "y": "labels"}
 
 
 def part_of(name: str) -> str | None:
-    """Return the part that users mean by a name, in capitals or not: train, validation or test; None where it is none."""
+    """Return the part that a user means by a name, in capitals or not: train, validation or test; None if none."""
     return _PARTS.get(name.lower())
 
 
@@ -27,8 +27,8 @@ def group(keys: Iterable[str]) -> dict[str, dict[str, str]]:
     """Sort names of arrays by part.
 
     ``x_train`` is the images of the part ``train``, ``y_val`` the labels of ``validation``; ``test/NAME`` is ``NAME``
-    of the part ``test``; any other name is that of an array for all parts. Of two that say the same, such as ``x_train``
-    and ``X_train``, the second one is an array for all parts, too.
+    of the part ``test``; any other name is that of an array for all parts. Of two that say the same, such as
+    ``x_train`` and ``X_train``, the second one is an array for all parts, too.
 
     Returns:
         For each part, and for ``all`` parts, the arrays: names within the part, and those they have in the source.

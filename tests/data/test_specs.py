@@ -185,17 +185,15 @@ def test_parts_under_the_names_that_people_give_them(save: Save, train: str, val
     assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [30, 15, 5]
 
 
-@pytest.mark.parametrize(
-    "names", [("Train", "Val", "Test"), ("training", "valid", "testing"), ("TRAIN", "dev", "test")]
-)
+@pytest.mark.parametrize("names", [("Train", "Val", "Test"), ("training", "valid", "testing"), ("TRAIN", "dev")])
 def test_folders_under_the_names_that_people_give_them(
     tmp_path: Path, classes_folder: Callable[..., Path], names: tuple[str, ...]
 ) -> None:
     for count, name in enumerate(names, 2):
         classes_folder(tmp_path / name, count=count)
     parts = read(str(tmp_path), 6, 5)
-    assert parts.test is not None
-    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [6, 9, 12]
+    found = [len(part) for part in (parts.train, parts.validation, parts.test) if part is not None]
+    assert found == [6, 9, 12][: len(names)]
 
 
 def test_two_names_of_one_array_are_told(save: Save) -> None:

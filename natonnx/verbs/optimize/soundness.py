@@ -1,14 +1,14 @@
 """Before the work: refuse weights, samples and outputs that are no numbers, as nothing learns from them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 import torch
 
-from natonnx.data.batches import Array, ArrayBatches, StreamBatches
+from natonnx.data.batches import Array, ArrayBatches, StreamBatches, sample_keys
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
@@ -36,6 +36,8 @@ _USUAL = 0.25
 """Quantile of the samples' sizes that is the usual one."""
 _WILD, _HOPELESS = 1e3, 1e5
 """Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
+_SHARED, _MOST_SHARED = 0.01, 0.5
+"""Shares of a part's samples that another part has too: of more than the first is warned, the second is refused."""
 
 
 def check_weights(source: Source) -> None:
@@ -76,7 +78,9 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]
 def check_data(prepared: Prepared, *, force: bool) -> None:
     """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
 
-    Those are a hundred thousand times the usual size, and so is what the model makes of them. Of +∞ is warned.
+    Those are a hundred thousand times the usual size, and so is what the model makes of them, and stand apart: the next
+    smaller sample is a thousandth, as it is not in heavy-tailed data. Of less, and of +∞, is warned. Refuse validation
+    that is training data, too.
 
     Args:
         prepared: The model and its data.
@@ -94,12 +98,34 @@ def check_data(prepared: Prepared, *, force: bool) -> None:
                 looked[name] = replace(looked[name], positions=np.full(looked[name].samples, -1))
     sizes = {name: _sizes(samples) for name, samples in looked.items()}
     usual = min((float(np.quantile(each[each > 0], _USUAL)) for each in sizes.values() if each.any()), default=0.0)
+    apart = _least_apart(np.concatenate([*sizes.values()]), usual)
     for name, samples in looked.items():
-        _check_part(prepared, name, samples, sizes[name], usual, force=force)
+        _check_part(prepared, name, samples, sizes[name], usual, apart, force=force)
+    _check_shared(prepared.parts.name, looked, force=force)
+
+
+def _least_apart(sizes: Array, usual: float) -> float:
+    """Return the size from which on samples stand apart from all smaller ones; infinity where none does."""
+    rising = np.sort(sizes[sizes >= usual])
+    steps = np.flatnonzero(rising[1:] > _WILD * rising[:-1])
+    return float(rising[steps[0] + 1]) if len(steps) else float("inf")
+
+
+def _check_shared(where: str, parts: Mapping[str, ArrayBatches], *, force: bool) -> None:
+    """Refuse validation that is training data, which tells nothing of other data; warn of less, and of the test's."""
+    keys = {name: [*sample_keys(samples)] for name, samples in parts.items()}
+    for name, others in (("validation", ("training",)), ("test", ("training", "validation"))):
+        known = set().union(*(keys[other] for other in others))
+        own = keys.get(name, [])
+        shared = sum(key in known for key in own)
+        if shared > _SHARED * len(own):
+            told = f"{where}: {shared:,} of {len(own):,} {name} samples are {' or '.join(others)} samples too"
+            is_legal = name == "test" or shared <= _MOST_SHARED * len(own)
+            refuse_unless(force or is_legal, f"{told}, which cannot tell how others fare: give samples of their own")
 
 
 def _check_part(
-    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, usual: float, *, force: bool
+    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, usual: float, apart: float, *, force: bool
 ) -> None:
     wild = np.flatnonzero(sizes > _WILD * usual)[:_LOOKED_AT]
     if name != "training" and not len(wild):
@@ -122,7 +148,8 @@ def _check_part(
     outweighing = is_wild & ~broken & (ratio > _WILD)
     if outweighing.any():
         worst = int(np.where(outweighing, made, -1).argmax())
-        is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
+        least = max(_HOPELESS * usual, apart)
+        is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] >= least)).any()
         refuse_unless(
             force or not bool(is_hopeless),
             f"{where} {_told(outweighing, chosen, worst)} the model give up to {made[worst]:.4g}: it holds "

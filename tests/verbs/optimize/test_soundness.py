@@ -83,6 +83,29 @@ def test_a_sample_that_outweighs_all_others_is_named(tmp_path: Path, part: str, 
     refused(tmp_path, tiny.model(), data(**{part: put((17, 0, 0, 0), value)}), match)
 
 
+def test_heavy_tailed_data_is_warned_of_at_most(tmp_path: Path) -> None:
+    """Samples of 10⁶ times the usual size, but of all sizes between."""
+    sizes = 10 ** np.linspace(0, 6, 200).reshape(-1, 1, 1, 1)
+    scaled = data(x_train=lambda x: (x * sizes).astype(np.float32))
+    optimize(tmp_path, tiny.model(), scaled, settings=Settings(lookups=2, training=False))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_validation_that_is_training_data_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, force: bool
+) -> None:
+    given = data()
+    given |= {"x_val": np.r_[given["x_train"][:160], given["x_val"][:140]], "x_test": given["x_val"][:9]}
+    given |= {"y_val": np.r_[given["y_train"][:160], given["y_val"][:140]], "y_test": given["y_val"][:9]}
+    told = "160 of 300 validation samples are training samples too, which cannot tell how others fare"
+    if not force:
+        refused(tmp_path, tiny.model(), given, told)
+        return
+    optimize(tmp_path, tiny.model(), given, force=True, settings=Settings(lookups=2, training=False))
+    assert told in caplog.text
+    assert "9 of 9 test samples are training or validation samples too" in caplog.text
+
+
 def test_a_sample_is_named_by_its_place_in_data_that_is_divided(tmp_path: Path) -> None:
     given = {"images": put(123, 1e25)(tiny.arrays()["x_train"].copy()), "labels": tiny.arrays()["y_train"]}
     refused(tmp_path, tiny.model(), given, "sample 123 .the first is 0. makes the model")
@@ -143,7 +166,7 @@ def test_what_is_forced_makes_no_model_of_nan(tmp_path: Path, options: dict[str,
     [
         ({"x_val": lambda x: x[:2], "y_val": lambda y: y[:2]}, "2 validation samples cannot tell a loss of 5 points"),
         ({"x_val": lambda x: x[np.arange(300) % 2]}, "only 2 of 300 validation samples differ, which cannot tell"),
-        ({"y_val": lambda y: 0 * y}, "and always the same class 100.0 %; is the preprocessing"),
+        ({"y_val": lambda y: 0 * y}, "all 300 validation samples have the label 0, which cannot tell"),
         (
             {"y_val": lambda y: np.random.default_rng(0).integers(0, 3, len(y))},
             "% of the validation samples right, and",
@@ -174,5 +197,5 @@ class Few:
 
 def test_an_objective_of_ones_own_takes_as_many_samples(tmp_path: Path) -> None:
     few = {"x_val": lambda x: x[:1], "y_val": lambda y: y[:1]}
-    match = "1 validation samples cannot tell which of two models is better: give at least 100"
+    match = "1 validation sample cannot tell which of two models is better: give at least 100"
     refused(tmp_path, tiny.model(), data(**few), match, objective=Few())
