@@ -27,6 +27,8 @@ def to_array(value: Any, what: str) -> Array:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
             value = value.float() if "bfloat16" in str(value.dtype) else value  # which numpy lacks
+        if np.ma.is_masked(value):
+            raise InputError(f"{what} has masked values, which no model takes: fill them, or leave the samples out")
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None

@@ -12,12 +12,10 @@ from natonnx.data.batches import Array, ArrayBatches, StreamBatches, sample_keys
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
-from natonnx.search.assess import original_runner
 from natonnx.search.finite import Origin, broken_samples, find_origin
 from natonnx.search.objective import is_masked
 from natonnx.search.own import WORST, name_of
 from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
-from natonnx.search.score import targets_of
 from natonnx.supernet import Supernet
 from natonnx.tensors import read_tensor
 from natonnx.verbs.objectives import refuse_unless
@@ -229,32 +227,11 @@ def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> Non
         if count == score.samples or isinstance(problem.objective, OwnObjective):
             raise InputError(f"{told}; export a model whose outputs are numbers, or mend the samples")
         _log.warning("%s, which count as wrong", told)
-    if isinstance(problem.objective, OwnObjective):
-        _check_loss(prepared)
     if score.says_nothing and problem.objective.name != "labels":
         refuse_unless(
             force,
             f"{path}: says the same of all {score.samples:,} validation samples, which cannot tell what a model loses; "
             "is the preprocessing (mean, std, scale, layout) the one that it was trained with?",
-        )
-
-
-def _check_loss(prepared: Prepared) -> None:
-    """Refuse a loss that is no number for the model as it is.
-
-    Raises:
-        InputError: If so.
-    """
-    problem, objective = prepared.problem, prepared.problem.objective
-    run = original_runner(problem, Supernet(problem.network).to(problem.device))
-    batch = next(tensor_batches(problem.validation, EVALUATION_BATCH, problem.device))
-    targets = targets_of(objective, batch, run)
-    assert targets.loss is not None
-    loss = float(objective.loss(run(batch.inputs, batch.size), targets.loss).detach())
-    if not abs(loss) <= -WORST:
-        raise InputError(
-            f"{objective.name}.loss: returned {loss:g} for the model as it is, on the first validation samples; it "
-            "must be a finite number"
         )
 
 

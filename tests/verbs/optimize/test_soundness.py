@@ -1,5 +1,6 @@
 """What is no number, outweighs all others or tells nothing is one line before the search, and forced makes no NaN."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 import natonnx
@@ -199,3 +201,51 @@ def test_an_objective_of_ones_own_takes_as_many_samples(tmp_path: Path) -> None:
     few = {"x_val": lambda x: x[:1], "y_val": lambda y: y[:1]}
     match = "1 validation sample cannot tell which of two models is better: give at least 100"
     refused(tmp_path, tiny.model(), data(**few), match, objective=Few())
+
+
+class Own:
+    """An objective that says what it is told to."""
+
+    def __init__(self, say: Callable[[Any, Any], Any], loss: Callable[[Any], Any] | None = None) -> None:
+        self.score = lambda outputs, targets: say(outputs["scores"], targets)
+        if loss is not None:
+            self.loss = lambda outputs, _targets: loss(outputs["scores"])
+
+
+def right(scores: Any, labels: Any) -> Any:
+    return (scores.argmax(1) == labels).float()
+
+
+@pytest.mark.parametrize(
+    ("objective", "match"),
+    [
+        (Own(lambda scores, _: torch.ones(len(scores))), "scores 250 samples the same whatever the model gives"),
+        (Own(lambda scores, _: torch.rand(len(scores))), "scores the same outputs otherwise when asked again"),
+        (Own(lambda scores, _: scores[:, 0] * 1j), r"returned \(250,\) of complex numbers for 250 samples"),
+        (Own(right, lambda _: torch.tensor(1.0)), "returned a number without a gradient: compute it from the outputs"),
+        (
+            Own(right, lambda scores: scores.sum() * 1j),
+            r"returned \(\) of torch.complex64; it must be a floating-point",
+        ),
+        (Own(lambda _scores, _: sys.exit(5)), r"ended the program \(5\): return or raise instead"),
+    ],
+)
+def test_an_objective_that_tells_nothing_is_refused(tmp_path: Path, objective: Own, match: str) -> None:
+    refused(tmp_path, tiny.model(), data(), match, objective=objective)
+
+
+def test_an_objective_may_write_into_what_it_is_given(tmp_path: Path) -> None:
+    def say(scores: Any, labels: Any) -> Any:
+        found = right(scores, labels)
+        scores.zero_(), labels.zero_()
+        return found
+
+    settings = Settings(lookups=2, training=False)
+    before = optimize(tmp_path, tiny.model(), data(), objective=Own(right), settings=settings).report["input"]
+    after = optimize(tmp_path, tiny.model(), data(), objective=Own(say), settings=settings).report["input"]
+    assert before["score"] == after["score"]
+
+
+@pytest.mark.parametrize("reward", [lambda _model: 0.5, lambda model: 0 * float(model(data()["x_val"]).max())])
+def test_a_reward_that_tells_nothing_is_refused(tmp_path: Path, reward: Any) -> None:
+    refused(tmp_path, tiny.model(), data(), "whatever the model gives .it was tried with wrong outputs", reward=reward)
