@@ -64,9 +64,9 @@ def _scaling(array: Array, preprocessing: Preprocessing, spec: InputSpec, *, alo
         return None if is_known else f"{what} scaled by 1/255 ({remedy} says otherwise)"
     is_byte = low >= 0 and 1 < high <= 255 and not preprocessing.is_given  # what pictures become by astype(float)
     is_cast = is_byte and bool((array[:_LOOKED_AT] == np.rint(array[:_LOOKED_AT])).all())
-    if not alone or (array.dtype.kind == "f" and not is_cast):
+    if array.dtype.kind == "f" and not is_cast:
         return None
-    return f"{what} are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
+    return f"{what} are taken as they are{'; --scale 1 says so' * alone} (uint8 is scaled by 1/255)"
 
 
 def conform(

@@ -57,21 +57,21 @@ def kind_name(dtype: np.dtype[np.generic]) -> str:
     return "text" if dtype.kind in _TEXT else "numbers"
 
 
-def check_numbers(array: Array, axis: int | None, what: str, *, infinite: bool = False) -> None:
+def check_numbers(array: Array, axis: int | None, what: str, *, masks: bool = False) -> None:
     """Refuse what is no number.
 
     Args:
         array: Of any type.
         axis: The axis that counts samples; None where there is none.
         what: What it is, for messages.
-        infinite: Whether infinities are legal.
+        masks: Whether −∞ is legal, which masks out.
 
     Raises:
         InputError: If there is any, naming the first sample that has one.
     """
     if array.dtype.kind != "f":
         return
-    bad = np.isnan(array) if infinite else ~np.isfinite(array)
+    bad = np.isnan(array) | np.isposinf(array) if masks else ~np.isfinite(array)
     if bad.any():
         nan = np.isnan(array[bad])
         kind = "NaN" if nan.all() else "NaN and infinite values" if nan.any() else "infinite values"

@@ -54,7 +54,7 @@ def _checked(array: Array, targets: Targets, classes: int | None, what: str) -> 
         is_one_hot = array.ndim > 1 and array.shape[-1] == classes
         raise InputError(
             f"{what} is {array.dtype} {array.shape}: labels must be integer class indices, usually one a sample"
-            f"{', the argmax of one-hot labels' * is_one_hot}"
+            f"{', the argmax of one-hot labels' if is_one_hot else '; other targets take an --objective of your own'}"
         )
     array = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
     if targets == "labels" and classes is not None and array.size and (array.min() < 0 or array.max() >= classes):

@@ -11,7 +11,7 @@ from natonnx.data.collect import Collected, collect
 from natonnx.data.conform import check_preprocessing, conform, scaling
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
 from natonnx.data.divide import divide
-from natonnx.data.folder import list_folder
+from natonnx.data.folder import list_folder, passed_over
 from natonnx.data.labels import Targets
 from natonnx.data.memory import Data, Held, hold, named_items
 from natonnx.data.npz import Archive
@@ -159,7 +159,7 @@ def _read_folder(
     if any(listing.arrays for listing in listings.values()):
         if classes is not None:
             raise InputError(f"{path}: has no class folders, which classes are for: leave them out")
-        return Held(str(path), array_items(listings, signature))
+        return Held(str(path), array_items(listings, signature), notes=passed_over(listings.values()))
     parts, notes = picture_items(
         listings, signature, layout=preprocessing.layout, targets=targets, classes=classes, where=str(path)
     )

@@ -31,6 +31,7 @@ __all__ = [
     "check_chance",
     "check_samples",
     "choose",
+    "count_different",
     "make_objective",
     "objective_row",
     "original_outputs",
@@ -203,12 +204,12 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
     lost = "a loss of 5 points" if objective.unit.difference == "points" else "which of two models is better"
     if count < FEWEST:
         refuse_unless(force, f"{path}: {samples} cannot tell {lost}: give at least {FEWEST}")
-    elif (different := _count_different(split, FEWEST)) < FEWEST:
+    elif (different := count_different(split, FEWEST)) < FEWEST:
         told = f"only {different} of {count:,} validation samples differ, which cannot tell {lost}"
         refuse_unless(force, f"{path}: {told}: give at least {FEWEST} that do")
 
 
-def _count_different(split: data.Batches, most: int) -> int:
+def count_different(split: data.Batches, most: int) -> int:
     """Return how many inputs differ from all others, counted up to so many."""
     seen: set[int] = set()
     for key in data.sample_keys(split):

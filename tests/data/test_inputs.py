@@ -292,3 +292,19 @@ def test_uint8_beside_other_inputs_is_told_too() -> None:
     given = {"a": np.full((50, 4, 4), 9, np.uint8), "b": np.zeros((50, 2), np.float32)}
     notes = load(given, signature).notes
     assert "uint8 a of 9 to 9 scaled by 1/255 (float32 says otherwise)" in notes
+
+
+def test_types_that_are_scaled_differently_do_not_mix() -> None:
+    batches = [np.ones((10, 1, 4, 4), kind) for kind in (np.float32, np.uint8)]
+    match = "inputs are partly uint8, which is scaled by 1/255, partly float32: give one type"
+    refused(match, iter(batches), image_model(1, 4, 4))
+
+
+def test_masked_values_are_refused() -> None:
+    raw = np.ma.masked_array(np.ones((50, 8)), np.arange(400).reshape(50, 8) == 9)
+    refused("inputs has masked values, which no model takes", (raw, labels(50)), image_model(8))
+
+
+def test_labels_that_are_of_no_use_are_told() -> None:
+    given = {"x": np.ones((50, 8), np.float32), "labels": labels(50) * 1.0}
+    assert "not used: labels" in load(given, image_model(8), targets="none").notes

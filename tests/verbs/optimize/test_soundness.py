@@ -92,6 +92,19 @@ def test_heavy_tailed_data_is_warned_of_at_most(tmp_path: Path) -> None:
     optimize(tmp_path, tiny.model(), scaled, settings=Settings(lookups=2, training=False))
 
 
+@pytest.mark.parametrize("value", [-1e31, -np.inf])
+def test_a_value_that_only_a_mask_may_have_is_named_where_it_is_none(tmp_path: Path, value: float) -> None:
+    model = behind(helper.make_node("Sub", ["inner", "bias"], ["scores"]))
+    model.graph.input.append(helper.make_tensor_value_info("bias", onnx.TensorProto.FLOAT, ["batch", 3]))
+    given = data()
+    arrays = {f"{part}/{tiny.INPUT}": given[f"x_{part}"] for part in ("train", "val")}
+    arrays |= {f"{part}/bias": np.zeros((len(given[f"x_{part}"]), 3), np.float32) for part in ("train", "val")}
+    arrays["val/bias"][31, 1] = value
+    refused(tmp_path, model, arrays, "validation sample 31 .the first is 0. makes the model give")
+    arrays["val/bias"][31, 1] = np.inf
+    refused(tmp_path, model, arrays, "bias holds infinite values, in sample 31 of 300")
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_validation_that_is_training_data_is_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, force: bool
