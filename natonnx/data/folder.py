@@ -98,7 +98,7 @@ def passed_over(listings: Iterable[Listing]) -> tuple[str, ...]:
     """Return a note on what is not read, if there is any."""
     passed = sorted({name for listing in listings for name in listing.passed})
     more = f" and {len(passed) - 5} more" if len(passed) > 5 else ""
-    return (f"passed over, as neither pictures nor arrays: {', '.join(passed[:5])}{more}",) if passed else ()
+    return (f"passed over: {', '.join(passed[:5])}{more}",) if passed else ()
 
 
 def _of(entries: Iterable[Path], suffixes: set[str]) -> tuple[Path, ...]:

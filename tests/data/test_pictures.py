@@ -55,7 +55,7 @@ def test_pictures_need_no_class_folders(tmp_path: Path) -> None:
     assert sorted(seen) == sorted(picture.tobytes() for picture in raw)
     assert parts.test is None
     few = "divided by chance (seed 0): 80 % training, 20 % validation; too few for a test as well"
-    assert parts.notes[:2] == ("passed over, as neither pictures nor arrays: *.md, empty/", few)
+    assert parts.notes[:2] == ("passed over: *.md, empty/", few)
 
 
 def test_parts_of_pictures(tmp_path: Path) -> None:
@@ -295,7 +295,7 @@ def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
     (tmp_path / "train" / "dog" / "gone.png").symlink_to(tmp_path / "nowhere")
     (tmp_path / "train" / ".DS_Store").write_text("hidden")
     notes = load(str(tmp_path), image_model(6, 5), targets="none").notes
-    assert "passed over, as neither pictures nor arrays: *.txt, eval/, gone.png, more/" in notes
+    assert "passed over: *.txt, eval/, gone.png, more/" in notes
 
 
 def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ _USUAL = 0.25
 _WILD, _HOPELESS = 1e3, 1e5
 """Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
 _SHARED, _MOST_SHARED = 0.01, 0.5
-"""Shares of a part's samples that another part has too: of more than the first is warned, from the second on refused."""
+"""Shares of a part's samples that another part has too: of more than the first is warned, of the second refused."""
 
 
 def check_weights(source: Source) -> None:
