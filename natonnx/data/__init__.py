@@ -1,7 +1,7 @@
 """Data for training, selection and reporting: built-in, files, folders, functions, or in memory."""
 
 from natonnx.data.augment import random_shift_flip
-from natonnx.data.batches import ArrayBatches, Batch, Batches, StreamBatches, sample_keys
+from natonnx.data.batches import ArrayBatches, Batch, Batches, StreamBatches
 from natonnx.data.dataset import Dataset, Parts, Preprocessing, Split
 from natonnx.data.loading import load
 from natonnx.data.memory import Data, Held, data_name, hold
@@ -28,5 +28,4 @@ __all__ = [
     "load",
     "metadata_options",
     "random_shift_flip",
-    "sample_keys",
 ]

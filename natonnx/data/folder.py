@@ -56,7 +56,7 @@ def list_folder(folder: Path) -> dict[str, Listing]:
         told = " and ".join(entry.name for part, entry in named if [one for one, _ in named].count(part) > 1)
         raise InputError(f"{folder}: has both {told}: keep one of the two")
     beside = frozenset(f"{entry.name}/" for entry in folders if part_of(entry.name) is None)
-    found = {part: _list(parts[part]) for part in ("train", "validation", "test") if part in parts}
+    found: dict[str, Listing] = {part: _list(parts[part]) for part in ("train", "validation", "test") if part in parts}
     return {**found, "train": replace(found["train"], passed=found["train"].passed | beside)}
 
 

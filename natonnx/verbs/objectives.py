@@ -12,6 +12,7 @@ import torch
 from natonnx import data
 from natonnx.contract.objective import Objective as ObjectiveRow
 from natonnx.contract.objective import Unit as UnitRow
+from natonnx.data.batches import sample_keys
 from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
@@ -212,7 +213,7 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
 def count_different(split: data.Batches, most: int) -> int:
     """Return how many inputs differ from all others, counted up to so many."""
     seen: set[int] = set()
-    for key in data.sample_keys(split):
+    for key in sample_keys(split):
         seen.add(key)
         if len(seen) == most:
             break
