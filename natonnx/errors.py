@@ -62,11 +62,17 @@ def restoring() -> Iterator[None]:
 
 @contextmanager
 def running(what: str) -> Iterator[None]:
-    """Note on an exception of the user's own code whose it is, and pass it on; see `what_ran`."""
+    """Note on an exception of the user's own code whose it is, and pass it on; see `what_ran`.
+
+    Raises:
+        InputError: If that code would end the program, whose exit codes are its own.
+    """
     try:
         yield
     except NatonnxError:
         raise
+    except SystemExit as error:
+        raise InputError(f"{what}: ended the program ({error.code}): return or raise instead") from error
     except Exception as error:
         error.add_note(f"{_RUNNING}{what}")
         raise

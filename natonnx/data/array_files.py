@@ -41,7 +41,7 @@ def _read(path: Path, signature: Signature) -> Any:
         axes = signature.axes if len(signature.inputs) > 1 else {**signature.axes, "images": 0}
         for name, axis in axes.items():
             if (array := arrays.get(name)) is not None:
-                check_numbers(array, axis, f"{path}: {name}", infinite=len(signature.inputs) > 1)
+                check_numbers(array, axis, f"{path}: {name}", masks=len(signature.inputs) > 1)
         return arrays
     if len(signature.inputs) != 1:
         raise InputError(

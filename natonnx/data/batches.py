@@ -13,7 +13,7 @@ from natonnx.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ArrayBatches", "Batch", "Batches", "StreamBatches", "concatenate", "take"]
+__all__ = ["ArrayBatches", "Batch", "Batches", "StreamBatches", "concatenate", "sample_keys", "take"]
 
 _MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
 """Samples of a stream that are drawn from: most, fewest, and what they may take in between."""
@@ -198,6 +198,14 @@ class StreamBatches:
                 if place < most:
                     kept[place : place + 1] = [_part(batch, self.axes, i, i + 1)]
         return kept, read
+
+
+def sample_keys(split: Batches, size: int = 256) -> Iterator[int]:
+    """Yield a number for each sample, the same for equal inputs; they are read so many at a time."""
+    for batch in split.batches(size):
+        counted = [(value, axis) for name, value in batch.inputs.items() if (axis := split.axes[name]) is not None]
+        for i in range(batch.size):
+            yield hash(tuple(np.take(value, i, axis).tobytes() for value, axis in counted))
 
 
 def take(inputs: Mapping[str, Array], axes: Axes, index: npt.NDArray[np.int64]) -> dict[str, Array]:

@@ -8,7 +8,7 @@ import numpy as np
 from natonnx.data.batches import Array
 from natonnx.data.classes import read_classes
 from natonnx.data.dataset import Layout
-from natonnx.data.folder import Listing
+from natonnx.data.folder import Listing, passed_over
 from natonnx.data.items import Items
 from natonnx.data.labels import Targets
 from natonnx.data.pictures import PictureFormat, Remarks, counted, picture_format, read_pictures
@@ -60,8 +60,8 @@ def picture_items(
         images, labels = _read(listing, made, named, targets, signature.classes, remarks)
         loose += len(listing.pictures) if listing.by_class else 0
         parts[part] = _items(images, labels, str(listing.folder))
-    notes = remarks.notes()
-    return parts, (*notes, counted(loose, "pictures beside the class folders: passed over")) if loose else notes
+    notes = [*remarks.notes(), *([counted(loose, "pictures beside the class folders: passed over")] if loose else [])]
+    return parts, (*notes, *passed_over(listings.values()))
 
 
 def _check_names(listings: Sequence[Listing], named: Mapping[str, int] | None, where: str) -> None:
@@ -73,6 +73,11 @@ def _check_names(listings: Sequence[Listing], named: Mapping[str, int] | None, w
                 f"{other.folder}: its class folders are not those of {listings[0].folder}: name them alike, or give "
                 "--classes FILE with the index of each name"
             )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(map(repr, names[:5])) + more
 
 
 def _items(images: Array, labels: Array | None, where: str) -> Items:
@@ -104,14 +109,16 @@ def _indices(
     unknown = [name for name in names if name not in named] if named is not None else []
     if unknown and targets != "none":
         raise InputError(
-            f"{listing.folder}: the classes file lacks the folders {', '.join(map(repr, unknown[:5]))}"
-            f"{f' and {len(unknown) - 5} more' if len(unknown) > 5 else ''}: add them, each with its index"
+            f"{listing.folder}: the classes file lacks the folders {_listed(unknown)}: add them, each with its index "
+            f"(it has {_listed([*(named or ())])})"
         )
     if named is not None and not unknown:
         return named
     if targets == "labels" and classes is not None and len(names) != classes:
+        empty = [name for name in names if not listing.by_class[name]]
+        told = f" ({_listed(empty)} without pictures)" if empty else ""
         raise InputError(
-            f"{listing.folder}: has {len(names)} class folders, but the model's output has {classes} classes: if they "
-            "are some of these, say which with --classes FILE (lines: name index)"
+            f"{listing.folder}: has {len(names)} class folder{'s' * (len(names) > 1)}{told}, but the model's output "
+            f"has {classes} classes: if they are some of these, say which with --classes FILE (lines: name index)"
         )
     return {name: index for index, name in enumerate(names)}

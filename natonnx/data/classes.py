@@ -10,15 +10,15 @@ from natonnx.files import read_bytes
 
 __all__ = ["read_classes"]
 
-_NAMED = re.compile(r"(.*?)(?:\s*:\s*|\s+)(-?\d{1,18})")
+_NAMED = re.compile(r"(.*?)(?:\s*[:,]\s*|\s+)(-?\d{1,18})")
 
 
 def read_classes(classes: Path | str | Mapping[str, int]) -> Mapping[str, int]:
     """Read the indices of classes by name.
 
     Args:
-        classes: A file: lines ``name index`` or ``name: index``; a JSON object ``{"name": index}`` or array of names;
-            or a name a line, the first line being index 0. A mapping is taken as it is.
+        classes: A file: lines ``name index``, ``name: index`` or ``name,index``; a JSON object ``{"name": index}`` or
+            array of names; or a name a line, the first line being index 0. A mapping is taken as it is.
 
     Raises:
         InputError: If the file cannot be read, or names a class twice or none.

@@ -63,12 +63,15 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
     for spec in signature.inputs:
         what = f"{where}: {first.names[spec.name]}"
         arrays = [to_array(one.inputs[spec.name], what) for one in bound]
+        types = sorted({array.dtype.name for array in arrays})
+        if len(types) > 1 and "uint8" in types and spec.dtype.kind == "f":
+            raise InputError(f"{what} are partly uint8, which is scaled by 1/255, partly {types[0]}: give one type")
         wrong = next((array.dtype for array in arrays if not is_castable(array, spec.dtype)), None)
         if wrong is not None:
             raise InputError(f"{what} is an array of {wrong}, not of {kind_name(spec.dtype)}: save a plain array")
         inputs[spec.name] = _join(arrays, spec, source, what)
         what = f"{what}, a batch of them," if source.is_stream else what
-        check_numbers(inputs[spec.name], spec.batch_axis, what, infinite=len(signature.inputs) > 1)
+        check_numbers(inputs[spec.name], spec.batch_axis, what, masks=len(signature.inputs) > 1)
     counts = _counts(inputs, first, signature, where)
     labels = _labels(bound, source, signature, targets)
     if labels is not None and targets == "none" and len(labels) not in counts.values():
@@ -76,7 +79,8 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
     if labels is not None:
         counts[first.labels_name] = len(labels)
     _check_counts(counts, where)
-    return Collected(ArrayBatches(inputs, signature.axes, labels), first.own_layout, first.unused)
+    unused = (*first.unused, *((first.labels_name,) if labels is None and first.labels is not None else ()))
+    return Collected(ArrayBatches(inputs, signature.axes, labels), first.own_layout, unused)
 
 
 def _bind(item: Any, signature: Signature, where: str) -> _Bound:

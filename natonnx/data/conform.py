@@ -1,5 +1,7 @@
 """Make the arrays of a source those that a model takes: layout, element type, preprocessing."""
 
+import numpy as np
+
 from natonnx.data.batches import Array, ArrayBatches
 from natonnx.data.convert import cast
 from natonnx.data.dataset import Preprocessing
@@ -8,11 +10,12 @@ from natonnx.data.preprocess import preprocess
 from natonnx.data.signature import InputSpec, Signature
 from natonnx.errors import InputError
 
-__all__ = ["check_preprocessing", "conform", "preprocessed_input", "unscaled"]
+__all__ = ["check_preprocessing", "conform", "preprocessed_input", "scaling"]
 
 PLAIN = Preprocessing()
 
-_DEEP = {"uint16", "int16", "uint32", "int32"}
+_LOOKED_AT = 256
+"""Samples of which is told whether they are whole numbers."""
 
 
 def preprocessed_input(signature: Signature) -> InputSpec | None:
@@ -36,16 +39,34 @@ def check_preprocessing(signature: Signature, preprocessing: Preprocessing, wher
         )
 
 
-def unscaled(raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing) -> str | None:
-    """Return a note on images of 16 or 32 bits, which are not scaled as those of 8 bits are; None of others."""
-    spec = preprocessed_input(signature)
-    array = None if spec is None else raw.inputs[spec.name]
-    if array is None or preprocessing.scale is not None or array.ndim < 3 or not array.size:
+def scaling(raw: ArrayBatches, signature: Signature, preprocessing: Preprocessing) -> str | None:
+    """Return a note on what is made of the range of samples where the user said nothing of it; None of others.
+
+    uint8 is scaled; other whole numbers, or floating-point numbers that are whole ones of 8 bits, are not.
+    """
+    chosen = preprocessed_input(signature)
+    notes = (
+        _scaling(raw.inputs[spec.name], preprocessing if spec is chosen else PLAIN, spec, alone=spec is chosen)
+        for spec in signature.inputs
+        if spec.dtype.kind == "f" and spec.batch_axis is not None
+    )
+    return next(filter(None, notes), None)
+
+
+def _scaling(array: Array, preprocessing: Preprocessing, spec: InputSpec, *, alone: bool) -> str | None:
+    if preprocessing.scale is not None or array.ndim < 3 or not array.size or array.dtype == bool:
         return None
-    if array.dtype.name not in _DEEP:
+    low, high = array.min(), array.max()
+    what = f"{array.dtype} {'images' if alone else spec.name} of {low:,.6g} to {high:,.6g}"
+    if array.dtype == np.uint8:
+        is_known = preprocessing.is_given and high > 1
+        remedy = "--scale" if alone else str(spec.dtype)
+        return None if is_known else f"{what} scaled by 1/255 ({remedy} says otherwise)"
+    is_byte = low >= 0 and 1 < high <= 255 and not preprocessing.is_given  # what pictures become by astype(float)
+    is_cast = is_byte and bool((array[:_LOOKED_AT] == np.rint(array[:_LOOKED_AT])).all())
+    if array.dtype.kind == "f" and not is_cast:
         return None
-    ends = f"{array.min():,} to {array.max():,}"
-    return f"{array.dtype} images of {ends} are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
+    return f"{what} are taken as they are{'; --scale 1 says so' * alone} (uint8 is scaled by 1/255)"
 
 
 def conform(

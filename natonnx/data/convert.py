@@ -27,6 +27,8 @@ def to_array(value: Any, what: str) -> Array:
         if hasattr(value, "detach"):
             value = value.detach().cpu()
             value = value.float() if "bfloat16" in str(value.dtype) else value  # which numpy lacks
+        if np.ma.is_masked(value):
+            raise InputError(f"{what} has masked values, which no model takes: fill them, or leave the samples out")
         return np.asarray(value)
     except (TypeError, ValueError) as error:
         raise InputError(f"{what} cannot be read as an array of numbers ({first_line(error)})") from None
@@ -55,21 +57,21 @@ def kind_name(dtype: np.dtype[np.generic]) -> str:
     return "text" if dtype.kind in _TEXT else "numbers"
 
 
-def check_numbers(array: Array, axis: int | None, what: str, *, infinite: bool = False) -> None:
+def check_numbers(array: Array, axis: int | None, what: str, *, masks: bool = False) -> None:
     """Refuse what is no number.
 
     Args:
         array: Of any type.
         axis: The axis that counts samples; None where there is none.
         what: What it is, for messages.
-        infinite: Whether infinities are legal.
+        masks: Whether −∞ is legal, which masks out.
 
     Raises:
         InputError: If there is any, naming the first sample that has one.
     """
     if array.dtype.kind != "f":
         return
-    bad = np.isnan(array) if infinite else ~np.isfinite(array)
+    bad = np.isnan(array) | np.isposinf(array) if masks else ~np.isfinite(array)
     if bad.any():
         nan = np.isnan(array[bad])
         kind = "NaN" if nan.all() else "NaN and infinite values" if nan.any() else "infinite values"

@@ -42,7 +42,8 @@ def check_labels(labels: Any, targets: Targets, classes: int | None, what: str) 
 
 def _checked(array: Array, targets: Targets, classes: int | None, what: str) -> Array:
     if array.dtype.kind not in "buif":
-        raise InputError(f"{what} is an array of {array.dtype}, not of numbers: save a plain array")
+        remedy = "give class indices" if array.dtype.kind in "US" and targets == "labels" else "save a plain array"
+        raise InputError(f"{what} is an array of {array.dtype}, not of numbers: {remedy}")
     if array.ndim == 0:
         raise InputError(f"{what} is a single number: give one label a sample")
     if targets == "any":
@@ -50,8 +51,10 @@ def _checked(array: Array, targets: Targets, classes: int | None, what: str) -> 
             raise InputError(f"{what} holds no number, but NaN or infinite values alone: nothing can be scored by them")
         return array
     if array.dtype.kind not in "ui":
+        is_one_hot = array.ndim > 1 and array.shape[-1] == classes
         raise InputError(
             f"{what} is {array.dtype} {array.shape}: labels must be integer class indices, usually one a sample"
+            f"{', the argmax of one-hot labels' if is_one_hot else '; other targets take an --objective of your own'}"
         )
     array = array.reshape(len(array), *(size for size in array.shape[1:] if size != 1))
     if targets == "labels" and classes is not None and array.size and (array.min() < 0 or array.max() >= classes):

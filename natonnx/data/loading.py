@@ -8,10 +8,10 @@ from natonnx.data.array_files import array_items
 from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.class_folders import picture_items
 from natonnx.data.collect import Collected, collect
-from natonnx.data.conform import check_preprocessing, conform, unscaled
+from natonnx.data.conform import check_preprocessing, conform, scaling
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
 from natonnx.data.divide import divide
-from natonnx.data.folder import list_folder
+from natonnx.data.folder import list_folder, passed_over
 from natonnx.data.labels import Targets
 from natonnx.data.memory import Data, Held, hold, named_items
 from natonnx.data.npz import Archive
@@ -106,13 +106,14 @@ def _parts(
     raw = {name: one.arrays for name, one in collected.items()}
     unused = dict.fromkeys(key for one in collected.values() for key in one.unused)
     if unused:
-        notes.append(f"not used: {', '.join(unused)}")
+        lacks = targets == "labels" and not any(one.arrays.has_targets for one in collected.values())
+        notes.append(f"not used: {', '.join(unused)}{' (labels would be called labels)' * lacks}")
     if not parts:
         raw, note = divide(raw, seed, held.name)
         notes += [note] if note else []
     if targets == "none" and any(one.targets is not None for one in raw.values()):
         notes.append("labels are not used")
-    notes += [*filter(None, (unscaled(arrays, signature, preprocessing) for arrays in raw.values()))][:1]
+    notes += [*filter(None, (scaling(arrays, signature, preprocessing) for arrays in raw.values()))][:1]
     own_layout = all(one.own_layout for one in collected.values())
     for name, arrays in raw.items():
         made = conform(arrays, signature, preprocessing, held.name, own_layout=own_layout)
@@ -158,7 +159,7 @@ def _read_folder(
     if any(listing.arrays for listing in listings.values()):
         if classes is not None:
             raise InputError(f"{path}: has no class folders, which classes are for: leave them out")
-        return Held(str(path), array_items(listings, signature))
+        return Held(str(path), array_items(listings, signature), notes=passed_over(listings.values()))
     parts, notes = picture_items(
         listings, signature, layout=preprocessing.layout, targets=targets, classes=classes, where=str(path)
     )

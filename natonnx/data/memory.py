@@ -10,7 +10,7 @@ from natonnx.data.convert import to_array
 from natonnx.data.dataset import Dataset
 from natonnx.data.function import call_function
 from natonnx.data.items import Items, Renamed, is_structure
-from natonnx.data.keys import LABELS, PARTS, group
+from natonnx.data.keys import LABELS, group, part_of
 from natonnx.data.programs import called, is_program, program_items, program_name, read_now
 from natonnx.data.shipped import BUILTIN
 from natonnx.errors import InputError
@@ -137,16 +137,17 @@ def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
 
 def _held(data: Any, where: str) -> Held:
     data = called(data, where)
-    if isinstance(data, Mapping) and data.keys() & PARTS.keys():
-        if not data.keys() <= PARTS.keys():
+    named = {key: part_of(key) for key in data if isinstance(key, str)} if isinstance(data, Mapping) else {}
+    if named and ("train" in named.values() or all(named.values())):
+        if len(named) < len(data) or not all(named.values()):
             raise InputError(
                 f"{where} has {_keys(data)}: name data sets train, val, test, and nothing else beside them"
             )
-        if "train" not in data or {"val", "validation"} <= data.keys():
+        if "train" not in named.values() or len({*named.values()}) < len(named):
             raise InputError(
                 f"{where} has {_keys(data)}: name its parts train, val and test, the first at least, each once"
             )
-        return _parted({PARTS[key]: (samples, f"{where}[{key!r}]") for key, samples in data.items()})
+        return _parted({part: (data[key], f"{where}[{key!r}]") for key, part in named.items() if part})
     if isinstance(data, Mapping):
         if not data:
             raise InputError(f"{where} has no keys: name arrays after the model's inputs, or images and labels")

@@ -16,6 +16,7 @@ from natonnx.files import check_regular
 __all__ = ["Archive", "read_npy"]
 
 _SUFFIX = ".npy"
+_MAGIC = b"PK\3\4"
 _LARGE = 1 << 30
 _MOST_EXPANSION = 200
 """How many bytes a compressed byte may become in a large array; zeros alone become a thousand."""
@@ -38,7 +39,9 @@ class Archive(Mapping[str, Array]):
         self.path = path
         check_regular(path)
         if not zipfile.is_zipfile(path):
-            raise InputError(f"{path}: is not a .npz archive: save the arrays with numpy.savez")
+            with path.open("rb") as file:
+                what = "is damaged, or truncated" if file.read(4) == _MAGIC else "is not a .npz archive"
+            raise InputError(f"{path}: {what}: save the arrays with numpy.savez")
         with _translated(path, "numpy.savez"), zipfile.ZipFile(path) as archive:
             self._names = tuple(name.removesuffix(_SUFFIX) for name in archive.namelist())
 

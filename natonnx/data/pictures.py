@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ __all__ = ["SUFFIXES", "PictureFormat", "Remarks", "counted", "picture_format", 
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB", None: "RGB"}
 _TRANSPARENT = ("LA", "La", "PA", "RGBA", "RGBa")
 _WORDS = {
@@ -132,10 +133,14 @@ def read_pictures(paths: Sequence[Path], made: PictureFormat, remarks: Remarks, 
     Raises:
         InputError: If one cannot be read, or they are not of one size.
     """
+    from PIL import Image
+
     images: list[Array] = []
     begun = said = time.monotonic()
     for path in paths:
-        images.append(_read(path, made, remarks))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of what is large, but read all the same
+            images.append(_read(path, made, remarks))
         if time.monotonic() - said > _SIGN_OF_LIFE:
             said = time.monotonic()
             left = (said - begun) * (len(paths) / len(images) - 1)
@@ -154,6 +159,9 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
     from PIL import Image, ImageOps
 
     try:
+        if path.suffix.lower() == ".png":
+            with Image.open(path) as checked:
+                checked.verify()  # its checksums
         with Image.open(path) as opened:
             stored = _stored_as(opened)
             pixels_range = _declared_range(opened, stored)
@@ -164,7 +172,9 @@ def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
             upright = ImageOps.exif_transpose(opened)
         grey = _to_8_bits(upright, pixels_range, path, remarks, unsigned=stored in ("I;32", "I;32N", "I;32B"))
         image = _to_mode(grey, made.mode, remarks)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: has too many pixels to be read: make it smaller, or remove it") from error
+    except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
     if is_turned:
         remarks.count("pictures turned upright, as EXIF says")

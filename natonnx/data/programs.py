@@ -43,7 +43,7 @@ def called(data: Any, where: str) -> Any:
         return data
     try:
         made = data()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{where}: calling it failed with {_reason(error)}") from error
     return data if isinstance(made, Iterator) else made
 
@@ -147,11 +147,11 @@ def _guarded(items: Any, where: str) -> Iterator[Any]:
         yield from items
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(f"{where}: reading it failed with {_reason(error)}") from error
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception | SystemExit) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

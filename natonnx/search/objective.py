@@ -167,6 +167,11 @@ class Labels:
         judged = self.output
         logits = self._scores(outputs).movedim(judged.axis, 1).float()
         if [size for size in logits.shape[2:] if size != 1] != [size for size in targets.shape[1:] if size != 1]:
+            if targets.shape[-1] == logits.shape[1]:
+                raise InputError(
+                    f"labels are {list(targets.shape[1:])} a sample, one for each class of {judged.name!r}: give the "
+                    "index of the class, which is the argmax of one-hot labels, or score by --objective agreement"
+                )
             raise InputError(
                 f"labels are {list(targets.shape[1:])} a sample, but {judged.name!r} has a class at each of "
                 f"{list(logits.shape[2:])}: give a label for each, or score by --objective agreement"

@@ -98,14 +98,16 @@ class OwnObjective:
             return self.training.loss(outputs, targets)
         with running(f"{self.name}.loss"):
             found = self.own.loss(self._shown(outputs), self._targets(targets))
-        if not isinstance(found, Tensor) or found.numel() != 1:
-            raise InputError(f"{self.name}.loss: returned {type(found).__name__}; it must be a tensor with one number")
+        if not isinstance(found, Tensor) or found.numel() != 1 or not found.is_floating_point():
+            what = f"{tuple(found.shape)} of {found.dtype}" if isinstance(found, Tensor) else type(found).__name__
+            raise InputError(f"{self.name}.loss: returned {what}; it must be a floating-point tensor with one number")
         return found.reshape(())
 
     def score(self, outputs: Outputs, targets: Targets) -> Tensor:
         """Return the object's own score [n, 1]."""
         with running(f"{self.name}.score"):
-            said = self.own.score(self._shown(outputs), self._targets(targets))
+            given = targets.clone() if isinstance(targets, Tensor) else _copied(self._shown(targets))
+            said = self.own.score(_copied(self._shown(outputs)), given)
         count = len(next(iter(outputs.values())))
         try:
             found = said if isinstance(said, Tensor) else torch.as_tensor(said, dtype=torch.float64)
@@ -114,9 +116,8 @@ class OwnObjective:
                 f"{self.name}.score: returned {type(said).__name__}; it must be a tensor with a finite number a sample"
             ) from None
         if found.shape != (count,) or found.is_complex():
-            raise InputError(
-                f"{self.name}.score: returned {tuple(found.shape)} for {count} samples; it must be a finite number each"
-            )
+            what = f"{tuple(found.shape)}{' of complex numbers' * found.is_complex()}"
+            raise InputError(f"{self.name}.score: returned {what} for {count} samples; it must be a finite number each")
         found = torch.where(broken_samples(outputs, self.outputs).to(found.device), WORST, found.double())
         if not bool((found.abs() <= -WORST).all()):  # NaN is not, either
             worst = float(found[~(found.abs() <= -WORST)][0])
@@ -132,6 +133,11 @@ class OwnObjective:
 
     def _targets(self, targets: Targets) -> Targets:
         return targets if isinstance(targets, Tensor) else self._shown(targets)
+
+
+def _copied(outputs: Outputs) -> Outputs:
+    """Copy what the user's own code is given, as it may write into it."""
+    return {name: value.clone() for name, value in outputs.items()}
 
 
 @dataclass(frozen=True, eq=False)

@@ -127,6 +127,8 @@ def check(
         tell("scores")
         judged = judge_models(models, data, preprocessing or {}, objective=objective, class_names=classes)
         models = judged.size(models)
+        if judged.few is not None:
+            _log.warning("%s", judged.few)
     gates: list[GateRow] = list(_cost_gates(models.sources, thresholds))
     if judged is not None:
         gates += _data_gates(judged, thresholds)

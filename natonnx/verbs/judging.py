@@ -24,7 +24,7 @@ from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_ru
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
 from natonnx.verbs.model_data import choose_data, load_parts, shapes_of, signature_of, tell_notes
-from natonnx.verbs.objectives import Choice, choose, objective_row
+from natonnx.verbs.objectives import FEWEST, Choice, choose, count_different, objective_row
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models"]
 
@@ -62,6 +62,7 @@ class JudgedModels:
         figures: What agreement is made up of.
         splits: Scores by split: `validation` and, where there is one, `test`.
         input_shapes: Sizes of the first model's inputs where its file leaves them open, as the data has them.
+        few: What is to be said of samples too few to tell two models apart, in the split that gates go by.
     """
 
     name: str
@@ -69,6 +70,7 @@ class JudgedModels:
     figures: tuple[Figure, ...]
     splits: Mapping[SplitName, SplitScores]
     input_shapes: Mapping[str, Sequence[int]]
+    few: str | None
 
     def size(self, comparison: ModelComparison) -> ModelComparison:
         """The models, read anew with the sizes of the data where files leave sizes open beside the batch's."""
@@ -157,7 +159,7 @@ def judge_models(
     figures = Agreement(models[0].judged, {}).figures
     judged: Objective = models[0].labelled or Agreement(models[0].judged, {})
     shapes = shapes_of(models[0].source, models[0].parts)
-    return JudgedModels(models[0].parts.name, objective_row(judged), figures, splits, shapes)
+    return JudgedModels(models[0].parts.name, objective_row(judged), figures, splits, shapes, _few(models[0].parts))
 
 
 def _open(comparison: ModelComparison, source: Source, parts: data.Parts, choice: Choice, own: Choice) -> _Model:
@@ -172,6 +174,16 @@ def _open(comparison: ModelComparison, source: Source, parts: data.Parts, choice
     captures = {out.name: out.batch_axis for out in judged}
     runtime = comparison.open(source, further=captures)
     return _Model(source, parts, judged, labelled, file_runner(runtime, source.network.batch_axes, captures))
+
+
+def _few(parts: data.Parts) -> str | None:
+    name, split = ("validation", parts.validation) if parts.test is None else ("test", parts.test)
+    count = split.count()
+    different = count_different(split, FEWEST) if count >= FEWEST else count
+    if different == FEWEST:
+        return None
+    told = f"{different} {name} sample{'s' * (different != 1)}{' that differ' * (count >= FEWEST)}"
+    return f"{parts.name}: {told} cannot tell one model from another: give at least {FEWEST}"
 
 
 def _in_order(own: tuple[JudgedOutput, ...], first: tuple[JudgedOutput, ...]) -> tuple[JudgedOutput, ...]:
@@ -205,7 +217,8 @@ def _score(models: Sequence[_Model], split: SplitName, *, labels: bool) -> Split
         count += batches[0].size
         for position, (model, found) in enumerate(zip(models, outputs, strict=True)):
             if model.labelled is not None and (targets := batches[0].targets) is not None:
-                by_labels[position].append(model.labelled.score(found, targets))
+                with naming(model.source.path):
+                    by_labels[position].append(model.labelled.score(found, targets))
             by_agreement[position].append(_agreement(agreement, model, found, outputs[0]))
             broken[position].add(model, batches[position], found)
     if not count:

@@ -12,6 +12,7 @@ import torch
 from natonnx import data
 from natonnx.contract.objective import Objective as ObjectiveRow
 from natonnx.contract.objective import Unit as UnitRow
+from natonnx.data.batches import sample_keys
 from natonnx.errors import InputError
 from natonnx.frontend import Network, Source
 from natonnx.importing import import_named
@@ -31,6 +32,7 @@ __all__ = [
     "check_chance",
     "check_samples",
     "choose",
+    "count_different",
     "make_objective",
     "objective_row",
     "original_outputs",
@@ -199,23 +201,22 @@ def check_samples(path: Path, objective: Objective, split: data.Batches, *, forc
         InputError: If they are too few, unless forced.
     """
     count = split.count()
+    samples = f"{count} validation sample{'s' * (count != 1)}"
     lost = "a loss of 5 points" if objective.unit.difference == "points" else "which of two models is better"
     if count < FEWEST:
-        refuse_unless(force, f"{path}: {count} validation samples cannot tell {lost}: give at least {FEWEST}")
-    elif (different := _count_different(split, FEWEST)) < FEWEST:
+        refuse_unless(force, f"{path}: {samples} cannot tell {lost}: give at least {FEWEST}")
+    elif (different := count_different(split, FEWEST)) < FEWEST:
         told = f"only {different} of {count:,} validation samples differ, which cannot tell {lost}"
         refuse_unless(force, f"{path}: {told}: give at least {FEWEST} that do")
 
 
-def _count_different(split: data.Batches, most: int) -> int:
+def count_different(split: data.Batches, most: int) -> int:
     """Return how many inputs differ from all others, counted up to so many."""
     seen: set[int] = set()
-    for batch in split.batches(EVALUATION_BATCH):
-        counted = [(value, axis) for name, value in batch.inputs.items() if (axis := split.axes[name]) is not None]
-        for i in range(batch.size):
-            seen.add(hash(tuple(np.take(value, i, axis).tobytes() for value, axis in counted)))
-            if len(seen) == most:
-                return most
+    for key in sample_keys(split):
+        seen.add(key)
+        if len(seen) == most:
+            break
     return len(seen)
 
 
@@ -240,9 +241,15 @@ def check_chance(path: Path, objective: Objective, score: Score, split: data.Bat
     usual = (labels == classes[counts.argmax()]).mean(1)
     chance, right = float(usual.mean()), score.figures[0]
     told = f"{path}: gets {100 * right:.1f} % of the validation samples right, and always the same class"
-    asked = "is the preprocessing (mean, std, scale, layout) the one that it was trained with?"
+    asked = (
+        "do the labels count classes as it does, and is the preprocessing (mean, std, scale, layout) the one that it "
+        "was trained with?"
+    )
     gain = np.subtract(score.each, usual) if len(score.each) == len(usual) else np.zeros(0)
-    if right <= chance:
+    if len(classes) == 1:
+        what = f"{path}: all {len(labels):,} validation samples have the label {classes[0]}, which cannot tell a loss"
+        refuse_unless(force, f"{what}: give samples of several classes")
+    elif right <= chance:
         refuse_unless(force, f"{told} {100 * chance:.1f} %; {asked}")
     elif len(gain) > 1 and gain.mean() <= CONFIDENCE * gain.std(ddof=1) / len(gain) ** 0.5:
         luck = f"which {len(gain):,} samples cannot tell from luck"

@@ -342,3 +342,14 @@ def test_outputs_of_nan_are_wrong_and_a_baseline_of_them_is_none(
     code, stdout, stderr = run(capsys, folder / "nan.onnx", "--baseline", folder / "nan.onnx", *given)
     assert (code, stdout) == (2, "")
     assert "the baseline gives NaN or infinity for all 60 test samples; nothing can be compared with it" in stderr
+
+
+def test_samples_too_few_for_a_gate_are_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arrays = dict(np.load(folder / "data.npz"))
+    for count, said in ((3, "3 test samples cannot tell one model from another: give at least 100"), (100, "")):
+        test = {f"{kind}_test": arrays[f"{kind}_train"][:count] for kind in "xy"}
+        np.savez(folder / "few.npz", **{**arrays, **test})
+        given = ["--data", str(folder / "few.npz"), "--max-drop", "1"]
+        code, _, stderr = run(capsys, folder / "model.onnx", "--baseline", folder / "model.onnx", *given)
+        assert (code, said in stderr) == (0, True)
+        assert bool(said) == ("cannot tell" in stderr)

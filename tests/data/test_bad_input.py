@@ -41,6 +41,8 @@ def test_damaged_archive(tmp_path: Path, save: Save) -> None:
     content[300:400] = bytes(100)
     path.write_bytes(content)
     refused(r"set\.npz: is damaged: save plain arrays", str(path))
+    (tmp_path / "z.npz").write_bytes(content[: len(content) // 2])
+    refused(r"z\.npz: is damaged, or truncated: save", str(tmp_path / "z.npz"))
     with zipfile.ZipFile(tmp_path / "y.npz", "w") as archive:
         archive.writestr("images.npy", b"\x93NUMPY")
     refused(r"y\.npz: is damaged", str(tmp_path / "y.npz"))
@@ -66,6 +68,11 @@ def test_pickles_are_never_loaded(save: Save) -> None:
             {"images": images(9, 4, 4), "labels": labels(9) * 1.0},
             r"labels is float64 \(9,\): labels must be integer class indices, usually one a sample",
         ),
+        (
+            {"images": images(9, 4, 4), "labels": np.eye(3)[labels(9)]},
+            r"labels is float64 \(9, 3\): labels must be integer.*one a sample, the argmax of one-hot labels",
+        ),
+        ({"images": images(9, 4, 4), "labels": labels(9).astype(str)}, "labels is an array of <U21.*: give class ind"),
         ({"images": images(9, 4, 4), "labels": labels(9, 4)}, "runs from 0 to 3, but.* output has 3 classes.*0…2"),
         ({"images": images(9, 4, 4), "labels": labels(9) - 1}, "runs from -1 to 1"),
         ({"images": images(0, 4, 4), "labels": labels(0)}, "images is empty: give"),

@@ -22,6 +22,7 @@ INDICES = {"cat": 281, "great white shark": 2, "owl": 24}
     [
         ("cat 281\ngreat white shark 2\n\nowl\t24\n", INDICES),
         ("cat: 281\ngreat white shark : 2\nowl:24", INDICES),
+        ("cat,281\ngreat white shark, 2\nowl ,24", INDICES),
         ("\ufeffcat 281\r\ngreat white shark 2\r\nowl 24\r\n", INDICES),
         (json.dumps(INDICES), INDICES),
         ("cat\ngreat white shark\n\nowl\n", {"cat": 0, "great white shark": 1, "owl": 3}),
@@ -97,7 +98,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path, classes_folder: Folder) -> N
     model = image_model(6, 5, classes=1000)
     cases: list[tuple[str, str, Any]] = [
         ("has 3 class folders, but the model's output has 1000 classes: .*--classes FILE", str(folder), None),
-        ("the classes file lacks the folders 'dog', 'emu': add them", str(folder), INDICES),
+        ("the classes file lacks the folders 'dog', 'emu': add them.*it has 'cat'", str(folder), INDICES),
         ("labels runs from 1 to 1000, but .* has 1000 classes", str(folder), {"cat": 1, "dog": 1000, "emu": 2}),
         ("labels runs from -1 to 2, but", str(folder), {"cat": 1, "dog": -1, "emu": 2}),
         ("has no class folders, which the classes file is for", str(folder / "cat"), INDICES),

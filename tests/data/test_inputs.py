@@ -1,5 +1,6 @@
 """Models of several inputs, of any element type, with the batch axis anywhere or nowhere."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -260,12 +261,50 @@ def test_tensor_dataset_of_two_inputs() -> None:
     np.testing.assert_array_equal(train.inputs["mask"], train.inputs["ids"] + 1)
 
 
-def test_deep_images_are_taken_as_they_are_and_that_is_said() -> None:
-    deep = np.linspace(0, 65535, 50 * 16).astype(np.uint16).reshape(50, 1, 4, 4)
-    signature = image_model(1, 4, 4)
-    parts = load({"images": deep}, signature)
-    said = "uint16 images of 0 to 65,535 are taken as they are; --scale 1 says so (uint8 is scaled by 1/255)"
-    assert said in parts.notes
-    assert not any("as they are" in note for note in load({"images": deep[:, 0].astype(np.uint8)}, signature).notes)
-    scaled = load({"images": deep}, signature, preprocessing=Preprocessing(scale=1 / 65535))
-    assert not any("as they are" in note for note in scaled.notes)
+@pytest.mark.parametrize(
+    ("made", "options", "said"),
+    [
+        (
+            lambda x: x.astype(np.uint16) * 257,
+            {},
+            "uint16 images of 0 to 65,535 are taken as they are; --scale 1 says so",
+        ),
+        (lambda x: x.astype(np.int64), {}, "int64 images of 0 to 255 are taken as they are"),
+        (lambda x: x.astype(np.float32), {}, "float32 images of 0 to 255 are taken as they are"),
+        (lambda x: x, {}, r"uint8 images of 0 to 255 scaled by 1/255 .--scale says otherwise"),
+        (lambda x: x // 255, {"mean": (0.5,)}, "uint8 images of 0 to 1 scaled by 1/255"),
+        (lambda x: x, {"mean": (0.5,)}, None),
+        (lambda x: x.astype(np.float32), {"mean": (127.0,)}, None),
+        (lambda x: x.astype(np.float32) + 0.5, {}, None),
+        (lambda x: x / 255, {}, None),
+        (lambda x: x.astype(np.int16), {"scale": 1 / 255}, None),
+    ],
+)
+def test_the_range_of_images_is_told_where_the_user_is_silent(made: Any, options: Any, said: str | None) -> None:
+    raw = np.linspace(0, 255, 50 * 16).astype(np.uint8).reshape(50, 1, 4, 4)
+    parts = load({"images": made(raw)}, image_model(1, 4, 4), preprocessing=Preprocessing(**options))
+    told = [note for note in parts.notes if "as they are" in note or "scaled" in note]
+    assert (re.match(said, told[0]) if said and told else told) if said else not told
+
+
+def test_uint8_beside_other_inputs_is_told_too() -> None:
+    signature = Signature((InputSpec("a", (None, 4, 4), FLOAT), InputSpec("b", (None, 2), FLOAT)))
+    given = {"a": np.full((50, 4, 4), 9, np.uint8), "b": np.zeros((50, 2), np.float32)}
+    notes = load(given, signature).notes
+    assert "uint8 a of 9 to 9 scaled by 1/255 (float32 says otherwise)" in notes
+
+
+def test_types_that_are_scaled_differently_do_not_mix() -> None:
+    batches = [np.ones((10, 1, 4, 4), kind) for kind in (np.float32, np.uint8)]
+    match = "inputs are partly uint8, which is scaled by 1/255, partly float32: give one type"
+    refused(match, iter(batches), image_model(1, 4, 4))
+
+
+def test_masked_values_are_refused() -> None:
+    raw = np.ma.masked_array(np.ones((50, 8)), np.arange(400).reshape(50, 8) == 9)
+    refused("inputs has masked values, which no model takes", (raw, labels(50)), image_model(8))
+
+
+def test_labels_that_are_of_no_use_are_told() -> None:
+    given = {"x": np.ones((50, 8), np.float32), "labels": labels(50) * 1.0}
+    assert "not used: labels" in load(given, image_model(8), targets="none").notes

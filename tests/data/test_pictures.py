@@ -55,7 +55,7 @@ def test_pictures_need_no_class_folders(tmp_path: Path) -> None:
     assert sorted(seen) == sorted(picture.tobytes() for picture in raw)
     assert parts.test is None
     few = "divided by chance (seed 0): 80 % training, 20 % validation; too few for a test as well"
-    assert parts.notes == (few,)
+    assert parts.notes[:2] == ("passed over: *.md, empty/", few)
 
 
 def test_parts_of_pictures(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_class_folders_of_any_number_do_where_labels_are_not_used(tmp_path: Path
     folder = classes_folder(tmp_path / "set")
     parts = load(str(folder), image_model(6, 5, classes=1000), targets="none")
     assert not parts.train.has_targets
-    assert parts.notes[-1] == "labels are not used"
+    assert parts.notes[-2] == "labels are not used"
     labelled = load(str(folder), image_model(6, 5), targets="labels")
     np.testing.assert_array_equal(pixels(parts.train), pixels(labelled.train))
     assert load(str(folder), image_model(6, 5, classes=1000), targets="any").train.has_targets
@@ -285,3 +285,33 @@ def test_progress_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, mo
         load(str(tmp_path), image_model(4, 6))
     (third,) = (text for text in caplog.messages if text.startswith(f"{tmp_path}: read 3 of 5 pictures, about "))
     assert third.endswith(" s left")
+
+
+def test_what_is_passed_over_is_told(tmp_path: Path) -> None:
+    for name in ("train/cat", "train/dog", "eval/cat"):
+        fill(tmp_path / name, Image.new("L", (5, 6)), count=10)
+    (tmp_path / "train" / "cat" / "notes.txt").write_text("no picture")
+    (tmp_path / "train" / "cat" / "more").mkdir()
+    (tmp_path / "train" / "dog" / "gone.png").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "train" / ".DS_Store").write_text("hidden")
+    notes = load(str(tmp_path), image_model(6, 5), targets="none").notes
+    assert "passed over: *.txt, eval/, gone.png, more/" in notes
+
+
+def test_a_png_with_a_wrong_checksum_is_refused(tmp_path: Path) -> None:
+    fill(tmp_path, Image.fromarray(images(1, 30, 30)[0]), count=10)
+    path = next(iter(tmp_path.glob("*.png")))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"{path.name}: cannot be read as an image: mend or remove it"):
+        load(str(tmp_path), image_model(6, 5))
+
+
+def test_a_picture_of_too_many_pixels_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    fill(tmp_path / "some", Image.new("L", (5, 6)), count=10)
+    assert load(str(tmp_path / "some"), image_model(6, 5)).train.samples == 8
+    fill(tmp_path / "all", Image.new("L", (7, 6)), count=10)
+    with pytest.raises(InputError, match="has too many pixels to be read: make it smaller, or remove it"):
+        load(str(tmp_path / "all"), image_model(6, 5))

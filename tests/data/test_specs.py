@@ -56,7 +56,7 @@ def test_builtin_names() -> None:
 def test_builtin_needs_no_labels() -> None:
     parts = load("fashion-mnist", image_model(28, 28, classes=None), targets="none")
     assert not parts.train.has_targets
-    assert parts.notes == ("labels are not used",)
+    assert parts.notes[0] == "labels are not used"
 
 
 def test_npz_with_all_three_parts_is_taken_as_it_is(save: Save) -> None:
@@ -173,3 +173,35 @@ def test_an_existing_path_comes_before_a_builtin_name(
     classes_folder(tmp_path / "fashion-mnist")
     monkeypatch.chdir(tmp_path)
     assert len(read("fashion-mnist", 1, 6, 5, classes=3).train) == 18
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "test"),
+    [("x_train", "x_valid", "x_test"), ("X_train", "X_validation", "X_TEST"), ("training/x", "Dev/x", "testing/x")],
+)
+def test_parts_under_the_names_that_people_give_them(save: Save, train: str, validation: str, test: str) -> None:
+    parts = read(save(**{train: images(30, 4, 4), validation: images(15, 4, 4), test: images(5, 4, 4)}), 1, 4, 4)
+    assert parts.test is not None
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [30, 15, 5]
+
+
+@pytest.mark.parametrize("names", [("Train", "Val", "Test"), ("training", "valid", "testing"), ("TRAIN", "dev")])
+def test_folders_under_the_names_that_people_give_them(
+    tmp_path: Path, classes_folder: Callable[..., Path], names: tuple[str, ...]
+) -> None:
+    for count, name in enumerate(names, 2):
+        classes_folder(tmp_path / name, count=count)
+    parts = read(str(tmp_path), 6, 5)
+    found = [len(part) for part in (parts.train, parts.validation, parts.test) if part is not None]
+    assert found == [6, 9, 12][: len(names)]
+
+
+def test_two_names_of_one_array_are_told(save: Save) -> None:
+    parts = read(save(x_train=images(30, 4, 4), X_train=images(20, 4, 4), y_train=labels(30)), 1, 4, 4)
+    assert len(parts.train) + len(parts.validation) in (20, 30)
+    assert "not used: X_train" in parts.notes
+
+
+def test_what_may_be_labels_under_another_name_is_told(save: Save) -> None:
+    parts = read(save(images=images(50, 4, 4), y=labels(50)), 1, 4, 4)
+    assert "not used: y (labels would be called labels)" in parts.notes

@@ -125,13 +125,13 @@ def test_a_shuffled_validation_part_is_held_in_memory_as_results_are_compared_sa
     assert isinstance(parts.train, StreamBatches)
     assert isinstance(parts.validation, ArrayBatches)
     assert not np.array_equal(everything(parts.train)[0], everything(parts.train)[0])
-    assert parts.notes == ("the validation samples come shuffled: they were read into memory once",)
+    assert parts.notes[0] == "the validation samples come shuffled: they were read into memory once"
 
 
 def test_data_sets_of_other_libraries() -> None:
     parts = load({"train": Table(), "val": Table()}, MODEL)
     np.testing.assert_array_equal(everything(parts.train)[0], X)  # no uint8 any more, and so not scaled
-    assert parts.notes == ("not used: text",)
+    assert parts.notes[0] == "not used: text"
     assert parts.train.has_targets
 
 

@@ -15,6 +15,7 @@ from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, S
 from natonnx.search.effort import likely_targets
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
+from natonnx.verbs.optimize.consult import check_own
 from natonnx.verbs.optimize.plan import keep_held_out, most_held_out, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
@@ -133,6 +134,7 @@ def optimize(
         opened = time.monotonic()
         original = open_original(prepared)
         check_outputs(prepared, original, force=force)
+        check_own(prepared, original, force=force)
         check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
         reserve = (_ONCE + _EACH * len(likely_targets(settings))) * (time.monotonic() - opened) + _LATENCY_SECONDS
 

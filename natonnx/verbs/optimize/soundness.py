@@ -1,23 +1,21 @@
 """Before the work: refuse weights, samples and outputs that are no numbers, as nothing learns from them."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
 import onnx
 import torch
 
-from natonnx.data.batches import Array, ArrayBatches, StreamBatches
+from natonnx.data.batches import Array, ArrayBatches, StreamBatches, sample_keys
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
-from natonnx.search.assess import original_runner
 from natonnx.search.finite import Origin, broken_samples, find_origin
 from natonnx.search.objective import is_masked
 from natonnx.search.own import WORST, name_of
 from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
-from natonnx.search.score import targets_of
 from natonnx.supernet import Supernet
 from natonnx.tensors import read_tensor
 from natonnx.verbs.objectives import refuse_unless
@@ -36,6 +34,8 @@ _USUAL = 0.25
 """Quantile of the samples' sizes that is the usual one."""
 _WILD, _HOPELESS = 1e3, 1e5
 """Times that: of a sample beyond the first is warned; the squares of one beyond the second outweigh all others."""
+_SHARED, _MOST_SHARED = 0.01, 0.5
+"""Shares of a part's samples that another part has too: of more than the first is warned, of the second refused."""
 
 
 def check_weights(source: Source) -> None:
@@ -76,7 +76,9 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, onnx.TensorProto]]
 def check_data(prepared: Prepared, *, force: bool) -> None:
     """Refuse training samples of which the model makes NaN, and samples of any part that outweigh all others.
 
-    Those are a hundred thousand times the usual size, and so is what the model makes of them. Of +∞ is warned.
+    Those are a hundred thousand times the usual size, and so is what the model makes of them, and stand apart: the next
+    smaller sample is a thousandth, as it is not in heavy-tailed data. Of less, and of +∞, is warned. Refuse validation
+    that is training data, too.
 
     Args:
         prepared: The model and its data.
@@ -94,39 +96,66 @@ def check_data(prepared: Prepared, *, force: bool) -> None:
                 looked[name] = replace(looked[name], positions=np.full(looked[name].samples, -1))
     sizes = {name: _sizes(samples) for name, samples in looked.items()}
     usual = min((float(np.quantile(each[each > 0], _USUAL)) for each in sizes.values() if each.any()), default=0.0)
+    apart = _least_apart(np.concatenate([*sizes.values()]), usual)
     for name, samples in looked.items():
-        _check_part(prepared, name, samples, sizes[name], usual, force=force)
+        _check_part(prepared, name, samples, sizes[name], (usual, apart), force=force)
+    _check_shared(prepared.parts.name, looked, force=force)
+
+
+def _least_apart(sizes: Array, usual: float) -> float:
+    """Return the size from which on samples stand apart from all smaller ones; infinity where none does."""
+    rising = np.sort(sizes[sizes >= usual])
+    steps = np.flatnonzero(rising[1:] > _WILD * rising[:-1])
+    return float(rising[steps[0] + 1]) if len(steps) else float("inf")
+
+
+def _check_shared(where: str, parts: Mapping[str, ArrayBatches], *, force: bool) -> None:
+    """Refuse validation that is training data, which tells nothing of other data; warn of less, and of the test's."""
+    keys = {name: [*sample_keys(samples)] for name, samples in parts.items()}
+    for name, others in (("validation", ("training",)), ("test", ("training", "validation"))):
+        known = set().union(*(keys[other] for other in others))
+        own = keys.get(name, [])
+        shared = sum(key in known for key in own)
+        if shared > _SHARED * len(own):
+            told = f"{where}: {shared:,} of {len(own):,} {name} samples are {' or '.join(others)} samples too"
+            is_legal = name == "test" or shared < _MOST_SHARED * len(own)
+            refuse_unless(force or is_legal, f"{told}, which cannot tell how others fare: give samples of their own")
 
 
 def _check_part(
-    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, usual: float, *, force: bool
+    prepared: Prepared, name: str, samples: ArrayBatches, sizes: Array, limits: tuple[float, float], *, force: bool
 ) -> None:
+    usual, apart = limits
     wild = np.flatnonzero(sizes > _WILD * usual)[:_LOOKED_AT]
-    if name != "training" and not len(wild):
+    masked = np.flatnonzero(_masked(samples))[:_LOOKED_AT]
+    if name != "training" and not len(wild) and not len(masked):
         return
     spread = np.linspace(0, samples.samples - 1, min(samples.samples, _LOOKED_AT)).astype(np.int64)
-    index = np.union1d(wild, spread)
-    chosen, is_wild = samples.take(index), np.isin(index, wild)
+    index = np.union1d(np.union1d(wild, masked), spread)
+    chosen, is_wild, is_masked_out = samples.take(index), np.isin(index, wild), np.isin(index, masked)
+    is_odd = is_wild | is_masked_out
     made, origin = _run(prepared, chosen)
     broken = ~np.isfinite(made)
     if broken.all():
         return  # the model's fault rather than theirs: `check_outputs`
     where = f"{prepared.parts.name}: {name}"
-    if broken.any() and (name == "training" or is_wild[broken].any()):
+    if broken.any() and (name == "training" or is_odd[broken].any()):
         told = f"{where} {_told(broken, chosen, int(broken.argmax()))} the model give NaN or infinity"
         told += "" if origin is None else f" ({origin})"
-        is_legal = bool(np.isposinf(made[broken]).all() and not is_wild[broken].any())
+        is_legal = bool(np.isposinf(made[broken]).all() and not is_odd[broken].any())
         refuse_unless(force or is_legal, f"{told}; remove or mend what is wrong in the data")
     ordinary = made[~is_wild & ~broken]
     ratio = made / max(float(np.median(ordinary)) if len(ordinary) else 0.0, 1e-30)
-    outweighing = is_wild & ~broken & (ratio > _WILD)
+    outweighing = is_odd & ~broken & (ratio > _WILD)
     if outweighing.any():
         worst = int(np.where(outweighing, made, -1).argmax())
-        is_hopeless = (outweighing & (ratio > _HOPELESS) & (sizes[index] > _HOPELESS * usual)).any()
+        least = max(_HOPELESS * usual, apart)
+        is_hopeless = (outweighing & (ratio > _HOPELESS) & (is_masked_out | (sizes[index] >= least))).any()
+        held = f"a value below {_LOWEST:g}" if is_masked_out[worst] else f"{sizes[index[worst]]:.4g}"
         refuse_unless(
             force or not bool(is_hopeless),
             f"{where} {_told(outweighing, chosen, worst)} the model give up to {made[worst]:.4g}: it holds "
-            f"{sizes[index[worst]]:.4g}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
+            f"{held}, the usual sample up to {usual:.4g}, and outweighs all; mend or drop it",
         )
 
 
@@ -148,6 +177,17 @@ def _sizes(samples: ArrayBatches) -> Array:
             for i, row in enumerate(np.moveaxis(value, axis, 0)):
                 sizes[i] = max(sizes[i], float(np.abs(row).max(initial=0.0, where=np.isfinite(row) & (row > least))))
     return sizes
+
+
+def _masked(samples: ArrayBatches) -> Array:
+    """Return which samples of several inputs hold what looks like a mask, or an infinity [n]."""
+    found = np.zeros(samples.samples, bool)
+    for name, axis in samples.axes.items():
+        value = samples.inputs[name]
+        if axis is not None and value.dtype.kind == "f" and len(samples.inputs) > 1:
+            odd = (value <= _LOWEST) | np.isinf(value)
+            found |= odd.any(tuple(i for i in range(value.ndim) if i != axis))
+    return found
 
 
 def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | None]:
@@ -202,32 +242,12 @@ def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> Non
         if count == score.samples or isinstance(problem.objective, OwnObjective):
             raise InputError(f"{told}; export a model whose outputs are numbers, or mend the samples")
         _log.warning("%s, which count as wrong", told)
-    if isinstance(problem.objective, OwnObjective):
-        _check_loss(prepared)
     if score.says_nothing and problem.objective.name != "labels":
         refuse_unless(
             force,
             f"{path}: says the same of all {score.samples:,} validation samples, which cannot tell what a model loses; "
-            "is the preprocessing (mean, std, scale, layout) the one that it was trained with?",
-        )
-
-
-def _check_loss(prepared: Prepared) -> None:
-    """Refuse a loss that is no number for the model as it is.
-
-    Raises:
-        InputError: If so.
-    """
-    problem, objective = prepared.problem, prepared.problem.objective
-    run = original_runner(problem, Supernet(problem.network).to(problem.device))
-    batch = next(tensor_batches(problem.validation, EVALUATION_BATCH, problem.device))
-    targets = targets_of(objective, batch, run)
-    assert targets.loss is not None
-    loss = float(objective.loss(run(batch.inputs, batch.size), targets.loss).detach())
-    if not abs(loss) <= -WORST:
-        raise InputError(
-            f"{objective.name}.loss: returned {loss:g} for the model as it is, on the first validation samples; it "
-            "must be a finite number"
+            "is the preprocessing (mean, std, scale, layout) the one that it was trained with? If its outputs are no "
+            "classes, give an --objective of your own",
         )
 
 

@@ -1,5 +1,6 @@
 """What is no number, outweighs all others or tells nothing is one line before the search, and forced makes no NaN."""
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper, numpy_helper
 
 import natonnx
@@ -83,6 +85,42 @@ def test_a_sample_that_outweighs_all_others_is_named(tmp_path: Path, part: str, 
     refused(tmp_path, tiny.model(), data(**{part: put((17, 0, 0, 0), value)}), match)
 
 
+def test_heavy_tailed_data_is_warned_of_at_most(tmp_path: Path) -> None:
+    """Samples of 10⁶ times the usual size, but of all sizes between."""
+    sizes = 10 ** np.linspace(0, 6, 200).reshape(-1, 1, 1, 1)
+    scaled = data(x_train=lambda x: (x * sizes).astype(np.float32))
+    optimize(tmp_path, tiny.model(), scaled, settings=Settings(lookups=2, training=False))
+
+
+@pytest.mark.parametrize("value", [-1e31, -np.inf])
+def test_a_value_that_only_a_mask_may_have_is_named_where_it_is_none(tmp_path: Path, value: float) -> None:
+    model = behind(helper.make_node("Sub", ["inner", "bias"], ["scores"]))
+    model.graph.input.append(helper.make_tensor_value_info("bias", onnx.TensorProto.FLOAT, ["batch", 3]))
+    given = data()
+    arrays = {f"{part}/{tiny.INPUT}": given[f"x_{part}"] for part in ("train", "val")}
+    arrays |= {f"{part}/bias": np.zeros((len(given[f"x_{part}"]), 3), np.float32) for part in ("train", "val")}
+    arrays["val/bias"][31, 1] = value
+    refused(tmp_path, model, arrays, "validation sample 31 .the first is 0. makes the model give")
+    arrays["val/bias"][31, 1] = np.inf
+    refused(tmp_path, model, arrays, "bias holds infinite values, in sample 31 of 300")
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_validation_that_is_training_data_is_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, force: bool
+) -> None:
+    given = data()
+    given |= {"x_val": np.r_[given["x_train"][:160], given["x_val"][:140]], "x_test": given["x_val"][:9]}
+    given |= {"y_val": np.r_[given["y_train"][:160], given["y_val"][:140]], "y_test": given["y_val"][:9]}
+    told = "160 of 300 validation samples are training samples too, which cannot tell how others fare"
+    if not force:
+        refused(tmp_path, tiny.model(), given, told)
+        return
+    optimize(tmp_path, tiny.model(), given, force=True, settings=Settings(lookups=2, training=False))
+    assert told in caplog.text
+    assert "9 of 9 test samples are training or validation samples too" in caplog.text
+
+
 def test_a_sample_is_named_by_its_place_in_data_that_is_divided(tmp_path: Path) -> None:
     given = {"images": put(123, 1e25)(tiny.arrays()["x_train"].copy()), "labels": tiny.arrays()["y_train"]}
     refused(tmp_path, tiny.model(), given, "sample 123 .the first is 0. makes the model")
@@ -143,7 +181,7 @@ def test_what_is_forced_makes_no_model_of_nan(tmp_path: Path, options: dict[str,
     [
         ({"x_val": lambda x: x[:2], "y_val": lambda y: y[:2]}, "2 validation samples cannot tell a loss of 5 points"),
         ({"x_val": lambda x: x[np.arange(300) % 2]}, "only 2 of 300 validation samples differ, which cannot tell"),
-        ({"y_val": lambda y: 0 * y}, "and always the same class 100.0 %; is the preprocessing"),
+        ({"y_val": lambda y: 0 * y}, "all 300 validation samples have the label 0, which cannot tell"),
         (
             {"y_val": lambda y: np.random.default_rng(0).integers(0, 3, len(y))},
             "% of the validation samples right, and",
@@ -174,5 +212,53 @@ class Few:
 
 def test_an_objective_of_ones_own_takes_as_many_samples(tmp_path: Path) -> None:
     few = {"x_val": lambda x: x[:1], "y_val": lambda y: y[:1]}
-    match = "1 validation samples cannot tell which of two models is better: give at least 100"
+    match = "1 validation sample cannot tell which of two models is better: give at least 100"
     refused(tmp_path, tiny.model(), data(**few), match, objective=Few())
+
+
+class Own:
+    """An objective that says what it is told to."""
+
+    def __init__(self, say: Callable[[Any, Any], Any], loss: Callable[[Any], Any] | None = None) -> None:
+        self.score = lambda outputs, targets: say(outputs["scores"], targets)
+        if loss is not None:
+            self.loss = lambda outputs, _targets: loss(outputs["scores"])
+
+
+def right(scores: Any, labels: Any) -> Any:
+    return (scores.argmax(1) == labels).float()
+
+
+@pytest.mark.parametrize(
+    ("objective", "match"),
+    [
+        (Own(lambda scores, _: torch.ones(len(scores))), "scores 250 samples the same whatever the model gives"),
+        (Own(lambda scores, _: torch.rand(len(scores))), "scores the same outputs otherwise when asked again"),
+        (Own(lambda scores, _: scores[:, 0] * 1j), r"returned \(250,\) of complex numbers for 250 samples"),
+        (Own(right, lambda _: torch.tensor(1.0)), "returned a number without a gradient: compute it from the outputs"),
+        (
+            Own(right, lambda scores: scores.sum() * 1j),
+            r"returned \(\) of torch.complex64; it must be a floating-point",
+        ),
+        (Own(lambda _scores, _: sys.exit(5)), r"ended the program \(5\): return or raise instead"),
+    ],
+)
+def test_an_objective_that_tells_nothing_is_refused(tmp_path: Path, objective: Own, match: str) -> None:
+    refused(tmp_path, tiny.model(), data(), match, objective=objective)
+
+
+def test_an_objective_may_write_into_what_it_is_given(tmp_path: Path) -> None:
+    def say(scores: Any, labels: Any) -> Any:
+        found = right(scores, labels)
+        scores.zero_(), labels.zero_()
+        return found
+
+    settings = Settings(lookups=2, training=False)
+    before = optimize(tmp_path, tiny.model(), data(), objective=Own(right), settings=settings).report["input"]
+    after = optimize(tmp_path, tiny.model(), data(), objective=Own(say), settings=settings).report["input"]
+    assert before["score"] == after["score"]
+
+
+@pytest.mark.parametrize("reward", [lambda _model: 0.5, lambda model: 0 * float(model(data()["x_val"]).max())])
+def test_a_reward_that_tells_nothing_is_refused(tmp_path: Path, reward: Any) -> None:
+    refused(tmp_path, tiny.model(), data(), "whatever the model gives .it was tried with wrong outputs", reward=reward)
