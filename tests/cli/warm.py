@@ -22,7 +22,7 @@ from pathlib import Path
 
 __all__ = ["finish", "start"]
 
-LIBRARIES = ("PIL.Image", "click", "dgl", "onnx_graphsurgeon", "rich.console", "torch._dynamo")
+LIBRARIES = ("PIL.Image", "click", "dgl", "onnx_graphsurgeon", "rich.console", "torch")
 _ROOT = Path(__file__).parents[2]
 
 
