@@ -100,13 +100,16 @@ def natonnx(
 ) -> Shown:
     """Run the command line on a terminal."""
     master, slave = _opened(columns)
-    pid = warm.start([*map(str, arguments)], 3 * [slave], cwd=cwd, environment=_variables(environment), terminal=True)
+    variables = _variables(environment)
+    started = warm.Command(
+        "natonnx", [*map(str, arguments)], 3 * [slave], cwd=cwd, environment=variables, terminal=True
+    )
     os.close(slave)
     end, text = time.monotonic() + _PATIENCE, ""
     while part := _read(master, end - time.monotonic()):
         text += part
     os.close(master)
-    return Shown(warm.finish(pid, _PATIENCE), text.replace("\r\n", "\n"))
+    return Shown(started.wait(_PATIENCE), text.replace("\r\n", "\n"))
 
 
 def _opened(columns: int) -> tuple[int, int]:

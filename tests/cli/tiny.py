@@ -34,6 +34,7 @@ __all__ = [
     "model",
     "model_bytes",
     "natonnx",
+    "program",
     "snapshot",
 ]
 
@@ -63,11 +64,16 @@ class Finished(NamedTuple):
 
 def natonnx(*arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **environment: str) -> Finished:
     """Run the command line in a process of its own."""
+    return program("natonnx", *arguments, cwd=cwd, stdin=stdin, **environment)
+
+
+def program(module: str, *arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **environment: str) -> Finished:
+    """Run `python -m MODULE` in a process of its own."""
     command = [*map(str, arguments)]
     given = stdin.encode() if isinstance(stdin, str) else stdin
     if any(name.startswith(("PYTHON", "LC_")) for name in environment):  # the interpreter reads them as it starts
         done = subprocess.run(
-            [sys.executable, "-m", "natonnx", *command],
+            [sys.executable, "-m", module, *command],
             cwd=cwd,
             env={**ENVIRONMENT, **environment},
             input=given,
@@ -80,14 +86,14 @@ def natonnx(*arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **envir
         source.write(given)
         source.seek(0)
         (out, out_end), (err, err_end) = os.pipe(), os.pipe()
-        pid = warm.start(
-            command, [source.fileno(), out_end, err_end], cwd=cwd, environment={**ENVIRONMENT, **environment}
+        started = warm.Command(
+            module, command, [source.fileno(), out_end, err_end], cwd=cwd, environment={**ENVIRONMENT, **environment}
         )
     os.close(out_end)
     os.close(err_end)
     with os.fdopen(out) as stdout, os.fdopen(err) as stderr, ThreadPoolExecutor() as readers:
         said = [readers.submit(stream.read) for stream in (stdout, stderr)]
-        code = warm.finish(pid, _PATIENCE)
+        code = started.wait(_PATIENCE)
     return Finished(code, *(text.result() for text in said))
 
 
