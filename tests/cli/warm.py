@@ -1,9 +1,11 @@
 """Processes that need not load torch and the like: each is forked from one that has, and loads our own modules.
 
-Only what reads nothing as the interpreter starts can be run so: no PYTHON... and no locale of its own.
+Only what reads nothing as the interpreter starts can be run so: no PYTHON... of its own, but
+for where bytecode lies, and no locale.
 """
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import gc
@@ -126,7 +128,10 @@ def _server() -> str:
 
 
 def _links(listener: socket.socket) -> Iterator[socket.socket]:
-    while 0 not in select.select([0, listener], [], [])[0]:  # until stdin is closed
+    while 0 not in select.select([0, listener.fileno()], [], [])[0]:  # until stdin is closed
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
         yield listener.accept()[0]
 
 
@@ -142,13 +147,11 @@ def _serve(listener: socket.socket) -> None:
         importlib.import_module(library)
     gc.collect()
     gc.freeze()
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     for link in _links(listener):
         if os.fork():
             link.close()
             continue
         listener.close()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         request, streams = _request(link)
         pid = os.fork()
         if not pid:
@@ -181,6 +184,7 @@ def _run(
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    sys.pycache_prefix = environment.get("PYTHONPYCACHEPREFIX")
     sys.argv[1:] = arguments
     sys.path[0] = cwd
     runpy.run_module(module, run_name="__main__", alter_sys=True)
