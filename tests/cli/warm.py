@@ -23,7 +23,7 @@ import tempfile
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 __all__ = ["Command", "folder"]
 
@@ -157,7 +157,6 @@ def _serve(listener: socket.socket) -> None:
         if not pid:
             link.close()
             _run(streams, **request)
-            return
         for stream in streams:
             os.close(stream)
         link.sendall(f"{pid}\n".encode())
@@ -167,7 +166,7 @@ def _serve(listener: socket.socket) -> None:
 
 def _run(
     streams: list[int], module: str, arguments: list[str], cwd: str, environment: dict[str, str], *, terminal: bool
-) -> None:
+) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -187,7 +186,17 @@ def _run(
     sys.pycache_prefix = environment.get("PYTHONPYCACHEPREFIX")
     sys.argv[1:] = arguments
     sys.path[0] = cwd
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        code = 0
+    except SystemExit as end:
+        if not isinstance(end.code, int):
+            raise
+        code = end.code
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # to free all that was loaded takes a quarter of a second
 
 
 if __name__ == "__main__":
