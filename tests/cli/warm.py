@@ -34,7 +34,7 @@ _PROGRAM = """#!{python}
 import os, sys
 sys.path.insert(0, {root!r})
 from tests.cli.warm import Command
-code = Command("natonnx", sys.argv[1:], range(3), cwd=os.getcwd(), environment=os.environ, folder={folder!r}).wait(300)
+code = Command("natonnx", sys.argv[1:], range(3), cwd=os.getcwd(), environment=os.environ, folder={folder!r}).wait(3600)
 sys.exit(code if code >= 0 else 128 - code)
 """
 
