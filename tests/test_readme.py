@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.cli import warm
 from tools.upkeep.check_readme.__main__ import TABLE
 from tools.upkeep.check_readme.check import Check, unmatched
 from tools.upkeep.check_readme.checks import CHECKS
@@ -25,7 +26,11 @@ def marked(check: Check) -> object:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    return Place(tmp_path_factory.mktemp("readme"), TABLE if TABLE.exists() else None)
+    made = Place(tmp_path_factory.mktemp("readme"), TABLE if TABLE.exists() else None)
+    program = made.folder / "bin" / "natonnx"
+    program.unlink()
+    program.symlink_to(warm.folder() / "natonnx")
+    return made
 
 
 def test_every_command_has_a_check_and_every_check_a_command() -> None:

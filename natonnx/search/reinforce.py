@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from natonnx.policy.base import Policy
+from natonnx.search.optimizers import Adam
 
 __all__ = ["POINT", "Reinforce", "leave_one_out"]
 
@@ -31,7 +32,7 @@ class Reinforce:
 
     def __init__(self, policy: Policy, learning_rate: float, least_scale: float = POINT) -> None:
         self.policy, self._least_scale = policy, least_scale
-        self.optimizer = torch.optim.Adam(policy.parameters(), learning_rate, betas=(0.9, 0.99))
+        self.optimizer = Adam(list(policy.parameters()), learning_rate, betas=(0.9, 0.99))
         self.mean: float | None = None
         self.square: float | None = None
 
@@ -46,7 +47,7 @@ class Reinforce:
         """
         advantages = self._advantages(rewards)
         loss = -(advantages * log_probabilities).mean() - entropy_weight * entropy
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.policy.parameters(), _CLIP)
         self.optimizer.step()

@@ -10,6 +10,7 @@ from natonnx.architecture import Architecture
 from natonnx.data import random_shift_flip
 from natonnx.notices import NOTICE
 from natonnx.search.objective import Outputs
+from natonnx.search.optimizers import SGD
 from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, TensorBatch, forward
 from natonnx.supernet import Supernet
@@ -56,8 +57,7 @@ class Trainer:
 
     def set_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the steps to come."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+        self.optimizer.set_rate(learning_rate)
 
     def step(self, batch: TensorBatch, architecture: Architecture, generator: torch.Generator) -> float:
         """Take a step on one minibatch under an architecture; return the loss.
@@ -75,7 +75,7 @@ class Trainer:
             outputs = forward(self._supernet, inputs, batch.size, architecture, self._captures)
             loss = self._loss(outputs, batch.targets, taught)
         if loss.requires_grad:  # an architecture may have no weights left
-            self.optimizer.zero_grad(set_to_none=True)
+            self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), _CLIP)
             if loss.isfinite() and norm.isfinite():
@@ -106,14 +106,14 @@ class Trainer:
         return own if not share else (1 - share) * own + share * self._problem.distillation.loss(outputs, taught)
 
 
-def _make_optimizer(supernet: Supernet, learning_rate: float) -> torch.optim.SGD:
+def _make_optimizer(supernet: Supernet, learning_rate: float) -> SGD:
     """Make SGD with Nesterov momentum; weight decay spares biases, scales and shifts, which extend along one axis."""
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if _is_matrix(p)], "weight_decay": _WEIGHT_DECAY},
         {"params": [p for p in parameters if not _is_matrix(p)], "weight_decay": 0.0},
     ]
-    return torch.optim.SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM, nesterov=True)
+    return SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM)
 
 
 def _largest(inputs: Mapping[str, Tensor]) -> float:

@@ -6,7 +6,6 @@ import os
 import pty
 import select
 import struct
-import sys
 import termios
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from tests.cli import tiny
+from tests.cli import tiny, warm
 
 __all__ = ["Shown", "Terminal", "natonnx"]
 
@@ -42,12 +41,8 @@ class Terminal:
     def __init__(
         self, command: Sequence[str], *, cwd: Path, columns: int = 80, environment: Mapping[str, str] | None = None
     ) -> None:
-        hidden = {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}
-        inherited = {name: value for name, value in tiny.ENVIRONMENT.items() if name not in hidden}
-        variables = {**inherited, "TERM": "xterm-256color", **(environment or {})}
         self.text = ""
-        master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        master, slave = _opened(columns)
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -55,7 +50,7 @@ class Terminal:
                 _log_in(slave)
                 tiny.heed_signals()
                 os.chdir(cwd)
-                os.execvpe(command[0], list(command), variables)  # noqa: S606
+                os.execvpe(command[0], list(command), _variables(environment))  # noqa: S606
             finally:
                 os._exit(127)
         os.close(slave)
@@ -95,13 +90,8 @@ class Terminal:
         return Shown(self._code, self.text.replace("\r\n", "\n"))
 
     def _read(self, seconds: float) -> bool:
-        ready, _, _ = select.select([self._terminal], [], [], max(seconds, 0))
-        assert ready, f"it hangs: {self.text!r}"
-        try:
-            part = os.read(self._terminal, 1 << 16)
-        except OSError:  # Linux's way to say that nobody holds the other end
-            return False
-        self.text += part.decode(errors="replace")
+        part = _read(self._terminal, seconds)
+        self.text += part
         return bool(part)
 
 
@@ -109,9 +99,39 @@ def natonnx(
     *arguments: str | Path, cwd: Path, columns: int = 80, environment: Mapping[str, str] | None = None
 ) -> Shown:
     """Run the command line on a terminal."""
-    command = [sys.executable, "-m", "natonnx", *map(str, arguments)]
-    with Terminal(command, cwd=cwd, columns=columns, environment=environment) as terminal:
-        return terminal.finish()
+    master, slave = _opened(columns)
+    variables = _variables(environment)
+    started = warm.Command(
+        "natonnx", [*map(str, arguments)], 3 * [slave], cwd=cwd, environment=variables, terminal=True
+    )
+    os.close(slave)
+    end, text = time.monotonic() + _PATIENCE, ""
+    while part := _read(master, end - time.monotonic()):
+        text += part
+    os.close(master)
+    return Shown(started.wait(_PATIENCE), text.replace("\r\n", "\n"))
+
+
+def _opened(columns: int) -> tuple[int, int]:
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    return master, slave
+
+
+def _variables(environment: Mapping[str, str] | None) -> dict[str, str]:
+    hidden = {"COLUMNS", "NO_COLOR", "FORCE_COLOR"}
+    inherited = {name: value for name, value in tiny.ENVIRONMENT.items() if name not in hidden}
+    return {**inherited, "TERM": "xterm-256color", **(environment or {})}
+
+
+def _read(terminal: int, seconds: float) -> str:
+    """What has been written; nothing where nobody holds the other end any more."""
+    ready, _, _ = select.select([terminal], [], [], max(seconds, 0))
+    assert ready, "it hangs"
+    try:
+        return os.read(terminal, 1 << 16).decode(errors="replace")
+    except OSError:  # Linux's way to say so
+        return ""
 
 
 def _log_in(slave: int) -> None:

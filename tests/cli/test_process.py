@@ -56,6 +56,14 @@ def ended(process: "subprocess.Popen[str]") -> tuple[str, str]:
         process.kill()
 
 
+@pytest.mark.parametrize("arguments", [("inspect", "model.onnx"), ("apply", "model.onnx", "-v"), ("--help",)], ids=str)
+def test_a_process_that_is_forked_is_as_one_that_is_started(arguments: tuple[str, ...], folder: Path) -> None:
+    """Of the ways in which these tests run commands (`tests/cli/warm.py`)."""
+    forked = tiny.natonnx(*arguments, cwd=folder)
+    assert forked == tiny.natonnx(*arguments, cwd=folder, PYTHONHASHSEED="0")
+    assert forked.code == (2 if "apply" in arguments else 0)
+
+
 @pytest.mark.parametrize("options", ["", "--json"])
 def test_a_pipe_that_closes_ends_it_quietly(options: str, folder: Path) -> None:
     """As it ends other programs, by a code that says SIGPIPE."""

@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +18,8 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch.nn import functional
+
+from tests.cli import warm
 
 __all__ = [
     "CLASSES",
@@ -30,6 +34,7 @@ __all__ = [
     "model",
     "model_bytes",
     "natonnx",
+    "program",
     "snapshot",
 ]
 
@@ -43,6 +48,7 @@ ENVIRONMENT = {
 }
 INPUT = "image"
 CLASSES = 3
+_PATIENCE = 300.0
 _CHANNELS = 8
 _SIZE = 8
 _CONVOLUTIONS = {"stem": 1, "one": _CHANNELS, "two": _CHANNELS}
@@ -58,16 +64,37 @@ class Finished(NamedTuple):
 
 def natonnx(*arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **environment: str) -> Finished:
     """Run the command line in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "natonnx", *map(str, arguments)],
-        cwd=cwd,
-        env={**ENVIRONMENT, **environment},
-        input=stdin.encode() if isinstance(stdin, str) else stdin,
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+    return program("natonnx", *arguments, cwd=cwd, stdin=stdin, **environment)
+
+
+def program(module: str, *arguments: str | Path, cwd: Path, stdin: str | bytes = b"", **environment: str) -> Finished:
+    """Run `python -m MODULE` in a process of its own."""
+    command = [*map(str, arguments)]
+    given = stdin.encode() if isinstance(stdin, str) else stdin
+    if any(name.startswith(("PYTHON", "LC_")) for name in environment):  # the interpreter reads them as it starts
+        done = subprocess.run(
+            [sys.executable, "-m", module, *command],
+            cwd=cwd,
+            env={**ENVIRONMENT, **environment},
+            input=given,
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+    with tempfile.TemporaryFile() as source:
+        source.write(given)
+        source.seek(0)
+        (out, out_end), (err, err_end) = os.pipe(), os.pipe()
+        started = warm.Command(
+            module, command, [source.fileno(), out_end, err_end], cwd=cwd, environment={**ENVIRONMENT, **environment}
+        )
+    os.close(out_end)
+    os.close(err_end)
+    with os.fdopen(out) as stdout, os.fdopen(err) as stderr, ThreadPoolExecutor() as readers:
+        said = [readers.submit(stream.read) for stream in (stdout, stderr)]
+        code = started.wait(_PATIENCE)
+    return Finished(code, *(text.result() for text in said))
 
 
 @functools.cache

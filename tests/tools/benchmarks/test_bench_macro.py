@@ -1,22 +1,16 @@
 """Proposers, and policies without a look-up, on a made-up table of NAS-Bench-Macro."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli import tiny
 from tests.tools.research.nasbench.macro_table import write_macro
 
-ROOT = Path(__file__).parents[3]
 
-
-def _bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.benchmarks.bench_macro", "--table", "macro.json", "--processes", "1"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [*command, *options], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=300
+def _bench(folder: Path, *options: str) -> tiny.Finished:
+    return tiny.program(
+        "tools.benchmarks.bench_macro", "--table", "macro.json", "--processes", "1", *options, cwd=folder
     )
 
 
@@ -25,11 +19,11 @@ def test_what_is_kept_is_not_searched_again(tmp_path: Path) -> None:
     write_macro(tmp_path / "macro.json")
     kept = ["--networks", "3", "--results", "kept.jsonl"]
     first = _bench(tmp_path, "--proposers", "greedy", *kept)
-    assert first.returncode == 0, first.stderr
+    assert first.code == 0, first.stderr
     lines = (tmp_path / "kept.jsonl").read_text().splitlines()
     assert len(lines) == 3
     second = _bench(tmp_path, "--proposers", "greedy,random", *kept)
-    assert second.returncode == 0, second.stderr
+    assert second.code == 0, second.stderr
     assert (tmp_path / "kept.jsonl").read_text().splitlines()[:3] == lines
     assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 6
     rows = [line for line in second.stdout.splitlines() if line.startswith(("| greedy", "| random"))]
@@ -48,7 +42,7 @@ def test_what_is_kept_is_not_searched_again(tmp_path: Path) -> None:
 def test_bad_usage(tmp_path: Path, options: list[str], code: int, says: str) -> None:
     (tmp_path / "macro.json").write_text("{}")
     done = _bench(tmp_path, *options)
-    assert done.returncode == code
+    assert done.code == code
     assert says in " ".join(done.stderr.split()).replace("│ ", "")
     assert "Traceback" not in done.stderr
 
@@ -57,6 +51,6 @@ def test_results_of_another_command_are_refused(tmp_path: Path) -> None:
     write_macro(tmp_path / "macro.json")
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
     done = _bench(tmp_path, "--results", "other.jsonl")
-    assert done.returncode == 1
+    assert done.code == 1
     assert "other.jsonl: holds no results of this command" in done.stderr
     assert "Traceback" not in done.stderr

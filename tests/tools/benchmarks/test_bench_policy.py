@@ -1,24 +1,16 @@
 """Learners on a made-up table of NAS-Bench-201."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.cli import tiny
 from tests.tools.research.nasbench.cells import write_cells
 
-ROOT = Path(__file__).parents[3]
 
-
-def _bench(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tools.benchmarks.bench_policy", "--table", "table.csv", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=500
-    )
+def _bench(folder: Path, *options: str) -> tiny.Finished:
+    return tiny.program("tools.benchmarks.bench_policy", "--table", "table.csv", *options, cwd=folder)
 
 
 @pytest.mark.slow
@@ -28,7 +20,7 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
     files = ["--json", "all.json", "--plot", "curves.svg", "--save", "theta.safetensors"]
     short = ["--seeds", "2", "--steps", "4", "--grid-steps", "2", "--processes", "2"]
     done = _bench(tmp_path, "--learners", "gcn-directed,gcn,random", *short, *files)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"table.csv", "all.json", "curves.svg", "theta.safetensors"}
     found = json.loads((tmp_path / "all.json").read_text())
     assert [len(found[name]) for name in ("grid", "learners")] == [8, 6]
@@ -55,7 +47,7 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
 def test_bad_usage(tmp_path: Path, options: list[str], says: str) -> None:
     (tmp_path / "table.csv").write_text("cell\n")
     done = _bench(tmp_path, *options)
-    assert done.returncode == 2
+    assert done.code == 2
     assert says in " ".join(done.stderr.split()).replace("│ ", "")
     assert "Traceback" not in done.stderr
 
@@ -63,6 +55,6 @@ def test_bad_usage(tmp_path: Path, options: list[str], says: str) -> None:
 def test_a_file_that_is_no_table(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("a,b\n1,2\n")
     done = _bench(tmp_path)
-    assert done.returncode == 1
+    assert done.code == 1
     assert "table.csv: needs the columns cell, cifar100_test" in done.stderr
     assert "Traceback" not in done.stderr

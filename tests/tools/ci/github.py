@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tests.cli import tiny
+from tests.cli import tiny, warm
 from tests.tools.ci.expressions import interpolate, truth
 
 __all__ = ["ACTION", "Job", "annotations", "load", "machine", "run"]
@@ -56,8 +56,10 @@ def load() -> dict[str, Any]:
 def machine(**environment: str) -> dict[str, str]:
     """The environment of a step, with this working tree's natonnx on PATH, and nothing that CI itself set."""
     inherited = {name: value for name, value in tiny.ENVIRONMENT.items() if not name.startswith(("GITHUB_", "CI"))}
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**inherited, "PATH": path, **environment}
+    folders = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    if "PYTHONPATH" not in environment:
+        folders.insert(0, str(warm.folder()))
+    return {**inherited, "PATH": os.pathsep.join(folders), **environment}
 
 
 def run(

@@ -99,7 +99,6 @@ def train(
         accuracy = predicted_accuracies(space, accuracy, known, seed)
         result.queries, result.seen[known] = len(known), True
     learner = Reinforce(policy, recipe.learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(learner.optimizer, recipe.steps)
     alphas = recipe.alphas if policy.explores else 1
     betas = recipe.betas * (recipe.alphas // alphas)
     for step in range(recipe.steps):
@@ -110,7 +109,7 @@ def train(
         rewards = accuracy[walk.alphas] - accuracy[drawn][:, None] - recipe.edit_price * edits
         at_betas = entropy(scores, space.masks[drawn]).mean()
         learner.step(walk.log_probabilities(scores), rewards, at_betas, recipe.entropy * (1 - step / recipe.steps))
-        schedule.step()
+        learner.optimizer.set_rate(0.5 * recipe.learning_rate * (1 + math.cos(math.pi * (step + 1) / recipe.steps)))
         if not recipe.predicted_from:
             result.queries += betas + walk.alphas.numel()
             result.seen[drawn] = result.seen[walk.alphas.flatten()] = True

@@ -1,10 +1,12 @@
 """Counts of the paper's networks: the fact sheet's, which were measured on the authors' own code, and the tables'."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
 
-from tools.conformance.paper.costs import costs, markdown, verdict
+from tools.conformance.paper.costs import Costs, costs, markdown, verdict
 from tools.conformance.paper.count import count, count_as_the_authors
 from tools.conformance.paper.published import REASONS, ROWS
 from tools.research.networks.catalog import CATALOG, Variant
@@ -75,9 +77,14 @@ ONLY_PARAMS: tuple[tuple[Variant, str], ...] = (
 )
 
 
+@functools.cache
+def counted(name: str, variant: Variant) -> Costs:
+    return costs(CATALOG[name], variant)
+
+
 @pytest.mark.parametrize(("name", "variant"), SHEET)
 def test_counts_are_the_sheets(name: str, variant: Variant) -> None:
-    found = costs(CATALOG[name], variant)
+    found = counted(name, variant)
     params, with_head, madds, authors, authors_with_head = SHEET[name, variant]
     assert round(found.params / 1e6, 3) == params
     assert round((found.params + found.head_params) / 1e6, 3) == with_head
@@ -89,7 +96,7 @@ def test_counts_are_the_sheets(name: str, variant: Variant) -> None:
 
 @pytest.mark.parametrize(("name", "variant"), SHEET_WITHOUT_HEAD)
 def test_other_counts_are_the_sheets(name: str, variant: Variant) -> None:
-    found = costs(CATALOG[name], variant)
+    found = counted(name, variant)
     params, madds = SHEET_WITHOUT_HEAD[name, variant]
     assert round(found.params / 1e6, 3) == params
     assert round(found.madds / 1e6, 1) == pytest.approx(madds, abs=0.5 if float(madds).is_integer() else 0)
@@ -98,13 +105,13 @@ def test_other_counts_are_the_sheets(name: str, variant: Variant) -> None:
 @pytest.mark.parametrize("name", SHEET_PARAMS)
 def test_sizes_of_rivals_are_the_sheets(name: str) -> None:
     printed = SHEET_PARAMS[name]
-    assert f"{costs(CATALOG[name], 'cifar').params / 1e6:.{len(printed) - 2}f}" == printed
+    assert f"{counted(name, 'cifar').params / 1e6:.{len(printed) - 2}f}" == printed
 
 
 @pytest.mark.parametrize(("variant", "name"), [*EXACT, *ONLY_PARAMS])
 def test_rows_that_can_be_reproduced_are(variant: Variant, name: str) -> None:
     row = next(row for row in ROWS if (row.variant, row.name) == (variant, name))
-    params, madds = verdict(row, costs(CATALOG[name], variant))
+    params, madds = verdict(row, counted(name, variant))
     assert params
     assert bool(madds) == ((variant, name) in EXACT)
 

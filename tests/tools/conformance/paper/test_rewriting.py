@@ -40,7 +40,7 @@ def test_rewriting_equals_building(name: str, *, keep_norm: bool) -> None:
     accept(compare_cells(*CASES[name], exporting=Exporting(keep_norm=keep_norm)))
 
 
-@pytest.mark.parametrize("name", ["nat-darts", "emptied by one edit"])
+@pytest.mark.parametrize("name", [pytest.param("nat-darts", marks=pytest.mark.slow), "emptied by one edit"])
 def test_rewriting_equals_building_by_dynamo(name: str) -> None:
     pytest.importorskip("onnxscript")
     accept(compare_cells(*CASES[name], exporting=Exporting("dynamo", 18)))

@@ -1,11 +1,10 @@
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from natonnx.rewrite.trial import TOLERANCE
+from tests.cli import tiny
 from tools.conformance.wild.catalog import Wild, catalog
 from tools.conformance.wild.check import check
 from tools.conformance.wild.ocr import UnavailableError
@@ -56,18 +55,9 @@ def test_every_model(name: str, cache: Path) -> None:
 
 
 def test_command_prints_what_it_found(cache: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "tools.conformance.wild",
-        "--models",
-        "torch/vgg/script-17",
-        "--alphas",
-        "2",
-        "--json",
-    ]
-    root = Path(__file__).parents[4]
-    done = subprocess.run([*command, "--cache", str(cache)], cwd=root, capture_output=True, text=True, check=True)
+    options = ("--models", "torch/vgg/script-17", "--alphas", "2", "--json", "--cache", cache)
+    done = tiny.program("tools.conformance.wild", *options, cwd=tiny.ROOT)
+    assert done.code == 0, done.stderr
     (result,) = json.loads(done.stdout)
     assert result["alphas"] == 2
     assert result["failures"] == []

@@ -1,8 +1,5 @@
 """The paper's networks: what the tool lists and exports, and what it says to bad input."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 
 from natonnx.session import run, session
+from tests.cli import tiny
 from tools.conformance.paper.published import ROWS
 from tools.research.networks.__main__ import cli
 from tools.research.networks.building import Options, build
 from tools.research.networks.catalog import CATALOG
 
-ROOT = Path(__file__).parents[4]
 NARROW = ("--channels", "4", "--cells", "3", "--size", "16")
 
 
@@ -96,12 +93,8 @@ def test_bad_input_is_one_line(tmp_path: Path, arguments: list[str], says: str) 
     (tmp_path / "bytes.pt").write_bytes(b"X\x01")  # cut off in an opcode: struct.error
     torch.save({"stem.weight": torch.zeros(1)}, tmp_path / "other.pt")
     torch.save([1, 2], tmp_path / "list.pt")
-    command = [sys.executable, "-m", "tools.research.networks", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=200
-    )
-    assert done.returncode == 2, done.stderr
+    done = tiny.program("tools.research.networks", *arguments, cwd=tmp_path)
+    assert done.code == 2, done.stderr
     assert done.stderr.startswith(says)
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
