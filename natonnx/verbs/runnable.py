@@ -6,7 +6,7 @@ from natonnx.errors import InputError, naming
 from natonnx.frontend import Source
 from natonnx.frontend.symbols import evaluate
 from natonnx.harmless import is_harmless
-from natonnx.limits import LimitError
+from natonnx.limits import LimitError, remedy, scale
 from natonnx.rewrite.outputs import sample_inputs
 from natonnx.session import run, session
 
@@ -28,13 +28,15 @@ def check_runnable(source: Source) -> None:
         InputError: Naming the file.
     """
     network = source.network
-    most = _MOST + _EXPANSION * source.size_bytes
+    most = scale() * (_MOST + _EXPANSION * source.size_bytes)
     batch = dict.fromkeys(network.batch_axes.symbols(network.shapes), 1)
     with naming(source.path):
         for name, shape in network.shapes.items():
             sizes = [evaluate(size, batch) for size in shape]
             if (count := math.prod(size for size in sizes if size is not None)) > most:
-                raise InputError(f"tensor {name!r} would have {count:,} numbers for a sample: too many to try it out")
+                raise InputError(
+                    f"tensor {name!r} would have {count:,} numbers for a sample: too many to try it out; {remedy()}"
+                )
         if is_harmless(network.model):
             return
         try:
