@@ -334,12 +334,10 @@ def byte_size(tensor: TensorProto) -> int:
     """Bytes of a tensor's values as ONNX packs them.
 
     Raises:
-        InputError: If the tensor is of a type that cannot lie in a data file.
+        InputError: If its type has no bytes.
     """
     kind = next((name for name, number in TensorProto.DataType.items() if number == tensor.data_type), "UNDEFINED")
     if kind in {"STRING", "UNDEFINED"}:
-        raise InputError(
-            f"tensor {tensor.name!r} of the type {kind.lower()} cannot lie in a data file; export it again"
-        )
+        raise InputError(f"tensor {tensor.name!r}: values of the type {kind.lower()} are not bytes; export it again")
     bits = _BITS.get(kind) or 8 * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
     return -(-math.prod(tensor.dims) * bits // 8)

@@ -42,10 +42,7 @@ def test_one_process_answers_all_calls() -> None:
     ("call", "message"),
     [
         (SPIN, r"^it takes more than 0\.5 s, and was stopped \(if you trust the model, NATONNX_LIMITS=10 raises"),
-        (
-            SWELL,
-            r"^it takes more than 0\.75 GiB of memory, and was stopped \(if you trust the model, NATONNX_LIMITS=10 ",
-        ),
+        (SWELL, r"^it takes more than 0\.75 GiB of memory, and was stopped \(if you trust the model, NATONNX_L"),
         (("signal:raise_signal", signal.SIGSEGV), r"^it crashed$"),
         (("fractions:Fraction", 1), r"^it crashed$"),
     ],
@@ -88,7 +85,6 @@ def test_the_environment_raises_the_limits(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("NATONNX_LIMITS", "300")
     renew()
     assert limited("builtins:sum", range(10**7), what="it") == sum(range(10**7))
-    assert len(limited("builtins:bytes", 1 << 30, what="it")) == 1 << 30
 
 
 @pytest.mark.parametrize("given", ["ten", "0", "-1", "nan", "inf", "1e400"])

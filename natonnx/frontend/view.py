@@ -105,7 +105,7 @@ class GraphView:
         return (self.nodes[node].domain, self.nodes[node].op_type) in self._functions
 
     def name(self, node: int) -> str:
-        """A unique, stable name of a node: its own where that is unique, else its first output's, else its kind and position."""
+        """A unique, stable name of a node: its own where that is unique, its first output's, or its position's."""
         own: str = self.nodes[node].name
         if own and self._node_names[own] == 1:
             return own
