@@ -73,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(given: Sequence[str], heard: Sequence[KeyboardInterrupt] = ()) -> int:
     """Run a command line; returns its exit code. What fails after a signal that was heard, failed by it."""
+    if any("\0" in word for word in given):  # no shell passes one, but a caller of `main` may
+        fail("an argument holds a zero byte, which no name of a file does; leave it out")
+        return InputError.exit_code
     try:
         code = complete(cli)
         if code is None:

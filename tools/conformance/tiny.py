@@ -1,4 +1,4 @@
-"""A classifier and a data set so small that a whole `natonnx optimize` takes seconds, and the command started as a process."""
+"""A classifier and a data set so small that a whole `natonnx optimize` takes seconds, and the command to start."""
 
 import functools
 import hashlib

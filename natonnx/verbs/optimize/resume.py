@@ -176,7 +176,9 @@ def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
         check_writable(place)
     else:
         if not place.is_file():
-            raise InputError(f"{place}: is a folder, device or pipe, where a search saves its state; remove it")
+            raise InputError(
+                f"{place}: is no file, but a folder, link, device or pipe, where a search saves its state; remove it"
+            )
         with place.open("rb") as file:
             head = file.read(len(_MARK))
         if head and head != _MARK and not force:
