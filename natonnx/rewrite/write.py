@@ -28,7 +28,13 @@ _CHUNK = 1 << 24
 
 
 def default_output(path: Path) -> Path:
-    """model.onnx → model.nat.onnx, beside it."""
+    """model.onnx → model.nat.onnx, beside it.
+
+    Raises:
+        InputError: If the path names no file.
+    """
+    if not path.name:
+        raise InputError(f"{path}: is a folder; give the path of an ONNX model")
     return path.with_suffix(".nat.onnx")
 
 

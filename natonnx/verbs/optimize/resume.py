@@ -86,7 +86,7 @@ def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
         told.append(identity_of(objective.own))
     if problem.reward is not None:
         told.append(identity_of(problem.reward))
-    digest = hashlib.sha256(" ".join(map(str, told)).encode())
+    digest = hashlib.sha256(" ".join(map(str, told)).encode(errors="surrogateescape"))
     if Path(settings.policy).is_file():
         digest.update(Path(settings.policy).read_bytes())
     for split in (parts.train, parts.validation):
