@@ -11,7 +11,7 @@ from typing import BinaryIO, Self
 
 from natonnx.errors import InputError
 
-__all__ = ["Batch", "check_regular", "check_writable", "read_bytes", "write_bytes"]
+__all__ = ["Batch", "check_regular", "check_writable", "is_same", "read_bytes", "write_bytes"]
 
 _log = logging.getLogger(__name__)
 
@@ -57,16 +57,26 @@ def read_bytes(path: Path) -> bytes:
     return data
 
 
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one place, where there need be nothing yet."""
+    try:
+        return one.resolve() == other.resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, or a name that cannot be
+        return False
+
+
 def check_writable(path: Path) -> None:
     """Refuse, before long work starts, a path that could not be written at its end.
 
     Raises:
-        InputError: If the folder does not exist or cannot be written, or the path is a folder.
+        InputError: If the folder does not exist or cannot be written, or the path is no file.
     """
     folder = path.parent
     try:
         if path.is_dir():
             raise InputError(f"{path}: cannot be written, it is a folder; name a file")
+        if path.is_symlink() and not path.exists():
+            raise InputError(f"{path}: is a link that leads nowhere, which writing would replace; name another file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: is a device or pipe, which writing would replace; name another file")
         if not folder.is_dir():

@@ -4,6 +4,8 @@ Over a file of a few hundred bytes, onnx's checker and inference, and onnxruntim
 time and any memory, and while they do no signal is heard. In a worker process they can be stopped. It starts at the
 first call, in a fifth of a second, serves all further ones, and is replaced when it had to be stopped.
 
+`NATONNX_LIMITS=10` in the environment grants ten times as much: a user's word that a model may take it.
+
 Run as a program, this module is the worker: it imports what it is asked for, and nothing else.
 """
 
@@ -13,6 +15,7 @@ import functools
 import hashlib
 import importlib
 import io
+import math
 import os
 import pickle
 import select
@@ -28,10 +31,10 @@ from typing import IO, Any, NoReturn
 
 from natonnx.errors import InputError
 
-__all__ = ["LimitError", "limited", "memory_limited", "renew"]
+__all__ = ["LimitError", "limited", "memory_limited", "remedy", "renew", "scale"]
 
 SECONDS = 3
-"""CPU time for a model of no size; half of that after each call that was stopped, until `renew`."""
+"""CPU time for a model of no size; a third of that after each call that was stopped, until `renew`."""
 
 TRIES = 4
 """Calls that may be stopped; then no more are made, until `renew`."""
@@ -44,10 +47,15 @@ _LIBRARIES = 5 << 27
 
 _SECONDS_A_BYTE = 1e-6
 _MEMORY_A_BYTE = 32
+_FEWER = 3
+"""By which the time is divided after each call that was stopped."""
 _SLACK = 4
 """Clock time for a second of CPU time: other processes may take their share."""
 _START = 120.0
 """Seconds in which the worker must have started, and loaded what it is to call."""
+
+_SCALE = "NATONNX_LIMITS"
+"""The environment variable that multiplies the limits."""
 
 _LENGTH = struct.Struct("<Q")
 _SEGMENT = 1 << 20
@@ -77,7 +85,29 @@ def limited(function: str, *arguments: Any, size: int = 0, what: str) -> Any:
         LimitError: If it exceeds a limit, or crashes.
         InputError: If it raises one itself.
     """
-    return _worker().call(function, arguments, SECONDS + size * _SECONDS_A_BYTE, MEMORY + size * _MEMORY_A_BYTE, what)
+    seconds, memory = SECONDS + size * _SECONDS_A_BYTE, MEMORY + size * _MEMORY_A_BYTE
+    return _worker().call(function, arguments, scale() * seconds, int(scale() * memory), what)
+
+
+def scale() -> float:
+    """Return the factor by which the user multiplies the limits; 1 where the environment says nothing.
+
+    Raises:
+        InputError: If it is no positive number.
+    """
+    given = os.environ.get(_SCALE) or "1"
+    try:
+        factor = float(given)
+    except ValueError:
+        factor = 0.0
+    if not 0 < factor < math.inf:
+        raise InputError(f"{_SCALE}={given}: is no positive number; {_SCALE}=10 multiplies the limits by ten")
+    return factor
+
+
+def remedy() -> str:
+    """Say how the limits are raised, as the end of a refusal."""
+    return f"if you trust the model, {_SCALE}={10 * scale():g} raises the limits"
 
 
 @contextlib.contextmanager
@@ -90,7 +120,7 @@ def memory_limited(size: int) -> Iterator[None]:
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = _address_space()
-    wanted = before + MEMORY + size * _MEMORY_A_BYTE
+    wanted = before + int(scale() * (MEMORY + size * _MEMORY_A_BYTE))
     if not before or (soft != resource.RLIM_INFINITY and soft < wanted):
         yield
         return
@@ -102,8 +132,8 @@ def memory_limited(size: int) -> Iterator[None]:
 
 
 def renew() -> None:
-    """Grant the full limits again: another model is read."""
-    _worker().stopped.clear()
+    """Grant the full limits again: another model is read. What was stopped is still not tried again."""
+    _worker().recent.clear()
 
 
 @functools.cache
@@ -121,23 +151,24 @@ class _Worker:
         self._owner = 0
         self._lock = threading.Lock()
         self.stopped: dict[bytes, str] = {}
-        """Why calls were stopped, by their digests: none of them is made again."""
+        """Why calls were stopped, by digests of them and their limits: none of them is made again."""
+        self.recent: set[bytes] = set()
+        """Those of them that were asked for since `renew`."""
 
     def call(self, function: str, arguments: tuple[Any, ...], seconds: float, memory: int, what: str) -> Any:
         """Have a call made; see `limited`."""
         with self._lock:
             call = pickle.dumps((function, arguments))
-            digest = hashlib.sha256(call).digest()
-            reason = self.stopped.get(digest)
-            if reason is None and len(self.stopped) >= TRIES:
-                reason = "is not tried: too much over this model was stopped before"
-            if reason is not None:
-                raise LimitError(f"{what} {reason}")
-            seconds /= 2 ** len(self.stopped)
-            kind, answer = self._made(call, seconds, memory)
-            if kind == "stopped":
-                self.stopped[digest] = answer
-                raise LimitError(f"{what} {answer}")
+            digest = hashlib.sha256(pickle.dumps((call, seconds, memory))).digest()
+            if digest not in self.stopped and len(self.recent) >= TRIES:
+                raise LimitError(f"{what} is not tried: too much over this model was stopped before ({remedy()})")
+            if digest not in self.stopped:
+                kind, answer = self._made(call, seconds / _FEWER ** len(self.recent), memory)
+                if kind == "stopped":
+                    self.stopped[digest] = answer
+            if digest in self.stopped:
+                self.recent.add(digest)
+                raise LimitError(f"{what} {self.stopped[digest]}")
         if kind == "error":
             raise InputError(answer)
         return answer
@@ -150,14 +181,14 @@ class _Worker:
         except BaseException as error:
             self.stop()
             if isinstance(error, TimeoutError):
-                return "stopped", f"takes more than {seconds:.2g} s, and was stopped"
+                return "stopped", _slow(seconds)
             if isinstance(error, pickle.UnpicklingError):
                 return "stopped", "crashed"
             if isinstance(error, (OSError, EOFError)):
                 return "stopped", _ending(process.returncode, seconds)
             raise
         if kind == "memory":
-            return "stopped", f"takes more than {memory / 2**30:.2g} GiB of memory, and was stopped"
+            return "stopped", f"takes more than {memory / 2**30:.2g} GiB of memory, and was stopped ({remedy()})"
         return kind, answer
 
     def stop(self) -> None:
@@ -232,10 +263,14 @@ class _Plain(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module_name}.{global_name}")
 
 
+def _slow(seconds: float) -> str:
+    return f"takes more than {seconds:.2g} s, and was stopped ({remedy()})"
+
+
 def _ending(code: int | None, seconds: float) -> str:
     """How the worker ended, as the end of a sentence."""
     if code == -signal.SIGXCPU:
-        return f"takes more than {seconds:.2g} s, and was stopped"
+        return _slow(seconds)
     if code == -signal.SIGKILL:
         return "was killed, perhaps for the memory that it took"
     return "crashed"

@@ -1,7 +1,6 @@
 """Run ONNX models in onnxruntime, quietly, with its errors told in one line."""
 
 import contextlib
-import math
 import sys
 import weakref
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ import onnx
 from natonnx.errors import InputError, first_line
 from natonnx.harmless import is_harmless
 from natonnx.limits import LimitError, limited, memory_limited
-from natonnx.tensors import is_external, is_heavy, is_pending, light_copy, read_tensor
+from natonnx.tensors import byte_size, is_external, is_heavy, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -110,8 +109,7 @@ class _Limits:
 
     def __init__(self, model: onnx.ModelProto, folder: Path | None) -> None:
         self._model, self._folder = model.SerializeToString(), folder and folder.absolute()
-        self._size = len(self._model) + sum(map(_external_bytes, filter(is_external, model.graph.initializer)))
-
+        self._size = len(self._model) + sum(map(byte_size, filter(is_external, model.graph.initializer)))
         self._limited: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
 
     def __enter__(self) -> None:
@@ -157,10 +155,6 @@ def _options(threads: int, folder: Path | None) -> "SessionOptions":
     if folder is not None:
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder))
     return options
-
-
-def _external_bytes(tensor: onnx.TensorProto) -> int:
-    return math.prod(tensor.dims)
 
 
 def with_outputs(model: onnx.ModelProto, names: Iterable[str]) -> onnx.ModelProto:

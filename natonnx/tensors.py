@@ -23,6 +23,7 @@ from natonnx.errors import InputError
 __all__ = [
     "Extent",
     "all_tensors",
+    "byte_size",
     "data_files",
     "has_external",
     "is_external",
@@ -95,7 +96,7 @@ def misfit(tensor: TensorProto) -> str | None:
     if is_external(tensor):
         return None
     if tensor.HasField("raw_data"):
-        held, wanted, unit = len(tensor.raw_data), _byte_size(tensor), "bytes"
+        held, wanted, unit = len(tensor.raw_data), byte_size(tensor), "bytes"
     elif tensor.data_type in _FIELDS:
         held, wanted, unit = len(getattr(tensor, _FIELDS[tensor.data_type])), math.prod(tensor.dims), "values"
     else:
@@ -134,7 +135,7 @@ def locate(tensor: TensorProto, folder: Path | None) -> Extent:
         raise InputError(f"tensor {name!r} lies in the data file {place}, and the model's folder is not known")
     if not place.name or place.is_absolute() or ".." in place.parts:
         raise InputError(f"tensor {name!r}: its data file {str(place)!r} is outside the model's folder; move it there")
-    path, expected = folder / place, _byte_size(tensor)
+    path, expected = folder / place, byte_size(tensor)
     try:
         offset = int(entries.get("offset") or 0)
         length = int(entries.get("length") or expected)
@@ -175,7 +176,7 @@ def read_tensor(tensor: TensorProto, folder: Path | None) -> np.ndarray:
     if not is_external(tensor):
         return numpy_helper.to_array(tensor)
     dtype, shape = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)), tuple(tensor.dims)
-    if math.prod(shape) * dtype.itemsize != _byte_size(tensor):  # several numbers a byte
+    if math.prod(shape) * dtype.itemsize != byte_size(tensor):  # several numbers a byte
         return numpy_helper.to_array(_loaded(tensor, folder))
     if is_pending(tensor):
         return np.frombuffer(tensor.raw_data, dtype).reshape(shape)
@@ -219,7 +220,7 @@ def refer(tensor: TensorProto, place: str, offset: int) -> int:
         How many bytes from there it takes.
     """
     kept = [(key, value) for key, value in _entries(tensor).items() if key not in {"location", "offset", "length"}]
-    size = _byte_size(tensor)
+    size = byte_size(tensor)
     del tensor.external_data[:]
     for key, value in [("location", place), ("offset", str(offset)), ("length", str(size)), *kept]:
         tensor.external_data.add(key=key, value=value)
@@ -253,12 +254,12 @@ def light_copy(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
             fresh.dims.extend(tensor.dims)
             refer(fresh, "natonnx", 0)
             continue
-        large = is_external(tensor) and _byte_size(tensor) > _SMALL
+        large = is_external(tensor) and byte_size(tensor) > _SMALL
         _copy_fields(tensor, fresh, "raw_data" if large else None)
         if is_external(tensor) and not large:
             _load(fresh, folder)
     for tensor in filter(is_external, _other_tensors(copy)):
-        if _byte_size(tensor) <= _SMALL or is_pending(tensor):
+        if byte_size(tensor) <= _SMALL or is_pending(tensor):
             _load(tensor, folder)
     return copy
 
@@ -329,16 +330,14 @@ def _entries(tensor: TensorProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in tensor.external_data}
 
 
-def _byte_size(tensor: TensorProto) -> int:
+def byte_size(tensor: TensorProto) -> int:
     """Bytes of a tensor's values as ONNX packs them.
 
     Raises:
-        InputError: If the tensor is of a type that cannot lie in a data file.
+        InputError: If its type has no bytes.
     """
     kind = next((name for name, number in TensorProto.DataType.items() if number == tensor.data_type), "UNDEFINED")
     if kind in {"STRING", "UNDEFINED"}:
-        raise InputError(
-            f"tensor {tensor.name!r} of the type {kind.lower()} cannot lie in a data file; export it again"
-        )
+        raise InputError(f"tensor {tensor.name!r}: values of the type {kind.lower()} are not bytes; export it again")
     bits = _BITS.get(kind) or 8 * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize
     return -(-math.prod(tensor.dims) * bits // 8)

@@ -1,5 +1,6 @@
 """Which models are read without a worker process, and that what is not is stopped in time."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,12 +12,18 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from natonnx.errors import InputError
 from natonnx.frontend import load
 from natonnx.harmless import is_harmless
+from natonnx.session import run, session
+from natonnx.supernet import Supernet
 from natonnx.verbs.apply import apply
+from natonnx.verbs.bench import benchmark
+from natonnx.verbs.diff.diff import diff
+from natonnx.verbs.model_comparison import Conditions
 from tests.cli import tiny
 
 node = helper.make_node
@@ -174,3 +181,42 @@ def test_a_signal_is_heard_while_the_checker_hangs(tmp_path: Path) -> None:
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM
     assert stderr == "natonnx: error: terminated\n"
+
+
+def stored(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "model.onnx"
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def test_bench_and_diff_run_nothing_out_of_proportion(tmp_path: Path) -> None:
+    nodes = node("Expand", ["x", "s"], ["e"]), node("ReduceMax", ["e"], ["y"])
+    path = stored(build(*nodes, constants={"s": [1 << 20, 4, 8, 8]}), tmp_path)
+    said = r"model\.onnx: tensor 'e' would have 268,435,456 numbers for a sample.*NATONNX_LIMITS=10"
+    with pytest.raises(InputError, match=said):
+        benchmark([path], conditions=Conditions(seconds=0.1))
+    assert re.search(said, diff(path, path)["outputs"]["reason"] or "")
+
+
+def test_more_axes_than_numpy_takes(tmp_path: Path) -> None:
+    path = stored(build(node("Relu", ["x"], ["y"]), sizes=[1] * 70), tmp_path)
+    with pytest.raises(InputError, match=r"model\.onnx: tensor 'x' has 70 axes"):
+        apply(path, [], tmp_path / "out.onnx")
+    with pytest.raises(InputError, match=r"model\.onnx: input 'x' has 70 axes"):
+        benchmark([path], conditions=Conditions(seconds=0.1))
+    assert "input 'x' has 70 axes" in (diff(path, path)["outputs"]["reason"] or "")
+
+
+def test_a_node_without_outputs_has_a_name(tmp_path: Path) -> None:
+    model = build(node("Foo", ["x"], [], domain="foo"), node("Relu", ["x"], ["y"]))
+    model.opset_import.add(domain="foo", version=1)
+    path = stored(model, tmp_path)
+    assert diff(path, path)["differs_in"] == []
+
+
+def test_a_window_that_torch_does_not_take_is_onnxruntimes(tmp_path: Path) -> None:
+    model = build(node("MaxPool", ["x"], ["y"], kernel_shape=[1 << 40] * 2, pads=[1 << 39] * 4))
+    network = load(stored(model, tmp_path)).network
+    x = np.random.default_rng(0).standard_normal((2, 4, 8, 8)).astype(np.float32)
+    expected = run(session(model), {"x": x})["y"]
+    np.testing.assert_array_equal(Supernet(network).run({"x": torch.from_numpy(x)})["y"].numpy(), expected)

@@ -41,8 +41,8 @@ def test_one_process_answers_all_calls() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (SPIN, r"^it takes more than 0\.5 s, and was stopped$"),
-        (SWELL, r"^it takes more than 0\.75 GiB of memory, and was stopped$"),
+        (SPIN, r"^it takes more than 0\.5 s, and was stopped \(if you trust the model, NATONNX_LIMITS=10 raises"),
+        (SWELL, r"^it takes more than 0\.75 GiB of memory, and was stopped \(if you trust the model, NATONNX_L"),
         (("signal:raise_signal", signal.SIGSEGV), r"^it crashed$"),
         (("fractions:Fraction", 1), r"^it crashed$"),
     ],
@@ -70,6 +70,28 @@ def test_what_was_stopped_is_not_tried_again_until_another_model_is_read() -> No
         limited("operator:neg", 2, what="it")
     renew()
     assert limited("operator:neg", 2, what="it") == -2
+    worker = limited("os:getpid", what="it")
+    with pytest.raises(LimitError, match=r"takes more than 0\.75 GiB"):
+        limited(*SWELL, what="it")
+    assert limited("os:getpid", what="it") == worker
+
+
+def test_the_environment_raises_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SECONDS", 0.1)
+    with pytest.raises(LimitError, match=r"takes more than 0\.1 s.*NATONNX_LIMITS=10 raises"):
+        limited("builtins:sum", range(10**8), what="it")
+    with pytest.raises(LimitError, match="NATONNX_LIMITS=10 raises"):
+        limited("builtins:bytes", 1 << 30, what="it")
+    monkeypatch.setenv("NATONNX_LIMITS", "300")
+    renew()
+    assert limited("builtins:sum", range(10**7), what="it") == sum(range(10**7))
+
+
+@pytest.mark.parametrize("given", ["ten", "0", "-1", "nan", "inf", "1e400"])
+def test_a_factor_of_the_limits_is_a_positive_number(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NATONNX_LIMITS", given)
+    with pytest.raises(InputError, match=f"^NATONNX_LIMITS={given}: is no positive number; NATONNX_LIMITS=10 "):
+        limited("operator:neg", 2, what="it")
 
 
 def test_it_is_interrupted_at_once_and_the_worker_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

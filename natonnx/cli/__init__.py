@@ -17,6 +17,7 @@ from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
 from natonnx.cli.process import abandon, fail, is_out_of_memory, is_output_failure, open_streams, signals
 from natonnx.errors import InputError, NatonnxError, first_line, what_ran
+from natonnx.limits import scale
 
 __all__ = ["cli", "main"]
 
@@ -26,6 +27,9 @@ EPILOG = """
 Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check is not
 met, or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 130
 interrupted, state saved.
+
+Models that would take much time or memory to read are refused; NATONNX_LIMITS=10 in the environment grants ten times
+as much.
 """
 
 
@@ -33,6 +37,7 @@ interrupted, state saved.
 @click.version_option(__version__, message="natonnx %(version)s")
 def cli() -> None:
     """Optimize the architecture of ONNX models by the Neural Architecture Transformer (NAT)."""
+    scale()
 
 
 @click.command("help")
@@ -68,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(given: Sequence[str], heard: Sequence[KeyboardInterrupt] = ()) -> int:
     """Run a command line; returns its exit code. What fails after a signal that was heard, failed by it."""
+    if any("\0" in word for word in given):  # no shell passes one, but a caller of `main` may
+        fail("an argument holds a zero byte, which no name of a file does; leave it out")
+        return InputError.exit_code
     try:
         code = complete(cli)
         if code is None:

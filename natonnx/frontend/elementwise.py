@@ -118,7 +118,7 @@ class Elementwise:
     def _fits_a_group(self, i: int, tensor: str) -> bool:
         """Whether a node works on each entry by itself, without a change of shape or type."""
         view, shape = self.view, self.view.shape(tensor)
-        result = view.nodes[i].output[0]
+        result = next(iter(view.nodes[i].output), "")
         return (
             view.kind(i) in _GROUPED
             and view.shape(result) == shape != ()

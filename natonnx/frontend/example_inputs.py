@@ -23,6 +23,7 @@ OPEN_SIZES = (32, 64, 16, 8, 224, 1024)
 """Sizes that are tried, in this order, for axes that the file leaves open and that do not count samples."""
 
 
+_MOST_AXES = 64
 _MOST = 1 << 26
 """Numbers in an input that is made up."""
 
@@ -63,6 +64,8 @@ def example_inputs(
             size if isinstance(size, int) else batch if axis == axes.get(info.name) else open_size
             for axis, size in enumerate(shapes.get(info.name, ()))
         ]
+        if len(sizes) > _MOST_AXES:
+            raise InputError(f"input {info.name!r} has {len(sizes)} axes, and numpy takes {_MOST_AXES}")
         if (count := math.prod(sizes)) > _MOST:
             raise InputError(
                 f"input {info.name!r} would have {count:,} numbers, in a batch of {batch}: too many to try it out; "

@@ -53,6 +53,8 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
     if any(isinstance(text, bytes) for text in _texts(model)):
         raise InputError(f"{path}: not a valid ONNX model, a name in it is no UTF-8 text; export it again")
+    if odd := next(filter(None, map(_odd_attribute, _nodes(model.graph))), None):
+        raise InputError(f"{path}: not a valid ONNX model, {odd}; export it again")
     names = Counter(tensor.name for tensor in model.graph.initializer)
     if twice := [name for name, count in names.items() if count > 1]:
         raise InputError(
@@ -92,6 +94,27 @@ def _texts(model: onnx.ModelProto) -> Iterator[object]:
     for info in (*graph.input, *graph.output, *graph.value_info):
         yield info.name
         yield from (dim.dim_param for dim in info.type.tensor_type.shape.dim)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    """The nodes of a graph and of the graphs in their attributes."""
+    waiting = [graph]
+    while waiting:
+        for node in waiting.pop().node:
+            yield node
+            for attribute in node.attribute:
+                waiting.extend([*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs])
+
+
+def _odd_attribute(node: onnx.NodeProto) -> str | None:
+    """What is wrong with a node's attributes that onnxruntime passes over: what is read of them would be a guess."""
+    what = f"node {node.name or next(iter(node.output), '')!r}"
+    if node.op_type == "Constant" and node.domain in DEFAULT_DOMAIN and len(node.attribute) != 1:
+        return f"{what} is a Constant of {len(node.attribute)} values"
+    referring = next((attribute.name for attribute in node.attribute if attribute.ref_attr_name), None)
+    if referring is not None:
+        return f"{what} has an attribute {referring!r} that refers to one of a function, and stands in none"
+    return None
 
 
 def _check_data(model: onnx.ModelProto, path: Path) -> str | None:

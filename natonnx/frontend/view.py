@@ -111,11 +111,11 @@ class GraphView:
         return (self.nodes[node].domain, self.nodes[node].op_type) in self._functions
 
     def name(self, node: int) -> str:
-        """A unique, stable name of a node: its own where that is unique, else its first output's."""
+        """A unique, stable name of a node: its own where that is unique, its first output's, or its position's."""
         own: str = self.nodes[node].name
         if own and self._node_names[own] == 1:
             return own
-        return str(next(filter(None, self.nodes[node].output)))
+        return str(next(filter(None, self.nodes[node].output), f"{self.nodes[node].op_type}_{node}"))
 
     def only_reader(self, tensor: str) -> int | None:
         """The node that alone reads a tensor, by a single input; None where others or the model's output read it."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from natonnx.errors import InputError
-from natonnx.files import check_writable
+from natonnx.files import check_writable, is_same
 
 __all__ = ["check_place"]
 
@@ -23,7 +23,7 @@ def check_place(path: Path, others: tuple[Path, ...], mark: str, option: str) ->
     Raises:
         InputError: If it cannot be written, is one of the others, or holds something that is no such report.
     """
-    if any(path.resolve() == other.resolve() for other in others):
+    if any(is_same(path, other) for other in others):
         raise InputError(f"{path}: is also the model, or another output of this command; choose another {option}")
     check_writable(path)
     if path.exists():

@@ -15,7 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from natonnx.errors import InputError
-from natonnx.files import Batch, check_writable
+from natonnx.files import Batch, check_writable, is_same
 from natonnx.rewrite.provenance import KEY
 from natonnx.tensors import all_tensors, data_files, has_external, is_external, is_pending, locate, location, refer
 
@@ -28,7 +28,13 @@ _CHUNK = 1 << 24
 
 
 def default_output(path: Path) -> Path:
-    """model.onnx → model.nat.onnx, beside it."""
+    """model.onnx → model.nat.onnx, beside it.
+
+    Raises:
+        InputError: If the path names no file.
+    """
+    if not path.name:
+        raise InputError(f"{path}: is a folder; give the path of an ONNX model")
     return path.with_suffix(".nat.onnx")
 
 
@@ -40,7 +46,7 @@ def own_files(model: onnx.ModelProto, output: Path) -> tuple[Path, ...]:
 
 def copied_files(model: onnx.ModelProto, folder: Path, output: Path) -> dict[Path, Path]:
     """The data files that `copy_model` copies, and where to: none within a folder, which needs them once only."""
-    if output.parent.resolve() == folder.resolve():
+    if is_same(output.parent, folder):
         return {}
     return {path: output.parent / path.relative_to(folder) for path in data_files(model, folder)}
 
@@ -66,10 +72,8 @@ def check_output(output: Path, source: Path, model: onnx.ModelProto, targets: It
     copies = {target: path for path, target in copied_files(model, source.parent, output).items()}
     ours = _written_before(output)
     for target in targets:
-        if not target.exists() and not target.is_symlink():
+        if not target.exists():
             continue
-        if not target.is_file():
-            raise InputError(f"{target}: is a folder, device or pipe, which writing would replace; name another file")
         own = [path for path in inputs if path.exists() and target.samefile(path)]
         if own:
             which = "the input model" if source in own else "the input model's data"

@@ -15,6 +15,7 @@ from natonnx.bench import WARM_UP, Timings, check_inputs, find_provider, provide
 from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.session import run, session, with_outputs
+from natonnx.verbs.runnable import check_sizes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -115,8 +116,10 @@ class ModelComparison:
             further: Tensors that it should give beside its outputs.
 
         Raises:
-            InputError: If onnxruntime refuses it.
+            InputError: If onnxruntime refuses it, or a tensor of it would be too large.
         """
+        if source.path not in self._used:
+            check_sizes(source)
         network = source.network
         threads, provider = self.conditions.threads, self._used.get(source.path, self.provider)
         model = with_outputs(network.model, further)

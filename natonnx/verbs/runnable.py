@@ -6,12 +6,13 @@ from natonnx.errors import InputError, naming
 from natonnx.frontend import Source
 from natonnx.frontend.symbols import evaluate
 from natonnx.harmless import is_harmless
-from natonnx.limits import LimitError
+from natonnx.limits import LimitError, remedy, scale
 from natonnx.rewrite.outputs import sample_inputs
 from natonnx.session import run, session
 
-__all__ = ["check_runnable"]
+__all__ = ["check_runnable", "check_sizes"]
 
+_MOST_AXES = 64
 _MOST = 1 << 27
 """Numbers of a tensor in a model of no size."""
 
@@ -28,15 +29,10 @@ def check_runnable(source: Source) -> None:
         InputError: Naming the file.
     """
     network = source.network
-    most = _MOST + _EXPANSION * source.size_bytes
-    batch = dict.fromkeys(network.batch_axes.symbols(network.shapes), 1)
+    check_sizes(source)
+    if is_harmless(network.model):
+        return
     with naming(source.path):
-        for name, shape in network.shapes.items():
-            sizes = [evaluate(size, batch) for size in shape]
-            if (count := math.prod(size for size in sizes if size is not None)) > most:
-                raise InputError(f"tensor {name!r} would have {count:,} numbers for a sample: too many to try it out")
-        if is_harmless(network.model):
-            return
         try:
             for inputs in sample_inputs(network, (1,)):
                 run(session(network.model, folder=network.folder), inputs)
@@ -44,3 +40,23 @@ def check_runnable(source: Source) -> None:
             raise
         except InputError:  # whoever needs it to run says so
             return
+
+
+def check_sizes(source: Source) -> None:
+    """Refuse a model of which a tensor is out of all proportion to its file, as its shapes tell.
+
+    Raises:
+        InputError: Naming the file.
+    """
+    network = source.network
+    most = scale() * (_MOST + _EXPANSION * source.size_bytes)
+    batch = dict.fromkeys(network.batch_axes.symbols(network.shapes), 1)
+    for name, shape in network.shapes.items():
+        if len(shape) > _MOST_AXES:
+            raise InputError(f"{source.path}: tensor {name!r} has {len(shape)} axes, and numpy takes {_MOST_AXES}")
+        sizes = [evaluate(size, batch) for size in shape]
+        if (count := math.prod(size for size in sizes if size is not None)) > most:
+            raise InputError(
+                f"{source.path}: tensor {name!r} would have {count:,} numbers for a sample: too many to try it out; "
+                f"{remedy()}"
+            )

@@ -146,6 +146,10 @@ MORE = (
     Case("--algorithm paper without training", (*OPTIMIZE, "--algorithm", "paper", "--no-training"), "no training is"),
     Case("--algorithm paper by a baseline", (*OPTIMIZE, "--algorithm", "paper", "--learner", "beam"), "'beam'"),
     Case("--algorithm unknown", (*OPTIMIZE, "--algorithm", "magic"), "'magic'"),
+    Case("--front is a link to nothing", (*OPTIMIZE, "--front", "dangling"), "a link that leads nowhere"),
+    Case("--front in a file", (*OPTIMIZE, "--front", "data.npz/front"), "is no folder"),
+    Case("model is this folder, without an output", ("optimize", ".", "--data", "data.npz"), "is a folder"),
+    Case("--html is a link to nothing", (*OPTIMIZE, "--html", "dangling"), "a link that leads nowhere"),
     Case("--lookups 0", (*OPTIMIZE, "--lookups", "0"), "look-ups 0"),
     Case("--finalists 0", (*OPTIMIZE, "--finalists", "0"), "finalists 0"),
     Case("--distillation 2", (*OPTIMIZE, "--distillation", "2"), "distillation 2"),
@@ -231,6 +235,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "folder").mkdir()
     os.mkfifo(path / "pipe")
     (path / "link.onnx").symlink_to("model.onnx")
+    (path / "dangling").symlink_to("nowhere.onnx")
     (path / "none.json").write_text("[]", encoding="utf-8")
     (path / "functions.py").write_text(FUNCTIONS, encoding="utf-8")
     (path / "text.onnx").write_text("no model", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -249,3 +250,17 @@ def test_two_initializers_of_one_name_are_refused(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(InputError, match=r"has two initializers of the name 'y\.w', which only one may have"):
         read(tmp_path / "model.onnx")
+
+
+def test_attributes_that_onnxruntime_passes_over(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    referring, double = onnx.load(RESNET), onnx.load(RESNET)
+    conv = next(node for node in referring.graph.node if node.op_type == "Conv")
+    conv.attribute[0].ref_attr_name = "none"
+    path.write_bytes(referring.SerializeToString())
+    assert re.fullmatch(
+        r"not a valid ONNX model, node '.+' has an attribute '.+' that refers to one of .+", refusal(path)
+    )
+    double.graph.node.append(helper.make_node("Constant", [], ["k"], value_float=1.0, value_int=1))
+    path.write_bytes(double.SerializeToString())
+    assert refusal(path) == "not a valid ONNX model, node 'k' is a Constant of 2 values; export it again"

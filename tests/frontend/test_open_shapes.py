@@ -225,7 +225,7 @@ def test_what_is_odd_costs_no_shapes_elsewhere(kind: str) -> None:
 
 
 def test_shapes_that_onnx_tells_need_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime.tools.symbolic_shape_infer", None)
+    monkeypatch.setitem(sys.modules, "natonnx.frontend.symbolic_rules", None)
     for model in (resnet(), unet("Resize", 13), odd_windows()):
         shapes, _ = infer_shapes(model)
         assert all(None not in shapes[name] for node in model.graph.node for name in node.output)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 import click
 import onnx
 
-from tests.cli import tiny
 from tools.command import run_command
+from tools.conformance import tiny
 
 __all__ = ["Kill", "soak"]
 

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Window", "split_evenly", "torch_pads"]
 
+_LARGEST = 2**31 - 1
+"""In torch's windows."""
+
 
 @dataclass(frozen=True)
 class Window:
@@ -46,15 +49,22 @@ class Window:
 
         Returns:
             The window, every default filled in.
+
+        Raises:
+            UnsupportedOpError: If a number of it is none that torch takes.
         """
         rank = len(kernel)
         auto_pad = spec.text("auto_pad", "NOTSET") or "NOTSET"
         pads = spec.integers("pads") if auto_pad == "NOTSET" else None
         pads = pads or (0,) * (2 * rank)
+        strides = spec.integers("strides") or (1,) * rank
+        dilations = spec.integers("dilations") or (1,) * rank
+        if any(abs(number) > _LARGEST for number in (*kernel, *strides, *dilations, *pads)):
+            raise spec.unsupported("its window is larger than any that torch takes")
         return cls(
             kernel=tuple(kernel),
-            strides=spec.integers("strides") or (1,) * rank,
-            dilations=spec.integers("dilations") or (1,) * rank,
+            strides=strides,
+            dilations=dilations,
             begins=pads[:rank],
             ends=pads[rank:],
             auto_pad=auto_pad,

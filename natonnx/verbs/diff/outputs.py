@@ -12,6 +12,7 @@ from natonnx.frontend import Source
 from natonnx.frontend.load import true_inputs
 from natonnx.rewrite.trial import relative_difference
 from natonnx.session import run, session
+from natonnx.verbs.runnable import check_sizes
 
 __all__ = ["compare_outputs"]
 
@@ -90,6 +91,10 @@ def _compare(before: Source, after: Source, shapes: Mapping[str, Sequence[int]],
 
 def _run(source: Source, inputs: Sequence[_Arrays]) -> _Results:
     """Run a model on all inputs, and once more on the last; only one model is loaded at a time."""
+    try:
+        check_sizes(source)
+    except InputError as error:
+        raise _RefusedError(str(error)) from None
     try:
         runtime = session(source.network.model, folder=source.network.folder)
     except InputError as error:

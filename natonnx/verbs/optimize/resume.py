@@ -86,7 +86,7 @@ def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
         told.append(identity_of(objective.own))
     if problem.reward is not None:
         told.append(identity_of(problem.reward))
-    digest = hashlib.sha256(" ".join(map(str, told)).encode())
+    digest = hashlib.sha256(" ".join(map(str, told)).encode(errors="surrogateescape"))
     if Path(settings.policy).is_file():
         digest.update(Path(settings.policy).read_bytes())
     for split in (parts.train, parts.validation):
@@ -176,7 +176,9 @@ def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
         check_writable(place)
     else:
         if not place.is_file():
-            raise InputError(f"{place}: is a folder, device or pipe, where a search saves its state; remove it")
+            raise InputError(
+                f"{place}: is no file, but a folder, link, device or pipe, where a search saves its state; remove it"
+            )
         with place.open("rb") as file:
             head = file.read(len(_MARK))
         if head and head != _MARK and not force:

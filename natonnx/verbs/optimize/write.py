@@ -72,10 +72,12 @@ def check_front(folder: Path, *, force: bool) -> None:
     except (OSError, ValueError) as error:  # a name that is too long, or holds a zero byte
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"--front {folder}: cannot be looked at ({reason}); name another folder") from None
-    if there.is_dir() and not os.access(there, os.W_OK):
-        raise InputError(f"--front {folder}: {there} cannot be written to; name another folder")
-    if folder.exists() and not folder.is_dir():
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(f"--front {folder}: is a link that leads nowhere; name a folder")
+    if not there.is_dir() or any(path.is_symlink() and not path.exists() for path in folder.absolute().parents):
         raise InputError(f"--front {folder}: is no folder; name one that models may be written to")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"--front {folder}: {there} cannot be written to; name another folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise InputError(f"--front {folder}: is not empty; name another folder, or --force to write into it")
 

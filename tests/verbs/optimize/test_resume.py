@@ -88,7 +88,10 @@ def test_what_is_no_checkpoint_is_not_replaced_unless_forced(tmp_path: Path) -> 
         pass
     place.unlink()
     os.mkfifo(place)
-    with pytest.raises(InputError, match=r"is a folder, device or pipe"), claimed(output, force=True):
+    with (
+        pytest.raises(InputError, match=r"is no file, but a folder, link, device or pipe"),
+        claimed(output, force=True),
+    ):
         pass
 
 
