@@ -62,7 +62,7 @@ class Timings:
         *,
         warm_up: int = WARM_UP,
         seed: int = 0,
-        clock: Clock = time.perf_counter,
+        clock: Clock | None = None,
     ) -> None:
         """Measure nothing yet.
 
@@ -71,7 +71,7 @@ class Timings:
             inputs: The same inputs for all.
             warm_up: Runs of each fresh session that are not timed.
             seed: Of the models' order.
-            clock: What one run takes; see `clock_of`.
+            clock: What times a run; see `clock_of`. The wall clock where None.
         """
         self.blocks: list[npt.NDArray[np.float64]] = []
         self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
@@ -168,13 +168,14 @@ def _time(
     *,
     least: int,
     order: Iterator[Sequence[int]] | None = None,
-    clock: Clock = time.perf_counter,
+    clock: Clock | None = None,
 ) -> list[list[float]]:
     """Milliseconds of each session by round, at least so many rounds.
 
     Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
     timed: so it finds in the caches what it left there itself, not what its neighbour did.
     """
+    clock = clock or time.perf_counter
     plain = list(range(len(sessions)))
     orders = order or itertools.cycle([plain, plain[::-1]])
     times: list[list[float]] = [[] for _ in sessions]

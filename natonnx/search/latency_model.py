@@ -103,8 +103,8 @@ class LatencyModel:
     def _covariance(self, left: Array, right: Array, prior: tuple[float, float, float] | None = None) -> Array:
         kinds, deviations, _ = prior or self._prior
         own = deviations * self._guess + _LEAST
-        found: Array = kinds**2 * (left @ self._kinds) @ (right @ self._kinds).T + (left * own**2) @ right.T
-        return found
+        by_kind = (left @ self._kinds) @ (right @ self._kinds).T
+        return np.asarray(kinds**2 * by_kind + (left * own**2) @ right.T, np.float64)
 
 
 class LatencyPredictor:
