@@ -73,7 +73,7 @@ def show_optimization(console: Console, payload: OptimizeReport) -> None:
     """Render the payload of `natonnx optimize`."""
     show_table(console, ("", "before", "after", "change"), rows(payload), right=[1, 2, 3])
     if payload["front"][0 if not payload["output"] else 1 :]:
-        show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5])
+        show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5, 6])
     for edit in payload["edits"]:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")
     for limit in limits(payload):

@@ -10,7 +10,7 @@ from natonnx.report.score import difference, heading, in_words, label, reported_
 
 __all__ = ["FRONT", "Limit", "Row", "form", "front", "limits", "notes", "rows"]
 
-FRONT = ("model", "target", "MAdds", "validation lost", "95 % interval", "edits", "limits")
+FRONT = ("model", "target", "cost", "MAdds", "validation lost", "95 % interval", "edits", "limits")
 """What the columns of `front` are."""
 
 
@@ -121,7 +121,7 @@ def _images(report: OptimizeReport) -> list[str]:
 
 
 def front(report: OptimizeReport) -> list[tuple[str, ...]]:
-    """The models that were made, dearest first: number, target, MAdds, score lost with its interval, edits, verdict."""
+    """The models that were made, dearest first: number, target, cost, MAdds, score lost with its interval, edits, verdict."""
     unit, full = report["objective"]["unit"], report["input"]["madds"]
     found: list[tuple[str, ...]] = []
     for number, row in enumerate(report["front"], 1):
@@ -131,6 +131,7 @@ def front(report: OptimizeReport) -> list[tuple[str, ...]]:
             (
                 str(number),
                 "" if row["target"] is None else f"{row['target']:g}",
+                f"{row['share']:.3f}",
                 ratio(full, row["madds"]),
                 difference(row["lost"], unit),
                 between,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from natonnx.bench import random_inputs
-from natonnx.errors import NatonnxError
+from natonnx.errors import InputError, NatonnxError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.search.latency_model import LatencyModel
 from natonnx.search.price import prices_of
@@ -71,6 +71,8 @@ def measure(source: Source, name: str, seed: int) -> Row:
     known = {one.architecture.states for one in table}
     hidden = sample_architectures(beta, counted, _TABLE + _TRIED, lowest=_LOWEST, seed=seed + 1)
     hidden = [alpha for alpha in hidden if alpha.states not in known][:_TRIED]
+    if len(hidden) < _TRIED:
+        raise InputError(f"has {len(known)} architectures, too few to try {_TRIED} that are not in the table")
     found = np.array([[one.ratio for one in stopwatch.rough(hidden, 2 * each)] for _ in range(_REPEATS)])
     truth, model = np.median(found, axis=0), LatencyModel(beta, table)
     predicted = np.array([model.predict(alpha)[0] for alpha in hidden])

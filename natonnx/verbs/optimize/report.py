@@ -168,6 +168,7 @@ def _front(
     return {
         **_candidate(workshop.prepared, candidate),
         "target": candidate.target,
+        "share": criteria.costs(candidate)[0] / (criteria.full[0] or 1.0),
         "lost": lost.value / scale,
         "interval": None if lost.interval is None else (lost.interval[0] / scale, lost.interval[1] / scale),
         "met": all(limit.met for limit in limits),
