@@ -69,6 +69,7 @@ _UNCHANGED = 1
 @click.option("--target-latency", metavar="FRACTION|MS[,…]", help="Most latency in onnxruntime, likewise: 0.7 or 5ms.")
 @click.option("--target-params", metavar="FRACTION|AMOUNT[,…]", help="Most parameters, likewise: 0.7 or 1.5M.")
 @click.option("--target-size", metavar="FRACTION|BYTES[,…]", help="Most bytes of the file, likewise: 0.7 or 2MB.")
+@click.option("--target-memory", metavar="FRACTION|BYTES[,…]", help="Most peak memory, likewise: 0.9 or 150MB.")
 @click.option("--latency-provider", default="cpu", show_default=True, metavar="cpu|cuda|...", help="Of onnxruntime.")
 @click.option("--latency-threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime.")
 @click.option("--latency-batch", type=click.IntRange(1), help="Samples of an inference that is timed.  [default: 1]")

@@ -121,7 +121,7 @@ def _images(report: OptimizeReport) -> list[str]:
 
 
 def front(report: OptimizeReport) -> list[tuple[str, ...]]:
-    """The models that were made, dearest first: number, target, cost, MAdds, score lost with its interval, edits, verdict."""
+    """The models that were made, dearest first, a row each; see `FRONT`."""
     unit, full = report["objective"]["unit"], report["input"]["madds"]
     found: list[tuple[str, ...]] = []
     for number, row in enumerate(report["front"], 1):

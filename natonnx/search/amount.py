@@ -8,9 +8,11 @@ from natonnx.errors import InputError
 
 __all__ = ["Amount", "amounts"]
 
+_BYTES = {"B": 1.0, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
 _UNITS = {
     "latency_ms": {"us": 1e-3, "ms": 1.0, "s": 1e3},
-    "size_bytes": {"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30},
+    "size_bytes": _BYTES,
+    "peak_memory_bytes": _BYTES,
     "madds": {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12},
     "params": {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9, "B": 1e9},
 }

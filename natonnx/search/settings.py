@@ -9,7 +9,7 @@ from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, PROPOSERS
 from natonnx.search.amount import Amount, amounts
 
-__all__ = ["REWARDS", "Algorithm", "Limit", "Reward", "Settings"]
+__all__ = ["REWARDS", "Algorithm", "Limit", "Reward", "Settings", "option_of"]
 
 Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
@@ -20,9 +20,15 @@ _LIMITED = {
     "latency_ms": "target_latency",
     "madds": "target_madds",
     "params": "target_params",
+    "peak_memory_bytes": "target_memory",
     "size_bytes": "target_size",
 }
 """The settings that limit a cost, by the price's name."""
+
+
+def option_of(price: str) -> str:
+    """Return the option that limits a cost, by the price's name."""
+    return f"--{_LIMITED[price].replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,9 @@ class Settings:
             each of which a model is made; None for no target.
         target_latency: Most that one inference may take, as a fraction of what β takes, or "5ms"; likewise.
         target_params: Most parameters, likewise.
-        target_size: Most bytes of the file and its data files, likewise. Of several costs that are limited at once,
-            each may have one limit only.
+        target_size: Most bytes of the file and its data files, likewise.
+        target_memory: Most bytes of a process that loads the file and runs it, likewise. Of several costs that are
+            limited at once, each may have one limit only.
         max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores
             are fractions, else the objective's own. Where None: half a point; 5 points where the objective is agreement
             with the original, which agrees with itself wholly; 0 of the user's own reward.
@@ -72,6 +79,7 @@ class Settings:
     target_latency: Limit = None
     target_params: Limit = None
     target_size: Limit = None
+    target_memory: Limit = None
     max_drop: float | None = None
     seed: int = 0
     time_budget: float | None = None
@@ -96,11 +104,7 @@ class Settings:
     def limits(self) -> dict[str, tuple[Amount, ...]]:
         """What is limited, by the price's name, and the most that it may cost, the largest first."""
         given = {name: getattr(self, field) for name, field in _LIMITED.items()}
-        return {
-            name: amounts(value, name, f"--{_LIMITED[name].replace('_', '-')}")
-            for name, value in given.items()
-            if value is not None
-        }
+        return {name: amounts(value, name, option_of(name)) for name, value in given.items() if value is not None}
 
     def __post_init__(self) -> None:
         for field in _LIMITED.values():

@@ -8,6 +8,7 @@ import pytest
 from natonnx.architecture import Architecture, State, activity, workloads
 from natonnx.search.latency_model import LatencyModel, LatencyPredictor, Measured
 from natonnx.search.measured_price import Measure, MeasuredPrice
+from natonnx.search.memory import MemoryPredictor, peak_numbers
 from natonnx.search.price import Estimate, Madds
 from natonnx.search.propose.sample import sample_architectures
 from natonnx.search.reach import cheapest
@@ -100,3 +101,19 @@ def test_the_cheapest_is_what_nothing_makes_cheaper() -> None:
     assert MADDS.cost(cheapest(alpha, MADDS)) == MADDS.cost(alpha)
     halfway = cheapest(BETA, MADDS, 0.8)
     assert MADDS.cost(alpha) < MADDS.cost(halfway) <= 0.8 * MADDS.full
+
+
+def test_maps_are_held_until_they_were_read_for_the_last_time() -> None:
+    """A residual block holds its input, what it makes of it, and the sum: three maps at once, whatever the depth."""
+    sizes = {int(np.prod([size for size in fmap.shape if isinstance(size, int)])) for fmap in BETA.topology.maps}
+    assert peak_numbers(BETA) <= 4 * max(sizes)
+    assert peak_numbers(residual_network(3)) == peak_numbers(BETA)
+
+
+def test_memory_is_corrected_by_what_was_measured() -> None:
+    predictor, alpha = MemoryPredictor(BETA, 1e4, 1), cheapest(BETA, MADDS)
+    saved = 1 - predictor.predict(alpha)
+    assert predictor.predict(BETA) == 1.0
+    assert saved > 0
+    predictor.learn(alpha, Estimate(1 - saved / 2, 1 - saved / 2, 1 - saved / 2))
+    assert predictor.predict(alpha) == pytest.approx(1 - saved / 2)

@@ -11,6 +11,7 @@ from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
 from natonnx.search.reach import cheapest
 from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.search.settings import option_of
 from natonnx.search.targets import limited_prices, targets_of
 from natonnx.supernet import Supernet
 from natonnx.verbs.objectives import FEWEST
@@ -81,7 +82,7 @@ def check_reach(prepared: Prepared, settings: Settings) -> None:
     alpha = cheapest(beta, prices[0])
     prices[0].settle([alpha])
     missed = [
-        f"--target-{price.name.split('_')[0]}: {limit:.3g} of the input's {price.label} cannot be reached, the least "
+        f"{option_of(price.name)}: {limit:.3g} of the input's {price.label} cannot be reached, the least "
         f"that was found is {price.cost(alpha) / price.full:.3f}"
         for price, limit in limited_prices(prices, min(targets))
         if price.cost(alpha) > limit * price.full

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from natonnx.search.targets import arrange
 from natonnx.tensors import file_bytes
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.optimize.latency_table import LatencyTable, table_file
+from natonnx.verbs.optimize.memory_price import memory_price
 from natonnx.verbs.optimize.stopwatch import Stopwatch
 
 __all__ = ["LatencyMeter", "make_prices"]
@@ -93,6 +94,9 @@ def make_prices(
         prices.append(meter.price)
     if "size_bytes" in limits:
         prices.append(_size(source))
+    if "peak_memory_bytes" in limits:
+        inputs, size = _batch(source, sample, conditions)
+        prices.append(memory_price(source, inputs, conditions, size))
     return arrange(prices, settings), meter
 
 
@@ -130,12 +134,17 @@ def _written(source: Source, alpha: Architecture) -> onnx.ModelProto:
     return model
 
 
+def _batch(source: Source, sample: Batches, conditions: Conditions) -> tuple[Mapping[str, np.ndarray], int]:
+    """Return inputs of one batch of the data, and its size."""
+    size = source.network.batch_axes.size or conditions.batch or 1
+    return sample.sample(size).repeat(size).inputs, size
+
+
 def _latency(
     source: Source, sample: Batches, settings: Settings, conditions: Conditions, counted: Price
 ) -> LatencyMeter:
     network = source.network
-    size = network.batch_axes.size or conditions.batch or 1
-    inputs = sample.sample(size).repeat(size).inputs
+    inputs, _ = _batch(source, sample, conditions)
     stopwatch = Stopwatch(network, inputs, conditions)
     shapes = [f"{name} {value.dtype} {value.shape}" for name, value in sorted(inputs.items())]
     path = table_file(source, conditions, shapes)

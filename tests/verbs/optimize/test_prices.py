@@ -9,8 +9,11 @@ from natonnx import InputError, Settings, optimize, plan
 from natonnx.architecture import State
 from natonnx.frontend import Source, load
 from natonnx.search.latency_model import Measured
+from natonnx.search.price import Params
+from natonnx.search.reach import cheapest
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.optimize.latency_table import LatencyTable, table_file
+from natonnx.verbs.optimize.memory_price import memory_price
 from natonnx.verbs.optimize.prices import make_prices
 from natonnx.verbs.optimize.stopwatch import Stopwatch
 from tests.cli import tiny
@@ -144,3 +147,14 @@ def test_prices_come_in_the_order_of_what_is_limited(source: Source) -> None:
         )
     )
     assert prices[0].cost(alpha) == prices[0].full  # shortcuts have no bytes that are predicted
+
+
+def test_memory_is_measured_in_fresh_processes(source: Source) -> None:
+    beta = source.network.architecture
+    price = memory_price(source, {"image": tiny.arrays()["x_train"][:1]}, QUICK, 1)
+    assert 1e7 < price.full < 1e9
+    alpha = cheapest(beta, Params(beta))
+    assert price.settle([alpha])
+    found = price.estimate(alpha)
+    assert found is not None
+    assert 0.8 < found.low / price.full <= found.value / price.full <= found.high / price.full < 1.2
