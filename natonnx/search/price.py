@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, cost, legal_transitions
 
-__all__ = ["Estimate", "Madds", "Params", "Price", "Together", "prices_of", "single_savings"]
+__all__ = ["Estimate", "Exact", "Madds", "Params", "Price", "Together", "prices_of", "single_savings"]
 
 
 class Estimate(NamedTuple):
@@ -52,8 +52,22 @@ class Price(Protocol):
         """Measure architectures whose costs are predictions only; tell whether there were any."""
 
 
+class Exact:
+    """What the prices have in common that are known exactly of every architecture."""
+
+    def estimate(self, architecture: Architecture) -> Estimate | None:
+        """See `Price.estimate`: there is no measurement."""
+        del architecture
+        return None
+
+    def settle(self, alphas: Sequence[Architecture]) -> bool:
+        """See `Price.settle`: nothing is predicted."""
+        del alphas
+        return False
+
+
 @dataclass(frozen=True)
-class _Counted:
+class _Counted(Exact):
     """A price that is counted exactly on the file's own network.
 
     Attributes:
@@ -74,19 +88,9 @@ class _Counted:
         """See `Price.cost`; 0 where a size is open that it depends on."""
         return float(getattr(cost(self.reference.with_states(architecture.states)), self.name) or 0)
 
-    def estimate(self, architecture: Architecture) -> Estimate | None:
-        """See `Price.estimate`: it is counted."""
-        del architecture
-        return None
-
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
         return single_savings(self, beta)
-
-    def settle(self, alphas: Sequence[Architecture]) -> bool:
-        """See `Price.settle`: nothing is predicted."""
-        del alphas
-        return False
 
 
 @dataclass(frozen=True)

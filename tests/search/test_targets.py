@@ -39,7 +39,7 @@ def test_targets_are_fractions_of_the_input_the_largest_first() -> None:
     assert targets_of(PRICES, Settings()) == ()
     assert targets_of(PRICES, Settings(target_madds=(0.4, 0.8, 0.6, 0.8))) == (0.8, 0.6, 0.4)
     half = str(PRICES[0].full / 2 / 1e3) + "k"
-    assert targets_of(PRICES, Settings(target_madds=half)) == (pytest.approx(0.5),)
+    assert list(targets_of(PRICES, Settings(target_madds=half))) == pytest.approx([0.5])
     assert targets_of(PRICES, Settings(target_madds="9T")) == (1.0,)  # no α costs more
 
 

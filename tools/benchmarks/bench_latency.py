@@ -94,8 +94,8 @@ def _error(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 def _rank(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's rank correlation."""
-    ranks = [np.argsort(np.argsort(values)) for values in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
+    first, second = (np.argsort(np.argsort(values)).astype(float) for values in (one, other))
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def table(rows: list[Row]) -> str:

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.architecture import (
+from natonnx.search.price import Exact
     Architecture,
     Edge,
     FeatureMap,
@@ -120,7 +121,7 @@ def best_within(table: Macro, digits: str, target: float) -> float:
 
 
 @dataclass(frozen=True)
-class Flops:
+class Flops(Exact):
     """What a network's α's cost by the table.
 
     Attributes:
