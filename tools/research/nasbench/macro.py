@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.architecture import (
-from natonnx.search.price import Exact
     Architecture,
     Edge,
     FeatureMap,
@@ -29,6 +28,7 @@ from natonnx.search.price import Exact
     Weight,
     match_skip,
 )
+from natonnx.search.price import Exact
 
 __all__ = [
     "FULL_DEPTH",
