@@ -98,8 +98,8 @@ class LatencyModel:
 
     def _cholesky(self, prior: tuple[float, float, float]) -> Array:
         noise = self._errors**2 + prior[2] ** 2
-        found: Array = np.linalg.cholesky(self._covariance(self._gone, self._gone, prior) + np.diag(noise))
-        return found
+        covariance = self._covariance(self._gone, self._gone, prior) + np.diag(noise)
+        return np.asarray(np.linalg.cholesky(covariance), np.float64)
 
     def _covariance(self, left: Array, right: Array, prior: tuple[float, float, float] | None = None) -> Array:
         kinds, deviations, _ = prior or self._prior
