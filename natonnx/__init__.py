@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from natonnx.verbs.diff.diff import diff
     from natonnx.verbs.inspect import inspect
     from natonnx.verbs.model_comparison import Conditions
+    from natonnx.verbs.optimize.dry_run import plan
     from natonnx.verbs.optimize.optimize import optimize
     from natonnx.verbs.optimize.result import Result
 
@@ -44,6 +45,7 @@ __all__ = [
     "inspect",
     "load",
     "optimize",
+    "plan",
 ]
 
 _MODULES = {
@@ -67,6 +69,7 @@ _MODULES = {
     "inspect": "verbs.inspect",
     "load": "frontend",
     "optimize": "verbs.optimize.optimize",
+    "plan": "verbs.optimize.dry_run",
 }
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "all_tensors",
     "byte_size",
     "data_files",
+    "file_bytes",
     "has_external",
     "is_external",
     "is_heavy",
@@ -107,6 +108,13 @@ def misfit(tensor: TensorProto) -> str | None:
 def has_external(model: onnx.ModelProto) -> bool:
     """Whether any tensor of a model is external."""
     return any(map(is_external, all_tensors(model)))
+
+
+def file_bytes(model: onnx.ModelProto) -> int:
+    """Bytes of a model's file and of what lies, or will lie, in its data files."""
+    apart = [tensor for tensor in all_tensors(model) if is_external(tensor)]
+    pending = sum(len(tensor.raw_data) for tensor in apart)
+    return model.ByteSize() - pending + sum(map(_byte_size, apart))
 
 
 def data_files(model: onnx.ModelProto, folder: Path) -> tuple[Path, ...]:

@@ -1,5 +1,6 @@
 """The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
 
+from natonnx.architecture.activity import Workload, activity, workloads
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts, place
 from natonnx.architecture.graph import (
@@ -47,6 +48,8 @@ __all__ = [
     "Topology",
     "TransitionError",
     "Weight",
+    "Workload",
+    "activity",
     "apply_edits",
     "cost",
     "cuts",
@@ -58,4 +61,5 @@ __all__ = [
     "transition_mask",
     "violation",
     "without_idle_edits",
+    "workloads",
 ]

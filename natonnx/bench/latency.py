@@ -17,7 +17,7 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Timings", "latencies_ms"]
+__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Clock", "Timings", "clock_of", "latencies_ms", "rough_ratio"]
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +29,18 @@ BLOCKS = 20
 
 LEAST_BLOCKS = 10
 """Blocks that are measured however long they take: an interval from fewer means little."""
+
+
+Clock = Callable[[], float]
+
+
+def clock_of(threads: int, provider: str) -> Clock:
+    """Return the clock that tells latencies apart best: of one thread on the CPU, what that thread itself was given.
+
+    What else the machine does then costs nothing, as long as it leaves the caches alone. Of several threads, and of
+    other devices, only wall-clock time tells.
+    """
+    return time.thread_time if threads == 1 and provider == "CPUExecutionProvider" else time.perf_counter
 
 
 class Timings:
@@ -50,6 +62,7 @@ class Timings:
         *,
         warm_up: int = WARM_UP,
         seed: int = 0,
+        clock: Clock | None = None,
     ) -> None:
         """Measure nothing yet.
 
@@ -58,10 +71,11 @@ class Timings:
             inputs: The same inputs for all.
             warm_up: Runs of each fresh session that are not timed.
             seed: Of the models' order.
+            clock: What times a run; see `clock_of`. The wall clock where None.
         """
         self.blocks: list[npt.NDArray[np.float64]] = []
         self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
-        self._generator = np.random.default_rng(seed)
+        self._generator, self._clock = np.random.default_rng(seed), clock
 
     def extend(self, seconds: float) -> None:
         """Measure for some more time, at least `LEAST_BLOCKS` blocks of two rounds.
@@ -84,7 +98,9 @@ class Timings:
         opened = {i: self._open[i]() for i in order}
         sessions = [opened[i] for i in range(len(self._open))]
         _warm(sessions, self._inputs, self._warm_up)
-        self.blocks.append(np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order())))
+        self.blocks.append(
+            np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order(), clock=self._clock))
+        )
 
     def _order(self) -> Iterator[Sequence[int]]:
         """An order of the models by chance, the same backwards, and so on.
@@ -129,6 +145,16 @@ def latencies_ms(
     return [statistics.median(series) for series in _time(sessions, inputs, seconds, least=5)]
 
 
+def rough_ratio(
+    sessions: Sequence["InferenceSession"], inputs: Mapping[str, np.ndarray], rounds: int, clock: Clock
+) -> float:
+    """Latency of the second of two sessions as a multiple of the first one's, of the faster half of some rounds."""
+    _warm(sessions, inputs, 1)
+    times = np.array(_time(sessions, inputs, 0.0, least=rounds, clock=clock))
+    fast = np.sort(np.log(times), axis=1)[:, : max(1, rounds // 2)].mean(1)
+    return float(np.exp(fast[1] - fast[0]))
+
+
 def _warm(sessions: Sequence["InferenceSession"], inputs: Mapping[str, np.ndarray], count: int) -> None:
     for runtime in sessions:
         for _ in range(count):
@@ -142,12 +168,14 @@ def _time(
     *,
     least: int,
     order: Iterator[Sequence[int]] | None = None,
+    clock: Clock | None = None,
 ) -> list[list[float]]:
     """Milliseconds of each session by round, at least so many rounds.
 
     Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
     timed: so it finds in the caches what it left there itself, not what its neighbour did.
     """
+    clock = clock or time.perf_counter
     plain = list(range(len(sessions)))
     orders = order or itertools.cycle([plain, plain[::-1]])
     times: list[list[float]] = [[] for _ in sessions]
@@ -157,8 +185,8 @@ def _time(
         for i in next(orders):
             if order:
                 run(sessions[i], inputs)
-            begun = time.perf_counter()
+            begun = clock()
             run(sessions[i], inputs)
-            times[i].append(1e3 * (time.perf_counter() - begun))
+            times[i].append(1e3 * (clock() - begun))
         rounds += 1
     return times

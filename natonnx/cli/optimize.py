@@ -21,7 +21,6 @@ from natonnx.cli.options import (
     write_report,
 )
 from natonnx.cli.terminal import page, stderr_console
-from natonnx.cli.values import FRACTIONS
 from natonnx.policy import PROPOSERS
 
 if TYPE_CHECKING:
@@ -63,11 +62,17 @@ _UNCHANGED = 1
 )
 @click.option(
     "--target-madds",
-    type=FRACTIONS,
-    metavar="FRACTION[,…]",
-    help="Most MAdds, as a fraction of the input's; of several, each gives a model.  [default: as few as --max-drop"
-    " lets]",
+    metavar="FRACTION|AMOUNT[,…]",
+    help="Most MAdds, as a fraction of the input's, or 50M; of several, each gives a model.  [default: as few as"
+    " --max-drop lets]",
 )
+@click.option("--target-latency", metavar="FRACTION|MS[,…]", help="Most latency in onnxruntime, likewise: 0.7 or 5ms.")
+@click.option("--target-params", metavar="FRACTION|AMOUNT[,…]", help="Most parameters, likewise: 0.7 or 1.5M.")
+@click.option("--target-size", metavar="FRACTION|BYTES[,…]", help="Most bytes of the file, likewise: 0.7 or 2MB.")
+@click.option("--target-memory", metavar="FRACTION|BYTES[,…]", help="Most peak memory, likewise: 0.9 or 150MB.")
+@click.option("--latency-provider", default="cpu", show_default=True, metavar="cpu|cuda|...", help="Of onnxruntime.")
+@click.option("--latency-threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime.")
+@click.option("--latency-batch", type=click.IntRange(1), help="Samples of an inference that is timed.  [default: 1]")
 @click.option(
     "--front",
     type=click.Path(path_type=Path, file_okay=False),
@@ -126,6 +131,7 @@ _UNCHANGED = 1
     " leaves the batch open.",
 )
 @reading_options
+@click.option("--dry-run", is_flag=True, help="Only say what would be done, what can be reached, and what it takes.")
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
 @click.option(
     "--force",
@@ -156,6 +162,7 @@ def optimize_command(
     device: Any,
     threads: int | None,
     reading: "ParseOptions",
+    dry_run: bool,
     resume: bool,
     force: bool,
     front: Path | None,
@@ -163,6 +170,9 @@ def optimize_command(
     sync_navigation: Path | None,
     markdown: Path | None,
     as_json: bool,
+    latency_provider: str,
+    latency_threads: int,
+    latency_batch: int | None,
     **search: Any,
 ) -> int:
     """Search a better architecture for MODEL, a trained model of any inputs and outputs, and write it.
@@ -179,6 +189,7 @@ def optimize_command(
     from natonnx.report.progress import ConsoleProgress
     from natonnx.rewrite.write import default_output
     from natonnx.search import REWARDS, Settings, silent
+    from natonnx.verbs.model_comparison import Conditions
     from natonnx.verbs.optimize.optimize import optimize
     from natonnx.verbs.optimize.resume import saved_state
 
@@ -189,6 +200,23 @@ def optimize_command(
     search["reward"] = reward if own is None else None
     _check_algorithm(search)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
+    latency = Conditions(seconds=6.0, threads=latency_threads, provider=latency_provider, batch=latency_batch)
+    if dry_run:
+        return _dry_run(
+            as_json,
+            model,
+            dataset,
+            objective=objective,
+            settings=settings,
+            preprocessing={**preprocessing, "augment": augment},
+            classes=classes,
+            batchnorm=batchnorm,
+            device=device,
+            threads=threads,
+            reading=reading,
+            force=force,
+            latency=latency,
+        )
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
@@ -207,6 +235,7 @@ def optimize_command(
                 force=force,
                 front=front,
                 resume=resume,
+                latency=latency,
                 progress=progress,
             )
     except KeyboardInterrupt as error:
@@ -225,6 +254,21 @@ def optimize_command(
         with page() as console:
             show_optimization(console, result.report)
     return 0 if result.output else _UNCHANGED
+
+
+def _dry_run(as_json: bool, *arguments: Any, **options: Any) -> int:
+    """Print the plan; see `natonnx.plan` for the arguments."""
+    from natonnx.report.console import show_plan
+    from natonnx.verbs.optimize.dry_run import plan
+
+    with contextlib.redirect_stdout(sys.stderr):  # a --data function may print
+        payload = plan(*arguments, **options)
+    if as_json:
+        print_json(payload)
+    else:
+        with page() as console:
+            show_plan(console, payload)
+    return 0
 
 
 def _check_algorithm(search: dict[str, Any]) -> None:

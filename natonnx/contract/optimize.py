@@ -63,6 +63,8 @@ class FrontRow(CandidateRow):
 
     Attributes:
         target: The cost that it was looked for under, as a fraction of the input's; None where there was none.
+        share: What it costs, likewise: by what is limited, by multiply-adds where nothing is. Of a cost that was
+            measured the upper end of its interval; of several limits the largest of them where all are met.
         lost: What its score loses to the input's on validation, before `Unit.scale`.
         interval: 95 % interval of that, pair by pair on the same samples; None where it is not known.
         met: Whether it meets every constraint.
@@ -71,6 +73,7 @@ class FrontRow(CandidateRow):
     """
 
     target: float | None
+    share: float
     lost: float
     interval: tuple[float, float] | None
     met: bool

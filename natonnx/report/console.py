@@ -6,11 +6,13 @@ from rich.console import Console
 
 from natonnx.contract.inspect import InspectedTensor, Inspection
 from natonnx.contract.optimize import OptimizeReport
+from natonnx.contract.plan import Plan
+from natonnx.report import plan
 from natonnx.report.numbers import count
 from natonnx.report.optimize import FRONT, front, limits, notes, rows
 from natonnx.report.table import plain, show_line, show_table
 
-__all__ = ["show_inspection", "show_optimization"]
+__all__ = ["show_inspection", "show_optimization", "show_plan"]
 
 
 def show_inspection(console: Console, payload: Inspection) -> None:
@@ -71,7 +73,7 @@ def show_optimization(console: Console, payload: OptimizeReport) -> None:
     """Render the payload of `natonnx optimize`."""
     show_table(console, ("", "before", "after", "change"), rows(payload), right=[1, 2, 3])
     if payload["front"][0 if not payload["output"] else 1 :]:
-        show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5])
+        show_table(console, FRONT, front(payload), right=[1, 2, 3, 4, 5, 6])
     for edit in payload["edits"]:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")
     for limit in limits(payload):
@@ -83,6 +85,13 @@ def show_optimization(console: Console, payload: OptimizeReport) -> None:
         show_line(console, f"[bold green]improved[/]: {plain(after['path'] or '')} ({payload['seconds']:.0f} s)")
     else:
         show_line(console, "[bold]unchanged[/]: no architecture met every constraint; the input model stands")
+
+
+def show_plan(console: Console, payload: Plan) -> None:
+    """Render the payload of `natonnx optimize --dry-run`."""
+    show_table(console, plan.COLUMNS, plan.rows(payload), right=[1, 2, 3])
+    for line in plan.lines(payload):
+        show_line(console, f"  {plain(line)}")
 
 
 def _batch_axis(axis: int | None) -> str:

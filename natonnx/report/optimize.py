@@ -8,9 +8,9 @@ from natonnx.contract.optimize import ConstraintRow, CostKey, NearestRow, Optimi
 from natonnx.report.numbers import count, ratio
 from natonnx.report.score import difference, heading, in_words, label, reported_split, score_rows, with_interval
 
-__all__ = ["FRONT", "Limit", "Row", "front", "limits", "notes", "rows"]
+__all__ = ["FRONT", "Limit", "Row", "form", "front", "limits", "notes", "rows"]
 
-FRONT = ("model", "target", "MAdds", "validation lost", "95 % interval", "edits", "limits")
+FRONT = ("model", "target", "cost", "MAdds", "validation lost", "95 % interval", "edits", "limits")
 """What the columns of `front` are."""
 
 
@@ -44,13 +44,18 @@ _COSTS: tuple[tuple[str, CostKey, Callable[[float | None], str]], ...] = (
 )
 
 
+def form(name: str) -> Callable[[float | None], str]:
+    """Return what prints a cost, by its key in `ModelRow`."""
+    return next((found for _, key, found in _COSTS if key == name), count)
+
+
 def rows(report: OptimizeReport) -> list[Row]:
     """The quantities of the input, and of the output where there is one, with the change."""
     before, after, unit = report["input"], report["output"], report["objective"]["unit"]
     found = []
-    for name, key, form in _COSTS:
+    for name, key, shape in _COSTS:
         old, new = before[key], after[key] if after else None
-        found.append(Row(name, form(old), form(new) if after else "", ratio(old, new)))
+        found.append(Row(name, shape(old), shape(new) if after else "", ratio(old, new)))
     for row in score_rows(report["objective"], (before, after)):
         before_text, after_text = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
         worth, count_of = row.values, report["data"]["samples"][row.split]
@@ -71,7 +76,9 @@ def limits(report: OptimizeReport) -> list[Limit]:
 def _amount(row: ConstraintRow, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "no architecture found"
-    return count(value) if row["unit"] is None else difference(value, row["unit"])
+    if row["unit"] is not None:
+        return difference(value, row["unit"])
+    return form(row["name"])(value)
 
 
 def notes(report: OptimizeReport) -> list[str]:
@@ -114,7 +121,7 @@ def _images(report: OptimizeReport) -> list[str]:
 
 
 def front(report: OptimizeReport) -> list[tuple[str, ...]]:
-    """The models that were made, dearest first: number, target, MAdds, score lost with its interval, edits, verdict."""
+    """The models that were made, dearest first, a row each; see `FRONT`."""
     unit, full = report["objective"]["unit"], report["input"]["madds"]
     found: list[tuple[str, ...]] = []
     for number, row in enumerate(report["front"], 1):
@@ -124,6 +131,7 @@ def front(report: OptimizeReport) -> list[tuple[str, ...]]:
             (
                 str(number),
                 "" if row["target"] is None else f"{row['target']:g}",
+                f"{row['share']:.3f}",
                 ratio(full, row["madds"]),
                 difference(row["lost"], unit),
                 between,

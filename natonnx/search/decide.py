@@ -11,6 +11,7 @@ from natonnx.search.outcome import Candidate, Outcome
 from natonnx.search.price import Price
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
+from natonnx.search.targets import limited_prices, targets_of
 
 __all__ = [
     "AGREEMENT_DROP",
@@ -72,7 +73,8 @@ class Criteria:
         if objective.name == "agreement" and not reward:
             usual = AGREEMENT_DROP
         drop = usual if settings.max_drop is None else settings.max_drop
-        return Criteria(reference, prices, settings.target, drop, unit, measure)
+        target = min(targets_of(prices, settings), default=None)
+        return Criteria(reference, prices, target, drop, unit, measure)
 
     def costs(self, candidate: Candidate) -> tuple[float, ...]:
         """Return the cost of a candidate by each price."""
@@ -84,10 +86,18 @@ class Criteria:
         """The cost of β by each price."""
         return tuple(price.full for price in self.prices)
 
-    def highest(self, candidate: Candidate | None) -> float:
-        """Return the highest cost by the first price that a candidate may have: its own target, or the lowest."""
-        target = self.target if candidate is None or candidate.target is None else candidate.target
-        return self.prices[0].full * (1.0 if target is None or self.target is None else target)
+    def limits(self, candidate: Candidate | None) -> Iterator["Constraint"]:
+        """Yield what a candidate's costs are held against: its own target, or the lowest; None where there is none."""
+        target = self.target if self.target is None or candidate is None else candidate.target or self.target
+        for price, limit in limited_prices(self.prices, target):
+            most = price.full * limit
+            if candidate is None:
+                yield Constraint(price.name, price.label, None, most, math.nan, False)
+                continue
+            alpha = self.reference.with_states(candidate.architecture.states)
+            cost, found = price.cost(alpha), price.estimate(alpha)
+            value, bounds = (cost, None) if found is None else (found.value, (found.low, found.high))
+            yield Constraint(price.name, price.label, None, most, value, cost <= most, bounds=bounds)
 
     def lost(self, before: Score, after: Score) -> tuple[float, float]:
         """Return how much worse one score is than another, in the unit, and the standard error of that."""
@@ -109,6 +119,7 @@ class Constraint:
         value: What was found; not a number where there is nothing to measure.
         met: Whether it holds.
         error: Standard error of the value; 0 of what is counted.
+        bounds: Of a cost that was measured: the ends of its 99 % interval, the upper of which must be within the limit.
     """
 
     name: str
@@ -118,10 +129,13 @@ class Constraint:
     value: float
     met: bool
     error: float = 0.0
+    bounds: tuple[float, float] | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the value; None of what is exact or not known."""
+        """Interval of the value, 95 % but of a cost; None of what is exact or not known."""
+        if self.bounds is not None:
+            return self.bounds
         if not self.error or not math.isfinite(self.value):
             return None
         return self.value - CONFIDENCE * self.error, self.value + CONFIDENCE * self.error
@@ -178,7 +192,7 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
         _log.info("decide: %d within one standard error of the best; the cheapest wins", len(tied))
         return Decision(*min(tied, key=lambda pair: _rank(pair[0], criteria)))
     if not judged:
-        return Decision(None, (_cost(criteria, None, math.nan),))
+        return Decision(None, tuple(criteria.limits(None)))
     nearest, limits = min(judged, key=lambda pair: _distance(pair[1]))
     return Decision(None, limits, nearest)
 
@@ -199,17 +213,12 @@ def _distance(limits: tuple[Constraint, ...]) -> tuple[int, float]:
     return len(missed), sum(limit.value - limit.limit for limit in missed if limit.unit is not None)
 
 
-def _cost(criteria: Criteria, candidate: Candidate | None, value: float) -> Constraint:
-    price, most = criteria.prices[0], criteria.highest(candidate)
-    return Constraint(price.name, price.label, None, most, value, value <= most)
-
-
 def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criteria) -> tuple[Constraint, ...]:
     """Return the constraints on a candidate; see `decide`."""
     costs, unit, most = criteria.costs(candidate), criteria.unit, criteria.max_drop
     drop, error = criteria.lost(given, candidate.validation)
     label = f"validation {criteria.measure} lost"
-    limits = [_cost(criteria, candidate, costs[0]), Constraint("lost", label, unit, most, drop, drop <= most, error)]
+    limits = [*criteria.limits(candidate), Constraint("lost", label, unit, most, drop, drop <= most, error)]
     if criteria.target is None and outcome.beta is not None:
         behind, error = criteria.lost(outcome.beta.validation, candidate.validation)
         cheaper = any(own < full for own, full in zip(costs, criteria.full, strict=True))

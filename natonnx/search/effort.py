@@ -7,6 +7,7 @@ from natonnx.search.propose.moves import Moves
 from natonnx.search.samples import Samples
 from natonnx.search.settings import Settings
 from natonnx.search.spend import planned_images
+from natonnx.search.targets import targets_of
 
 __all__ = ["LADDER", "Effort", "expected", "likely_targets", "usual_lookups"]
 
@@ -39,9 +40,10 @@ def expected(problem: Problem, settings: Settings) -> Effort:
         scored = (problem.validation.samples or count) * settings.epochs * (settings.alphas + 1)
         told = f"{settings.epochs} epochs of Algorithm 1, then {settings.finalists} finalists and the input are trained"
         return Effort(told, (3 + teacher) * trained + scored)
-    targets = settings.targets or LADDER
+    given = targets_of(problem.prices, settings)
+    targets = given or LADDER
     lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
-    rungs = likely_targets(settings)
+    rungs = likely_targets(problem, settings)
     images = round(count * settings.finetune_epochs) if settings.training else 0
     samples = Samples().fitting(problem)
     passes = lookups * samples.look_up + sum(target * samples.target(settings.finalists) for target in rungs)
@@ -49,15 +51,15 @@ def expected(problem: Problem, settings: Settings) -> Effort:
     passes += sum((3 * target + teacher) * trained for target in rungs)
     told = f"{lookups} look-ups"
     if images:
-        which = "each target" if len(settings.targets) > 1 else "the model that is made"
+        which = "each target" if len(given) > 1 else "the model that is made"
         told += f", then {images:,} training images for {which}"
-        told += "" if settings.targets else ", and as many for each cheaper one as long as --max-drop holds"
+        told += "" if given else ", and as many for each cheaper one as long as --max-drop holds"
     return Effort(told, passes)
 
 
-def likely_targets(settings: Settings) -> tuple[float, ...]:
+def likely_targets(problem: Problem, settings: Settings) -> tuple[float, ...]:
     """Return the targets that models will be made for: the user's, or the first of the ladder, as a guess."""
-    return settings.targets or LADDER[:_TRIED]
+    return targets_of(problem.prices, settings) or LADDER[:_TRIED]
 
 
 def usual_lookups(moves: Moves, targets: tuple[float, ...]) -> int:

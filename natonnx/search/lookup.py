@@ -94,6 +94,12 @@ class Lookups:
         """Return the cost of an architecture, as a fraction of β's."""
         return self.price.cost(alpha) / (self.price.full or 1.0)
 
+    def reprice(self) -> None:
+        """Take the costs anew, for the price knows more."""
+        self._entries = {
+            text: entry._replace(share=self.share(entry.architecture)) for text, entry in self._entries.items()
+        }
+
     def within(self, target: float) -> list[Entry]:
         """Return the α's that cost no more than a fraction of β, best first; equally good ones by cost."""
         found = [entry for text, entry in self._entries.items() if text != self._own and entry.share <= target]

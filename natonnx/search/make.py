@@ -162,7 +162,7 @@ class Maker:
         left = self._clock.left
         if left is None:
             return Limit(images)
-        rest = max(1, len(likely_targets(self._settings)) - made)
+        rest = max(1, len(likely_targets(self._problem, self._settings)) - made)
         overhead = planned_images(1_000_000, self._settings.finalists) / 1_000_000
         afterwards = (self._clock.each or 0.0) * self._samples.finish(self._settings.finalists)
         return Limit(images, max(0.0, left / rest - afterwards) / overhead)

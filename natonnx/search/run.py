@@ -31,6 +31,7 @@ from natonnx.search.runner import Runner
 from natonnx.search.samples import Samples
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
+from natonnx.search.targets import targets_of
 from natonnx.supernet import Supernet
 
 __all__ = ["search"]
@@ -49,6 +50,8 @@ _FINISH_SHARE = 0.25
 """Of it, for all that a target takes besides training."""
 _LONGER = 2.0
 """What a look-up takes, times that of β, where nothing is refitted."""
+_SETTLINGS = 5
+"""Times that α's are measured for a target, where costs are predicted."""
 _SAVED = 10
 """Look-ups behind which the state is saved."""
 _TOLD = 200
@@ -104,7 +107,7 @@ def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
     samples = Samples().fitting(problem)
     if clock.left is None or clock.each is None:
         return samples
-    share = _FINISH_SHARE * clock.left / len(likely_targets(settings))
+    share = _FINISH_SHARE * clock.left / len(likely_targets(problem, settings))
     return samples.within(share, clock.each, settings.finalists)
 
 
@@ -126,7 +129,8 @@ class _Search:
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = problem.network.architecture, problem.prices[0]
         self._moves = Moves(self._beta, self._price)
-        self._targets = settings.targets or LADDER
+        self._given = targets_of(problem.prices, settings)
+        self._targets = self._given or LADDER
         self._looker = Looker(problem, given, original, settings.seed, samples, topped_up=not settings.training)
         self._maker = Maker(problem, settings, given, original, self._looker, samples, clock, progress, self.save)
         self._samples = samples
@@ -147,13 +151,13 @@ class _Search:
                 break
             found = self._candidate(lookups, target)
             if found is None:
-                told = NOTICE if self._settings.targets else logging.INFO
+                told = NOTICE if self._given else logging.INFO
                 _log.log(told, "no architecture at %g of the cost was found", target)
-            elif not self._settings.targets and not enough(self._outcome((found,), lookups)):
+            elif not self._given and not enough(self._outcome((found,), lookups)):
                 if len(self._done) == 1 and not self._is_late():
                     self._first_rung(lookups)
                 break
-        if not self._settings.targets and not self._done:
+        if not self._given and not self._done:
             self._first_rung(lookups)
         return self._outcome(tuple(self._done), lookups)
 
@@ -227,14 +231,31 @@ class _Search:
         for found in self._done:
             if found.target == target:
                 return found
-        alphas = self._promising(lookups, target) or self._unseen(lookups, target)
-        if not alphas:
-            return None
         resumed, self._resumed = self._resumed, None
-        found = self._maker.make(alphas, target, self._done, rival=self._rival(alphas, target), resumed=resumed)
+        alphas, rival = ([], None) if resumed else self._affordable(lookups, target)
+        if not alphas and resumed is None:
+            return None
+        found = self._maker.make(alphas, target, self._done, rival=rival, resumed=resumed)
         self._done.append(found)
         self.save()
         return found
+
+    def _affordable(self, lookups: Lookups, target: float) -> tuple[list[Architecture], Architecture | None]:
+        """Return the most promising α's of a target, and the rival; only such as really meet it.
+
+        What is measured corrects the prediction, and so what is promising.
+        """
+        alphas: list[Architecture] = []
+        rival: Architecture | None = None
+        for _ in range(_SETTLINGS):
+            alphas = self._promising(lookups, target) or self._unseen(lookups, target)
+            rival = self._rival(alphas, target) if alphas else None
+            if not self._price.settle([*alphas, *([] if rival is None else [rival])]):
+                break
+            for known in filter(None, (lookups, self._rivals)):
+                known.reprice()
+        met = [alpha for alpha in alphas if lookups.share(alpha) <= target]
+        return met, rival if rival is not None and lookups.share(rival) <= target else None
 
     def _rival(self, alphas: Sequence[Architecture], target: float) -> Architecture | None:
         """Return what greedy removal led to, unless that is known or leaves much of what a target allows unused."""

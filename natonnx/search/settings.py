@@ -7,12 +7,28 @@ from typing import Literal, get_args
 
 from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, PROPOSERS
+from natonnx.search.amount import Amount, amounts
 
-__all__ = ["REWARDS", "Algorithm", "Reward", "Settings"]
+__all__ = ["REWARDS", "Algorithm", "Limit", "Reward", "Settings", "option_of"]
 
 Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
 REWARDS: tuple[Reward, ...] = get_args(Reward)
+Limit = float | str | Iterable[float | str] | None
+"""Most that something may cost: a fraction of the input's, an amount such as "5ms", several of them, or nothing."""
+_LIMITED = {
+    "latency_ms": "target_latency",
+    "madds": "target_madds",
+    "params": "target_params",
+    "peak_memory_bytes": "target_memory",
+    "size_bytes": "target_size",
+}
+"""The settings that limit a cost, by the price's name."""
+
+
+def option_of(price: str) -> str:
+    """Return the option that limits a cost, by the price's name."""
+    return f"--{_LIMITED[price].replace('_', '-')}"
 
 
 @dataclass(frozen=True)
@@ -25,8 +41,13 @@ class Settings:
         learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS`, or, for "refit", a baseline of
             `natonnx.policy.PROPOSERS`.
         policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
-        target_madds: Highest cost of α in multiply-adds, as a fraction of β's, or several of them, for each of which a
-            model is made; None for no target.
+        target_madds: Most multiply-adds of α, as a fraction of β's, or an amount such as "50M"; or several of them, for
+            each of which a model is made; None for no target.
+        target_latency: Most that one inference may take, as a fraction of what β takes, or "5ms"; likewise.
+        target_params: Most parameters, likewise.
+        target_size: Most bytes of the file and its data files, likewise.
+        target_memory: Most bytes of a process that loads the file and runs it, likewise. Of several costs that are
+            limited at once, each may have one limit only.
         max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores
             are fractions, else the objective's own. Where None: half a point; 5 points where the objective is agreement
             with the original, which agrees with itself wholly; 0 of the user's own reward.
@@ -54,7 +75,11 @@ class Settings:
     algorithm: Algorithm = "refit"
     learner: str = LEARNERS[0]
     policy: str = "scratch"
-    target_madds: float | Iterable[float] | None = None
+    target_madds: Limit = None
+    target_latency: Limit = None
+    target_params: Limit = None
+    target_size: Limit = None
+    target_memory: Limit = None
     max_drop: float | None = None
     seed: int = 0
     time_budget: float | None = None
@@ -76,22 +101,16 @@ class Settings:
     evaluated: int = 18
 
     @property
-    def targets(self) -> tuple[float, ...]:
-        """Highest costs of α by the first price, as fractions of β's, descending; empty for no target."""
-        given = self.target_madds
-        if given is None:
-            return ()
-        several = given if isinstance(given, tuple) else (given,)
-        return tuple(sorted({float(one) for one in several}, reverse=True))
-
-    @property
-    def target(self) -> float | None:
-        """The lowest of the targets; None where there is none."""
-        return min(self.targets, default=None)
+    def limits(self) -> dict[str, tuple[Amount, ...]]:
+        """What is limited, by the price's name, and the most that it may cost, the largest first."""
+        given = {name: getattr(self, field) for name, field in _LIMITED.items()}
+        return {name: amounts(value, name, option_of(name)) for name, value in given.items() if value is not None}
 
     def __post_init__(self) -> None:
-        if isinstance(self.target_madds, Iterable):
-            object.__setattr__(self, "target_madds", tuple(map(float, self.target_madds)))
+        for field in _LIMITED.values():
+            if isinstance(value := getattr(self, field), Iterable) and not isinstance(value, str):
+                object.__setattr__(self, field, tuple(value))
+        limits = self.limits
         learners = LEARNERS if self.algorithm == "paper" else PROPOSERS
         checks = (
             (
@@ -113,12 +132,12 @@ class Settings:
                 f"fine-tuning epochs {self.finetune_epochs} must be a number, not negative",
             ),
             (
-                self.target_madds is None or (self.targets and all(0 < one <= 1 for one in self.targets)),
-                f"MAdds target {self.target_madds} must be above 0 and at most 1: a fraction of the input model's",
+                len(limits) < 2 or all(len(one) == 1 for one in limits.values()),
+                "several targets are for one cost: where several costs are limited, give each one limit",
             ),
             (
-                self.algorithm != "paper" or len(self.targets) < 2,
-                "several MAdds targets are for --algorithm refit: Algorithm 1 looks for one",
+                self.algorithm != "paper" or all(len(one) == 1 for one in limits.values()),
+                "several targets of a cost are for --algorithm refit: Algorithm 1 looks for one",
             ),
             (
                 self.algorithm != "paper" or self.training,

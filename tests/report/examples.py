@@ -96,6 +96,7 @@ def made(validation: float = 0.91, **changed: Any) -> FrontRow:
         "score": {"validation": validation, "test": None},
         "edits": [{"edge": "one", "from": "O", "to": "N"}],
         "target": 0.6,
+        "share": 0.53,
         "lost": 0.9 - validation,
         "interval": (0.9 - validation - 0.02, 0.9 - validation + 0.02),
         "met": True,

@@ -81,8 +81,8 @@ def test_scores_have_an_interval_and_the_number_of_samples() -> None:
 
 
 FRONT = [
-    made(0.895, target=0.8, madds=750_000),
-    made(0.85, target=0.5, madds=450_000, met=False, interval=None, edits=[]),
+    made(0.895, target=0.8, share=0.75, madds=750_000),
+    made(0.85, target=0.5, share=0.45, madds=450_000, met=False, interval=None, edits=[]),
 ]
 
 
@@ -96,9 +96,9 @@ def table(text: str) -> list[list[str]]:
 def test_the_front_is_a_table_where_it_says_more_than_the_result() -> None:
     rows = table(shown(report(front=FRONT)))
     assert rows == [
-        ["model", "target", "MAdds", "validation lost", "95 % interval", "edits", "limits"],
-        ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"],
-        ["2", "0.5", "-55.0 %", "+5.0 points", "0", "not met"],
+        ["model", "target", "cost", "MAdds", "validation lost", "95 % interval", "edits", "limits"],
+        ["1", "0.8", "0.750", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"],
+        ["2", "0.5", "0.450", "-55.0 %", "+5.0 points", "0", "not met"],
     ]
     assert "95 % interval" not in shown(report(front=FRONT[:1]))
     assert "95 % interval" in shown(report(front=FRONT[1:], output=None, edits=[]))

@@ -95,7 +95,7 @@ def test_a_search() -> None:
     assert ["cost does not grow", "✓ passed", "less"] in page.tables["Checks"]
     assert ["MAdds", "41,496", "50,000", "✓ met"] in page.tables["Constraints"]
     assert page.tables["Models that were made"][1:] == [
-        ["1", "0.6", "−47.0 %", "−1.0 points", "−3.0 to +1.0", "1", "met"]
+        ["1", "0.6", "0.530", "−47.0 %", "−1.0 points", "−3.0 to +1.0", "1", "met"]
     ]
     kinds = [row[0] for row in page.tables["Candidates considered"][1:]]
     assert kinds == ["input as given", "input, fine-tuned alike", "chosen", *["scored before fine-tuning"] * 2]
@@ -198,7 +198,7 @@ def test_the_users_own_reward() -> None:
     assert rows["validation reward of 200 samples"] == ["−13", "−12.5", "+0.5", "−12.75"]
     assert "more lie below" not in page.text()
     assert page.tables["Candidates considered"][0][4] == "validation"
-    assert page.tables["Models that were made"][1][3:5] == ["−0.5", ""]
+    assert page.tables["Models that were made"][1][4:6] == ["−0.5", ""]
     assert [row[4] for row in page.tables["Candidates considered"][1:]] == ["−13", "−12.75", "−12.5", "−1e+06"]
 
 

@@ -57,17 +57,18 @@ def test_the_front_is_a_table_for_a_parser_that_is_not_ours() -> None:
     text = optimization(payload(front=FRONT, nearest={"front": 2, "samples": 9.0, "option": "--max-drop 5"}))
     cells = [token.content for token in MarkdownIt("commonmark").enable("table").parse(text) if token.type == "inline"]
     start = cells.index("model")
-    assert cells[start : start + 7] == [
+    assert cells[start : start + 8] == [
         "model",
         "target",
+        "cost",
         "MAdds",
         "validation lost",
         "95 % interval",
         "edits",
         "limits",
     ]
-    assert cells[start + 7 : start + 14] == ["1", "0.8", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"]
-    assert cells[start + 14 : start + 21] == ["2", "0.5", "-55.0 %", "+5.0 points", "", "0", "not met"]
+    assert cells[start + 8 : start + 16] == ["1", "0.8", "0.750", "-25.0 %", "+0.5 points", "-1.5 to +2.5", "1", "met"]
+    assert cells[start + 16 : start + 24] == ["2", "0.5", "0.450", "-55.0 %", "+5.0 points", "", "0", "not met"]
     assert "by 9 validation samples; --max-drop 5 would accept it" in text
     assert "95 % interval" in optimization(payload(front=FRONT[:1], output=None, edits=[]))
 

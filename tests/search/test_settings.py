@@ -14,13 +14,6 @@ def test_the_default_learner_is_the_first() -> None:
     assert Settings().learner == LEARNERS[0] == PROPOSERS[0]
 
 
-def test_targets_come_from_dear_to_cheap() -> None:
-    assert (Settings().targets, Settings().target) == ((), None)
-    assert (Settings(target_madds=0.5).targets, Settings(target_madds=0.5).target) == ((0.5,), 0.5)
-    several = Settings(target_madds=(0.4, 0.8, 0.6, 0.8))
-    assert (several.targets, several.target) == ((0.8, 0.6, 0.4), 0.4)
-
-
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -35,13 +28,17 @@ def test_targets_come_from_dear_to_cheap() -> None:
         ({"policy_learning_rate": float("nan")}, "policy's learning rate nan"),
         ({"entropy": -1.0}, "entropy -1.0"),
         ({"learner": "greedy", "policy": "pretrained"}, "policy pretrained is for a learned policy: greedy has none"),
-        ({"target_madds": np.array([0.5, 2.0])}, "MAdds target"),
-        ({"target_madds": 0.0}, "MAdds target"),
-        ({"target_madds": 1.5}, "MAdds target"),
-        ({"target_madds": ()}, "MAdds target"),
-        ({"target_madds": (0.8, 0.0)}, "MAdds target"),
-        ({"target_madds": float("nan")}, "MAdds target"),
-        ({"target_madds": (0.8, 0.5), "algorithm": "paper"}, "several MAdds targets are for --algorithm refit"),
+        ({"target_madds": np.array([0.5, 2.0])}, "--target-madds"),
+        ({"target_madds": 0.0}, "--target-madds 0.0: must be a fraction"),
+        ({"target_madds": 1.5}, "--target-madds 1.5: must be at most 1"),
+        ({"target_madds": ()}, "--target-madds"),
+        ({"target_madds": (0.8, 0.0)}, "--target-madds"),
+        ({"target_madds": float("nan")}, "--target-madds"),
+        ({"target_latency": "5MB"}, "--target-latency 5MB: must be a fraction"),
+        ({"target_latency": "0.5,5ms"}, "--target-latency 0.5,5ms: .* all of them fractions or all in a unit"),
+        ({"target_size": "many"}, "--target-size many"),
+        ({"target_madds": (0.8, 0.5), "target_params": 0.5}, "several targets are for one cost"),
+        ({"target_madds": (0.8, 0.5), "algorithm": "paper"}, "several targets of a cost are for --algorithm refit"),
         ({"training": False, "algorithm": "paper"}, "no training is for --algorithm refit"),
         ({"max_drop": -1.0}, "max drop"),
         ({"time_budget": 0.0}, "time budget"),
@@ -68,17 +65,3 @@ def test_every_proposer_is_a_learner(learner: str) -> None:
     assert Settings(learner=learner).learner == learner
     if learner in LEARNERS:
         assert Settings(learner=learner, algorithm="paper").learner == learner
-
-
-@pytest.mark.parametrize(
-    ("given", "targets"),
-    [
-        (np.float64(0.5), (0.5,)),
-        (np.array([0.4, 0.8]), (0.8, 0.4)),
-        ((share for share in (0.4, 0.8)), (0.8, 0.4)),
-        ([0.5, 0.5], (0.5,)),
-    ],
-)
-def test_targets_may_be_of_any_kind(given: Any, targets: tuple[float, ...]) -> None:
-    settings = Settings(target_madds=given)
-    assert settings.targets == settings.targets == targets

@@ -93,7 +93,7 @@ def _before_and_after(payload: OptimizeReport) -> str:
 
 def _front(payload: OptimizeReport) -> str:
     rows = [tuple(escape(text.replace("-", MINUS)) for text in row) for row in front(payload)]
-    return table(FRONT, rows, "Models that were made", numeric=FRONT[1:6]) if rows else ""
+    return table(FRONT, rows, "Models that were made", numeric=FRONT[1:7]) if rows else ""
 
 
 def _edits(payload: OptimizeReport, inspection: Inspection) -> str:

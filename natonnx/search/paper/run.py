@@ -27,6 +27,7 @@ from natonnx.search.reinforce import POINT, Reinforce
 from natonnx.search.runner import Runner
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
+from natonnx.search.targets import targets_of
 from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 
@@ -84,7 +85,7 @@ def start(problem: Problem, settings: Settings, original: Runner) -> SearchState
         reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY)
         if policy.learns
         else None,
-        budget=Budget(problem.prices[0], settings.target),
+        budget=Budget(problem.prices[0], min(targets_of(problem.prices, settings), default=None)),
         generator=torch.Generator().manual_seed(settings.seed),
     )
 

@@ -56,7 +56,7 @@ def choose_finalists(
         return assess(problem, supernet, alpha, original)
 
     shares = {key(alpha): state.budget.share(alpha) for alpha in pool}
-    bands = _bands(shares, settings.finalists if settings.target is None else 1)
+    bands = _bands(shares, settings.finalists if state.budget.target is None else 1)
     rescored = _RESCORED * settings.finalists // max(1, len(bands))
     stage = Stage(progress, "select", len(pool) + sum(min(rescored, len(band)) for band in bands))
     by_supernet: dict[str, float] = {}

@@ -13,11 +13,13 @@ from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
 from natonnx.search import Clock, Criteria, Outcome, Progress, RewardFunction, Settings, decide, search, silent
 from natonnx.search.effort import likely_targets
+from natonnx.search.price import Together
+from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.consult import check_own
-from natonnx.verbs.optimize.plan import keep_held_out, most_held_out, seconds_per_sample, tell_plan
-from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
+from natonnx.verbs.optimize.plan import check_reach, keep_held_out, most_held_out, seconds_per_sample, tell_plan
+from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, prepare, tell_pieces, torch_settings
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
@@ -52,6 +54,7 @@ def optimize(
     force: bool = False,
     front: Path | str | None = None,
     resume: bool = False,
+    latency: Conditions | None = None,
     progress: Progress = silent,
 ) -> Result:
     """Search a better architecture for a trained model.
@@ -80,6 +83,7 @@ def optimize(
             it has too few samples or the model is no better on it than chance.
         front: A folder to write every model to that was made, cheaper ones that lose more among them.
         resume: Go on from the state that an interrupted run left beside the output.
+        latency: What latency is measured under, where it is limited: provider, threads, batch, seconds.
         progress: Called with every step; `print` will do. What it raises ends the search.
 
     Raises:
@@ -120,6 +124,7 @@ def optimize(
             device=device,
             settings=settings,
             class_names=classes,
+            conditions=latency,
         )
         checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
         saved = checkpoint.load() if resume else None
@@ -128,6 +133,7 @@ def optimize(
         check_data(prepared, force=force)
         each = seconds_per_sample(prepared)
         tell_plan(prepared, settings, each)
+        check_reach(prepared, settings)
         most = saved["most"] if saved else most_held_out(settings, each)
         prepared = keep_held_out(prepared, most, settings.seed)
         source, problem = prepared.source, prepared.problem
@@ -136,7 +142,8 @@ def optimize(
         check_outputs(prepared, original, force=force)
         check_own(prepared, original, force=force)
         check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
-        reserve = (_ONCE + _EACH * len(likely_targets(settings))) * (time.monotonic() - opened) + _LATENCY_SECONDS
+        scored = time.monotonic() - opened
+        reserve = (_ONCE + _EACH * len(likely_targets(problem, settings))) * scored + _LATENCY_SECONDS
 
         # Search; each candidate is rebuilt once, and decided on by its file
         workshop = Workshop(prepared, original)
@@ -160,6 +167,7 @@ def optimize(
 
         # Decide
         outcome = workshop.measured(outcome)
+        time_files(prepared, workshop, outcome)
         decision = decide(original.score, outcome, criteria)
         winner = None if decision.winner is None else workshop.rebuild(decision.winner)
         _log.info(
@@ -179,6 +187,15 @@ def optimize(
     edits = () if winner is None else winner.edits
     described = inspection(source.network, str(source.path))
     return Result(edits, written.path, None if winner is None else winner.model, report, described, source)
+
+
+def time_files(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> None:
+    """Measure every file that was made, where latency is limited: what was measured before, chose the architecture."""
+    for candidate in outcome.candidates if prepared.meter else ():
+        assert prepared.meter is not None
+        rebuilt = workshop.rebuild(candidate)
+        only = None if isinstance(prepared.problem.prices[0], Together) else candidate.target
+        prepared.meter.take(rebuilt.alpha, rebuilt.model, only)
 
 
 def _place(source: Source, output: Path | str | None, *, force: bool, resume: bool) -> Path | None:

@@ -6,14 +6,18 @@ from dataclasses import replace
 
 import torch
 
+from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
+from natonnx.search.reach import cheapest
 from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.search.settings import option_of
+from natonnx.search.targets import limited_prices, targets_of
 from natonnx.supernet import Supernet
 from natonnx.verbs.objectives import FEWEST
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["keep_held_out", "most_held_out", "seconds_per_sample", "tell_plan"]
+__all__ = ["check_reach", "keep_held_out", "most_held_out", "seconds_per_sample", "tell_plan", "work_of"]
 
 _log = logging.getLogger(__name__)
 
@@ -47,13 +51,44 @@ def tell_plan(prepared: Prepared, settings: Settings, each: float) -> None:
         settings: Of the search.
         each: See `seconds_per_sample`.
     """
+    told, seconds = work_of(prepared, settings, each)
+    limit = settings.time_budget
+    about = f"about {seconds:.0f} s" if limit is None or seconds < limit else f"cut down to {limit:.0f} s"
+    _log.log(NOTICE, "%s: %s; %s", prepared.source.path, told, about)
+
+
+def work_of(prepared: Prepared, settings: Settings, each: float) -> tuple[str, float]:
+    """Return what will be done, in words, and about how many seconds that would take without a time budget."""
     work = expected(prepared.problem, settings)
     splits = (prepared.parts.validation, prepared.parts.test)
     scored = 2 * sum(split.samples or 0 for split in splits if split is not None)
-    seconds = (work.passes + scored) * each
-    limit = settings.time_budget
-    about = f"about {seconds:.0f} s" if limit is None or seconds < limit else f"cut down to {limit:.0f} s"
-    _log.log(NOTICE, "%s: %s; %s", prepared.source.path, work.told, about)
+    return work.told, (work.passes + scored) * each
+
+
+def check_reach(prepared: Prepared, settings: Settings) -> None:
+    """Refuse, before any work, a target that no architecture meets.
+
+    Raises:
+        InputError: Saying how far the cost can be brought down.
+    """
+    prices, beta = prepared.problem.prices, prepared.source.network.architecture
+    targets = targets_of(prices, settings)
+    if not targets:
+        return
+    alpha = cheapest(beta, prices[0], min(targets))
+    prices[0].settle([alpha])
+    if prices[0].cost(alpha) <= min(targets) * prices[0].full:
+        return
+    alpha = cheapest(beta, prices[0])
+    prices[0].settle([alpha])
+    missed = [
+        f"{option_of(price.name)}: {limit:.3g} of the input's {price.label} cannot be reached, the least "
+        f"that was found is {price.cost(alpha) / price.full:.3f}"
+        for price, limit in limited_prices(prices, min(targets))
+        if price.cost(alpha) > limit * price.full
+    ]
+    if missed:
+        raise InputError(f"{prepared.source.path}: {'; '.join(missed)}; ask for less, or include more edges")
 
 
 def most_held_out(settings: Settings, each: float) -> int | None:

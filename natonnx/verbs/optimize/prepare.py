@@ -17,13 +17,15 @@ from natonnx.notices import NOTICE
 from natonnx.search import REWARDS, Problem, RewardFunction, Settings
 from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
-from natonnx.search.price import prices_of
+from natonnx.search.price import Price
 from natonnx.search.propose import make_proposer
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
+from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
+from natonnx.verbs.optimize.prices import LatencyMeter, make_prices
 from natonnx.verbs.runnable import check_runnable
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "tell_pieces", "torch_settings"]
@@ -43,12 +45,14 @@ class Prepared:
         parts: The data, as the model wants it.
         problem: Network, splits, what is good and what is cheap.
         unfolded: How normalisation was unfolded; None where it was not.
+        meter: What measures latency; None where that is not limited.
     """
 
     source: Source
     parts: data.Parts
     problem: Problem
     unfolded: Unfolded | None
+    meter: LatencyMeter | None = None
 
 
 @contextmanager
@@ -85,6 +89,7 @@ def prepare(
     device: DeviceName = "auto",
     settings: Settings | None = None,
     class_names: Path | Mapping[str, int] | None = None,
+    conditions: Conditions | None = None,
 ) -> Prepared:
     """Load the data that is given, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
 
@@ -111,8 +116,11 @@ def prepare(
     check_runnable(source)
     with naming(source.path):
         network, unfolded = _trainable(source, parts.train, batchnorm)
-        problem = replace(_make_problem(source, network, parts, choice, place, labels=labels), reward=reward)
-    _check_limits(source, problem, settings)
+        _check_limits(source, settings)
+        prices, meter = make_prices(source, parts.validation, settings, conditions or Conditions(seconds=6.0))
+        problem = _make_problem(network, parts, choice, place, prices, labels=labels)
+        problem = replace(problem, reward=reward)
+    _check_drop(problem, settings)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
         source.path,
@@ -123,7 +131,7 @@ def prepare(
     )
     if problem.without_gradient:
         _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
-    return Prepared(source, parts, problem, unfolded)
+    return Prepared(source, parts, problem, unfolded, meter)
 
 
 def _sized(source: Source, parts: data.Parts) -> tuple[Source, data.Parts]:
@@ -166,7 +174,13 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
 
 
 def _make_problem(
-    source: Source, network: Network, parts: data.Parts, choice: Choice, device: torch.device, *, labels: bool
+    network: Network,
+    parts: data.Parts,
+    choice: Choice,
+    device: torch.device,
+    prices: tuple[Price, ...],
+    *,
+    labels: bool,
 ) -> Problem:
     supernet = Supernet(network).to(device).eval()
     if not any(parameter.requires_grad for parameter in supernet.parameters()):
@@ -186,20 +200,27 @@ def _make_problem(
         validation=parts.validation,
         objective=objective,
         distillation=agreement,
-        prices=prices_of(source.network.architecture),
+        prices=prices,
         device=device,
         augment=parts.augment,
         without_gradient=supernet.in_onnxruntime,
     )
 
 
-def _check_limits(source: Source, problem: Problem, settings: Settings) -> None:
-    """Refuse limits that mean nothing for a model: a target where the cost is not known, or more points than 100."""
+def _check_limits(source: Source, settings: Settings) -> None:
+    """Refuse a target of a cost that is not known."""
+    counts = cost(source.network.architecture)._asdict()
+    for name, option in (("madds", "--target-madds"), ("params", "--target-params")):
+        if name in settings.limits and not counts[name]:
+            what = {"madds": "MAdds", "params": "parameters"}[name]
+            raise InputError(f"its {what} are 0 or unknown, which {option} needs; leave it out")
+
+
+def _check_drop(problem: Problem, settings: Settings) -> None:
+    """Refuse to lose more points than there are."""
     points = problem.reward is None and problem.objective.unit.difference == "points"
     if points and settings.max_drop is not None and settings.max_drop > 100:
         raise InputError(f"max drop {settings.max_drop} must be points of {problem.objective.measure} from 0 to 100")
-    if settings.target_madds is not None and not cost(source.network.architecture).madds:
-        raise InputError(f"{source.path}: its MAdds are 0 or unknown, which --target-madds needs; leave it out")
 
 
 def _choose_device(device: str) -> torch.device:

@@ -30,7 +30,7 @@ from natonnx.verbs.optimize.prepare import Prepared
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
 from natonnx.verbs.optimize.write import Written, front_name
 
-__all__ = ["make_report"]
+__all__ = ["data_row", "make_report"]
 
 
 def make_report(
@@ -96,7 +96,7 @@ def make_report(
         "learner": settings.learner,
         "seed": settings.seed,
         "seconds": time.monotonic() - begun,
-        "data": _data(prepared.parts),
+        "data": data_row(prepared.parts),
         "history": [dict(row) for row in outcome.history],  # type: ignore[misc]
         "images": {
             "look_ups": round(outcome.images.look_ups),
@@ -168,6 +168,7 @@ def _front(
     return {
         **_candidate(workshop.prepared, candidate),
         "target": candidate.target,
+        "share": criteria.costs(candidate)[0] / (criteria.full[0] or 1.0),
         "lost": lost.value / scale,
         "interval": None if lost.interval is None else (lost.interval[0] / scale, lost.interval[1] / scale),
         "met": all(limit.met for limit in limits),
@@ -202,7 +203,8 @@ def _candidate(prepared: Prepared, candidate: Candidate | Scored) -> CandidateRo
     }
 
 
-def _data(parts: Parts) -> DataRow:
+def data_row(parts: Parts) -> DataRow:
+    """Describe the data."""
     return {
         "name": parts.name,
         "samples": {

@@ -28,6 +28,7 @@ from natonnx.architecture import (
     Weight,
     match_skip,
 )
+from natonnx.search.price import Exact
 
 __all__ = [
     "FULL_DEPTH",
@@ -120,7 +121,7 @@ def best_within(table: Macro, digits: str, target: float) -> float:
 
 
 @dataclass(frozen=True)
-class Flops:
+class Flops(Exact):
     """What a network's α's cost by the table.
 
     Attributes:

@@ -20,6 +20,7 @@ PAGES = (
     "docs/search.md",
     "docs/policy.md",
     "docs/tables.md",
+    "docs/latency.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 

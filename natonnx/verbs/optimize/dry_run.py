@@ -1,0 +1,136 @@
+"""`optimize --dry-run`: read and prepare as a search does, and say what it would do."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from natonnx.architecture import transition_mask
+from natonnx.contract.plan import Plan, PriceRow
+from natonnx.contract.rows import cost_row
+from natonnx.contract.schema import SCHEMA_VERSION
+from natonnx.data import Data
+from natonnx.frontend import ParseOptions, load
+from natonnx.search import Settings
+from natonnx.search.price import Together
+from natonnx.search.propose.moves import Moves
+from natonnx.search.reach import cheapest
+from natonnx.verbs.model_comparison import Conditions
+from natonnx.verbs.objectives import objective_row
+from natonnx.verbs.optimize.plan import seconds_per_sample, work_of
+from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, prepare, torch_settings
+from natonnx.verbs.optimize.report import data_row
+from natonnx.verbs.optimize.soundness import check_data, check_weights
+
+__all__ = ["plan"]
+
+_EVALUATED = 250
+"""Samples that run at once outside training."""
+_COPIES = 6
+"""Of the weights, that training holds: gradients, momentum, averages, the original, the files."""
+_LIBRARIES = 700 << 20
+"""Bytes that Python, torch, dgl and onnxruntime take."""
+
+
+def plan(
+    model: Path | str,
+    data: Data | None = None,
+    *,
+    objective: Any = "auto",
+    settings: Settings | None = None,
+    preprocessing: Mapping[str, Any] | None = None,
+    classes: Path | Mapping[str, int] | None = None,
+    batchnorm: BatchNormMode = "auto",
+    device: DeviceName = "auto",
+    threads: int | None = None,
+    reading: ParseOptions | None = None,
+    force: bool = False,
+    latency: Conditions | None = None,
+) -> Plan:
+    """Say what `natonnx.optimize` would do with the same arguments: the space, what can be reached, and what it takes.
+
+    Nothing is searched, trained or written, but for latencies, which are measured where they are limited, and kept.
+
+    Returns:
+        The payload of `natonnx optimize --dry-run --json`.
+
+    Raises:
+        InputError: If the model, the data, the objective or a setting is bad.
+
+    Example:
+        >>> from natonnx import Settings, plan
+        >>> found = plan("model.onnx", "data.npz", settings=Settings(target_madds=0.7))
+        >>> found["prices"][0]["name"], found["prices"][0]["smallest"] < 0.7
+        ('madds', True)
+    """
+    settings = settings or Settings()
+    source = load(model, reading)
+    check_weights(source)
+    with torch_settings(threads):
+        prepared = prepare(
+            source,
+            data,
+            preprocessing,
+            objective=objective,
+            batchnorm=batchnorm,
+            device=device,
+            settings=settings,
+            class_names=classes,
+            conditions=latency,
+        )
+        check_data(prepared, force=force)
+        each = seconds_per_sample(prepared)
+        work, seconds = work_of(prepared, settings, each)
+    problem, beta = prepared.problem, source.network.architecture
+    moves = Moves(beta, problem.prices[0])
+    return {
+        "schema": SCHEMA_VERSION,
+        "status": "planned",
+        "path": str(source.path),
+        "cost": cost_row(beta),
+        "objective": objective_row(problem.objective, None),
+        "space": {
+            "edges": len(beta.states),
+            "transitions": int(transition_mask(beta).sum()) - len(beta.states),
+            "savers": len(moves.savers),
+        },
+        "prices": _prices(prepared, settings),
+        "work": work,
+        "seconds": seconds if settings.time_budget is None else min(seconds, settings.time_budget),
+        "memory_bytes": _memory(prepared, settings),
+        "data": data_row(prepared.parts),
+    }
+
+
+def _prices(prepared: Prepared, settings: Settings) -> list[PriceRow]:
+    beta, limits, found = prepared.source.network.architecture, settings.limits, list[PriceRow]()
+    for price in prepared.problem.prices:
+        if isinstance(price, Together):
+            continue
+        alpha = cheapest(beta, price)
+        price.settle([alpha])
+        found.append(
+            {
+                "name": price.name,
+                "label": price.label,
+                "input": price.full,
+                "smallest": price.cost(alpha) / (price.full or 1.0),
+                "targets": [amount.of(price.full) for amount in limits.get(price.name, ())],
+            }
+        )
+    return found
+
+
+def _memory(prepared: Prepared, settings: Settings) -> int:
+    """Guess the bytes that a search needs: the data, weights, and the feature maps of a batch in training."""
+    network, parts = prepared.problem.network, prepared.parts
+    maps = sum(
+        math.prod(size for size in fmap.shape[1:] if isinstance(size, int))
+        for fmap in network.architecture.topology.maps
+    )
+    splits = [split for split in (parts.train, parts.validation, parts.test) if split is not None]
+    samples = sum(split.samples or 0 for split in splits)
+    one = parts.validation.sample(1)
+    held = samples * sum(value.nbytes for value in one.inputs.values())
+    running = max(2 * settings.batch * maps, _EVALUATED * maps)
+    return int(_LIBRARIES + 2 * held + 4 * running + _COPIES * prepared.source.size_bytes)

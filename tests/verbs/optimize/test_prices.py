@@ -1,0 +1,161 @@
+"""Prices that are measured on this machine: by real sessions, and what they make of a search."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from natonnx import InputError, Settings, optimize, plan
+from natonnx.architecture import State
+from natonnx.frontend import Source, load
+from natonnx.search.latency_model import Measured
+from natonnx.search.price import Params
+from natonnx.search.reach import cheapest
+from natonnx.verbs.model_comparison import Conditions
+from natonnx.verbs.optimize.latency_table import LatencyTable, table_file
+from natonnx.verbs.optimize.memory_price import memory_price
+from natonnx.verbs.optimize.prices import make_prices
+from natonnx.verbs.optimize.stopwatch import Stopwatch
+from tests.cli import tiny
+
+QUICK = Conditions(seconds=0.05)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "natonnx" / "latency"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tiny.fill(tmp_path)
+
+
+@pytest.fixture
+def source(folder: Path) -> Source:
+    return load(folder / "model.onnx")
+
+
+def test_a_model_takes_as_long_as_itself(source: Source) -> None:
+    stopwatch = Stopwatch(source.network, {"image": tiny.arrays()["x_train"][:1]}, Conditions(seconds=1.0))
+    (found,) = stopwatch.compare([source.network.architecture])
+    assert found.low <= found.value <= found.high
+    assert found.low < 1.1
+    assert found.high > 0.9
+
+
+def test_a_provider_that_is_not_there_is_refused(source: Source) -> None:
+    with pytest.raises(InputError, match="--provider rocket"):
+        Stopwatch(source.network, {"image": tiny.arrays()["x_train"][:1]}, Conditions(provider="rocket"))
+
+
+def test_a_table_comes_back_as_it_was(source: Source, cache: Path) -> None:
+    beta = source.network.architecture
+    table, path = LatencyTable(2.5, [Measured(beta, 1.0, 0.125)]), table_file(source, QUICK, ["image float32 (1, 1)"])
+    assert path.parent == cache
+    assert LatencyTable.load(path, beta) is None
+    table.save(path)
+    assert LatencyTable.load(path, beta) == table
+    assert table_file(source, Conditions(threads=2), ["image float32 (1, 1)"]) != path
+    assert table_file(source, QUICK, ["image float32 (2, 1)"]) != path
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{", '{"format": 1}', '{"format": 1, "full_ms": -1, "measured": []}', "[" * 100_000],
+)
+def test_a_damaged_table_is_none(source: Source, tmp_path: Path, content: str) -> None:
+    (tmp_path / "table.json").write_text(content)
+    assert LatencyTable.load(tmp_path / "table.json", source.network.architecture) is None
+
+
+def test_a_table_of_other_edges_is_none(source: Source, tmp_path: Path) -> None:
+    rows = [["OO", 0.5, 0.0], ["X" * len(source.network.architecture.states), 0.5, 0.0]]
+    for row in rows:
+        text = json.dumps({"format": 1, "full_ms": 1.0, "measured": [row]})
+        (tmp_path / "table.json").write_text(text)
+        assert LatencyTable.load(tmp_path / "table.json", source.network.architecture) is None
+
+
+def test_the_size_of_a_file_is_counted(folder: Path) -> None:
+    """What is written has the bytes that the price said, weights trained or not."""
+    found = optimize(
+        folder / "model.onnx",
+        folder / "data.npz",
+        folder / "out.onnx",
+        settings=Settings(finetune_epochs=0.1, lookups=8, max_drop=100, target_size=0.9),
+    )
+    assert found.output is not None
+    (limit,) = [row for row in found.report["constraints"] if row["name"] == "size_bytes"]
+    assert found.output.stat().st_size == round(limit["value"] or 0) <= limit["limit"]
+
+
+def test_a_latency_target_is_met_or_nothing_is_written(folder: Path, cache: Path) -> None:
+    settings = Settings(finetune_epochs=0.1, lookups=8, max_drop=100, target_latency=0.9)
+    found = optimize(folder / "model.onnx", folder / "data.npz", folder / "out.onnx", settings=settings, latency=QUICK)
+    (limit,) = [row for row in found.report["constraints"] if row["name"] == "latency_ms"]
+    if found.improved:
+        assert limit["met"]
+        assert limit["interval"] is not None
+        assert limit["interval"][1] <= limit["limit"]
+    else:
+        assert not all(row["met"] for row in found.report["constraints"])
+    assert len(list(cache.glob("*.json"))) == 1
+
+
+def test_several_costs_may_be_limited(folder: Path) -> None:
+    settings = Settings(finetune_epochs=0.1, lookups=8, max_drop=100, target_madds=0.8, target_params=0.9)
+    found = optimize(folder / "model.onnx", folder / "data.npz", folder / "out.onnx", settings=settings)
+    before, after = found.report["input"], found.report["output"]
+    assert after is not None
+    assert (after["madds"] or 0) <= 0.8 * (before["madds"] or 0)
+    assert after["params"] <= 0.9 * before["params"]
+    assert [row["name"] for row in found.report["constraints"]][:2] == ["madds", "params"]
+
+
+def test_an_unreachable_target_is_refused_at_once(folder: Path) -> None:
+    settings = Settings(target_params=0.0001)
+    with pytest.raises(
+        InputError, match=r"--target-params: 0.0001 of the input's parameters cannot be reached, .* 0\.\d"
+    ):
+        optimize(folder / "model.onnx", folder / "data.npz", folder / "out.onnx", settings=settings)
+    assert not (folder / "out.onnx").exists()
+
+
+def test_a_plan_changes_nothing(folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    found = plan(folder / "model.onnx", folder / "data.npz", settings=Settings(target_madds=0.7, lookups=9))
+    assert sorted(folder.iterdir()) == before
+    assert found["status"] == "planned"
+    assert found["work"].startswith("9 look-ups")
+    first = found["prices"][0]
+    assert (first["name"], first["targets"]) == ("madds", [0.7])
+    assert 0 < first["smallest"] < 0.7
+    assert found["space"]["savers"] <= found["space"]["transitions"]
+
+
+def test_prices_come_in_the_order_of_what_is_limited(source: Source) -> None:
+    prices, meter = make_prices(source, None, Settings(target_size=0.5), QUICK)  # type: ignore[arg-type]
+    assert meter is None
+    assert [price.name for price in prices] == ["size_bytes", "madds", "params"]
+    alpha = source.network.architecture.with_states(
+        tuple(
+            State.N if edge.operation is None else state
+            for edge, state in zip(
+                source.network.architecture.topology.edges, source.network.architecture.states, strict=True
+            )
+        )
+    )
+    assert prices[0].cost(alpha) == prices[0].full  # shortcuts have no bytes that are predicted
+
+
+def test_memory_is_measured_in_fresh_processes(source: Source) -> None:
+    beta = source.network.architecture
+    price = memory_price(source, {"image": tiny.arrays()["x_train"][:1]}, QUICK, 1)
+    assert 1e7 < price.full < 1e9
+    alpha = cheapest(beta, Params(beta))
+    assert price.settle([alpha])
+    found = price.estimate(alpha)
+    assert found is not None
+    assert 0.8 < found.low / price.full <= found.value / price.full <= found.high / price.full < 1.2
