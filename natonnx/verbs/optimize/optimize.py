@@ -17,6 +17,7 @@ from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.plan import keep_held_out, most_held_out, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, prepare, tell_pieces, torch_settings
+from natonnx.verbs.optimize.promise import make_promise, tell_promise
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
@@ -145,6 +146,10 @@ def optimize(
             return decide(original.score, workshop.measured(outcome), criteria).winner is not None
 
         tell_notes(prepared.parts)
+        promise = None
+        if settings.confidence is not None:
+            tell_promise(workshop, criteria, settings.confidence, force=force)
+            promise = make_promise(workshop, criteria, settings.confidence)
         tell_pieces(source)
         outcome = search(
             problem,
@@ -158,7 +163,7 @@ def optimize(
 
         # Decide
         outcome = workshop.measured(outcome)
-        decision = decide(original.score, outcome, criteria)
+        decision = decide(original.score, outcome, criteria, promise)
         winner = None if decision.winner is None else workshop.rebuild(decision.winner)
         _log.info(
             "%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits"
