@@ -200,7 +200,8 @@ def decide(
     if not judged:
         return Decision(None, (_cost(criteria, None, math.nan),))
     nearest, limits = min(judged, key=lambda pair: _distance(pair[1]))
-    return Decision(None, limits, nearest)
+    made = {} if promise is None else {nearest: promise(nearest)}  # it cannot win; what would do is told
+    return Decision(None, (*limits, *made.values()), nearest, made)
 
 
 def _best(rung: Sequence[Judged], criteria: Criteria) -> Judged:

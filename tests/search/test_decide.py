@@ -403,7 +403,7 @@ def in_sequence(
         ([0.9, 0.9, 0.9], [False, True, True], None, [0]),
         ([0.9, 0.8, 0.9], [True, False, True], 2, [0, 2]),  # what fails on validation is no part of the sequence
         ([0.8, 0.9, 0.8], [True, True, True], 1, [1]),
-        ([0.8, 0.8, 0.8], [True, True, True], None, []),
+        ([0.85, 0.8, 0.8], [True, True, True], None, [0]),  # the nearest, which cannot win
     ],
 )
 def test_promises_are_asked_in_a_fixed_order(
@@ -413,11 +413,9 @@ def test_promises_are_asked_in_a_fixed_order(
     assert decision.winner is (None if wins is None else candidates[wins])
     assert asked == [candidates[i] for i in looked_at]
     assert list(decision.promises) == asked
-    if looked_at:
-        last = decision.constraints[-1]
-        assert (last.name, last.met) == ("promise", wins is not None)
-        assert last.promise is not None
-        assert decision.nearest is (candidates[looked_at[0]] if wins is None else None)
+    shown = candidates[looked_at[0] if wins is None else wins]
+    assert decision.constraints[-1] is decision.promises[shown]
+    assert decision.nearest is (shown if wins is None else None)
     assert all(limit.met for limit in decision.constraints) == (wins is not None)
 
 

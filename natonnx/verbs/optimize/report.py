@@ -211,15 +211,16 @@ def _nearest(criteria: Criteria, decision: Decision, ordered: Sequence[Candidate
     if nearest is None:
         return None
     missed = [limit for limit in decision.constraints if not limit.met]
-    over = max((limit.value - limit.limit for limit in missed if limit.unit is not None), default=0.0)
+    over = max((one.value - one.limit for one in missed if one.unit is not None and one.promise is None), default=0.0)
     points, each = criteria.unit.difference == "points", nearest.validation.each
     right_or_wrong = points and bool(each) and set(each) <= {0.0, 1.0}
-    right_or_wrong = right_or_wrong and all(limit.promise is None for limit in missed)
-    enough = math.ceil(10 * max(limit.value for limit in missed if limit.unit is not None)) / 10 if over else 0.0
+    counted = right_or_wrong and any(limit.promise is None for limit in missed)
+    by_amount = all(limit.unit is not None and limit.value > limit.limit for limit in missed)
+    enough = math.ceil(10 * max(limit.value for limit in missed)) / 10 if by_amount else 0.0
     return {
         "front": next(i for i, candidate in enumerate(ordered, 1) if candidate is nearest),
-        "samples": math.ceil(round(over / 100 * len(each), 6)) if right_or_wrong else None,
-        "option": f"--max-drop {enough:g}" if over and all(limit.unit is not None for limit in missed) else None,
+        "samples": math.ceil(round(over / 100 * len(each), 6)) if counted else None,
+        "option": f"--max-drop {enough:g}" if by_amount else None,
     }
 
 
