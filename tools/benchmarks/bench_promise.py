@@ -25,7 +25,7 @@ Flags = npt.NDArray[np.bool_]
 _LIMIT, _LEVEL = 0.005, 0.05
 _RATES = (0.005, 0.02, 0.06)
 """Of pairs that differ."""
-_RESAMPLES = 400
+_RESAMPLES = 200
 """Of a plain bootstrap."""
 _PICTURES = 1_000
 """In each part of a split of real pairs."""
@@ -41,14 +41,17 @@ class Chosen(NamedTuple):
 @functools.cache
 def most_lost(differ: int, samples: int) -> int:
     """Return how many of so many pairs that differ may be lost where the promise is made; -1 where none may."""
-    least, most = -1, differ
-    while least < most:
-        middle = (least + most + 1) // 2
-        if p_of_answers(middle, differ - middle, samples, _LIMIT, _LEVEL) <= _LEVEL:
-            least = middle
-        else:
-            most = middle - 1
-    return least
+
+    def is_promised(lost: int) -> bool:
+        return p_of_answers(lost, differ - lost, samples, _LIMIT, _LEVEL) <= _LEVEL
+
+    allowed = samples * _LIMIT + stats.norm.ppf(_LEVEL) * max(differ, samples * _LIMIT) ** 0.5
+    lost = min(differ, max(-1, round((differ + allowed) / 2) - 1))  # about
+    while lost < differ and is_promised(lost + 1):
+        lost += 1
+    while lost >= 0 and not is_promised(lost):
+        lost -= 1
+    return lost
 
 
 def promised_answers(loss: float, rate: float, samples: int) -> float:
@@ -68,7 +71,7 @@ def promised_answers(loss: float, rate: float, samples: int) -> float:
 
 SHAPES: Mapping[str, Callable[[np.random.Generator, int], Floats]] = {
     "one in 200 loses all": lambda draw, count: (draw.random(count) < _LIMIT).astype(float),
-    "one in 20 loses a tenth": lambda draw, count: 0.1 * (draw.random(count) < 10 * _LIMIT),
+    "one in 20 loses a tenth": lambda draw, count: np.where(draw.random(count) < 10 * _LIMIT, 0.1, 0.0),
     "most lose a little": lambda draw, count: draw.beta(1, 1 / _LIMIT - 1, count),
     "as many gain, by 0.05": lambda draw, count: np.clip(draw.normal(_LIMIT, 0.05, count), -1, 1),
 }

@@ -192,8 +192,12 @@ def _front(
     met: bool | None = all(limit.met for limit in limits)
     if met and settings.confidence is not None:
         met = None if promise is None else promise.met
+    made = _candidate(workshop.prepared, candidate)
     row: FrontRow = {
-        **_candidate(workshop.prepared, candidate),
+        "params": made["params"],
+        "madds": made["madds"],
+        "score": made["score"],
+        "edits": made["edits"],
         "target": candidate.target,
         "lost": lost.value / scale,
         "interval": None if lost.interval is None else (lost.interval[0] / scale, lost.interval[1] / scale),

@@ -15,6 +15,7 @@ from natonnx import InputError, Settings
 from natonnx.contract.optimize import ConstraintRow, OptimizeReport
 from natonnx.contract.schema import finite
 from natonnx.session import run, session
+from natonnx.verbs.optimize.result import Result
 from tests.cli import tiny
 from tests.contract.conforms import require_payload
 
@@ -36,7 +37,7 @@ def arrays(test: int | None) -> Arrays:
     return {f"{x}_{name}": of[cut] for name, cut in cuts.items() for x, of in (("x", images), ("y", labels))}
 
 
-def optimize(model: Path, data: Arrays, max_drop: float, **changed: Any) -> natonnx.optimize:
+def optimize(model: Path, data: Arrays, max_drop: float, **changed: Any) -> Result:
     fields = {"lookups": 3, "training": False, "target_madds": 0.7, "confidence": 0.95, **changed}
     return natonnx.optimize(model, data, settings=Settings(max_drop=max_drop, **fields), force=True)
 
@@ -48,7 +49,8 @@ def promise(report: OptimizeReport) -> ConstraintRow:
 
 
 def answers(model: onnx.ModelProto, images: npt.NDArray[Any], labels: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
-    return run(session(model), {tiny.INPUT: images})["scores"].argmax(1) == labels
+    right: npt.NDArray[np.bool_] = run(session(model), {tiny.INPUT: images})["scores"].argmax(1) == labels
+    return right
 
 
 def test_a_promise_that_is_kept(model: Path) -> None:

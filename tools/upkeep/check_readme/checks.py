@@ -251,7 +251,7 @@ CHECKS: tuple[Check, ...] = (
         70,
         "the first line of what can be promised, and the row of the promise",
         says(
-            "the same on all 10,000 test samples they rule out a loss above 0.03 points, at 95 % confidence$",
+            r"the same on all 10,000 test samples they rule out a loss above 0\.0301 points, at 95 % confidence$",
             r"^  test accuracy lost, upper bound at 95 % confidence: \+\d+\.\d\d points, at most \+0\.50 points: ",
         ),
         budget=_SEARCH,
