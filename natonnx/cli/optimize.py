@@ -95,6 +95,13 @@ _UNCHANGED = 1
     help="Most that validation may lose, in the unit that is printed.  [default: 0.5 points; 5 points of agreement]",
 )
 @click.option(
+    "--confidence",
+    type=float,
+    metavar="SHARE",
+    help="Write only what samples that nothing was selected on prove: that no more than --max-drop is lost, at this"
+    " confidence, such as 0.95.  [default: what validation loses decides]",
+)
+@click.option(
     "--reward",
     metavar="score|likelihood|package.module:function",
     shell_complete=names_or_files("score", "likelihood"),

@@ -3,7 +3,7 @@
 from typing import Literal, NotRequired, TypedDict
 
 from natonnx.contract.edits import EditRow
-from natonnx.contract.objective import Objective, OutputScores, Scores, Unit
+from natonnx.contract.objective import Objective, OutputScores, Scores, SplitName, Unit
 from natonnx.contract.rows import CheckRow, CostRow
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "ModelRow",
     "NearestRow",
     "OptimizeReport",
+    "PromiseRow",
     "QualityRow",
     "SampleCounts",
 ]
@@ -67,7 +68,9 @@ class FrontRow(CandidateRow):
             measured the upper end of its interval; of several limits the largest of them where all are met.
         lost: What its score loses to the input's on validation, before `Unit.scale`.
         interval: 95 % interval of that, pair by pair on the same samples; None where it is not known.
-        met: Whether it meets every constraint.
+        lost_at_most: What a promise says of that, before `Unit.scale`; left out where none was asked for.
+        met: Whether it meets every constraint; None where it meets those on validation, and a promise was asked for but
+            not of this model, as a dearer one did not keep it.
         images: Training images that went into its weights.
         path: Where it was written; None where it was not.
     """
@@ -76,7 +79,8 @@ class FrontRow(CandidateRow):
     share: float
     lost: float
     interval: tuple[float, float] | None
-    met: bool
+    lost_at_most: NotRequired[float]
+    met: bool | None
     images: int
     path: str | None
 
@@ -111,11 +115,31 @@ class NearestRow(TypedDict):
     option: str | None
 
 
+class PromiseRow(TypedDict):
+    """What stands behind an upper bound of a loss.
+
+    Attributes:
+        confidence: At which losses above it are ruled out.
+        split: The samples, on which nothing was selected.
+        samples: How many they are.
+        lost: What they lost on average, in the unit of the bound.
+        enough: How many samples would rule out a loss above the limit, if as much were lost and as many scores differed
+            in them; None where these do, or none would.
+    """
+
+    confidence: float
+    split: SplitName
+    samples: int
+    lost: float
+    enough: int | None
+
+
 class ConstraintRow(TypedDict):
     """A limit on the output.
 
     Attributes:
-        name: What it is about; of a cost, its key in `input` (`madds`, `params`, ...).
+        name: What it is about; of a cost, its key in `input` (`madds`, `params`, ...); `promise` where the value is the
+            upper bound of a loss.
         label: In words, without a capital.
         unit: Of `limit` and `value`; None for a cost, which is printed as a whole number. A number in a unit is an
             amount that may be lost, printed with its sign: `--max-drop` in points is in `difference_unit(...)`.
@@ -123,6 +147,7 @@ class ConstraintRow(TypedDict):
         value: What was found; None where no architecture was.
         met: Whether it is within the limit.
         interval: 95 % interval of the value; None of what is exact or not known.
+        promise: What stands behind an upper bound; left out for other values.
     """
 
     name: str
@@ -132,6 +157,7 @@ class ConstraintRow(TypedDict):
     value: float | None
     met: bool
     interval: tuple[float, float] | None
+    promise: NotRequired[PromiseRow]
 
 
 class HistoryRow(TypedDict):

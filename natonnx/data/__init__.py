@@ -1,5 +1,6 @@
 """Data for training, selection and reporting: built-in, files, folders, functions, or in memory."""
 
+from natonnx.data.aside import put_aside
 from natonnx.data.augment import random_shift_flip
 from natonnx.data.batches import ArrayBatches, Batch, Batches, StreamBatches
 from natonnx.data.dataset import Dataset, Parts, Preprocessing, Split
@@ -27,5 +28,6 @@ __all__ = [
     "hold",
     "load",
     "metadata_options",
+    "put_aside",
     "random_shift_flip",
 ]

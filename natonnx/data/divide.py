@@ -5,7 +5,7 @@ import numpy as np
 from natonnx.data.batches import ArrayBatches
 from natonnx.errors import InputError
 
-__all__ = ["HELD_OUT", "divide"]
+__all__ = ["HELD_OUT", "divide", "draw"]
 
 HELD_OUT = 0.2
 _SMALL = 500
@@ -35,15 +35,15 @@ def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[
     if "all" in made:
         whole = made.pop("all")
         if whole.targets is None and whole.samples < _SMALL:
-            made["validation"], made["train"] = _draw(whole, HELD_OUT, rng)
+            made["validation"], made["train"] = draw(whole, HELD_OUT, rng)
             note = f"divided by chance (seed {seed}): 80 % training, 20 % validation; too few for a test as well"
         else:
-            made["test"], rest = _draw(whole, HELD_OUT, rng)
-            made["validation"], made["train"] = _draw(rest, HELD_OUT / (1 - HELD_OUT), rng)
+            made["test"], rest = draw(whole, HELD_OUT, rng)
+            made["validation"], made["train"] = draw(rest, HELD_OUT / (1 - HELD_OUT), rng)
             how = "by chance" if _strata(whole) is None else "by chance within each class"
             note = f"divided {how} (seed {seed}): 60 % training, 20 % validation, 20 % test"
     elif "validation" not in made:
-        made["validation"], made["train"] = _draw(made["train"], HELD_OUT, rng)
+        made["validation"], made["train"] = draw(made["train"], HELD_OUT, rng)
         note = f"has no validation part: 20 % of the training samples, drawn by chance (seed {seed}), are taken for it"
     for name, part in made.items():
         if not part.samples:
@@ -56,7 +56,7 @@ def _strata(part: ArrayBatches) -> np.ndarray[tuple[int], np.dtype[np.integer]] 
     return labels if labels is not None and labels.ndim == 1 and labels.dtype.kind in "ui" else None
 
 
-def _draw(part: ArrayBatches, share: float, rng: np.random.Generator) -> tuple[ArrayBatches, ArrayBatches]:
+def draw(part: ArrayBatches, share: float, rng: np.random.Generator) -> tuple[ArrayBatches, ArrayBatches]:
     """Draw the share of every class, rounded so that the total is right too; return the drawn and the rest."""
     strata = _strata(part)
     order = rng.permutation(part.samples)

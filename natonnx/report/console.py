@@ -78,7 +78,8 @@ def show_optimization(console: Console, payload: OptimizeReport) -> None:
         show_line(console, f"  {edit['from']} → {edit['to']}  {plain(edit['edge'])}")
     for limit in limits(payload):
         mark = "[green]met[/]" if limit.met else "[red]not met[/]"
-        show_line(console, f"  {plain(limit.label)}: {limit.value}, at most {limit.most}: {mark}")
+        note = f" ({plain(limit.note)})" if limit.note else ""
+        show_line(console, f"  {plain(limit.label)}: {limit.value}, at most {limit.most}: {mark}{note}")
     for note in notes(payload):
         show_line(console, f"  {plain(note)}")
     if after := payload["output"]:

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from natonnx.contract.optimize import OptimizeReport
-from natonnx.report.optimize import FRONT, front, limits, notes, rows
+from natonnx.report.optimize import FRONT, Limit, front, limits, notes, rows
 from natonnx.report.place import check_place
 from natonnx.report.text import all_visible
 
@@ -31,10 +31,7 @@ def optimization(payload: OptimizeReport) -> str:
         ),
         table(
             ("constraint", "value", "limit", "state"),
-            (
-                (cell(limit.label), limit.value, f"at most {limit.most}", "met" if limit.met else "**not met**")
-                for limit in limits(payload)
-            ),
+            ((cell(limit.label), limit.value, f"at most {limit.most}", _state(limit)) for limit in limits(payload)),
         ),
         "\n".join(f"- {escape(note, quote=False)}" for note in notes(payload)),
     ]
@@ -48,6 +45,11 @@ def optimization(payload: OptimizeReport) -> str:
             "</details>",
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def _state(limit: Limit) -> str:
+    state = "met" if limit.met else "**not met**"
+    return f"{state}: {cell(limit.note)}" if limit.note else state
 
 
 def check_summary(path: Path, *others: Path) -> None:

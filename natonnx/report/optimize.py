@@ -4,9 +4,10 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from natonnx.contract.optimize import ConstraintRow, CostKey, NearestRow, OptimizeReport
+from natonnx.contract.objective import Unit
+from natonnx.contract.optimize import ConstraintRow, CostKey, FrontRow, NearestRow, OptimizeReport
 from natonnx.report.numbers import count, ratio
-from natonnx.report.score import difference, heading, in_words, label, reported_split, score_rows, with_interval
+from natonnx.report.score import bound, difference, heading, in_words, label, reported_split, score_rows, with_interval
 
 __all__ = ["FRONT", "Limit", "Row", "form", "front", "limits", "notes", "rows"]
 
@@ -24,12 +25,13 @@ class Row(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """One constraint: what it is about, what was found, the most that is allowed, and whether that is met."""
+    """One constraint: what it is about, what was found, the most that is allowed, whether that is met, and what of."""
 
     label: str
     value: str
     most: str
     met: bool
+    note: str
 
 
 def _milliseconds(value: float | None) -> str:
@@ -68,7 +70,7 @@ def rows(report: OptimizeReport) -> list[Row]:
 def limits(report: OptimizeReport) -> list[Limit]:
     """The constraints, in the order of the payload."""
     return [
-        Limit(row["label"], _amount(row, row["value"]), _amount(row, row["limit"]), row["met"])
+        Limit(row["label"], _amount(row, row["value"]), _amount(row, row["limit"]), row["met"], _basis(row))
         for row in report["constraints"]
     ]
 
@@ -76,9 +78,20 @@ def limits(report: OptimizeReport) -> list[Limit]:
 def _amount(row: ConstraintRow, value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "no architecture found"
-    if row["unit"] is not None:
-        return difference(value, row["unit"])
-    return form(row["name"])(value)
+    if row["unit"] is None:
+        return form(row["name"])(value)
+    return difference(value, row["unit"]) if "promise" not in row else bound(value, row["unit"])
+
+
+def _basis(row: ConstraintRow) -> str:
+    """What an upper bound was found by, and what would lower it enough."""
+    promise, unit = row.get("promise"), row["unit"]
+    if promise is None or unit is None:
+        return ""
+    told = f"{promise['samples']:,} {promise['split']} samples, which lost {difference(promise['lost'], unit)}"
+    if promise["enough"] is None:
+        return told
+    return f"{told}; about {promise['enough']:,} that lose as much would be enough"
 
 
 def notes(report: OptimizeReport) -> list[str]:
@@ -120,6 +133,14 @@ def _images(report: OptimizeReport) -> list[str]:
     return [f"{told}; {more}"]
 
 
+def _verdict(row: FrontRow, unit: Unit) -> str:
+    if row["met"] is None:
+        return "met on validation"
+    if row["met"] or "lost_at_most" not in row:
+        return "met" if row["met"] else "not met"
+    return f"not met: up to {bound(row['lost_at_most'], unit)} lost"
+
+
 def front(report: OptimizeReport) -> list[tuple[str, ...]]:
     """The models that were made, dearest first, a row each; see `FRONT`."""
     unit, full = report["objective"]["unit"], report["input"]["madds"]
@@ -136,7 +157,7 @@ def front(report: OptimizeReport) -> list[tuple[str, ...]]:
                 difference(row["lost"], unit),
                 between,
                 str(len(row["edits"])),
-                "met" if row["met"] else "not met",
+                _verdict(row, unit),
             )
         )
     return found

@@ -1,5 +1,6 @@
 """Scores as plain text, in the unit of their objective. A text is "" where nothing was measured."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ from natonnx.contract.optimize import QualityRow
 
 __all__ = [
     "ScoreRow",
+    "bound",
     "difference",
     "heading",
     "in_words",
@@ -58,6 +60,14 @@ def in_words(value: float | None, unit: Unit) -> str:
 def difference(value: float, unit: Unit) -> str:
     """A difference of two scores, with its sign and unit."""
     return f"{unit['scale'] * value:+{_digits(unit)}} {unit['difference']}".rstrip()
+
+
+def bound(value: float, unit: Unit) -> str:
+    """An upper bound of a difference, rounded up: two digits behind the point of what has a unit, else four in all."""
+    scaled = unit["scale"] * value
+    if not unit["symbol"]:
+        return f"{scaled:+.4g}"
+    return f"{math.ceil(round(100 * scaled, 6)) / 100:+.2f} {unit['difference']}".rstrip()
 
 
 def _digits(unit: Unit) -> str:

@@ -2,7 +2,7 @@
 
 from natonnx.search.agreement import Agreement
 from natonnx.search.clock import Clock
-from natonnx.search.decide import Constraint, Criteria, Decision, decide, judge
+from natonnx.search.decide import Constraint, Criteria, Decision, decide, judge, promised
 from natonnx.search.effort import Effort, expected
 from natonnx.search.objective import Labels, Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome, Scored
@@ -40,6 +40,7 @@ __all__ = [
     "decide",
     "expected",
     "judge",
+    "promised",
     "search",
     "silent",
 ]

@@ -64,6 +64,11 @@ class Agreement:
         return Agreement(outputs, {name: moment.variance() for name, moment in moments.items()})
 
     @property
+    def least(self) -> float:
+        """Of values; of class scores 0."""
+        return 0.0 if all(out.measure is Measure.TOP1 for out in self.outputs) else _LEAST_SCORE
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """One an output."""
         return tuple(Figure(out.name, out.measure.value) for out in self.outputs)

@@ -2,13 +2,14 @@
 
 import logging
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from natonnx.architecture import Architecture
 from natonnx.search.objective import Objective, Unit
 from natonnx.search.outcome import Candidate, Outcome
 from natonnx.search.price import Price
+from natonnx.search.promise import Promise
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.search.targets import limited_prices, targets_of
@@ -23,6 +24,7 @@ __all__ = [
     "decide",
     "faults",
     "judge",
+    "promised",
 ]
 
 _log = logging.getLogger(__name__)
@@ -112,7 +114,8 @@ class Constraint:
     """One limit, what was measured against it, and whether it holds.
 
     Attributes:
-        name: The first price's name, `lost` or `behind_finetuned_input`; where they are not met, `broken` and `same`.
+        name: The first price's name, `lost` or `behind_finetuned_input`; where they are not met, `broken` and `same`;
+            where one is asked for, `promise`.
         label: What it is about, in words.
         unit: What value and limit are differences in; None for a cost.
         limit: The most that is allowed.
@@ -120,6 +123,7 @@ class Constraint:
         met: Whether it holds.
         error: Standard error of the value; 0 of what is counted.
         bounds: Of a cost that was measured: the ends of its 99 % interval, the upper of which must be within the limit.
+        promise: Where the value is the bound of one.
     """
 
     name: str
@@ -130,6 +134,7 @@ class Constraint:
     met: bool
     error: float = 0.0
     bounds: tuple[float, float] | None = None
+    promise: Promise | None = None
 
     @property
     def interval(self) -> tuple[float, float] | None:
@@ -154,14 +159,25 @@ class Decision:
         constraints: Of the winner; of the candidate that comes closest where there is none; where no α met the cost
             target at all, that target, its value not a number.
         nearest: Where there is no winner, the candidate that comes closest; None where there is none at all.
+        promises: What was promised of candidates, as far as that was looked at.
     """
 
     winner: Candidate | None
     constraints: tuple[Constraint, ...]
     nearest: Candidate | None = None
+    promises: Mapping[Candidate, Constraint] = field(default_factory=dict)
 
 
-def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
+Judged = tuple[Candidate, tuple[Constraint, ...]]
+"""A candidate, and the constraints on it."""
+
+
+def decide(
+    given: Score,
+    outcome: Outcome,
+    criteria: Criteria,
+    promise: Callable[[Candidate], Constraint] | None = None,
+) -> Decision:
     """Decide.
 
     An α must cost no more than its target (than β where there is none). It must not give NaN or infinity where β gives
@@ -173,10 +189,15 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
     standard error of it, pair by pair on the same samples, are a tie that the cheapest wins (the one-standard-error
     rule of Breiman et al., 1984).
 
+    Where a promise is asked for, the winner of the dearest target must keep it, then that of the next, down to the
+    first that does not: the last one that did wins. The order is known beforehand, so that it is as unlikely for any of
+    them to pass wrongly as for one (Maurer, Hothorn and Lehmacher 1995).
+
     Args:
         given: Validation score of β as it is in the file.
         outcome: What the search found.
         criteria: What is asked.
+        promise: Judges a candidate on samples that nothing was selected on; None where validation decides.
     """
     judged = [(candidate, judge(candidate, given, outcome, criteria)) for candidate in outcome.candidates]
     good = [(candidate, limits) for candidate, limits in judged if all(limit.met for limit in limits)]
@@ -185,16 +206,53 @@ def decide(given: Score, outcome: Outcome, criteria: Criteria) -> Decision:
         _log.info("decide: validation %s %.4g: %s", criteria.measure, value, "; ".join(map(str, limits)))
     _log.info("decide: %d of %d candidates meet every constraint", len(good), len(judged))
     if good:
-        least = min(candidate.target or 1.0 for candidate, _ in good)
-        rung = [pair for pair in good if (pair[0].target or 1.0) == least]
-        best = max((candidate.validation for candidate, _ in rung), key=lambda score: score.value)
-        tied = [pair for pair in rung if _is_tied(pair[0].validation, best)]
-        _log.info("decide: %d within one standard error of the best; the cheapest wins", len(tied))
-        return Decision(*min(tied, key=lambda pair: _rank(pair[0], criteria)))
+        targets = sorted({candidate.target or 1.0 for candidate, _ in good}, reverse=True)
+        rungs = [[pair for pair in good if (pair[0].target or 1.0) == target] for target in targets]
+        if promise is None:
+            return Decision(*_best(rungs[-1], criteria))
+        return _in_sequence([_best(rung, criteria) for rung in rungs], promise)
     if not judged:
         return Decision(None, tuple(criteria.limits(None)))
     nearest, limits = min(judged, key=lambda pair: _distance(pair[1]))
-    return Decision(None, limits, nearest)
+    made = {} if promise is None else {nearest: promise(nearest)}  # it cannot win; what would do is told
+    return Decision(None, (*limits, *made.values()), nearest, made)
+
+
+def _best(rung: Sequence[Judged], criteria: Criteria) -> Judged:
+    """Choose the winner of a target."""
+    best = max((candidate.validation for candidate, _ in rung), key=lambda score: score.value)
+    tied = [pair for pair in rung if _is_tied(pair[0].validation, best)]
+    _log.info("decide: %d within one standard error of the best; the cheapest wins", len(tied))
+    return min(tied, key=lambda pair: _rank(pair[0], criteria))
+
+
+def _in_sequence(winners: Sequence[Judged], promise: Callable[[Candidate], Constraint]) -> Decision:
+    """Choose the last winner that keeps the promise, of the dearest target first; see `decide`."""
+    made: dict[Candidate, Constraint] = {}
+    chosen: Judged | None = None
+    for candidate, limits in winners:
+        made[candidate] = promise(candidate)
+        _log.info("decide: %s", made[candidate])
+        if not made[candidate].met:
+            break
+        chosen = candidate, limits
+    if chosen is not None:
+        return Decision(chosen[0], (*chosen[1], made[chosen[0]]), promises=made)
+    nearest, limits = winners[0]
+    return Decision(None, (*limits, made[nearest]), nearest, made)
+
+
+def promised(made: Promise, criteria: Criteria, split: str) -> Constraint:
+    """Return the constraint that a promise is kept.
+
+    Args:
+        made: The promise.
+        criteria: What is asked.
+        split: What its samples are of.
+    """
+    label = f"{split} {criteria.measure} lost, upper bound at {100 * made.confidence:g} % confidence"
+    bound = float(f"{criteria.unit.scale * made.bound:.9g}")
+    return Constraint("promise", label, criteria.unit, criteria.max_drop, bound, made.met, promise=made)
 
 
 def _is_tied(score: Score, best: Score) -> bool:

@@ -79,6 +79,10 @@ class Objective(Protocol):
         """How its score is written."""
 
     @property
+    def least(self) -> float | None:
+        """The least that a sample can score; None where that is not known."""
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """What each column of `score` is."""
 
@@ -121,6 +125,7 @@ class Labels:
     name = "labels"
     measure = "accuracy"
     unit = POINTS
+    least = 0.0
     follows_original = False
     loss_follows_original = False
 

@@ -68,6 +68,11 @@ class OwnObjective:
         return POINTS if getattr(self.own, "unit", "") == "%" else Unit()
 
     @property
+    def least(self) -> float | None:
+        """0 where the object says per cent, else not known."""
+        return 0.0 if self.unit is POINTS else None
+
+    @property
     def figures(self) -> tuple[Figure, ...]:
         """The object's score alone."""
         return (Figure("", self.measure),)

@@ -51,6 +51,8 @@ class Settings:
         max_drop: Most that α may lose to β on the validation split, in the unit that is printed: points where scores
             are fractions, else the objective's own. Where None: half a point; 5 points where the objective is agreement
             with the original, which agrees with itself wholly; 0 of the user's own reward.
+        confidence: At which samples that nothing was selected on must rule out that more than `max_drop` is lost, above
+            0.5 and below 1; where None, what validation loses decides.
         seed: Of everything random.
         time_budget: Seconds that all should take at most; there are fewer look-ups then, and less training.
         lookups: Architectures that are looked up; where None as many as the space is worth.
@@ -81,6 +83,7 @@ class Settings:
     target_size: Limit = None
     target_memory: Limit = None
     max_drop: float | None = None
+    confidence: float | None = None
     seed: int = 0
     time_budget: float | None = None
     lookups: int | None = None
@@ -146,6 +149,10 @@ class Settings:
             (
                 self.max_drop is None or 0 <= self.max_drop < math.inf,
                 f"max drop {self.max_drop} must be 0 or more: points, or the unit of your own objective",
+            ),
+            (
+                self.confidence is None or 0.5 < self.confidence < 1,
+                f"confidence {self.confidence} must be above 0.5 and below 1, such as 0.95",
             ),
             (
                 self.time_budget is None or 0 < self.time_budget < math.inf,

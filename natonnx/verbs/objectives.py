@@ -188,25 +188,28 @@ def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> 
         yield run(batch.inputs, batch.size)
 
 
-def check_samples(path: Path, objective: Objective, split: data.Batches, *, force: bool) -> None:
-    """Refuse validation data of too few samples to tell whether a model is worse than another.
+def check_samples(
+    path: Path, objective: Objective, split: data.Batches, *, force: bool, name: str = "validation"
+) -> None:
+    """Refuse held-out data of too few samples to tell whether a model is worse than another.
 
     Args:
         path: The model.
         objective: What is good.
         split: The data.
         force: Warn only.
+        name: What the data is.
 
     Raises:
         InputError: If they are too few, unless forced.
     """
     count = split.count()
-    samples = f"{count} validation sample{'s' * (count != 1)}"
+    samples = f"{count} {name} sample{'s' * (count != 1)}"
     lost = "a loss of 5 points" if objective.unit.difference == "points" else "which of two models is better"
     if count < FEWEST:
         refuse_unless(force, f"{path}: {samples} cannot tell {lost}: give at least {FEWEST}")
     elif (different := count_different(split, FEWEST)) < FEWEST:
-        told = f"only {different} of {count:,} validation samples differ, which cannot tell {lost}"
+        told = f"only {different} of {count:,} {name} samples differ, which cannot tell {lost}"
         refuse_unless(force, f"{path}: {told}: give at least {FEWEST} that do")
 
 

@@ -158,6 +158,12 @@ MORE = (
     Case("--pick beyond the front", (*changed(APPLY, "none.json", "report.json"), "--pick", "2"), "has 1 models"),
     Case("--target-madds nan", (*OPTIMIZE, "--target-madds", "nan"), "must be above 0 and at most 1"),
     Case("--max-drop below 0", (*OPTIMIZE, "--max-drop", "-1"), "max drop"),
+    Case(
+        "--confidence in per cent", (*OPTIMIZE, "--confidence", "95"), "confidence 95.0 must be above 0.5 and below 1"
+    ),
+    Case("--confidence is a coin's", (*OPTIMIZE, "--confidence", "0.5"), "confidence 0.5 must be above 0.5"),
+    Case("--confidence is none", (*OPTIMIZE, "--confidence", "nan"), "confidence nan must be above 0.5 and below 1"),
+    Case("--confidence is no number", (*OPTIMIZE, "--confidence", "high"), "'high' is not a valid float"),
     Case("--epochs 0", (*OPTIMIZE, "--algorithm", "paper", "--epochs", "0"), "epochs 0"),
     Case("--epochs of the other algorithm", (*OPTIMIZE, "--epochs", "2"), "--epochs is for --algorithm paper"),
     Case("--lookups of the other one", (*OPTIMIZE, "--algorithm", "paper", "--lookups", "2"), "--algorithm refit"),

@@ -13,6 +13,7 @@ from natonnx.frontend import Network, parse
 from natonnx.search import (
     Agreement,
     Candidate,
+    Constraint,
     Criteria,
     Decision,
     Labels,
@@ -22,12 +23,14 @@ from natonnx.search import (
     Settings,
     Unit,
     decide,
+    promised,
 )
 from natonnx.search.assess import with_reward
 from natonnx.search.decide import AGREEMENT_DROP
 from natonnx.search.objective import POINTS, Outputs, Targets
 from natonnx.search.outputs import judged_outputs
 from natonnx.search.price import Madds, Params
+from natonnx.search.promise import Promise
 from natonnx.search.runner import supernet_runner
 from natonnx.search.score import evaluate, summarise
 from natonnx.supernet import Supernet
@@ -366,3 +369,73 @@ def test_no_loss_that_is_allowed_makes_up_for_nan_or_for_one_answer(
         missed = [limit.name for limit in decision.constraints if not limit.met]
         assert missed == ([] if name is None else [name])
         assert (decision.winner is None) == (name is not None)
+
+
+RUNGS = (0.9, 0.7, 0.2)
+
+
+def in_sequence(
+    beta: Architecture, scores: Sequence[float], kept: Sequence[bool]
+) -> tuple[Decision, tuple[Candidate, ...], list[Candidate]]:
+    """Candidates of three targets, dearest first, and whether each would keep a promise; what was asked of which."""
+    candidates = tuple(
+        Candidate(apply_edits(beta, edits), {}, Score(score, -0.3, MANY, 0.001), target)
+        for target, edits, score in zip(RUNGS, (CHEAP, AS_CHEAP, CHEAPER), scores, strict=True)
+    )
+    asked: list[Candidate] = []
+
+    def promise(candidate: Candidate) -> Constraint:
+        asked.append(candidate)
+        met = kept[candidates.index(candidate)]
+        made = Promise(0.0, 0.95, 100, 0.0, 0.0 if met else 0.01, None)
+        return promised(made, criteria(beta, None, 0.0), "test")
+
+    outcome = Outcome(None, tuple(reversed(candidates)))
+    return decide(Score(0.9), outcome, criteria(beta, None, 0.0), promise), candidates, asked
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept", "wins", "looked_at"),
+    [
+        ([0.9, 0.9, 0.9], [True, True, True], 2, [0, 1, 2]),
+        ([0.9, 0.9, 0.9], [True, True, False], 1, [0, 1, 2]),
+        ([0.9, 0.9, 0.9], [True, False, True], 0, [0, 1]),  # what is behind a failure is not asked
+        ([0.9, 0.9, 0.9], [False, True, True], None, [0]),
+        ([0.9, 0.8, 0.9], [True, False, True], 2, [0, 2]),  # what fails on validation is no part of the sequence
+        ([0.8, 0.9, 0.8], [True, True, True], 1, [1]),
+        ([0.85, 0.8, 0.8], [True, True, True], None, [0]),  # the nearest, which cannot win
+    ],
+)
+def test_promises_are_asked_in_a_fixed_order(
+    scores: list[float], kept: list[bool], wins: int | None, looked_at: list[int], beta: Architecture
+) -> None:
+    decision, candidates, asked = in_sequence(beta, scores, kept)
+    assert decision.winner is (None if wins is None else candidates[wins])
+    assert asked == [candidates[i] for i in looked_at]
+    assert list(decision.promises) == asked
+    shown = candidates[looked_at[0] if wins is None else wins]
+    assert decision.constraints[-1] is decision.promises[shown]
+    assert decision.nearest is (shown if wins is None else None)
+    assert all(limit.met for limit in decision.constraints) == (wins is not None)
+
+
+def test_with_one_target_only_the_winner_is_asked(beta: Architecture) -> None:
+    candidates = tuple(
+        Candidate(apply_edits(beta, edits), {}, Score(score, -0.3, MANY, 1e-6))
+        for edits, score in ((CHEAPER, 0.91), (CHEAP, 0.95))
+    )
+    asked: list[Candidate] = []
+
+    def promise(candidate: Candidate) -> Constraint:
+        asked.append(candidate)
+        return promised(Promise(0.0, 0.95, 9, 0.0, 0.1, None), criteria(beta, 0.7, 0.0), "test")
+
+    decision = decide(Score(0.9), Outcome(None, candidates), criteria(beta, 0.7, 0.0), promise)
+    assert (decision.winner, decision.nearest, asked) == (None, candidates[1], [candidates[1]])
+
+
+def test_the_constraint_says_what_is_promised(beta: Architecture) -> None:
+    made = Promise(0.005, 0.95, 1000, 0.001, 0.0042, None)
+    limit = promised(made, criteria(beta, None, 0.5), "test")
+    assert str(limit) == "test accuracy lost, upper bound at 95 % confidence 0.42, at most 0.5: met"
+    assert (limit.unit, limit.interval, limit.promise) == (POINTS, None, made)

@@ -116,7 +116,10 @@ def _constraints(payload: OptimizeReport) -> str:
     rows = []
     for limit in limits(payload):
         mark = '<span class="yes">✓ met</span>' if limit.met else '<span class="no">✗ not met</span>'
-        rows.append((escape(limit.label), *(text.replace("-", MINUS) for text in (limit.value, limit.most)), mark))
+        note = f" {escape(limit.note.replace('-', MINUS))}" if limit.note else ""
+        rows.append(
+            (escape(limit.label), *(text.replace("-", MINUS) for text in (limit.value, limit.most)), mark + note)
+        )
     columns = ("constraint", "value", "at most", "")
     return table(columns, rows, "Constraints", numeric=columns[1:3]) if rows else ""
 

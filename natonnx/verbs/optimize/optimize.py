@@ -20,6 +20,7 @@ from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.consult import check_own
 from natonnx.verbs.optimize.plan import check_reach, keep_held_out, most_held_out, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, prepare, tell_pieces, torch_settings
+from natonnx.verbs.optimize.promise import make_promise, tell_promise
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
@@ -154,6 +155,10 @@ def optimize(
             return decide(original.score, workshop.measured(outcome), criteria).winner is not None
 
         tell_notes(prepared.parts)
+        promise = None
+        if settings.confidence is not None:
+            tell_promise(workshop, criteria, settings.confidence, force=force)
+            promise = make_promise(workshop, criteria, settings.confidence)
         tell_pieces(source)
         outcome = search(
             problem,
@@ -168,7 +173,7 @@ def optimize(
         # Decide
         outcome = workshop.measured(outcome)
         time_files(prepared, workshop, outcome)
-        decision = decide(original.score, outcome, criteria)
+        decision = decide(original.score, outcome, criteria, promise)
         winner = None if decision.winner is None else workshop.rebuild(decision.winner)
         _log.info(
             "%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits"

@@ -105,12 +105,19 @@ def prepare(
         if value not in get_args(kinds):
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
     place = _choose_device(device)
+    if reward is not None and settings.confidence is not None:
+        raise InputError(
+            f"confidence {settings.confidence} is for scores of samples, which are compared pair by pair, but a reward "
+            "judges a model as a whole: leave one of them out"
+        )
     make_proposer(settings.learner, edits=settings.edits, policy=settings.policy)  # refused before the data is read
     choice = choose(source, objective)
     chosen, how = choose_data(source, given, preprocessing or {})
     parts = load_parts(
         source, chosen, how, classes=choice.classes, targets=choice.targets, seed=settings.seed, class_names=class_names
     )
+    if settings.confidence is not None:
+        parts = data.put_aside(parts, settings.seed)
     labels = choice.uses_labels(parts, source)
     source, parts = _sized(source, parts)
     check_runnable(source)

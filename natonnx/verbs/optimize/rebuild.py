@@ -93,6 +93,7 @@ class Workshop:
     prepared: Prepared
     original: Original
     _made: dict[tuple[str, float | None], Rebuilt] = field(default_factory=dict, repr=False)
+    _tested: dict[Rebuilt, Score] = field(default_factory=dict, repr=False)
 
     def rebuild(self, candidate: Candidate) -> Rebuilt:
         """Make the file of a candidate, and score it on validation; each once."""
@@ -110,11 +111,14 @@ class Workshop:
         )
 
     def test_score(self, rebuilt: Rebuilt) -> Score | None:
-        """Score a file on the test split, which decides nothing; None where there is none."""
-        test = self.prepared.parts.test
-        if self.original.test is None or test is None:
+        """Score a file on the test split, once; None where there is none. It decides nothing but a promise."""
+        objective, test = self.original.test, self.prepared.parts.test
+        if objective is None or test is None:
             return None
-        return score_file(self.prepared.source.path, rebuilt.run, self.original.test, test, self.original.run)
+        if rebuilt not in self._tested:
+            path = self.prepared.source.path
+            self._tested[rebuilt] = score_file(path, rebuilt.run, objective, test, self.original.run)
+        return self._tested[rebuilt]
 
     def _build(self, candidate: Candidate) -> Rebuilt:
         prepared, threads = self.prepared, torch.get_num_threads()

@@ -17,6 +17,7 @@ from natonnx.contract.optimize import (
     ModelRow,
     NearestRow,
     OptimizeReport,
+    PromiseRow,
     QualityRow,
 )
 from natonnx.contract.rows import check_rows, cost_row, idle_edges
@@ -25,8 +26,11 @@ from natonnx.data import Parts
 from natonnx.rewrite import Check
 from natonnx.search import Candidate, Criteria, Decision, Outcome, Score, Scored, Settings, judge
 from natonnx.search.decide import Constraint
+from natonnx.search.objective import Unit
+from natonnx.search.promise import Promise
 from natonnx.verbs.objectives import objective_row, unit_row
 from natonnx.verbs.optimize.prepare import Prepared
+from natonnx.verbs.optimize.promise import SPLIT
 from natonnx.verbs.optimize.rebuild import Rebuilt, Workshop
 from natonnx.verbs.optimize.write import Written, front_name
 
@@ -107,7 +111,7 @@ def make_report(
         "finetuned_input": None
         if beta is None
         else _quality(prepared, beta.candidate.validation, workshop.test_score(beta)),
-        "front": [_front(workshop, criteria, outcome, candidate, paths) for candidate in ordered],
+        "front": [_front(workshop, settings, criteria, outcome, decision, one, paths) for one in ordered],
         "nearest": _nearest(criteria, decision, ordered),
         "scored": [_candidate(prepared, scored) for scored in outcome.scored],
     }
@@ -118,7 +122,7 @@ def make_report(
 def _constraint(limit: Constraint) -> ConstraintRow:
     unit = None if limit.unit is None else contract.difference_unit(unit_row(limit.unit))
     value = limit.value if math.isfinite(limit.value) else None
-    return {
+    row: ConstraintRow = {
         "name": limit.name,
         "label": limit.label,
         "unit": unit,
@@ -126,6 +130,19 @@ def _constraint(limit: Constraint) -> ConstraintRow:
         "value": value,
         "met": limit.met,
         "interval": limit.interval,
+    }
+    if limit.promise is not None and limit.unit is not None:
+        row["promise"] = _promise(limit.promise, limit.unit)
+    return row
+
+
+def _promise(made: Promise, unit: Unit) -> PromiseRow:
+    return {
+        "confidence": made.confidence,
+        "split": SPLIT,
+        "samples": made.samples,
+        "lost": float(f"{unit.scale * made.lost:.9g}"),
+        "enough": made.enough,
     }
 
 
@@ -159,22 +176,39 @@ def _error(prepared: Prepared, score: Score | None) -> float | None:
 
 
 def _front(
-    workshop: Workshop, criteria: Criteria, outcome: Outcome, candidate: Candidate, paths: Mapping[str, Path]
+    workshop: Workshop,
+    settings: Settings,
+    criteria: Criteria,
+    outcome: Outcome,
+    decision: Decision,
+    candidate: Candidate,
+    paths: Mapping[str, Path],
 ) -> FrontRow:
     scale = criteria.unit.scale
     limits = judge(candidate, workshop.original.score, outcome, criteria)
     lost = next(limit for limit in limits if limit.name == "lost")
     path = paths.get(front_name(workshop.prepared, candidate))
-    return {
-        **_candidate(workshop.prepared, candidate),
+    promise = decision.promises.get(candidate)
+    met: bool | None = all(limit.met for limit in limits)
+    if met and settings.confidence is not None:
+        met = None if promise is None else promise.met
+    made = _candidate(workshop.prepared, candidate)
+    row: FrontRow = {
+        "params": made["params"],
+        "madds": made["madds"],
+        "score": made["score"],
+        "edits": made["edits"],
         "target": candidate.target,
         "share": criteria.costs(candidate)[0] / (criteria.full[0] or 1.0),
         "lost": lost.value / scale,
         "interval": None if lost.interval is None else (lost.interval[0] / scale, lost.interval[1] / scale),
-        "met": all(limit.met for limit in limits),
+        "met": met,
         "images": candidate.images,
         "path": None if path is None else str(path),
     }
+    if promise is not None:
+        row["lost_at_most"] = promise.value / scale
+    return row
 
 
 def _nearest(criteria: Criteria, decision: Decision, ordered: Sequence[Candidate]) -> NearestRow | None:
@@ -182,14 +216,16 @@ def _nearest(criteria: Criteria, decision: Decision, ordered: Sequence[Candidate
     if nearest is None:
         return None
     missed = [limit for limit in decision.constraints if not limit.met]
-    over = max((limit.value - limit.limit for limit in missed if limit.unit is not None), default=0.0)
+    over = max((one.value - one.limit for one in missed if one.unit is not None and one.promise is None), default=0.0)
     points, each = criteria.unit.difference == "points", nearest.validation.each
     right_or_wrong = points and bool(each) and set(each) <= {0.0, 1.0}
-    enough = math.ceil(10 * max(limit.value for limit in missed if limit.unit is not None)) / 10 if over else 0.0
+    counted = right_or_wrong and any(limit.promise is None for limit in missed)
+    by_amount = all(limit.unit is not None and limit.value > limit.limit for limit in missed)
+    enough = math.ceil(10 * max(limit.value for limit in missed)) / 10 if by_amount else 0.0
     return {
         "front": next(i for i, candidate in enumerate(ordered, 1) if candidate is nearest),
-        "samples": math.ceil(round(over / 100 * len(each), 6)) if right_or_wrong else None,
-        "option": f"--max-drop {enough:g}" if over and all(limit.unit is not None for limit in missed) else None,
+        "samples": math.ceil(round(over / 100 * len(each), 6)) if counted else None,
+        "option": f"--max-drop {enough:g}" if by_amount else None,
     }
 
 

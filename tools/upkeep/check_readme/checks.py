@@ -245,6 +245,33 @@ CHECKS: tuple[Check, ...] = (
         shows(r"(?<=max \|Δ\| ).*"),
         first=(_EDITED,),
     ),
+    # docs/confidence.md
+    Check(
+        "natonnx optimize models/resnet20-fashion.onnx --target-madds 0.65 --max-drop 0.5 --confidence 0.95",
+        70,
+        "the first line of what can be promised, and the row of the promise",
+        says(
+            r"the same on all 10,000 test samples they rule out a loss above 0\.0301 points, at 95 % confidence$",
+            r"^  test accuracy lost, upper bound at 95 % confidence: \+\d+\.\d\d points, at most \+0\.50 points: ",
+        ),
+        budget=_SEARCH,
+        codes=(0, 1),
+        minutes=3,
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_promise",
+        3,
+        "three tables; the first is never above the level",
+        says(r"^\| 0\.5 \| 2 % \| [0-4]\.\d % \|", r"^\| 0 \| 6 % \| ", r"^\| one in 200 loses all \| "),
+        budget="--samples 200 --splits 5",
+        minutes=15,
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_promise --pairs ~/.cache/natonnx-search/search-final.jsonl",
+        0,
+        "",
+        never="its rows are those of bench_search, whose pictures are not part of the repository",
+    ),
     # docs/terminal.md
     Check('eval "$(natonnx completion bash)"', 1, "bash takes the script"),
     Check(

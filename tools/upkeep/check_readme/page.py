@@ -11,6 +11,7 @@ __all__ = ["PAGES", "Shown", "Table", "mentions", "normal", "options", "read", "
 PAGES = (
     "README.md",
     "docs/commands.md",
+    "docs/confidence.md",
     "docs/python.md",
     "docs/files.md",
     "docs/terminal.md",
