@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Timings", "latencies_ms"]
+__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Clock", "Timings", "latencies_ms"]
 
 _log = logging.getLogger(__name__)
+
+Clock = Literal["wall", "cpu"]
 
 WARM_UP = 3
 """Runs of each fresh session that are not timed."""
@@ -41,6 +43,8 @@ class Timings:
     Attributes:
         blocks: An array [models, rounds] of milliseconds a block. The number of rounds is even, as of two neighbouring
             rounds the second has the models in reverse order.
+        cpu_blocks: CPU time of the calling thread in the same runs. Where the model runs in that thread alone, it is
+            what the run would take if no other process took turns; else it is only a part of the work.
     """
 
     def __init__(
@@ -60,6 +64,7 @@ class Timings:
             seed: Of the models' order.
         """
         self.blocks: list[npt.NDArray[np.float64]] = []
+        self.cpu_blocks: list[npt.NDArray[np.float64]] = []
         self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
         self._generator = np.random.default_rng(seed)
 
@@ -84,7 +89,9 @@ class Timings:
         opened = {i: self._open[i]() for i in order}
         sessions = [opened[i] for i in range(len(self._open))]
         _warm(sessions, self._inputs, self._warm_up)
-        self.blocks.append(np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order())))
+        wall, cpu = _time(sessions, self._inputs, seconds, least=2, order=self._order())
+        self.blocks.append(np.array(wall))
+        self.cpu_blocks.append(np.array(cpu))
 
     def _order(self) -> Iterator[Sequence[int]]:
         """An order of the models by chance, the same backwards, and so on.
@@ -102,9 +109,13 @@ class Timings:
         """How often each model was timed."""
         return sum(block.shape[1] for block in self.blocks)
 
-    def series(self, model: int) -> npt.NDArray[np.float64]:
+    def by(self, clock: Clock) -> list[npt.NDArray[np.float64]]:
+        """The blocks by one of the clocks."""
+        return self.blocks if clock == "wall" else self.cpu_blocks
+
+    def series(self, model: int, clock: Clock = "wall") -> npt.NDArray[np.float64]:
         """All times of a model by its position [rounds], in milliseconds."""
-        return np.concatenate([block[model] for block in self.blocks])
+        return np.concatenate([block[model] for block in self.by(clock)])
 
 
 def latencies_ms(
@@ -126,7 +137,8 @@ def latencies_ms(
     """
     sessions = [session(model, threads, folder) for model in models]
     _warm(sessions, inputs, WARM_UP)
-    return [statistics.median(series) for series in _time(sessions, inputs, seconds, least=5)]
+    wall, _ = _time(sessions, inputs, seconds, least=5)
+    return [statistics.median(series) for series in wall]
 
 
 def _warm(sessions: Sequence["InferenceSession"], inputs: Mapping[str, np.ndarray], count: int) -> None:
@@ -142,23 +154,26 @@ def _time(
     *,
     least: int,
     order: Iterator[Sequence[int]] | None = None,
-) -> list[list[float]]:
-    """Milliseconds of each session by round, at least so many rounds.
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Milliseconds of each session by round, at least so many rounds: by the wall clock, and of this thread's CPU time.
 
     Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
     timed: so it finds in the caches what it left there itself, not what its neighbour did.
     """
     plain = list(range(len(sessions)))
     orders = order or itertools.cycle([plain, plain[::-1]])
-    times: list[list[float]] = [[] for _ in sessions]
+    wall: list[list[float]] = [[] for _ in sessions]
+    cpu: list[list[float]] = [[] for _ in sessions]
     end = time.perf_counter() + seconds
     rounds = 0
     while rounds < least or (order and rounds % 2) or time.perf_counter() < end:
         for i in next(orders):
             if order:
                 run(sessions[i], inputs)
-            begun = time.perf_counter()
+            cpu_begun, begun = time.thread_time(), time.perf_counter()
             run(sessions[i], inputs)
-            times[i].append(1e3 * (time.perf_counter() - begun))
+            ended, cpu_ended = time.perf_counter(), time.thread_time()
+            wall[i].append(1e3 * (ended - begun))
+            cpu[i].append(1e3 * (cpu_ended - cpu_begun))
         rounds += 1
-    return times
+    return wall, cpu

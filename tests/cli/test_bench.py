@@ -1,6 +1,7 @@
 """`natonnx bench`: the contracts of its JSON and CSV, the table, and what it refuses."""
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -47,11 +48,12 @@ def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> Non
     models = MODELS[:2]
     options = ("--data", str(pictures), "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
-    assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
+    assert payload.keys() == {"schema", "models", "left_out", "conditions", "objective", "data"}
     require_payload(payload, BenchReport)
     for path, row in zip(models, payload["models"], strict=True):
         assert list(row) == [
             "path",
+            "sha256",
             "provider",
             "params",
             "madds",
@@ -60,25 +62,32 @@ def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "score",
             "latency_ms",
             "ratio",
+            "cpu_ms",
+            "cpu_ratio",
+            "sessions",
+            "rounds",
             "profile",
         ]
         assert (row["path"], row["provider"]) == (str(path), CPU)
+        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert row["size_bytes"] == path.stat().st_size
         assert row["peak_memory_bytes"] > row["size_bytes"]
         assert row["params"] > 100_000
         assert row["madds"] > 10_000_000
         assert row["score"].keys() == {"validation", "test"}
         assert all(0.8 < value < 1 for value in row["score"].values())
-        assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"]
+        for times in (row["latency_ms"], row["cpu_ms"]):
+            assert 0 < times["low"] <= times["median"] <= min(times["p90"], times["high"])
+        assert row["rounds"] >= 2 * row["sessions"] >= 20
         assert {"op_type", "provider", "nodes", "ms", "share"} == row["profile"][0].keys()
         assert "Conv" in {entry["op_type"] for entry in row["profile"]}
-    assert payload["models"][0]["ratio"] is None
-    ratio = payload["models"][1]["ratio"]
-    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert payload["models"][0]["ratio"] is payload["models"][0]["cpu_ratio"] is None
+    for ratio in (payload["models"][1]["ratio"], payload["models"][1]["cpu_ratio"]):
+        assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
     given = payload["conditions"]
     assert given["inputs"] == [{"name": "image", "dtype": "float32", "shape": [2, 1, 28, 28]}]
-    assert (given["provider"], given["threads"], given["seconds"]) == (CPU, 1, 0.1)
-    assert given["rounds"] >= 2 * given["sessions"] >= 20
+    assert (given["providers"], given["threads"], given["seconds"]) == ([CPU], 1, 0.1)
+    assert given["machine"].keys() == {"system", "cpu", "cores"}
     assert given["confidence"] == 0.99
     assert payload["objective"] == {
         "name": "labels",
@@ -152,6 +161,11 @@ def test_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "ratio",
         "ratio_low",
         "ratio_high",
+        "cpu_median_ms",
+        "cpu_p90_ms",
+        "cpu_ratio",
+        "cpu_ratio_low",
+        "cpu_ratio_high",
         "validation_score",
         "test_score",
     ]
@@ -276,7 +290,8 @@ def test_a_provider_that_cannot_be_used_is_told(
     stdout, stderr = capsys.readouterr()
     assert stopped.value.code == 0
     payload = json.loads(stdout)
-    assert payload["conditions"]["provider"] == "CUDAExecutionProvider"
+    assert payload["conditions"]["providers"] == ["CUDAExecutionProvider"]
+    assert payload["left_out"] == [{"provider": "CUDAExecutionProvider", "reason": f"onnxruntime took {CPU}"}]
     assert payload["models"][0]["provider"] == CPU
     assert stderr.splitlines() == [
         f"natonnx: warning: {folder / 'model.onnx'}: CUDAExecutionProvider cannot be used here; onnxruntime took {CPU}"

@@ -14,7 +14,7 @@ from natonnx import apply, check
 from natonnx.architecture import Edit, State
 from natonnx.bench import Timings
 from natonnx.cli import main
-from natonnx.contract.check import CheckReport, GateName, gate_row
+from natonnx.contract.check import CheckReport, GateName, gate_row, status_of
 from natonnx.errors import InputError
 from natonnx.report.check import junit_xml, markdown
 from natonnx.verbs.check import Thresholds
@@ -23,6 +23,8 @@ from tests.contract.conforms import require_payload
 
 CONV = 64 * 9 * 8 * 8
 """MAdds of one of the tiny model's 3x3 convolutions."""
+
+CPU = "CPUExecutionProvider"
 
 Array = npt.NDArray[np.float64]
 
@@ -108,16 +110,31 @@ def test_the_contract(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(capsys, *against(pair, *options))
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
-    assert payload.keys() == {"schema", "status", "model", "baseline", "gates", "data"}
+    assert payload.keys() == {"schema", "status", "model", "baseline", "baseline_report", "gates", "data"}
     require_payload(payload, CheckReport)
     assert (payload["model"], payload["baseline"]) == (str(pair / "skipped.onnx"), str(pair / "model.onnx"))
     assert payload["data"] is None
     madds, latency = payload["gates"]
-    keys = ["name", "label", "at_least", "unit", "limit", "value", "low", "high", "state", "detail"]
+    keys = [
+        "name",
+        "label",
+        "at_least",
+        "unit",
+        "limit",
+        "value",
+        "low",
+        "high",
+        "state",
+        "provider",
+        "clock",
+        "detail",
+    ]
     assert list(madds) == list(latency) == keys
     assert (madds["label"], madds["at_least"], madds["unit"]) == ("MAdds ratio", False, None)
     assert (madds["name"], madds["low"], madds["high"]) == ("madds_ratio", None, None)
-    assert latency["name"] == "latency_ratio"
+    assert (madds["provider"], madds["clock"]) == (None, None)
+    assert (latency["name"], latency["provider"], latency["clock"]) == ("latency_ratio", CPU, "cpu")
+    assert "by the wall clock" in latency["detail"]
     assert latency["low"] <= latency["value"] <= latency["high"] <= 100
 
 
@@ -132,7 +149,13 @@ def test_a_model_against_itself_agrees_in_all(folder: Path, capsys: pytest.Captu
 # Latency: by made-up times, as a real ratio is not known
 
 
-def blocks(ratios: Sequence[float]) -> list[Array]:
+def measure(timings: Timings, cpu: Sequence[float] | Array, wall: Sequence[float] | Array | None = None) -> None:
+    """Put in made-up ratios of a second model's times to a first one's, a block each."""
+    timings.cpu_blocks += blocks(cpu)
+    timings.blocks += blocks(cpu if wall is None else wall)
+
+
+def blocks(ratios: Sequence[float] | Array) -> list[Array]:
     return [np.array([[1.0, 1.0], [ratio, ratio]]) for ratio in ratios]
 
 
@@ -158,7 +181,7 @@ def test_latency_goes_by_the_interval(
     def extend(self: Timings, seconds: float) -> None:
         asked.append(seconds)
         noise = np.random.default_rng(0).normal(size=10)
-        self.blocks += blocks((ratio * np.exp(spread * np.concatenate([noise, -noise]))).tolist())
+        measure(self, ratio * np.exp(spread * np.concatenate([noise, -noise])))
 
     monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
     said: list[str] = []
@@ -166,7 +189,7 @@ def test_latency_goes_by_the_interval(
     payload = check(path, path, Thresholds(max_latency_ratio=limit), tell=said.append)
     (gate,) = payload["gates"]
     assert gate["state"] == state
-    assert payload["status"] == ("passed" if state == "met" else "failed")
+    assert payload["status"] == {"met": "passed"}.get(state, state)
     assert gate["low"] is not None
     assert gate["high"] is not None
     assert gate["low"] < ratio < gate["high"]
@@ -179,7 +202,7 @@ def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.Mo
     found = iter([[0.8, 1.2] * 10, [0.99, 1.01] * 100])
 
     def extend(self: Timings, _seconds: float) -> None:
-        self.blocks += blocks(next(found))
+        measure(self, next(found))
 
     monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
     path = folder / "model.onnx"
@@ -190,9 +213,9 @@ def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.Mo
 
 def test_no_other_provider_is_measured_instead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("natonnx.verbs.model_comparison.find_provider", lambda _name: "CUDAExecutionProvider")
-    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: "CPUExecutionProvider")
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: CPU)
     path = folder / "model.onnx"
-    with pytest.raises(InputError, match="cannot be used here, onnxruntime took CPUExecutionProvider"):
+    with pytest.raises(InputError, match=r"CUDAExecutionProvider cannot be used here.*, onnxruntime took CPUExec"):
         check(path, path, Thresholds(max_latency_ratio=1.1))
 
 
@@ -238,8 +261,16 @@ def test_reports(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def payload_of(model: str, name: GateName = "drop", value: float = 0.1, limit: float = 0.1) -> CheckReport:
-    gate = gate_row(name, limit, value, "d")
-    return {"schema": 2, "status": "passed", "model": model, "baseline": "b", "gates": [gate], "data": None}
+    gates = [gate_row(name, limit, value, "d")]
+    return {
+        "schema": 4,
+        "status": status_of(gates),
+        "model": model,
+        "baseline": "b",
+        "baseline_report": None,
+        "gates": gates,
+        "data": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["a<&>\"'.onnx", "bell\a.onnx", "lone\udcff.onnx", "β 模型.onnx", "a|b`c.onnx"])
