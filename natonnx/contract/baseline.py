@@ -147,7 +147,8 @@ def _refuse_constant(name: str) -> None:
 def _impossible(payload: Mapping[str, Any]) -> Iterator[str]:
     """Name amounts of models that are below zero, and times and ratios that are not above it, or are infinite."""
     rows = [(f"models[{i}]", row) for i, row in enumerate(payload.get("models", []))]
-    for where, row in rows or [(key, payload[key]) for key in ("input", "output") if payload[key]]:
+    rows += [(key, payload[key]) for key in ("input", "output") if payload.get(key)]
+    for where, row in rows:
         for key in _AMOUNTS:
             if (row.get(key) or 0) < 0:
                 yield f"$.{where}.{key}: {row[key]!r}"

@@ -98,11 +98,12 @@ class InputRow(TypedDict):
 
 
 class MachineRow(TypedDict):
-    """The kind of machine: its system, its processor's name if that is known, and how many cores may be used."""
+    """The kind of machine: its system, its processor if known, how many cores may be used, and NVIDIA's devices."""
 
     system: str
     cpu: str | None
     cores: int
+    gpus: list[str]
 
 
 class LeftOutRow(TypedDict):

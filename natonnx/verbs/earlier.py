@@ -102,7 +102,7 @@ def _but(shape: Sequence[int], axis: int | None) -> list[int]:
 
 
 def _words(row: MachineRow) -> str:
-    return f"{row['system']}, {row['cpu'] or 'unknown processor'}, {row['cores']} cores"
+    return ", ".join([row["system"], row["cpu"] or "unknown processor", f"{row['cores']} cores", *row["gpus"]])
 
 
 def _sizes(rows: Sequence[Mapping[str, object]]) -> str:

@@ -232,7 +232,7 @@ def describe_inputs(inputs: Mapping[str, npt.NDArray[np.generic]]) -> list[Input
 def describe_machine() -> MachineRow:
     """Say what machine this is."""
     here = machine()
-    return {"system": here.system, "cpu": here.cpu, "cores": here.cores}
+    return {"system": here.system, "cpu": here.cpu, "cores": here.cores, "gpus": [*here.gpus]}
 
 
 def runtime_version() -> str:

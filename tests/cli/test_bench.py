@@ -14,6 +14,8 @@ from onnx import TensorProto
 from natonnx import benchmark
 from natonnx.cli import main
 from natonnx.contract.bench import BenchReport
+from natonnx.errors import InputError
+from natonnx.report.bench import to_csv
 from natonnx.verbs.bench import Conditions
 from tests import external
 from tests.cli import tiny
@@ -21,7 +23,7 @@ from tests.contract.conforms import require_payload
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
 SHORT = ("--seconds", "0.1")
-CPU = "CPUExecutionProvider"
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -87,7 +89,7 @@ def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> Non
     given = payload["conditions"]
     assert given["inputs"] == [{"name": "image", "dtype": "float32", "shape": [2, 1, 28, 28]}]
     assert (given["providers"], given["threads"], given["seconds"]) == ([CPU], 1, 0.1)
-    assert given["machine"].keys() == {"system", "cpu", "cores"}
+    assert given["machine"].keys() == {"system", "cpu", "cores", "gpus"}
     assert given["confidence"] == 0.99
     assert payload["objective"] == {
         "name": "labels",
@@ -303,3 +305,81 @@ def _cpu_session(*arguments: Any, provider: str, **options: Any) -> Any:
 
     assert provider in ("CUDAExecutionProvider", CPU)
     return session(*arguments, **options)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of onnxruntime with a provider `cuda` that is the CPU in truth, and `tensorrt`, which cannot be used."""
+    opened: dict[int, str] = {}
+
+    def made(*arguments: Any, provider: str, **options: Any) -> Any:
+        from natonnx.session import session
+
+        runtime = session(*arguments, **options)
+        opened[id(runtime)] = provider
+        return runtime
+
+    def used(runtime: Any) -> str:
+        return opened[id(runtime)] if opened[id(runtime)] != TENSORRT else CPU
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr("natonnx.verbs.model_comparison.session", made)
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", used)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_several_providers_in_one_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has rows and ratios of its own; one that cannot be used is left out, and that is said in a line."""
+    (folder / "same.onnx").write_bytes(tiny.model_bytes())
+    paths = [str(folder / "model.onnx"), str(folder / "same.onnx")]
+    providers = ["--provider", "cpu,tensorrt", "--provider", "cuda", "--provider", "CPU"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *paths, *providers, "--data", str(folder / "data.npz"), "--json", *SHORT])
+    stdout, stderr = capsys.readouterr()
+    assert stopped.value.code == 0
+    (line,) = [line for line in stderr.splitlines() if "warning" in line]
+    assert line == f"natonnx: warning: {paths[0]}: {TENSORRT} cannot be used here; it is left out"
+    assert len(stderr.splitlines()) == 2  # and a note of the data, once
+    payload = json.loads(stdout)
+    require_payload(payload, BenchReport)
+    assert payload["conditions"]["providers"] == [CPU, TENSORRT, CUDA]
+    assert [row["provider"] for row in payload["left_out"]] == [TENSORRT]
+    assert [(row["path"], row["provider"]) for row in payload["models"]] == [
+        (path, provider) for provider in (CPU, CUDA) for path in paths
+    ]
+    assert [row["ratio"] is None for row in payload["models"]] == [True, False, True, False]
+    assert [row["cpu_ms"] is None for row in payload["models"]] == [False, False, True, True]
+    assert len({json.dumps(row["score"]) for row in payload["models"]}) == 1
+    rows = list(csv.DictReader(io.StringIO(to_csv(payload))))
+    assert [(row["path"], row["provider"]) for row in rows] == [(path, each) for each in (CPU, CUDA) for path in paths]
+    assert [row["cpu_ratio"] == "" for row in rows] == [True, False, True, True]
+
+
+@pytest.mark.usefixtures("cuda")
+def test_the_table_tells_providers_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "model.onnx"
+    stdout = bench(capsys, path, "--provider", "cpu,cuda", "--profile")
+    rows = [line.split("  ")[0] for line in stdout.splitlines()]
+    assert [row for row in rows if "," in row or row == "MAdds"][:6] == [
+        "MAdds",
+        "peak memory (MiB), CPU",
+        "latency, median (ms), CPU",
+        "latency, p90 (ms), CPU",
+        "CPU time, median (ms), CPU",
+        "CPU time, p90 (ms), CPU",
+    ]
+    assert "latency, median (ms), CUDA" in rows
+    assert "CPU time, median (ms), CUDA" not in rows
+    for provider in (CPU, CUDA):
+        assert f" on {provider}, 1 thread, " in stdout
+        assert f"{path} on {provider}" in stdout
+
+
+def test_cpu_time_is_that_of_one_thread(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    payload = json.loads(bench(capsys, folder / "model.onnx", "--threads", "2", "--json"))
+    assert payload["models"][0]["cpu_ms"] is payload["models"][0]["cpu_ratio"] is None
+
+
+def test_a_provider_has_to_be_named() -> None:
+    with pytest.raises(InputError, match="no provider: name at least one"):
+        Conditions(provider=())
