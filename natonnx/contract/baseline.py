@@ -133,7 +133,7 @@ def parse_report(text: str, origin: str) -> BaselineReport:
             f"{origin}: made by {made} natonnx (schema {payload['schema']}, this one reads {SCHEMA_VERSION}); "
             "make it anew"
         )
-    wrong = [line for line in departures(payload, kind) if not line.endswith(": unknown")] or [*_impossible(payload)]
+    wrong = departures(payload, kind, further=True) or [*_impossible(payload)]
     if wrong:
         raise InputError(f"{origin}: damaged at {wrong[0][:_LONGEST]}; {_REMEDY}")
     checked: Any = payload
