@@ -218,6 +218,22 @@ CHECKS: tuple[Check, ...] = (
         budget="--seconds 0.5",
     ),
     Check(
+        "natonnx bench old.onnx new.onnx --json > last-week.json",
+        6,
+        "JSON alone on stdout",
+        everything(writes("last-week.json"), says("^$")),
+        budget="--seconds 0.5",
+    ),
+    Check(
+        "natonnx check new.onnx --baseline old.onnx --baseline-report last-week.json --max-latency-ratio 1.1",
+        6,
+        "the ratio is compared through old.onnx; the exit code fits",
+        says(r"latency ratio .* times old\.onnx"),
+        budget="--seconds 0.5",
+        first=("natonnx bench old.onnx new.onnx --json > last-week.json",),
+        codes=(0, 1, 4),
+    ),
+    Check(
         "natonnx check new.onnx --baseline old.onnx --max-madds-ratio 0.8 --max-latency-ratio 0.95 --data set.npz"
         " --max-drop 0.5 --junit check.xml --markdown check.md",
         8,
@@ -231,12 +247,12 @@ CHECKS: tuple[Check, ...] = (
         codes=(0, 1, 4),
     ),
     Check(
-        "python -m tools.benchmarks.bench_bench --seconds 10",
-        2,
+        "python -m tools.benchmarks.bench_bench --seconds 10 --batch 64",
+        4,
         "how much more work the copy has; the last line",
-        says(r"the copy has 9\.7 % more MAdds$", r"^contains 1 against itself: \d+ of \d+; more work found: "),
+        says(r"the copy has 9\.7 % more MAdds$", r"^cpu: contains 1 against itself: \d+ of \d+; more work found: "),
         budget="--runs 1 --seconds 0.5",
-        minutes=4,
+        minutes=8,
     ),
     Check(
         "natonnx diff models/resnet20-fashion.onnx edited.onnx",
