@@ -1,27 +1,33 @@
 """Measure models in onnxruntime."""
 
 from natonnx.bench.inputs import check_inputs, random_inputs
-from natonnx.bench.interval import CONFIDENCE, Interval, ratio_interval
-from natonnx.bench.latency import WARM_UP, Clock, Timings, clock_of, latencies_ms, rough_ratio
+from natonnx.bench.interval import CONFIDENCE, Interval, level_interval, quotient, ratio_interval
+from natonnx.bench.latency import WARM_UP, Clock, Timings, latencies_ms, rough_ratio
+from natonnx.bench.machine import machine
 from natonnx.bench.memory import peak_memory
 from natonnx.bench.profile import OperatorTime, profile
-from natonnx.bench.provider import find_provider, provider_used
+from natonnx.bench.provider import CPU, find_provider, open_saying, provider_used, why_not
 
 __all__ = [
     "CONFIDENCE",
+    "CPU",
     "WARM_UP",
     "Clock",
     "Interval",
     "OperatorTime",
     "Timings",
     "check_inputs",
-    "clock_of",
     "find_provider",
     "latencies_ms",
+    "level_interval",
+    "machine",
+    "open_saying",
     "peak_memory",
     "profile",
     "provider_used",
+    "quotient",
     "random_inputs",
     "ratio_interval",
     "rough_ratio",
+    "why_not",
 ]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CONFIDENCE", "Interval", "interval_of", "ratio_interval"]
+__all__ = ["CONFIDENCE", "Interval", "interval_of", "level_interval", "quotient", "ratio_interval"]
 
 CONFIDENCE = 0.99
 """Of the intervals that commands report: one comparison in a hundred of equal models may call them different."""
@@ -46,6 +46,34 @@ def ratio_interval(
     logs = np.array([_log_ratio(block[0], block[model]) for block in blocks])
     found = interval_of(logs, confidence=confidence, seed=seed)
     return Interval(*(math.exp(value) for value in found))
+
+
+def level_interval(
+    blocks: Sequence[npt.NDArray[np.float64]], model: int, *, confidence: float = CONFIDENCE, seed: int = 0
+) -> Interval:
+    """Time of one model by itself: the median of a block, over the blocks. What the machine does else is in it.
+
+    Args:
+        blocks: See `ratio_interval`.
+        model: The model's position.
+        confidence: Of the interval.
+        seed: Of the resampling.
+    """
+    logs = np.array([math.log(float(np.median(block[model]))) for block in blocks])
+    return Interval(*(math.exp(value) for value in interval_of(logs, confidence=confidence, seed=seed)))
+
+
+def quotient(numerator: Interval, denominator: Interval) -> Interval:
+    """Divide two estimates that were measured apart; the interval is of the confidence of theirs.
+
+    The distances from an estimate to the ends of its interval, on a scale of logarithms, add up as the sides of a right
+    angle do (MOVER: Zou and Donner 2008, "Construction of confidence limits about effect measures").
+    """
+    over, under = ([math.log(number) for number in each] for each in (numerator, denominator))
+    value = over[0] - under[0]
+    low = value - math.hypot(over[0] - over[1], under[2] - under[0])
+    high = value + math.hypot(over[2] - over[0], under[0] - under[1])
+    return Interval(math.exp(value), math.exp(low), math.exp(high))
 
 
 def _log_ratio(first: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,9 +17,11 @@ from natonnx.session import run, session
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Clock", "Timings", "clock_of", "latencies_ms", "rough_ratio"]
+__all__ = ["BLOCKS", "LEAST_BLOCKS", "WARM_UP", "Clock", "Timings", "latencies_ms", "rough_ratio"]
 
 _log = logging.getLogger(__name__)
+
+Clock = Literal["wall", "cpu"]
 
 WARM_UP = 3
 """Runs of each fresh session that are not timed."""
@@ -29,18 +31,6 @@ BLOCKS = 20
 
 LEAST_BLOCKS = 10
 """Blocks that are measured however long they take: an interval from fewer means little."""
-
-
-Clock = Callable[[], float]
-
-
-def clock_of(threads: int, provider: str) -> Clock:
-    """Return the clock that tells latencies apart best: of one thread on the CPU, what that thread itself was given.
-
-    What else the machine does then costs nothing, as long as it leaves the caches alone. Of several threads, and of
-    other devices, only wall-clock time tells.
-    """
-    return time.thread_time if threads == 1 and provider == "CPUExecutionProvider" else time.perf_counter
 
 
 class Timings:
@@ -53,6 +43,8 @@ class Timings:
     Attributes:
         blocks: An array [models, rounds] of milliseconds a block. The number of rounds is even, as of two neighbouring
             rounds the second has the models in reverse order.
+        cpu_blocks: CPU time of the calling thread in the same runs. Where the model runs in that thread alone, it is
+            what the run would take if no other process took turns; else it is only a part of the work.
     """
 
     def __init__(
@@ -62,7 +54,6 @@ class Timings:
         *,
         warm_up: int = WARM_UP,
         seed: int = 0,
-        clock: Clock | None = None,
     ) -> None:
         """Measure nothing yet.
 
@@ -71,11 +62,11 @@ class Timings:
             inputs: The same inputs for all.
             warm_up: Runs of each fresh session that are not timed.
             seed: Of the models' order.
-            clock: What times a run; see `clock_of`. The wall clock where None.
         """
         self.blocks: list[npt.NDArray[np.float64]] = []
+        self.cpu_blocks: list[npt.NDArray[np.float64]] = []
         self._open, self._inputs, self._warm_up = tuple(open_sessions), inputs, warm_up
-        self._generator, self._clock = np.random.default_rng(seed), clock
+        self._generator = np.random.default_rng(seed)
 
     def extend(self, seconds: float) -> None:
         """Measure for some more time, at least `LEAST_BLOCKS` blocks of two rounds.
@@ -98,9 +89,9 @@ class Timings:
         opened = {i: self._open[i]() for i in order}
         sessions = [opened[i] for i in range(len(self._open))]
         _warm(sessions, self._inputs, self._warm_up)
-        self.blocks.append(
-            np.array(_time(sessions, self._inputs, seconds, least=2, order=self._order(), clock=self._clock))
-        )
+        wall, cpu = _time(sessions, self._inputs, seconds, least=2, order=self._order())
+        self.blocks.append(np.array(wall))
+        self.cpu_blocks.append(np.array(cpu))
 
     def _order(self) -> Iterator[Sequence[int]]:
         """An order of the models by chance, the same backwards, and so on.
@@ -118,9 +109,13 @@ class Timings:
         """How often each model was timed."""
         return sum(block.shape[1] for block in self.blocks)
 
-    def series(self, model: int) -> npt.NDArray[np.float64]:
+    def by(self, clock: Clock) -> list[npt.NDArray[np.float64]]:
+        """The blocks by one of the clocks."""
+        return self.blocks if clock == "wall" else self.cpu_blocks
+
+    def series(self, model: int, clock: Clock = "wall") -> npt.NDArray[np.float64]:
         """All times of a model by its position [rounds], in milliseconds."""
-        return np.concatenate([block[model] for block in self.blocks])
+        return np.concatenate([block[model] for block in self.by(clock)])
 
 
 def latencies_ms(
@@ -142,7 +137,8 @@ def latencies_ms(
     """
     sessions = [session(model, threads, folder) for model in models]
     _warm(sessions, inputs, WARM_UP)
-    return [statistics.median(series) for series in _time(sessions, inputs, seconds, least=5)]
+    wall, _ = _time(sessions, inputs, seconds, least=5)
+    return [statistics.median(series) for series in wall]
 
 
 def rough_ratio(
@@ -150,8 +146,9 @@ def rough_ratio(
 ) -> float:
     """Latency of the second of two sessions as a multiple of the first one's, of the faster half of some rounds."""
     _warm(sessions, inputs, 1)
-    times = np.array(_time(sessions, inputs, 0.0, least=rounds, clock=clock))
-    fast = np.sort(np.log(times), axis=1)[:, : max(1, rounds // 2)].mean(1)
+    wall, cpu = _time(sessions, inputs, 0.0, least=rounds)
+    times = np.log(np.array(cpu if clock == "cpu" else wall))
+    fast = np.sort(times, axis=1)[:, : max(1, rounds // 2)].mean(1)
     return float(np.exp(fast[1] - fast[0]))
 
 
@@ -168,25 +165,26 @@ def _time(
     *,
     least: int,
     order: Iterator[Sequence[int]] | None = None,
-    clock: Clock | None = None,
-) -> list[list[float]]:
-    """Milliseconds of each session by round, at least so many rounds.
+) -> tuple[list[list[float]], list[list[float]]]:
+    """Milliseconds of each session by round, at least so many rounds: by the wall clock, and of this thread's CPU time.
 
     Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
     timed: so it finds in the caches what it left there itself, not what its neighbour did.
     """
-    clock = clock or time.perf_counter
     plain = list(range(len(sessions)))
     orders = order or itertools.cycle([plain, plain[::-1]])
-    times: list[list[float]] = [[] for _ in sessions]
+    wall: list[list[float]] = [[] for _ in sessions]
+    cpu: list[list[float]] = [[] for _ in sessions]
     end = time.perf_counter() + seconds
     rounds = 0
     while rounds < least or (order and rounds % 2) or time.perf_counter() < end:
         for i in next(orders):
             if order:
                 run(sessions[i], inputs)
-            begun = clock()
+            cpu_begun, begun = time.thread_time(), time.perf_counter()
             run(sessions[i], inputs)
-            times[i].append(1e3 * (clock() - begun))
+            ended, cpu_ended = time.perf_counter(), time.thread_time()
+            wall[i].append(1e3 * (ended - begun))
+            cpu[i].append(1e3 * (cpu_ended - cpu_begun))
         rounds += 1
-    return times
+    return wall, cpu

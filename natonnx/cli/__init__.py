@@ -24,9 +24,9 @@ __all__ = ["cli", "main"]
 _INTERNAL, _SIGNALLED = 3, 128
 
 EPILOG = """
-Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check is not
-met, or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 130
-interrupted, state saved.
+Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check failed,
+or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 4 no
+gate of check failed, but one is undecided; 130 interrupted, state saved.
 
 Models that would take much time or memory to read are refused; NATONNX_LIMITS=10 in the environment grants ten times
 as much.

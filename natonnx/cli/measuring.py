@@ -14,15 +14,22 @@ __all__ = ["conditions_options", "tell"]
 
 _log = logging.getLogger(__name__)
 
+
+def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names, each in an option of its own or several with commas."""
+    return tuple(name.strip() for value in values or ("cpu",) for name in value.split(","))
+
+
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime."),
     click.option(
         "--provider",
-        default="cpu",
-        show_default=True,
+        multiple=True,
+        callback=_names,
         metavar="cpu|cuda|...",
         shell_complete=lambda _context, _parameter, start: [n for n in ("cpu", "cuda") if n.startswith(start)],
-        help="onnxruntime's execution provider; it is said which one really ran.",
+        help="onnxruntime's execution provider; it is said which one really ran. May be repeated: each is measured."
+        "  [default: cpu]",
     ),
     click.option("--batch", type=click.IntRange(1), help="Batch size, where the file leaves it open.  [default: 1]"),
     click.option(
@@ -30,7 +37,8 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         type=float,
         default=10.0,
         show_default=True,
-        help="Of measuring latency, all models together; longer where ten sessions a model take longer.",
+        help="Of measuring latency, all models together, on each provider; longer where ten sessions a model take"
+        " longer.",
     ),
     click.option(
         "--warm-up", type=click.IntRange(0), default=3, show_default=True, help="Untimed runs of each fresh session."

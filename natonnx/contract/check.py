@@ -1,14 +1,18 @@
 """The payload of `natonnx check --json`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, TypedDict
 
 from natonnx.contract.objective import Unit
 
-__all__ = ["CheckReport", "DataRow", "GateName", "GateRow", "GateState", "gate_row"]
+__all__ = ["CheckReport", "Clock", "DataRow", "GateName", "GateRow", "GateState", "Status", "gate_row", "status_of"]
 
-GateName = Literal["madds_ratio", "params_ratio", "latency_ratio", "accuracy", "drop", "agreement"]
+GateName = Literal[
+    "madds_ratio", "params_ratio", "size_ratio", "memory_ratio", "latency_ratio", "accuracy", "drop", "agreement"
+]
 GateState = Literal["met", "failed", "undecided"]
+Status = Literal["passed", "failed", "undecided"]
+Clock = Literal["wall", "cpu"]
 
 
 class GateRow(TypedDict):
@@ -20,10 +24,12 @@ class GateRow(TypedDict):
         at_least: Whether the limit is the least that is allowed, and not the most.
         unit: Of the numbers, which are those of a difference and printed with their sign; None for a plain number.
         limit: As given.
-        value: What was found.
+        value: What was found; None where it cannot be told.
         low: Lower end of the value's confidence interval; None where it has none.
         high: Upper end.
-        state: `undecided` where the limit lies within the interval.
+        state: `undecided` where the limit lies within the interval, or the value cannot be told.
+        provider: The execution provider that ran the models; None where they were not run.
+        clock: What a latency was told by: `cpu` is the CPU time of the runs. None where there is none.
         detail: In words, with units.
     """
 
@@ -32,10 +38,12 @@ class GateRow(TypedDict):
     at_least: bool
     unit: Unit | None
     limit: float
-    value: float
+    value: float | None
     low: float | None
     high: float | None
     state: GateState
+    provider: str | None
+    clock: Clock | None
     detail: str
 
 
@@ -51,17 +59,19 @@ class CheckReport(TypedDict):
 
     Attributes:
         schema: See `SCHEMA_VERSION`.
-        status: `passed` if every gate is met.
+        status: `passed` if every gate is met, `failed` if one is failed, else `undecided`.
         model: Path of the model.
-        baseline: Path of what it is compared with.
+        baseline: Path of the model that it is compared with; None where there is a report alone.
+        baseline_report: Path of the earlier report whose figures it is compared with; None where there is none.
         gates: One for each limit.
         data: None where no gate needed any.
     """
 
     schema: int
-    status: Literal["passed", "failed"]
+    status: Status
     model: str
-    baseline: str
+    baseline: str | None
+    baseline_report: str | None
     gates: list[GateRow]
     data: DataRow | None
 
@@ -76,6 +86,8 @@ _POINTS: Unit = {"symbol": "points", "scale": 1.0, "difference": "points"}
 _GATES: Mapping[GateName, _Gate] = {
     "madds_ratio": _Gate("MAdds ratio"),
     "params_ratio": _Gate("parameters ratio"),
+    "size_ratio": _Gate("size ratio"),
+    "memory_ratio": _Gate("peak memory ratio"),
     "latency_ratio": _Gate("latency ratio"),
     "accuracy": _Gate("accuracy", at_least=True),
     "drop": _Gate("accuracy lost", unit=_POINTS),
@@ -86,25 +98,29 @@ _GATES: Mapping[GateName, _Gate] = {
 def gate_row(
     name: GateName,
     limit: float,
-    value: float,
+    value: float | None,
     detail: str,
     *,
     label: str | None = None,
     interval: tuple[float, float] | None = None,
+    provider: str | None = None,
+    clock: Clock | None = None,
 ) -> GateRow:
     """Judge a value by a limit.
 
     Args:
         name: What it is about.
         limit: As given.
-        value: What was found.
+        value: What was found; None where it cannot be told, which leaves the gate undecided.
         detail: In words, with units.
         label: What it is called, where that is not always the same.
         interval: Lower and upper end of the value's confidence interval. Both must be within the limit for it to be
             met, and neither for it to be failed.
+        provider: The execution provider that ran the models.
+        clock: What a latency was told by.
     """
     kind = _GATES[name]
-    ends = interval or (value, value)
+    ends = () if value is None else interval or (value, value)
     within = [end >= limit if kind.at_least else end <= limit for end in ends]
     low, high = interval or (None, None)
     return {
@@ -116,6 +132,14 @@ def gate_row(
         "value": value,
         "low": low,
         "high": high,
-        "state": "met" if all(within) else "undecided" if any(within) else "failed",
+        "state": "undecided" if len({*within}) != 1 else "met" if within[0] else "failed",
+        "provider": provider,
+        "clock": clock,
         "detail": detail,
     }
+
+
+def status_of(gates: Iterable[GateRow]) -> Status:
+    """Judge all gates together: one that is failed tells, whatever is undecided beside it."""
+    states = {gate["state"] for gate in gates}
+    return "failed" if "failed" in states else "undecided" if "undecided" in states else "passed"

@@ -6,7 +6,7 @@ from typing import Any
 
 __all__ = ["SCHEMA_VERSION", "finite"]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """`schema` of every payload. It rises when a key is renamed or removed, or means something else; payloads
 of version 1 did not say so."""
 

@@ -1,19 +1,37 @@
 """`benchmark`: what models cost and what they are worth, measured side by side."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
-from natonnx.bench import CONFIDENCE, Timings, peak_memory, profile, ratio_interval
-from natonnx.contract.bench import BenchReport, DataRow, Latency, MeasuredModel, OperatorTimeRow, Ratio, SampleCounts
+from natonnx.bench import CONFIDENCE, Clock, Timings, level_interval, profile, ratio_interval
+from natonnx.contract.bench import (
+    BenchReport,
+    DataRow,
+    Latency,
+    LeftOutRow,
+    MeasuredModel,
+    OperatorTimeRow,
+    Ratio,
+    SampleCounts,
+)
 from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
-from natonnx.verbs.model_comparison import Conditions, ModelComparison
+from natonnx.frontend import Source
+from natonnx.verbs.model_comparison import (
+    Conditions,
+    ModelComparison,
+    describe_inputs,
+    describe_machine,
+    runtime_version,
+)
 
 if TYPE_CHECKING:
     from natonnx.verbs.judging import JudgedModels
@@ -37,7 +55,7 @@ def benchmark(
     """Measure models in onnxruntime.
 
     Args:
-        models: ONNX files that take the same inputs, or one file. Ratios are to the first.
+        models: ONNX files that take the same inputs, or one file. Ratios are to the first, on the same provider.
         data: See `natonnx.data.Data`; no scores where None.
         conditions: What they are measured under.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
@@ -60,96 +78,126 @@ def benchmark(
     """
     conditions = conditions or Conditions()
     comparison = ModelComparison([models] if isinstance(models, Path | str) else models, conditions)
-    judged: JudgedModels | None = None
+    providers, left_out = _usable(comparison)
+    judged: list[JudgedModels] = []
     if data is not None:
-        from natonnx.verbs.judging import judge_models  # torch loads only where outputs are scored
+        from natonnx.verbs.judging import judge_on_each  # torch loads only where outputs are scored
 
         tell("scores")
-        judged = judge_models(comparison, data, preprocessing or {}, objective=objective, class_names=classes)
-        comparison = judged.size(comparison)  # what the files leave open is as the data has it
+        runs = [comparison.on(provider) for provider in providers]
+        judged = judge_on_each(runs, data, preprocessing or {}, objective=objective, class_names=classes)
+        comparison = judged[0].size(comparison)  # what the files leave open is as the data has it
     inputs = comparison.inputs()
-    tell("loading")
-    used = comparison.providers(inputs)
-    for source, provider in zip(comparison.sources, used, strict=True):
-        if provider != comparison.provider:
-            _log.warning("%s: %s cannot be used here; onnxruntime took %s", source.path, comparison.provider, provider)
-    tell("memory")
-    memory = [
-        peak_memory(source.path, inputs, threads=conditions.threads, provider=provider)
-        for source, provider in zip(comparison.sources, used, strict=True)
+    measured = [
+        row
+        for provider, found in zip_longest(providers, judged)
+        for row in _measure(comparison.on(provider), inputs, found, profiled, tell)
     ]
-    profiles: list[list[OperatorTimeRow] | None] = [None] * len(comparison.sources)
-    if profiled:
-        tell("profile")
-        profiles = [
-            [
-                {"op_type": row.op_type, "provider": row.provider, "nodes": row.nodes, "ms": row.ms, "share": row.share}
-                for row in profile(partial(comparison.open, source), inputs)
-            ]
-            for source in comparison.sources
-        ]
-    tell(f"latency ({conditions.seconds:g} s)")
-    timings = comparison.timings(inputs)
-    timings.extend(conditions.seconds)
-    rows = zip(comparison.sources, used, memory, profiles, strict=True)
-    measured: list[MeasuredModel] = []
-    for position, (source, provider, bytes_used, by_operator) in enumerate(rows):
-        measured.append(
-            {
-                "path": str(source.path),
-                "provider": provider,
-                **cost_row(source.network.architecture),
-                "size_bytes": source.size_bytes,
-                "peak_memory_bytes": bytes_used,
-                "score": {
-                    "validation": judged.score("validation", position) if judged else None,
-                    "test": judged.score("test", position) if judged else None,
-                },
-                "latency_ms": _latency(timings, position),
-                "ratio": _ratio(timings, position, conditions.seed),
-                "profile": by_operator,
-            }
-        )
     return {
         "schema": SCHEMA_VERSION,
         "models": measured,
+        "left_out": left_out,
         "conditions": {
-            "provider": comparison.provider,
+            "providers": list(comparison.providers),
             "threads": conditions.threads,
             "seconds": conditions.seconds,
             "warm_up": conditions.warm_up,
             "seed": conditions.seed,
-            "inputs": [
-                {"name": name, "dtype": str(array.dtype), "shape": list(array.shape)} for name, array in inputs.items()
-            ],
-            "sessions": len(timings.blocks),
-            "rounds": timings.rounds,
+            "inputs": describe_inputs(inputs),
             "confidence": CONFIDENCE,
-            "onnxruntime": _runtime_version(),
+            "onnxruntime": runtime_version(),
+            "machine": describe_machine(),
         },
-        "objective": judged.objective if judged else None,
-        "data": _data(judged) if judged else None,
+        "objective": judged[0].objective if judged else None,
+        "data": _data(judged[0]) if judged else None,
     }
 
 
-def _latency(timings: Timings, position: int) -> Latency:
-    series = timings.series(position)
-    return {"median": float(np.median(series)), "p90": float(np.percentile(series, 90))}
+def _usable(models: ModelComparison) -> tuple[list[str], list[LeftOutRow]]:
+    """The providers to measure on, and those that are left out; what onnxruntime took, where none can be used."""
+    fallbacks = {provider: models.on(provider).fallback() for provider in models.providers}
+    usable = [provider for provider, fallback in fallbacks.items() if fallback is None]
+    left_out: list[LeftOutRow] = []
+    for provider, fallback in fallbacks.items():
+        if fallback is not None:
+            then = "it is left out" if usable or left_out else f"onnxruntime took {fallback.took}"
+            _log.warning("%s; %s", fallback, then)
+            left_out.append({"provider": provider, "reason": fallback.reason or f"onnxruntime took {fallback.took}"})
+    return usable or [models.provider], left_out
 
 
-def _ratio(timings: Timings, position: int, seed: int) -> Ratio | None:
+def _measure(
+    models: ModelComparison,
+    inputs: Mapping[str, npt.NDArray[np.generic]],
+    judged: "JudgedModels | None",
+    profiled: bool,
+    tell: Callable[[str], None],
+) -> Iterator[MeasuredModel]:
+    """Measure all models on one provider."""
+    where = f" on {models.provider}" if len(models.providers) > 1 else ""
+    seconds, seed = models.conditions.seconds, models.conditions.seed
+    tell(f"loading{where}")
+    models.try_out(inputs)
+    tell(f"memory{where}")
+    memory = [models.peak_memory(source, inputs) for source in models.sources]
+    profiles: list[list[OperatorTimeRow] | None] = [None] * len(models.sources)
+    if profiled:
+        tell(f"profile{where}")
+        profiles = [_profile(models, source, inputs) for source in models.sources]
+    tell(f"latency{where} ({seconds:g} s)")
+    timings = models.timings(inputs)
+    timings.extend(seconds)
+    has_cpu_time = "cpu" in models.clocks
+    for position, source in enumerate(models.sources):
+        yield {
+            "path": str(source.path),
+            "sha256": source.sha256,
+            "provider": models.used(source),
+            **cost_row(source.network.architecture),
+            "size_bytes": source.size_bytes,
+            "peak_memory_bytes": memory[position],
+            "score": {
+                "validation": judged.score("validation", position) if judged else None,
+                "test": judged.score("test", position) if judged else None,
+            },
+            "latency_ms": _latency(timings, position, "wall", seed),
+            "ratio": _ratio(timings, position, "wall", seed),
+            "cpu_ms": _latency(timings, position, "cpu", seed) if has_cpu_time else None,
+            "cpu_ratio": _ratio(timings, position, "cpu", seed) if has_cpu_time else None,
+            "sessions": len(timings.blocks),
+            "rounds": timings.rounds,
+            "profile": profiles[position],
+        }
+
+
+def _profile(
+    models: ModelComparison, source: Source, inputs: Mapping[str, npt.NDArray[np.generic]]
+) -> list[OperatorTimeRow]:
+    return [
+        {"op_type": row.op_type, "provider": row.provider, "nodes": row.nodes, "ms": row.ms, "share": row.share}
+        for row in profile(partial(models.open, source), inputs)
+    ]
+
+
+def _latency(timings: Timings, position: int, clock: Clock, seed: int) -> Latency:
+    series = timings.series(position, clock)
+    median = float(np.median(series))
+    found = level_interval(timings.by(clock), position, seed=seed)
+    return {
+        "median": median,
+        "p90": float(np.percentile(series, 90)),
+        "low": min(median, found.low),
+        "high": max(median, found.high),
+    }
+
+
+def _ratio(timings: Timings, position: int, clock: Clock, seed: int) -> Ratio | None:
     if not position:
         return None
-    found = ratio_interval(timings.blocks, position, seed=seed)
+    found = ratio_interval(timings.by(clock), position, seed=seed)
     return {"value": found.value, "low": found.low, "high": found.high}
 
 
 def _data(judged: "JudgedModels") -> DataRow:
     samples: SampleCounts = {"validation": judged.samples("validation"), "test": judged.samples("test")}
     return {"name": judged.name, "samples": samples}
-
-
-def _runtime_version() -> str:
-    import onnxruntime
-
-    return str(onnxruntime.__version__)

@@ -26,7 +26,7 @@ from natonnx.verbs.model_comparison import ModelComparison
 from natonnx.verbs.model_data import choose_data, load_parts, shapes_of, signature_of, tell_notes
 from natonnx.verbs.objectives import FEWEST, Choice, choose, count_different, objective_row
 
-__all__ = ["JudgedModels", "SplitScores", "judge_models"]
+__all__ = ["JudgedModels", "SplitScores", "judge_models", "judge_on_each"]
 
 _log = logging.getLogger(__name__)
 
@@ -77,9 +77,7 @@ class JudgedModels:
         shapes = {**self.input_shapes, **comparison.conditions.input_shapes}
         if shapes == comparison.conditions.input_shapes:
             return comparison
-        return ModelComparison(
-            [source.path for source in comparison.sources], replace(comparison.conditions, input_shapes=shapes)
-        )
+        return comparison.sized(shapes)
 
     @property
     def split(self) -> SplitName:
@@ -126,10 +124,34 @@ def judge_models(
     Raises:
         InputError: If the data is bad or does not fit a model, or the models' outputs do not belong together.
     """
-    first = comparison.sources[0]
-    choice = choose(first, objective)
-    chosen, _ = choose_data(first, given, overrides)
+    (found,) = judge_on_each([comparison], given, overrides, objective=objective, class_names=class_names)
+    return found
+
+
+def judge_on_each(
+    comparisons: Sequence[ModelComparison],
+    given: data.Data | None,
+    overrides: Mapping[str, Any],
+    *,
+    objective: str = "auto",
+    class_names: Path | Mapping[str, int] | None = None,
+) -> list[JudgedModels]:
+    """Score the same models on several providers, on data that is loaded once; see `judge_models`."""
+    chosen, _ = choose_data(comparisons[0].sources[0], given, overrides)
     loaded: dict[Any, data.Parts] = {}
+    return [_judge(each, chosen, overrides, objective, class_names, loaded) for each in comparisons]
+
+
+def _judge(
+    comparison: ModelComparison,
+    chosen: data.Data,
+    overrides: Mapping[str, Any],
+    objective: str,
+    class_names: Path | Mapping[str, int] | None,
+    loaded: dict[Any, data.Parts],
+) -> JudgedModels:
+    first, is_known = comparison.sources[0], bool(loaded)
+    choice = choose(first, objective)
     models: list[_Model] = []
     for source in comparison.sources:
         own = choose(source, objective, choice)
@@ -152,7 +174,8 @@ def judge_models(
     labels = models[0].labelled is not None
     _check_outputs(models)
     models = [replace(model, judged=_in_order(model.judged, models[0].judged)) for model in models]
-    tell_notes(models[0].parts)
+    if not is_known:
+        tell_notes(models[0].parts)
     splits: dict[SplitName, SplitScores] = {"validation": _score(models, "validation", labels=labels)}
     if models[0].parts.test is not None:
         splits["test"] = _score(models, "test", labels=labels)

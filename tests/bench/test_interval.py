@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from natonnx.bench import ratio_interval
+from natonnx.bench import Interval, level_interval, quotient, ratio_interval
 from natonnx.bench.interval import interval_of
 
 Array = npt.NDArray[np.float64]
@@ -95,3 +95,33 @@ def test_each_model_is_compared_with_the_first() -> None:
     times = np.array([[2.0], [4.0], [1.0]]) * np.ones((3, 6))
     assert ratio_interval([times] * 10, 1).value == pytest.approx(2.0)
     assert ratio_interval([times] * 10, 2).value == pytest.approx(0.5)
+
+
+# Measured apart
+
+
+def test_the_interval_of_a_quotient() -> None:
+    """On a scale of logarithms, distances to the ends add up like the sides of a right angle: 3 and 4 make 5."""
+    over = Interval(*(math.exp(value) for value in (1.0, 0.97, 1.04)))
+    under = Interval(*(math.exp(value) for value in (0.4, 0.37, 0.44)))
+    assert [math.log(value) for value in quotient(over, under)] == pytest.approx([0.6, 0.55, 0.65])
+    one = Interval(1.0, 1.0, 1.0)
+    assert quotient(over, one) == pytest.approx(over)
+    assert quotient(over, over).low < 1 < quotient(over, over).high
+
+
+def test_the_interval_of_a_quotient_covers_what_it_says() -> None:
+    generator = np.random.default_rng(0)
+    held = 0
+    for turn in range(60):
+        over, under = (interval_of(generator.normal(size=20), seed=turn) for _ in range(2))
+        found = quotient(*(Interval(*map(math.exp, each)) for each in (over, under)))
+        held += found.low <= 1 <= found.high
+    assert held >= 58
+
+
+def test_a_level_is_that_of_the_blocks() -> None:
+    times = [np.array([[1.0, 1.0, 9.0], [level, level, 1.0]]) for level in [3.0] * 5 + [4.0] * 5]
+    assert level_interval(times, 0) == pytest.approx((1.0, 1.0, 1.0))
+    found = level_interval(times, -1)
+    assert 3.0 <= found.low < found.value < found.high <= 4.0

@@ -113,8 +113,32 @@ def test_a_measurement_can_be_prolonged(monkeypatch: pytest.MonkeyPatch) -> None
     assert clock.now == pytest.approx(4.0, abs=0.4)
 
 
+def test_cpu_time_is_that_of_the_same_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process takes a turn in every third run: the wall clock goes on, this thread's CPU time does not."""
+    clock = Clock(monkeypatch, a=0.001, b=0.003)
+    cpu = [0.0]
+    runs = clock.run
+
+    def run(runtime: str, inputs: object) -> None:
+        runs(runtime, inputs)
+        cpu[0] += clock.costs[runtime]
+        clock.now += 0.05 * (len(clock.events) % 3 == 0)
+
+    monkeypatch.setattr("natonnx.bench.latency.run", run)
+    monkeypatch.setattr("natonnx.bench.latency.time.thread_time", lambda: cpu[0])
+    timings = Timings([clock.opener("a"), clock.opener("b")], INPUTS)
+    timings.extend(0.0)
+    assert [block.shape for block in timings.cpu_blocks] == [block.shape for block in timings.blocks]
+    assert timings.by("wall") is timings.blocks
+    assert timings.by("cpu") is timings.cpu_blocks
+    assert timings.series(0, "cpu") == pytest.approx(np.full(20, 1.0))
+    assert timings.series(1, "cpu") == pytest.approx(np.full(20, 3.0))
+    assert timings.series(1).max() > 50
+
+
 def test_real_sessions() -> None:
     timings = Timings([lambda: session(tiny.model())] * 2, INPUTS)
     timings.extend(0.1)
     assert timings.series(0).shape == timings.series(1).shape == (timings.rounds,)
     assert (timings.series(0) > 0).all()
+    assert (timings.series(0, "cpu") > 0).all()

@@ -1,11 +1,14 @@
 """Peak memory, profile and providers, by real onnxruntime."""
 
+import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from natonnx.bench import find_provider, peak_memory, profile, provider_used
+from natonnx.bench import find_provider, machine, open_saying, peak_memory, profile, provider_used, why_not
 from natonnx.bench.profile import summarize
 from natonnx.errors import InputError
 from natonnx.session import session
@@ -95,3 +98,53 @@ def test_the_cpu_is_always_there(name: str) -> None:
 def test_an_unknown_provider_is_refused() -> None:
     with pytest.raises(InputError, match=r"--provider abacus: this build of onnxruntime has .*cpu"):
         find_provider("abacus")
+
+
+def test_what_onnxruntime_says_is_held(capfd: pytest.CaptureFixture[str]) -> None:
+    """What its C++ writes to file descriptor 2, and what its Python prints."""
+
+    def opener() -> Any:
+        os.write(2, b"[E:onnxruntime] Failed to load library x.so with error: libcublas.so.13: cannot open\n\xff\n")
+        sys.stderr.write("EP Error")
+        return session(tiny.model())
+
+    runtime, said = open_saying(opener)
+    assert provider_used(runtime) == CPU
+    assert "Failed to load" in said
+    assert "EP Error" in said
+    assert why_not(said) == "libcublas.so.13: cannot open"
+    os.write(2, b"heard again")
+    assert capfd.readouterr() == ("", "heard again")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("", None),
+        ("nothing that is known", None),
+        (
+            "CUDA failure 100: no CUDA-capable device is detected ; GPU=-1",
+            "CUDA failure 100: no CUDA-capable device is detected",
+        ),
+        (
+            "EP Error /a/b.cc:729 void f(PySessionOptions&, const onnxruntime::ProviderOptions&) Please install",
+            "Please install",
+        ),
+        ("EP Error Unknown Provider Type: X", "Unknown Provider Type: X"),
+    ],
+)
+def test_why_a_provider_is_not_used(said: str, reason: str | None) -> None:
+    assert why_not(said) == reason
+
+
+def test_the_machine(tmp_path: Path) -> None:
+    here = machine()
+    assert here.system.split()
+    assert 1 <= here.cores <= (os.cpu_count() or 1)
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nprocessor\t: 1\n", encoding="utf-8")
+    for name, text in (("0", "Model: \t\t NVIDIA A\nIRQ: 1\n"), ("1", "Model: \t\t NVIDIA B\n"), ("2", "")):
+        (tmp_path / "gpus" / name).mkdir(parents=True)
+        (tmp_path / "gpus" / name / "information").write_text(text, encoding="utf-8")
+    made_up = machine(tmp_path / "cpuinfo", tmp_path / "gpus")
+    assert (made_up.cpu, made_up.gpus) == ("A CPU @ 2 GHz", ("NVIDIA A", "NVIDIA B"))
+    assert machine(tmp_path / "none", tmp_path / "none").gpus == ()

@@ -1,6 +1,7 @@
 """`natonnx bench`: the contracts of its JSON and CSV, the table, and what it refuses."""
 
 import csv
+import hashlib
 import io
 import json
 from pathlib import Path
@@ -13,6 +14,8 @@ from onnx import TensorProto
 from natonnx import benchmark
 from natonnx.cli import main
 from natonnx.contract.bench import BenchReport
+from natonnx.errors import InputError
+from natonnx.report.bench import to_csv
 from natonnx.verbs.bench import Conditions
 from tests import external
 from tests.cli import tiny
@@ -20,7 +23,7 @@ from tests.contract.conforms import require_payload
 
 MODELS = sorted((tiny.ROOT / "models").glob("*.onnx"))
 SHORT = ("--seconds", "0.1")
-CPU = "CPUExecutionProvider"
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 
 
 def bench(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
@@ -47,11 +50,12 @@ def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> Non
     models = MODELS[:2]
     options = ("--data", str(pictures), "--profile", "--json", "--batch", "2")
     payload = json.loads(bench(capsys, *models, *options))
-    assert payload.keys() == {"schema", "models", "conditions", "objective", "data"}
+    assert payload.keys() == {"schema", "models", "left_out", "conditions", "objective", "data"}
     require_payload(payload, BenchReport)
     for path, row in zip(models, payload["models"], strict=True):
         assert list(row) == [
             "path",
+            "sha256",
             "provider",
             "params",
             "madds",
@@ -60,25 +64,32 @@ def test_the_contract(pictures: Path, capsys: pytest.CaptureFixture[str]) -> Non
             "score",
             "latency_ms",
             "ratio",
+            "cpu_ms",
+            "cpu_ratio",
+            "sessions",
+            "rounds",
             "profile",
         ]
         assert (row["path"], row["provider"]) == (str(path), CPU)
+        assert row["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert row["size_bytes"] == path.stat().st_size
         assert row["peak_memory_bytes"] > row["size_bytes"]
         assert row["params"] > 100_000
         assert row["madds"] > 10_000_000
         assert row["score"].keys() == {"validation", "test"}
         assert all(0.8 < value < 1 for value in row["score"].values())
-        assert 0 < row["latency_ms"]["median"] <= row["latency_ms"]["p90"]
+        for times in (row["latency_ms"], row["cpu_ms"]):
+            assert 0 < times["low"] <= times["median"] <= min(times["p90"], times["high"])
+        assert row["rounds"] >= 2 * row["sessions"] >= 20
         assert {"op_type", "provider", "nodes", "ms", "share"} == row["profile"][0].keys()
         assert "Conv" in {entry["op_type"] for entry in row["profile"]}
-    assert payload["models"][0]["ratio"] is None
-    ratio = payload["models"][1]["ratio"]
-    assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
+    assert payload["models"][0]["ratio"] is payload["models"][0]["cpu_ratio"] is None
+    for ratio in (payload["models"][1]["ratio"], payload["models"][1]["cpu_ratio"]):
+        assert 0 < ratio["low"] <= ratio["value"] <= ratio["high"]
     given = payload["conditions"]
     assert given["inputs"] == [{"name": "image", "dtype": "float32", "shape": [2, 1, 28, 28]}]
-    assert (given["provider"], given["threads"], given["seconds"]) == (CPU, 1, 0.1)
-    assert given["rounds"] >= 2 * given["sessions"] >= 20
+    assert (given["providers"], given["threads"], given["seconds"]) == ([CPU], 1, 0.1)
+    assert given["machine"].keys() == {"system", "cpu", "cores", "gpus"}
     assert given["confidence"] == 0.99
     assert payload["objective"] == {
         "name": "labels",
@@ -152,6 +163,11 @@ def test_csv(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         "ratio",
         "ratio_low",
         "ratio_high",
+        "cpu_median_ms",
+        "cpu_p90_ms",
+        "cpu_ratio",
+        "cpu_ratio_low",
+        "cpu_ratio_high",
         "validation_score",
         "test_score",
     ]
@@ -276,7 +292,8 @@ def test_a_provider_that_cannot_be_used_is_told(
     stdout, stderr = capsys.readouterr()
     assert stopped.value.code == 0
     payload = json.loads(stdout)
-    assert payload["conditions"]["provider"] == "CUDAExecutionProvider"
+    assert payload["conditions"]["providers"] == ["CUDAExecutionProvider"]
+    assert payload["left_out"] == [{"provider": "CUDAExecutionProvider", "reason": f"onnxruntime took {CPU}"}]
     assert payload["models"][0]["provider"] == CPU
     assert stderr.splitlines() == [
         f"natonnx: warning: {folder / 'model.onnx'}: CUDAExecutionProvider cannot be used here; onnxruntime took {CPU}"
@@ -288,3 +305,81 @@ def _cpu_session(*arguments: Any, provider: str, **options: Any) -> Any:
 
     assert provider in ("CUDAExecutionProvider", CPU)
     return session(*arguments, **options)
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of onnxruntime with a provider `cuda` that is the CPU in truth, and `tensorrt`, which cannot be used."""
+    opened: dict[int, str] = {}
+
+    def made(*arguments: Any, provider: str, **options: Any) -> Any:
+        from natonnx.session import session
+
+        runtime = session(*arguments, **options)
+        opened[id(runtime)] = provider
+        return runtime
+
+    def used(runtime: Any) -> str:
+        return opened[id(runtime)] if opened[id(runtime)] != TENSORRT else CPU
+
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: [TENSORRT, CUDA, CPU])
+    monkeypatch.setattr("natonnx.verbs.model_comparison.session", made)
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", used)
+
+
+@pytest.mark.usefixtures("cuda")
+def test_several_providers_in_one_run(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has rows and ratios of its own; one that cannot be used is left out, and that is said in a line."""
+    (folder / "same.onnx").write_bytes(tiny.model_bytes())
+    paths = [str(folder / "model.onnx"), str(folder / "same.onnx")]
+    providers = ["--provider", "cpu,tensorrt", "--provider", "cuda", "--provider", "CPU"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", *paths, *providers, "--data", str(folder / "data.npz"), "--json", *SHORT])
+    stdout, stderr = capsys.readouterr()
+    assert stopped.value.code == 0
+    (line,) = [line for line in stderr.splitlines() if "warning" in line]
+    assert line == f"natonnx: warning: {paths[0]}: {TENSORRT} cannot be used here; it is left out"
+    assert len(stderr.splitlines()) == 2  # and a note of the data, once
+    payload = json.loads(stdout)
+    require_payload(payload, BenchReport)
+    assert payload["conditions"]["providers"] == [CPU, TENSORRT, CUDA]
+    assert [row["provider"] for row in payload["left_out"]] == [TENSORRT]
+    assert [(row["path"], row["provider"]) for row in payload["models"]] == [
+        (path, provider) for provider in (CPU, CUDA) for path in paths
+    ]
+    assert [row["ratio"] is None for row in payload["models"]] == [True, False, True, False]
+    assert [row["cpu_ms"] is None for row in payload["models"]] == [False, False, True, True]
+    assert len({json.dumps(row["score"]) for row in payload["models"]}) == 1
+    rows = list(csv.DictReader(io.StringIO(to_csv(payload))))
+    assert [(row["path"], row["provider"]) for row in rows] == [(path, each) for each in (CPU, CUDA) for path in paths]
+    assert [row["cpu_ratio"] == "" for row in rows] == [True, False, True, True]
+
+
+@pytest.mark.usefixtures("cuda")
+def test_the_table_tells_providers_apart(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "model.onnx"
+    stdout = bench(capsys, path, "--provider", "cpu,cuda", "--profile")
+    rows = [line.split("  ")[0] for line in stdout.splitlines()]
+    assert [row for row in rows if "," in row or row == "MAdds"][:6] == [
+        "MAdds",
+        "peak memory (MiB), CPU",
+        "latency, median (ms), CPU",
+        "latency, p90 (ms), CPU",
+        "CPU time, median (ms), CPU",
+        "CPU time, p90 (ms), CPU",
+    ]
+    assert "latency, median (ms), CUDA" in rows
+    assert "CPU time, median (ms), CUDA" not in rows
+    for provider in (CPU, CUDA):
+        assert f" on {provider}, 1 thread, " in stdout
+        assert f"{path} on {provider}" in stdout
+
+
+def test_cpu_time_is_that_of_one_thread(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    payload = json.loads(bench(capsys, folder / "model.onnx", "--threads", "2", "--json"))
+    assert payload["models"][0]["cpu_ms"] is payload["models"][0]["cpu_ratio"] is None
+
+
+def test_a_provider_has_to_be_named() -> None:
+    with pytest.raises(InputError, match="no provider: name at least one"):
+        Conditions(provider=())

@@ -14,15 +14,18 @@ from natonnx import apply, check
 from natonnx.architecture import Edit, State
 from natonnx.bench import Timings
 from natonnx.cli import main
-from natonnx.contract.check import CheckReport, GateName, gate_row
+from natonnx.contract.check import CheckReport, GateName, gate_row, status_of
 from natonnx.errors import InputError
-from natonnx.report.check import junit_xml, markdown
+from natonnx.report.check import junit_xml, lines, markdown
 from natonnx.verbs.check import Thresholds
+from natonnx.verbs.model_comparison import Conditions
 from tests.cli import tiny
 from tests.contract.conforms import require_payload
 
 CONV = 64 * 9 * 8 * 8
 """MAdds of one of the tiny model's 3x3 convolutions."""
+
+CPU = "CPUExecutionProvider"
 
 Array = npt.NDArray[np.float64]
 
@@ -108,17 +111,43 @@ def test_the_contract(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, stdout, stderr = run(capsys, *against(pair, *options))
     assert (code, stderr) == (0, "")
     payload = json.loads(stdout)
-    assert payload.keys() == {"schema", "status", "model", "baseline", "gates", "data"}
+    assert payload.keys() == {"schema", "status", "model", "baseline", "baseline_report", "gates", "data"}
     require_payload(payload, CheckReport)
     assert (payload["model"], payload["baseline"]) == (str(pair / "skipped.onnx"), str(pair / "model.onnx"))
     assert payload["data"] is None
     madds, latency = payload["gates"]
-    keys = ["name", "label", "at_least", "unit", "limit", "value", "low", "high", "state", "detail"]
+    keys = [
+        "name",
+        "label",
+        "at_least",
+        "unit",
+        "limit",
+        "value",
+        "low",
+        "high",
+        "state",
+        "provider",
+        "clock",
+        "detail",
+    ]
     assert list(madds) == list(latency) == keys
     assert (madds["label"], madds["at_least"], madds["unit"]) == ("MAdds ratio", False, None)
     assert (madds["name"], madds["low"], madds["high"]) == ("madds_ratio", None, None)
-    assert latency["name"] == "latency_ratio"
+    assert (madds["provider"], madds["clock"]) == (None, None)
+    assert (latency["name"], latency["provider"], latency["clock"]) == ("latency_ratio", CPU, "cpu")
+    assert "by the wall clock" in latency["detail"]
     assert latency["low"] <= latency["value"] <= latency["high"] <= 100
+
+
+def test_size_and_memory(pair: Path) -> None:
+    limits = Thresholds(max_size_ratio=0.99, max_memory_ratio=1.5)
+    size, memory = check(pair / "skipped.onnx", pair / "model.onnx", limits)["gates"]
+    sizes = [(pair / name).stat().st_size for name in ("skipped.onnx", "model.onnx")]
+    assert (size["name"], size["value"]) == ("size_ratio", sizes[0] / sizes[1])
+    assert size["detail"] == f"size {sizes[0]:,} against {sizes[1]:,} bytes"
+    assert (memory["name"], memory["provider"], memory["state"]) == ("memory_ratio", CPU, "met")
+    assert memory["value"] is not None
+    assert 0.5 < memory["value"] < 1.5
 
 
 def test_a_model_against_itself_agrees_in_all(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -132,7 +161,13 @@ def test_a_model_against_itself_agrees_in_all(folder: Path, capsys: pytest.Captu
 # Latency: by made-up times, as a real ratio is not known
 
 
-def blocks(ratios: Sequence[float]) -> list[Array]:
+def measure(timings: Timings, cpu: Sequence[float] | Array, wall: Sequence[float] | Array | None = None) -> None:
+    """Put in made-up ratios of a second model's times to a first one's, a block each."""
+    timings.cpu_blocks += blocks(cpu)
+    timings.blocks += blocks(cpu if wall is None else wall)
+
+
+def blocks(ratios: Sequence[float] | Array) -> list[Array]:
     return [np.array([[1.0, 1.0], [ratio, ratio]]) for ratio in ratios]
 
 
@@ -158,7 +193,7 @@ def test_latency_goes_by_the_interval(
     def extend(self: Timings, seconds: float) -> None:
         asked.append(seconds)
         noise = np.random.default_rng(0).normal(size=10)
-        self.blocks += blocks((ratio * np.exp(spread * np.concatenate([noise, -noise]))).tolist())
+        measure(self, ratio * np.exp(spread * np.concatenate([noise, -noise])))
 
     monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
     said: list[str] = []
@@ -166,7 +201,7 @@ def test_latency_goes_by_the_interval(
     payload = check(path, path, Thresholds(max_latency_ratio=limit), tell=said.append)
     (gate,) = payload["gates"]
     assert gate["state"] == state
-    assert payload["status"] == ("passed" if state == "met" else "failed")
+    assert payload["status"] == {"met": "passed"}.get(state, state)
     assert gate["low"] is not None
     assert gate["high"] is not None
     assert gate["low"] < ratio < gate["high"]
@@ -179,7 +214,7 @@ def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.Mo
     found = iter([[0.8, 1.2] * 10, [0.99, 1.01] * 100])
 
     def extend(self: Timings, _seconds: float) -> None:
-        self.blocks += blocks(next(found))
+        measure(self, next(found))
 
     monkeypatch.setattr("natonnx.bench.latency.Timings.extend", extend)
     path = folder / "model.onnx"
@@ -188,11 +223,107 @@ def test_a_prolonged_measurement_may_decide(folder: Path, monkeypatch: pytest.Mo
     assert "in 220 sessions" in payload["gates"][0]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("cpu", "wall", "limit", "state", "clock"),
+    [
+        (0.8, [0.5, 2.0] * 5, 0.9, "met", "cpu"),  # beside other jobs the wall clock tells nothing
+        (1.0, [0.5, 2.0] * 5, 0.9, "failed", "cpu"),
+        (0.8, [1.0] * 10, 0.9, "undecided", "cpu"),  # but it may contradict
+        (1.0, [0.8] * 10, 0.9, "undecided", "cpu"),
+    ],
+)
+def test_cpu_time_decides_unless_the_wall_clock_contradicts(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    cpu: float,
+    wall: list[float],
+    limit: float,
+    state: str,
+    clock: str,
+) -> None:
+    monkeypatch.setattr(
+        "natonnx.bench.latency.Timings.extend", lambda self, _seconds: measure(self, [cpu] * len(wall), wall)
+    )
+    path = folder / "model.onnx"
+    (gate,) = check(path, path, Thresholds(max_latency_ratio=limit))["gates"]
+    assert (gate["state"], gate["clock"]) == (state, clock)
+    assert gate["value"] == pytest.approx(cpu)
+    assert "of CPU time against" in gate["detail"]
+    assert ("which contradicts" in gate["detail"]) == (state == "undecided")
+
+
+def test_several_threads_are_timed_by_the_wall_clock(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "natonnx.bench.latency.Timings.extend", lambda self, _seconds: measure(self, [0.5] * 10, [0.8] * 10)
+    )
+    path = folder / "model.onnx"
+    (gate,) = check(path, path, Thresholds(max_latency_ratio=0.9), conditions=Conditions(threads=2))["gates"]
+    assert (gate["state"], gate["clock"]) == ("met", "wall")
+    assert gate["value"] == pytest.approx(0.8)
+
+
+def test_undecided_has_an_exit_code_and_a_test_result_of_its_own(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natonnx.bench.latency.Timings.extend", lambda self, _seconds: measure(self, [0.8, 1.25] * 5))
+    path, junit, summary = folder / "model.onnx", folder / "check.xml", folder / "check.md"
+    options: list[str | Path] = [
+        "--baseline",
+        path,
+        "--max-latency-ratio",
+        "1",
+        "--junit",
+        junit,
+        "--markdown",
+        summary,
+    ]
+    code, stdout, _ = run(capsys, path, *options, "--json")
+    assert (code, json.loads(stdout)["status"]) == (4, "undecided")
+    suites = ET.parse(junit).getroot()  # noqa: S314 - our own
+    assert [suites.get(key) for key in ("tests", "failures", "errors", "skipped")] == ["1", "0", "1", "0"]
+    error = suites.find(".//error")
+    assert error is not None
+    assert error.get("type") == "undecided"
+    assert summary.read_text(encoding="utf-8").startswith("## natonnx check: undecided\n")
+    code, stdout, _ = run(capsys, path, *options, "--max-madds-ratio", "0.5")  # what is failed is failed
+    assert (code, [line.split()[0] for line in stdout.splitlines()]) == (1, ["failed", "undecided"])
+
+
+def test_every_provider_has_gates_of_its_own(
+    pair: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of the first is met and that of the second failed; counts are the same on both."""
+    found = iter([[0.8] * 10, [1.2] * 10])
+    monkeypatch.setattr("natonnx.bench.latency.Timings.extend", lambda self, _seconds: measure(self, next(found)))
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", CPU])
+    asked = iter([CPU, "CUDAExecutionProvider"])
+    monkeypatch.setattr("natonnx.verbs.model_comparison.find_provider", lambda _name: next(asked))
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: "CUDAExecutionProvider")
+    junit, summary = pair / "check.xml", pair / "check.md"
+    limits = ["--max-latency-ratio", "1", "--max-params-ratio", "1", "--max-drop", "100", "--provider", "cpu,cuda"]
+    code, stdout, _ = run(capsys, *with_data(pair, *limits), "--json", "--junit", junit, "--markdown", summary)
+    payload = json.loads(stdout)
+    require_payload(payload, CheckReport)
+    assert [(gate["name"], gate["provider"], gate["state"]) for gate in payload["gates"]] == [
+        ("params_ratio", None, "met"),
+        ("drop", CPU, "met"),
+        ("latency_ratio", CPU, "met"),
+        ("drop", "CUDAExecutionProvider", "met"),
+        ("latency_ratio", "CUDAExecutionProvider", "failed"),
+    ]
+    assert code == 1
+    cases = [case.get("name") for case in ET.parse(junit).getroot().iter("testcase")]  # noqa: S314 - our own
+    assert len(set(cases)) == 5
+    assert cases[:3] == ["params_ratio", f"drop on {CPU}", f"latency_ratio on {CPU}"]
+    assert "| latency ratio on CUDAExecutionProvider | 1.200 |" in summary.read_text(encoding="utf-8")
+    assert f"latency ratio on {CPU} 0.800" in "\n".join(lines(payload))
+
+
 def test_no_other_provider_is_measured_instead(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("natonnx.verbs.model_comparison.find_provider", lambda _name: "CUDAExecutionProvider")
-    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: "CPUExecutionProvider")
+    monkeypatch.setattr("natonnx.verbs.model_comparison.provider_used", lambda _runtime: CPU)
     path = folder / "model.onnx"
-    with pytest.raises(InputError, match="cannot be used here, onnxruntime took CPUExecutionProvider"):
+    with pytest.raises(InputError, match=r"CUDAExecutionProvider cannot be used here.*, onnxruntime took CPUExec"):
         check(path, path, Thresholds(max_latency_ratio=1.1))
 
 
@@ -238,8 +369,16 @@ def test_reports(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def payload_of(model: str, name: GateName = "drop", value: float = 0.1, limit: float = 0.1) -> CheckReport:
-    gate = gate_row(name, limit, value, "d")
-    return {"schema": 2, "status": "passed", "model": model, "baseline": "b", "gates": [gate], "data": None}
+    gates = [gate_row(name, limit, value, "d")]
+    return {
+        "schema": 4,
+        "status": status_of(gates),
+        "model": model,
+        "baseline": "b",
+        "baseline_report": None,
+        "gates": gates,
+        "data": None,
+    }
 
 
 @pytest.mark.parametrize("name", ["a<&>\"'.onnx", "bell\a.onnx", "lone\udcff.onnx", "β 模型.onnx", "a|b`c.onnx"])

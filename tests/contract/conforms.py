@@ -1,8 +1,8 @@
 """Hold a payload to its type, key by key: what JSON brought is nothing that mypy has seen."""
 
-from types import NoneType, UnionType
-from typing import Any, Literal, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any
 
+from natonnx.contract.conforms import departures
 from natonnx.contract.schema import SCHEMA_VERSION
 
 __all__ = ["departures", "require_payload"]
@@ -13,52 +13,3 @@ def require_payload(payload: Any, kind: Any) -> None:
     assert next(iter(payload)) == "schema"
     assert payload["schema"] == SCHEMA_VERSION
     assert departures(payload, kind) == []
-
-
-def departures(value: Any, kind: Any, where: str = "$") -> list[str]:
-    """Name each place where a value is not of a type, or lacks a key, or has one too many."""
-    origin, parts = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return []
-    if origin in (Union, UnionType):
-        found = [departures(value, part, where) for part in parts]
-        return min(found, key=lambda one: (len(one), -max(map(len, one), default=0)))
-    if origin is Literal:
-        return [] if value in parts else [f"{where}: {value!r}"]
-    if is_typeddict(kind):
-        return _of_typed_dict(value, kind, where)
-    if origin is list:
-        return _named(where, value, list) or [
-            line for i, item in enumerate(value) for line in departures(item, parts[0], f"{where}[{i}]")
-        ]
-    if origin is tuple:  # JSON has lists alone
-        if not isinstance(value, list) or len(value) != len(parts):
-            return [f"{where}: {value!r}"]
-        return [line for i, item in enumerate(value) for line in departures(item, parts[i], f"{where}[{i}]")]
-    if origin is dict:
-        return _named(where, value, dict) or [
-            line
-            for key, item in value.items()
-            for line in (*departures(key, parts[0], f"{where} key"), *departures(item, parts[1], f"{where}.{key}"))
-        ]
-    if kind is float and type(value) is int:
-        return []
-    return [] if type(value) is (NoneType if kind is None else kind) else [f"{where}: {value!r}"]
-
-
-def _named(where: str, value: Any, kind: type) -> list[str]:
-    return [] if isinstance(value, kind) else [f"{where}: {value!r}"]
-
-
-def _of_typed_dict(value: Any, kind: Any, where: str) -> list[str]:
-    if not isinstance(value, dict):
-        return [f"{where}: {value!r}"]
-    hints = get_type_hints(kind, include_extras=True)
-    wrapped = {key: get_origin(hint) in (NotRequired, Required) for key, hint in hints.items()}
-    optional = {key for key, hint in hints.items() if get_origin(hint) is NotRequired}
-    found = [f"{where}.{key}: missing" for key in hints if key not in value and key not in optional]
-    found += [f"{where}.{key}: unknown" for key in value if key not in hints]
-    for key, hint in hints.items():
-        if key in value:
-            found += departures(value[key], get_args(hint)[0] if wrapped[key] else hint, f"{where}.{key}")
-    return found

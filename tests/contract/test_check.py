@@ -1,8 +1,10 @@
 """What a gate of `natonnx check` says of a value and its interval."""
 
+from typing import get_args
+
 import pytest
 
-from natonnx.contract.check import GateName, gate_row
+from natonnx.contract.check import GateName, gate_row, status_of
 
 
 @pytest.mark.parametrize(
@@ -25,8 +27,26 @@ def test_state(name: GateName, limit: float, value: float, interval: tuple[float
     assert (gate["low"], gate["high"]) == (interval or (None, None))
 
 
+def test_a_value_that_cannot_be_told_is_undecided() -> None:
+    gate = gate_row("latency_ratio", 1.0, None, "why")
+    assert (gate["state"], gate["value"], gate["low"], gate["detail"]) == ("undecided", None, None, "why")
+
+
+@pytest.mark.parametrize(
+    ("values", "status"),
+    [
+        ([0.5, 0.5], "passed"),
+        ([0.5, None], "undecided"),
+        ([1.5, None], "failed"),
+        ([], "passed"),
+    ],
+)
+def test_status(values: list[float | None], status: str) -> None:
+    assert status_of(gate_row("madds_ratio", 1.0, value, "") for value in values) == status
+
+
 def test_only_what_is_lost_has_a_unit() -> None:
-    names: tuple[GateName, ...] = ("madds_ratio", "params_ratio", "latency_ratio", "accuracy", "drop", "agreement")
+    names: tuple[GateName, ...] = get_args(GateName)
     gates = {name: gate_row(name, 1.0, 1.0, "") for name in names}
     assert [name for name, gate in gates.items() if gate["unit"] is not None] == ["drop"]
     assert [name for name, gate in gates.items() if gate["at_least"]] == ["accuracy", "agreement"]

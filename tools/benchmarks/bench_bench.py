@@ -4,6 +4,7 @@
 The copy, made afresh, computes the same, with further convolutions between those of the model.
 """
 
+import statistics
 import tempfile
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from natonnx.architecture import cost
-from natonnx.bench import ratio_interval
+from natonnx.bench import Clock, Interval, ratio_interval
 from natonnx.frontend import Network, parse
 from natonnx.verbs.model_comparison import Conditions, ModelComparison
 from tools.command import run_command
@@ -71,29 +72,36 @@ def _passing_on(network: Network, size: int) -> dict[str, int]:
 @click.option("--runs", default=10, show_default=True)
 @click.option("--seconds", default=5.0, show_default=True, help="Of each run.")
 @click.option("--share", default=0.1, show_default=True, help="Further convolution work of the copy.")
-def main(model: Path, runs: int, seconds: float, share: float) -> None:
-    """Print the interval of each run, and how many say the truth."""
+@click.option("--batch", default=1, show_default=True)
+def main(model: Path, runs: int, seconds: float, share: float, batch: int) -> None:
+    """Print the interval of each run by both clocks, and how many say the truth."""
     with tempfile.TemporaryDirectory() as folder:
         more, reached = with_more_work(onnx.load(model), share)
         slower = Path(folder) / "more.onnx"
         onnx.save(more, slower)
-        click.echo(f"{model}, {seconds:g} s a run; the copy has {100 * reached:.1f} % more MAdds")
-        click.echo("| run | itself | its interval | more work | its interval |")
-        click.echo("|---|---|---|---|---|")
-        equal = found = 0
+        click.echo(f"{model}, batch {batch}, {seconds:g} s a run; the copy has {100 * reached:.1f} % more MAdds")
+        click.echo("| run | clock | itself | its interval | more work | its interval |")
+        click.echo("|---|---|---|---|---|---|")
+        found: dict[Clock, list[tuple[Interval, Interval]]] = {"wall": [], "cpu": []}
         for turn in range(runs):
-            rows = []
-            for other in (model, slower):
-                models = ModelComparison([model, other], Conditions(seconds=seconds, seed=turn))
-                timings = models.timings(models.inputs())
-                timings.extend(seconds)
-                rows.append(ratio_interval(timings.blocks, 1, seed=turn))
-            same, slow = rows
-            equal += same.low <= 1 <= same.high
-            found += slow.low > 1
-            cells = [f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}" for row in rows]
-            click.echo(f"| {turn} | {' | '.join(cells)} |")
-    click.echo(f"contains 1 against itself: {equal} of {runs}; more work found: {found} of {runs}")
+            same, slow = (_measure(model, other, seconds, batch, turn) for other in (model, slower))
+            for clock, rows in found.items():
+                rows.append((same[clock], slow[clock]))
+                cells = [f"{row.value:.3f} | {row.low:.3f} to {row.high:.3f}" for row in rows[-1]]
+                click.echo(f"| {turn} | {clock} | {' | '.join(cells)} |")
+    for clock, rows in found.items():
+        equal, seen = sum(one.low <= 1 <= one.high for one, _ in rows), sum(more.low > 1 for _, more in rows)
+        width = statistics.median(row.high - row.low for pair in rows for row in pair)
+        found_all = f"contains 1 against itself: {equal} of {runs}; more work found: {seen} of {runs}"
+        click.echo(f"{clock}: {found_all}; median width of the intervals {width:.3f}")
+
+
+def _measure(model: Path, other: Path, seconds: float, batch: int, seed: int) -> dict[Clock, Interval]:
+    """Ratio of another model's latency to a model's, by each clock."""
+    models = ModelComparison([model, other], Conditions(seconds=seconds, seed=seed, batch=batch))
+    timings = models.timings(models.inputs())
+    timings.extend(seconds)
+    return {clock: ratio_interval(timings.by(clock), 1, seed=seed) for clock in models.clocks}
 
 
 if __name__ == "__main__":

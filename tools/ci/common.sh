@@ -40,9 +40,9 @@ run() {
   if [[ -n ${GITHUB_ACTIONS:-} ]]; then echo "::$token::"; fi
 }
 
-# completed NAME: whether it came to a result, good or bad. Exit code 1 alone does not say so: Python ends with it too
-# where it cannot even import natonnx.
-completed() { [[ $code -le 1 && -s $folder/$1.md ]]; }
+# completed NAME: whether it came to a result, good, bad or undecided. Exit code 1 alone does not say so: Python ends
+# with it too where it cannot even import natonnx.
+completed() { [[ $code =~ ^[014]$ && -s $folder/$1.md ]]; }
 
 # refuse MESSAGE: ends optimize for a bad setting, as natonnx does.
 refuse() {

@@ -1,5 +1,6 @@
 """Time architectures in onnxruntime: many roughly, for a model of what each part costs, and few for certain."""
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -8,7 +9,7 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Architecture
-from natonnx.bench import Timings, clock_of, find_provider, ratio_interval, rough_ratio
+from natonnx.bench import CPU, Clock, Timings, find_provider, ratio_interval, rough_ratio
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.rewrite import build
@@ -44,6 +45,8 @@ class Stopwatch:
 
     def __init__(self, network: Network, inputs: Mapping[str, np.ndarray], conditions: Conditions) -> None:
         self._network, self._inputs, self._conditions = network, inputs, conditions
+        if not isinstance(conditions.provider, str):
+            raise InputError("--latency-provider: a search measures on one provider; name one")
         self._provider = find_provider(conditions.provider)
         runtime = self._open(network.model)
         run(runtime, inputs)
@@ -52,13 +55,13 @@ class Stopwatch:
                 f"--latency-provider {conditions.provider}: cannot be used here, onnxruntime took {used}; install what "
                 "it needs, or choose another"
             )
-        self._clock = clock_of(conditions.threads, self._provider)
+        self._clock: Clock = "cpu" if conditions.threads == 1 and self._provider == CPU else "wall"
 
     def full(self, seconds: float = 0.5) -> float:
         """Return the milliseconds of the file itself: the median of some rounds."""
         timings = self._timings([])
         timings.extend(seconds)
-        return float(np.median(timings.series(0)))
+        return float(np.median(timings.series(0, self._clock)))
 
     def rough(
         self, alphas: Iterable[Architecture], each: float, goes_on: Callable[[], bool] = lambda: True
@@ -98,7 +101,7 @@ class Stopwatch:
         for _ in range(1 + _PROLONGATIONS):
             timings.extend(seconds)
             seed = self._conditions.seed
-            found = [Estimate(*ratio_interval(timings.blocks, i + 1, seed=seed)) for i in range(len(models))]
+            found = [Estimate(*ratio_interval(timings.by(self._clock), i + 1, seed=seed)) for i in range(len(models))]
             if limit is None or not any(one.low <= limit < one.high for one in found):
                 break
         return found
@@ -106,15 +109,15 @@ class Stopwatch:
     def _timings(self, models: Sequence[onnx.ModelProto]) -> Timings:
         openers = [partial(self._open, model) for model in (self._network.model, *models)]
         given = self._conditions
-        return Timings(openers, self._inputs, warm_up=given.warm_up, seed=given.seed, clock=self._clock)
+        return Timings(openers, self._inputs, warm_up=given.warm_up, seed=given.seed)
 
     def _base(self) -> tuple["InferenceSession", float]:
         """Open the file; return its session, and about how many seconds it takes."""
         base = self._open(self._network.model)
         run(base, self._inputs)
-        begun = self._clock()
+        begun = time.perf_counter()
         run(base, self._inputs)
-        return base, self._clock() - begun
+        return base, time.perf_counter() - begun
 
     def _open(self, model: onnx.ModelProto) -> "InferenceSession":
         return session(model, self._conditions.threads, self._network.folder, provider=self._provider)

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 import onnx
 import pytest
 
+from natonnx import Conditions, benchmark
 from tests.cli import tiny
 from tests.tools.ci.conftest import IMPROVED, UNCHANGED, GitHub, inputs
 from tests.tools.ci.github import Job, annotations
@@ -81,6 +82,25 @@ def test_a_gate_that_is_not_met_fails_the_job_and_says_so_everywhere(failed: Job
     assert failed.uploaded.keys() == REPORTS | CHECKED | {"model/model.nat.onnx"}
     assert b"<failure" in failed.uploaded["check.xml"]
     assert annotations(failed.log) == ["a limit of natonnx check is not met; the summary of the job has the table"]
+
+
+def test_a_gate_that_is_undecided_is_told_apart(on_github: GitHub, improved: Job, tmp_path: Path) -> None:
+    """A latency of another onnxruntime says nothing of now."""
+    workspace = tiny.fill(tmp_path)
+    payload = benchmark(workspace / "model.onnx", conditions=Conditions(seconds=0.05))
+    payload["conditions"]["onnxruntime"] = "0.9"
+    (workspace / "last.json").write_text(json.dumps(payload), encoding="utf-8")
+    arguments = "--baseline-report=last.json\n--max-latency-ratio=2"
+    job = on_github(workspace, earlier=improved, **inputs(IMPROVED, check_arguments=arguments))
+    assert job.codes == {"Check": 4}
+    assert not job.passed
+    assert job.outputs["check"] == "undecided"
+    assert "## natonnx check: undecided" in job.summary
+    (suite,) = ET.fromstring(job.uploaded["check.xml"])  # noqa: S314 - our own
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "1")
+    assert annotations(job.log) == [
+        "a limit of natonnx check is undecided, and none is failed; the summary of the job has the table"
+    ]
 
 
 def test_unchanged_passes(unchanged: Job) -> None:
