@@ -114,7 +114,7 @@ def file_bytes(model: onnx.ModelProto) -> int:
     """Bytes of a model's file and of what lies, or will lie, in its data files."""
     apart = [tensor for tensor in all_tensors(model) if is_external(tensor)]
     pending = sum(len(tensor.raw_data) for tensor in apart)
-    return model.ByteSize() - pending + sum(map(_byte_size, apart))
+    return model.ByteSize() - pending + sum(map(byte_size, apart))
 
 
 def data_files(model: onnx.ModelProto, folder: Path) -> tuple[Path, ...]:

@@ -119,6 +119,7 @@ class ModelComparison:
         self.providers = tuple(dict.fromkeys(map(find_provider, names)))
         self.provider = self.providers[0]
         self._used: dict[tuple[str, Path], str] = {}
+        self._checked: set[Path] = set()
 
     def on(self, provider: str) -> "ModelComparison":
         """The same models on another provider."""
@@ -192,8 +193,9 @@ class ModelComparison:
         Raises:
             InputError: If onnxruntime refuses it, or a tensor of it would be too large.
         """
-        if source.path not in self._used:
+        if source.path not in self._checked:
             check_sizes(source)
+            self._checked.add(source.path)
         network = source.network
         threads, provider = self.conditions.threads, self.used(source)
         model = with_outputs(network.model, further)

@@ -54,7 +54,7 @@ def _measure(
     network: Network, alpha: Architecture, inputs: Mapping[str, np.ndarray], conditions: Conditions
 ) -> list[int]:
     """Return the bytes of some fresh processes that run an architecture."""
-    provider = find_provider(conditions.provider)
+    provider = find_provider(str(conditions.provider))
     with tempfile.TemporaryDirectory(prefix="natonnx.") as folder:
         path = Path(folder) / "model.onnx"
         write_model(build(network, alpha), network.folder, path)
