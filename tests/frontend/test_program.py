@@ -10,7 +10,7 @@ from onnx import helper
 from natonnx import frontend
 from natonnx.architecture import State
 from natonnx.errors import InputError
-from natonnx.frontend import RunNode, RunSkip, RunSum
+from natonnx.frontend import RunNode, RunSelect, RunSkip, RunSum
 from tests.rewrite.helpers import SHIPPED, Builder, shipped_network
 from tests.rewrite.trunk import trunk
 from tools.conformance.wild.alphas import random_alpha
@@ -72,7 +72,7 @@ def test_every_tensor_is_made_once_and_before_it_is_read(name: str, seed: int | 
         if isinstance(step, RunNode):
             node = network.model.graph.node[step.node]
             read, written = list(node.input), [step.output] if step.output else list(node.output)
-        elif isinstance(step, RunSkip):
+        elif isinstance(step, RunSkip | RunSelect):
             read, written = [step.source], [step.output]
         else:
             read, written = list(step.inputs), [step.output]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -90,8 +90,10 @@ def test_what_is_no_tensor_has_a_type_of_its_own() -> None:
 def test_reshapes_below_opset_5_have_shapes(opset: int) -> None:
     """Conv [n, 4, 8, 8] → Pad to 9 × 9 → two of them → Reshape [n, 8, 81]."""
     graph = Builder(opset=opset)
-    graph.op("Pad", graph.conv("x", "a"), out="p", **{"paddings" if opset < 2 else "pads": [0, 0, 1, 1, 0, 0, 0, 0]})
-    graph.op("Concat", "p", "p", out="c", **({"axis": 1} if opset > 3 else {}))
+    amounts: dict[str, Any] = {"paddings" if opset < 2 else "pads": [0, 0, 1, 1, 0, 0, 0, 0]}
+    along: dict[str, Any] = {"axis": 1} if opset > 3 else {}
+    graph.op("Pad", graph.conv("x", "a"), out="p", **amounts)
+    graph.op("Concat", "p", "p", out="c", **along)
     graph.op("Reshape", "c", out="y", shape=[0, 8, -1])
     shapes, dtypes = infer_shapes(graph.model(helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 3)))
     assert shapes["y"] == ("n", 8, 81)
