@@ -5,6 +5,8 @@ import errno
 import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
@@ -26,6 +28,8 @@ _TERMINATING = (signal.SIGTERM, signal.SIGHUP)
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
+_LOADING, _AGAIN = 10.0, 0.05
+"""Seconds that a signal waits for modules to be loaded, and after which it is sent again."""
 _NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "bfc_arena")
 
 
@@ -41,12 +45,22 @@ class Terminated(KeyboardInterrupt):
 def signals() -> Iterator[list[KeyboardInterrupt]]:
     """Signals that end the process become exceptions, where nobody decided otherwise (`nohup` ignores SIGHUP).
 
+    One that comes while modules load waits until they are.
+
     Yields:
         The exceptions so far: code that they hit may make another one of them, as the import of an extension does.
     """
     heard: list[KeyboardInterrupt] = []
+    until: dict[int, float] = {}
 
-    def stop(number: int, _frame: FrameType | None) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        now = time.monotonic()
+        until.setdefault(number, now + _LOADING)
+        if _is_importing(frame) and now < until[number]:
+            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+            again.daemon = True
+            again.start()
+            return
         heard.append(KeyboardInterrupt() if number == signal.SIGINT else Terminated(number))
         raise heard[-1]
 
@@ -63,6 +77,15 @@ def signals() -> Iterator[list[KeyboardInterrupt]]:
     finally:
         for number in changed:
             signal.signal(number, usual[number])
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a module is being loaded: an exception in the midst of a library's own C++ may abort the process."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def open_streams() -> None:
