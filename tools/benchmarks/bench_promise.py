@@ -46,7 +46,7 @@ def most_lost(differ: int, samples: int) -> int:
         return p_of_answers(lost, differ - lost, samples, _LIMIT, _LEVEL) <= _LEVEL
 
     allowed = samples * _LIMIT + stats.norm.ppf(_LEVEL) * max(differ, samples * _LIMIT) ** 0.5
-    lost = min(differ, max(-1, round((differ + allowed) / 2) - 1))  # about
+    lost = min(differ, max(-1, round(float(differ + allowed) / 2) - 1))  # about
     while lost < differ and is_promised(lost + 1):
         lost += 1
     while lost >= 0 and not is_promised(lost):
