@@ -45,7 +45,8 @@ def bench_command(
     """Measure MODELS side by side in onnxruntime: latency, size, peak memory, cost, scores on --data.
 
     The models run in turn on the same random inputs, so that what else the machine does hits all of them alike, and in
-    many fresh sessions. The ratio is that of the latency to the first model's, with a 99 % bootstrap interval.
+    many fresh sessions. The ratio is that of the latency to the first one's, with a 99 % bootstrap interval. Of models
+    that one thread runs on the CPU there is the CPU time of the same runs too: latency without others' turns.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv exclude each other; choose one")

@@ -70,7 +70,7 @@ class FrontRow(CandidateRow):
         interval: 95 % interval of that, pair by pair on the same samples; None where it is not known.
         lost_at_most: What a promise says of that, before `Unit.scale`; left out where none was asked for.
         met: Whether it meets every constraint; None where it meets those on validation, and a promise was asked for but
-            not of this model, as a dearer one did not keep it.
+            not of this model: a dearer one did not keep it, or another one of the same target was chosen.
         images: Training images that went into its weights.
         path: Where it was written; None where it was not.
     """

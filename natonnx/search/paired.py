@@ -16,7 +16,7 @@ _GRID = 24
 _WIDE = 8
 """Standard deviations beyond which a count is taken not to lie."""
 _ROUNDING = 1e-9
-"""Of a statistic, relative."""
+"""Of a statistic, and of a difference from a limit; relative."""
 _ERROR, _DECAYED, _HOPELESS = 1e-8, 1e-10, -18.0
 """Of an integral: of each of its parts, what ends it, and the logarithm of what it need not be known for."""
 
@@ -111,6 +111,7 @@ def p_of_scores(losses: Floats, worst: float, limit: float, times: float = 1.0) 
     if worst <= limit:
         return 0.0
     values, counts = np.unique(np.append(losses, worst) - limit, return_counts=True)
+    values[np.abs(values) <= _ROUNDING * np.abs(values).max()] = 0.0
     weights = np.asarray(counts * times, np.float64)
     weights[-1] += 1 - times
     if weights @ values <= 0:

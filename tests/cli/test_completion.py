@@ -41,7 +41,7 @@ exec {python} -m natonnx "$@"
             "natonnx bench mod\t--data dat\t--prov\tcud\t",
             ["bench", "model.onnx", "--data", "data.npz", "--provider", "cuda"],
         ),
-        ("natonnx check mod\t--base\tmod\t", ["check", "model.onnx", "--baseline", "model.onnx"]),
+        ("natonnx check mod\t--baseline mod\t", ["check", "model.onnx", "--baseline", "model.onnx"]),
         ("natonnx apply mod\tedi\t-o sub\t", ["apply", "model.onnx", "edits.json", "-o", "subfolder"]),
     ],
     ids=["inspect", "optimize", "bench", "check", "apply"],

@@ -117,6 +117,12 @@ def test_more_of_the_same_pairs_are_more_evidence() -> None:
     assert repeated < p_of_scores(losses, 1.0, 0.12)
 
 
+def test_what_differs_from_the_limit_by_rounding_alone_is_the_limit() -> None:
+    for noise in (0.0, 1e-18, -1e-18, 5e-324, -5e-324):
+        for limit in (0.0, 0.005):
+            assert p_of_scores(np.full(50, limit + noise), 1.0, limit) == 1
+
+
 def test_what_no_pair_can_lose_is_ruled_out() -> None:
     assert p_of_scores(np.zeros(3), 0.4, 0.4) == 0
     assert p_of_scores(np.full(5, 0.5), 1.0, 0.4) == 1  # all lost more than that
