@@ -28,8 +28,7 @@ Exit codes: 0 done and all constraints met; 1 no architecture met them, the inpu
 or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 4 no
 gate of check failed, but one is undecided; 130 interrupted, state saved.
 
-Models that would take much time or memory to read are refused; NATONNX_LIMITS=10 in the environment grants ten times
-as much.
+Models that would take much time or memory to read are refused; NATONNX_LIMITS in the environment multiplies the limits.
 """
 
 
