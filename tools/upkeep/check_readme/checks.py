@@ -15,6 +15,7 @@ from tools.upkeep.check_readme.compare import (
     unchanged,
     writes,
 )
+from tools.upkeep.check_readme.latency import LATENCY_CHECKS
 from tools.upkeep.check_readme.nasbench import captured
 from tools.upkeep.check_readme.page import Shown
 from tools.upkeep.check_readme.place import Ran
@@ -573,37 +574,5 @@ CHECKS: tuple[Check, ...] = (
         budget="--force",
         first=(_DARTS, "python -m tools.research.networks edits NAT-DARTS darts.onnx > edits.json"),
     ),
-    # docs/latency.md
-    *(
-        Check(
-            f"natonnx optimize model.onnx --data set.npz {limits}",
-            60,
-            "the table, and what was limited",
-            says(rf"^  {label}: ", r"^(improved: model\.nat\.onnx|unchanged: )"),
-            budget=f"{_SEARCH} --force",
-            first=("cp small.onnx model.onnx",),
-            codes=(0, 1),
-        )
-        for limits, label in (
-            ("--target-latency 0.7", r"latency \(ms\)"),
-            ("--target-latency 5ms --latency-threads 4 --latency-batch 8", r"latency \(ms\)"),
-            ("--target-size 2MB --target-madds 0.8", r"size \(bytes\)"),
-        )
-    ),
-    Check(
-        "natonnx optimize model.onnx --data set.npz --target-latency 0.7 --dry-run",
-        30,
-        "what can be reached, and what it takes",
-        says(r"^latency \(ms\) ", r"look-ups, then .* about \d+ s and "),
-        first=("cp small.onnx model.onnx",),
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_latency models/*.onnx SUBJECTS/*/model.onnx --markdown prediction.md",
-        0,
-        "rows of the page",
-        rows(["model"], measured={"error": r"\d+\.\d %", "Spearman": _NUMBER}),
-        fill=("SUBJECTS/*/model.onnx --markdown prediction.md", ""),
-        minutes=20,
-        skip="minutes of measuring, in which nothing else may run",
-    ),
+    *LATENCY_CHECKS,
 )
