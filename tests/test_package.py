@@ -67,7 +67,7 @@ def test_errors_carry_the_exit_codes() -> None:
 
 
 def test_the_command_is_installed() -> None:
-    from natonnx.cli import main
+    from natonnx.__main__ import main
 
     (script,) = entry_points(group="console_scripts", name="natonnx")
     assert script.load() is main
