@@ -61,15 +61,11 @@ def _amount(given: float | str, name: str, option: str) -> Amount:
     except ValueError:
         value, unit = float("nan"), ""
     known = ", ".join(f"5{one}" for one in list(units)[:3])
-    if not 0 < value < float("inf") or unit not in ("", "%", *units):
-        raise InputError(
-            f"{option} {given}: must be a fraction of the input's, such as 0.7, or an amount such as {known}"
-        )
-    if unit in units:
+    if unit in units and 0 < value < float("inf"):
         return Amount(value * units[unit], absolute=True)
     value /= 100 if unit == "%" else 1
-    if value > 1:
+    if unit not in ("", "%") or not 0 < value <= 1:
         raise InputError(
-            f"{option} {given}: must be at most 1, a fraction of the input's, or an amount such as {known}"
+            f"{option} {given}: must be above 0 and at most 1, a fraction of the input's, or an amount such as {known}"
         )
     return Amount(value)

@@ -140,7 +140,11 @@ MORE = (
     Case("--mean is empty", (*OPTIMIZE, "--mean", ""), "--mean"),
     Case("--mean for three channels", (*OPTIMIZE, "--mean", "1,2,3"), "mean has 3 values"),
     Case("--std 0", (*OPTIMIZE, "--std", "0"), "std"),
-    Case("--target-madds is a word", (*OPTIMIZE, "--target-madds", "0.5,half"), "'0.5,half' is no number"),
+    Case(
+        "--target-madds is a word",
+        (*OPTIMIZE, "--target-madds", "0.5,half"),
+        "--target-madds half: must be above 0 and at most 1",
+    ),
     Case("--target-madds, one of them 2", (*OPTIMIZE, "--target-madds", "0.5,2"), "must be above 0 and at most 1"),
     Case("several targets of Algorithm 1", (*OPTIMIZE, "--algorithm", "paper", "--target-madds", "0.5,0.6"), "several"),
     Case("--algorithm paper without training", (*OPTIMIZE, "--algorithm", "paper", "--no-training"), "no training is"),

@@ -1,15 +1,18 @@
 """Prices that are measured on this machine: by real sessions, and what they make of a search."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import onnx
 import pytest
 
 from natonnx import InputError, Settings, optimize, plan
-from natonnx.architecture import State
-from natonnx.frontend import Source, load
+from natonnx.architecture import Architecture, State, cost
+from natonnx.contract.optimize import OptimizeReport
+from natonnx.frontend import Source, load, parse
 from natonnx.search.latency_model import Measured
-from natonnx.search.price import Params
+from natonnx.search.price import Estimate, Params
 from natonnx.search.reach import cheapest
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.optimize.latency_table import LatencyTable, table_file
@@ -91,17 +94,79 @@ def test_the_size_of_a_file_is_counted(folder: Path) -> None:
     assert found.output.stat().st_size == round(limit["value"] or 0) <= limit["limit"]
 
 
-def test_a_latency_target_is_met_or_nothing_is_written(folder: Path, cache: Path) -> None:
-    settings = Settings(finetune_epochs=0.1, lookups=8, max_drop=100, target_latency=0.9)
+def stub(monkeypatch: pytest.MonkeyPatch, late: float = 1.0) -> list[str]:
+    """A clock by which an inference takes as long as it has MAdds; files take so many times what was said of them."""
+    calls: list[str] = []
+
+    def share(alpha: Architecture) -> float:
+        return (cost(alpha).madds or 0) / 78360
+
+    def rough(self: Stopwatch, alphas: Sequence[Architecture], each: float, goes_on: object) -> list[Measured]:
+        del self, each, goes_on
+        calls.append("rough")
+        return [Measured(alpha, share(alpha), 0.0) for alpha in alphas]
+
+    def compare(self: Stopwatch, alphas: Sequence[Architecture]) -> list[Estimate]:
+        del self
+        calls.append("compare")
+        return [Estimate(share(alpha), 0.99 * share(alpha), 1.01 * share(alpha)) for alpha in alphas]
+
+    def compare_models(self: Stopwatch, models: Sequence[onnx.ModelProto], limit: float) -> list[Estimate]:
+        del self, limit
+        calls.append("compare models")
+        shares = [late * share(parse(model).architecture) for model in models]
+        return [Estimate(one, 0.99 * one, 1.01 * one) for one in shares]
+
+    monkeypatch.setattr(Stopwatch, "full", lambda _: 4.0)
+    for name, function in (("rough", rough), ("compare", compare), ("compare_models", compare_models)):
+        monkeypatch.setattr(Stopwatch, name, function)
+    return calls
+
+
+def searched(folder: Path, target: float | str) -> OptimizeReport:
+    settings = Settings(finetune_epochs=0.1, lookups=8, max_drop=100, target_latency=target)
     found = optimize(folder / "model.onnx", folder / "data.npz", folder / "out.onnx", settings=settings, latency=QUICK)
-    (limit,) = [row for row in found.report["constraints"] if row["name"] == "latency_ms"]
-    if found.improved:
-        assert limit["met"]
-        assert limit["interval"] is not None
-        assert limit["interval"][1] <= limit["limit"]
-    else:
-        assert not all(row["met"] for row in found.report["constraints"])
+    assert found.improved == (folder / "out.onnx").exists()
+    return found.report
+
+
+def test_a_latency_target_is_met_by_the_upper_end(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = stub(monkeypatch)
+    report = searched(folder, "2.8ms")
+    assert report["status"] == "improved"
+    (limit,) = [row for row in report["constraints"] if row["name"] == "latency_ms"]
+    assert (limit["limit"], limit["met"]) == (pytest.approx(2.8), True)
+    assert limit["interval"] is not None
+    assert limit["interval"][1] == pytest.approx(1.01 * (limit["value"] or 0))
+    assert limit["interval"][1] <= 2.8
     assert len(list(cache.glob("*.json"))) == 1
+    assert calls.count("rough") == 1
+    assert calls[-1] == "compare models"
+    (folder / "out.onnx").unlink()
+    searched(folder, 0.7)
+    assert calls.count("rough") == 1  # the table was kept
+
+
+def test_a_file_that_is_slower_than_its_architecture_was_is_not_written(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(monkeypatch, late=2.0)
+    report = searched(folder, 0.7)
+    assert report["status"] == "unchanged"
+    (limit,) = [row for row in report["constraints"] if row["name"] == "latency_ms"]
+    assert not limit["met"]
+    assert (limit["value"] or 0) > limit["limit"]
+
+
+def test_real_sessions_are_timed(source: Source) -> None:
+    """How long they take is for the machine; that they are, and in what order, is for the test."""
+    beta = source.network.architecture
+    stopwatch = Stopwatch(source.network, {"image": tiny.arrays()["x_train"][:1]}, QUICK)
+    assert stopwatch.full(0.01) > 0
+    alphas = [cheapest(beta, Params(beta)), beta]
+    assert [one.architecture for one in stopwatch.rough(alphas, 0.01)] == alphas
+    assert len(stopwatch.rough(alphas, 0.01, lambda: False)) == 1
+    assert all(one.low <= one.value <= one.high for one in stopwatch.compare(alphas))
 
 
 def test_several_costs_may_be_limited(folder: Path) -> None:

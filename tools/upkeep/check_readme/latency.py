@@ -41,7 +41,8 @@ LATENCY_CHECKS: tuple[Check, ...] = (
         skip="minutes of measuring, in which nothing else may run",
     ),
     Check(
-        "python -m tools.benchmarks.bench_latency_target models/resnet20-fashion.onnx models/vgg-fashion.onnx --runs 20",
+        "python -m tools.benchmarks.bench_latency_target models/resnet20-fashion.onnx models/vgg-fashion.onnx"
+        " --runs 16",
         0,
         "rows of the page",
         rows(["model"], measured={"met, measured again": _WHOLE}),
