@@ -1,6 +1,6 @@
 """The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
 
-from natonnx.architecture.activity import Workload, activity, workloads
+from natonnx.architecture.activity import Workload, activity, map_sizes, workloads
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts, place
 from natonnx.architecture.graph import (
@@ -56,6 +56,7 @@ __all__ = [
     "edits_between",
     "find_liveness",
     "legal_transitions",
+    "map_sizes",
     "match_skip",
     "place",
     "transition_mask",

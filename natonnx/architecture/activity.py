@@ -1,5 +1,6 @@
 """What of an architecture is at work, part by part: what a cost is made of that is measured and not counted."""
 
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,7 @@ from natonnx.architecture.cut import cuts, find_cut_rule
 from natonnx.architecture.graph import Architecture, State, Topology
 from natonnx.architecture.liveness import find_liveness
 
-__all__ = ["Workload", "activity", "workloads"]
+__all__ = ["Workload", "activity", "map_sizes", "workloads"]
 
 
 class Workload(NamedTuple):
@@ -48,7 +49,7 @@ def activity(architecture: Architecture) -> NDArray[np.float64]:
         rule = find_cut_rule(operation.cut_rules, cut.axis) if cut else None
         operations[e] = 1.0
         if cut and rule and operation.madds:
-            operations[e] -= (rule.madds - cut.scaled(rule.madds)) / operation.madds
+            operations[e] -= cut.saved(rule) / operation.madds
     for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         maps[i] = lost.joins[i].kept.mean() if i in lost.joins else 1.0
     return np.concatenate([operations, skips, maps, np.maximum(members - 1, 0.0)])
@@ -56,7 +57,7 @@ def activity(architecture: Architecture) -> NDArray[np.float64]:
 
 def workloads(topology: Topology) -> tuple[Workload, ...]:
     """Return what there is to do where all works [2 · edges + 2 · maps], in the order of `activity`."""
-    sizes = [_numbers(fmap.shape) for fmap in topology.maps]
+    sizes = map_sizes(topology)
     moved = [sizes[source] + sizes[target] for source, target in topology.ends]
     operations = []
     for edge, numbers in zip(topology.edges, moved, strict=True):
@@ -64,14 +65,12 @@ def workloads(topology: Topology) -> tuple[Workload, ...]:
         kind = "none" if own is None else f"depthwise {own.kind}" if own.groups > 1 else own.kind
         operations.append(Workload(kind, 0 if own is None else own.madds or 0, 0 if own is None else numbers))
     skips = [Workload("skip", 0, numbers) for numbers in moved]
-    joins = [(f"{fmap.join.value}", size) for fmap, size in zip(topology.maps, sizes, strict=True)]
+    joins = [(fmap.join.value, size) for fmap, size in zip(topology.maps, sizes, strict=True)]
     maps = [Workload(f"join {join}", 0, size) for join, size in joins]
     members = [Workload(f"members {join}", 0, size) for join, size in joins]
     return (*operations, *skips, *maps, *members)
 
 
-def _numbers(shape: tuple[int | str | None, ...]) -> int:
-    count = 1
-    for size in shape:
-        count *= max(1, size) if isinstance(size, int) else 1
-    return count
+def map_sizes(topology: Topology) -> list[int]:
+    """Return how many numbers each feature map holds [maps]; open sizes count once."""
+    return [prod(max(1, size) for size in fmap.shape if isinstance(size, int)) for fmap in topology.maps]

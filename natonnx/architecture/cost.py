@@ -56,7 +56,7 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
         _add(weights, operation.weights, cut, own)
         madds = None if madds is None or operation.madds is None else madds + operation.madds
         if madds is not None and cut and own:
-            madds -= own.madds - cut.chosen(own).scaled(own.madds)
+            madds -= cut.saved(own)
     for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
         cut = lost.joins.get(i)
         own = find_cut_rule(topology.maps[i].cut_rules, cut.axis) if cut else None

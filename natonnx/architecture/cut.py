@@ -30,6 +30,10 @@ class Cut(NamedTuple):
         """The cut of the channels that nodes choose."""
         return self if rule.select is None else Cut(self.axis, self.kept[list(rule.select)])
 
+    def saved(self, rule: ChannelCutRule) -> int:
+        """The multiply-adds that nodes no longer do."""
+        return rule.madds - self.chosen(rule).scaled(rule.madds)
+
     def through(self, rule: ChannelCutRule) -> "Cut | None":
         """The cut of what nodes make of this tensor; None where that is whole."""
         kept = self.chosen(rule).kept

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from natonnx.architecture import Architecture, cost, find_liveness, workloads
+from natonnx.architecture import Architecture, cost, find_liveness, map_sizes
 from natonnx.search.price import Estimate
 
 __all__ = ["MemoryPredictor", "peak_numbers"]
@@ -16,7 +16,7 @@ def peak_numbers(architecture: Architecture) -> int:
     topology = architecture.topology
     liveness = find_liveness(architecture)
     works = liveness.live & liveness.needed
-    sizes = [part.moved for part in workloads(topology)[2 * len(topology.edges) :][: len(topology.maps)]]
+    sizes = map_sizes(topology)
     last = list(range(len(topology.maps)))
     for e in np.flatnonzero(liveness.active).tolist():
         source, target = topology.ends[e]

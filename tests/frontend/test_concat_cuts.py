@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from natonnx.architecture import State, cost, legal_transitions, violation
+from natonnx.architecture import State, activity, cost, legal_transitions, violation
 from natonnx.frontend import parse
 from natonnx.rewrite import build, verify
 from natonnx.supernet import Supernet
@@ -220,6 +220,27 @@ def test_parts_of_groups_of_a_shuffle_go() -> None:
     assert [node.op_type for node in result.graph.node].count("Gather") == 1
     assert not {"Reshape", "Transpose"} & {node.op_type for node in result.graph.node}
     cut(network, ["P0", "p2->c"], {"y.w": ([0, 4, 1, 3, 7], 1)})
+
+
+def _of_six() -> Network:
+    """A concat of which a convolution reads channels 1 to 6."""
+    graph = fork()
+    bounds = [graph.constant(f"k{i}", np.array([one])) for i, one in enumerate((1, 7, 1))]
+    graph.op("Conv", graph.op("Slice", "c", *bounds, out="m"), graph.weight("W", 4, 6, 1, 1), out="y")
+    return parse(graph.model("y"))
+
+
+@pytest.mark.parametrize(
+    ("network", "names"),
+    [(_of_six(), [name]) for name in ("A", "B", "D")]
+    + [(_of_six(), ["A", "D"]), (_in_pairs([3, 3, 2], _shuffled), ["P0"]), (_in_halves(3, 5), ["P0"])],
+)
+def test_what_works_is_what_costs(network: Network, names: Sequence[str]) -> None:
+    """Of the channels that nodes choose, too."""
+    edges = network.architecture.topology.edges
+    madds = np.array([edge.operation.madds or 0 if edge.operation else 0 for edge in edges])
+    alpha = without(network, *names)
+    assert activity(alpha)[: len(edges)] @ madds == pytest.approx(cost(alpha).madds)
 
 
 def test_parts_of_groups_of_a_convolution_may_not_go() -> None:
