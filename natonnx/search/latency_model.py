@@ -60,6 +60,8 @@ class LatencyModel:
         self._full = activity(beta)
         parts = workloads(beta.topology)
         self._kinds, self._guess = _by_kind(parts, self._full), _guesses(parts, self._full)
+        scale = _ON_PARTS / max(float(self._guess @ self._full), 1e-12)
+        self._mean = np.asarray(scale * self._guess, np.float64)
         gone = [self._full - activity(one.architecture) for one in measured]
         self._gone = np.array(gone).reshape(len(measured), len(parts))
         self._saved = np.array([1 - one.ratio for one in measured])
@@ -71,24 +73,23 @@ class LatencyModel:
     def predict(self, alpha: Architecture) -> tuple[float, float]:
         """Return the expected latency of an architecture, as a multiple of β's, and its standard deviation."""
         gone = (self._full - activity(alpha))[None]
-        cross = self._covariance(gone, self._gone)
-        saved = float((gone @ self._mean + cross @ self._solved)[0])
         variance = float(self._covariance(gone, gone)[0, 0])
         if len(self._gone):
-            whitened = np.linalg.solve(self._factor, cross.T)
+            whitened = np.linalg.solve(self._factor, self._covariance(gone, self._gone).T)
             variance -= float((whitened**2).sum())
-        return 1 - saved, max(variance, 0.0) ** 0.5
+        return self.expect(alpha), max(variance, 0.0) ** 0.5
 
-    @property
-    def _mean(self) -> Array:
-        """Prior mean of what each part costs."""
-        scale = _ON_PARTS / max(float(self._guess @ self._full), 1e-12)
-        return np.asarray(scale * self._guess, np.float64)
+    def expect(self, alpha: Architecture) -> float:
+        """Return the expected latency alone."""
+        return 1 - float((self._full - activity(alpha)) @ self._weights)
 
     def _solve(self) -> None:
+        """Find what each part costs: the prior mean, and what measurements add to it."""
         self._factor = self._cholesky(self._prior)
         left = self._saved - self._gone @ self._mean
-        self._solved = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, left))
+        solved = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, left))
+        added = self._covariance(np.eye(len(self._full)), self._gone) @ solved
+        self._weights = self._mean + added
 
     def _likelihood(self, prior: tuple[float, float, float]) -> float:
         """Return the logarithm of the marginal likelihood of what was measured, but for a constant."""
@@ -122,7 +123,7 @@ class LatencyPredictor:
 
     def predict(self, alpha: Architecture) -> float:
         """Return the expected latency of an architecture, as a multiple of β's."""
-        return self._model.predict(alpha)[0]
+        return self._model.expect(alpha)
 
     def learn(self, alpha: Architecture, found: Estimate) -> None:
         """Take a measurement in."""
