@@ -18,9 +18,9 @@ from natonnx.tensors import byte_size, is_external, is_heavy, is_pending, light_
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
-__all__ = ["run", "session", "with_outputs"]
+__all__ = ["CPU", "run", "session", "with_outputs"]
 
-_CPU = "CPUExecutionProvider"
+CPU = "CPUExecutionProvider"
 _REFUSED, _NOT_RUN = "onnxruntime refuses the model", "onnxruntime cannot run the model"
 _UNREADABLE = ("tensor(bfloat16", "tensor(float8", "tensor(int4", "tensor(uint4", "tensor(float4")
 
@@ -30,7 +30,7 @@ def session(
     threads: int = 1,
     folder: Path | None = None,
     *,
-    provider: str = _CPU,
+    provider: str = CPU,
     profile: Path | None = None,
     optimise: bool = True,
 ) -> "InferenceSession":
@@ -66,7 +66,7 @@ def session(
     fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)
-        providers = list(dict.fromkeys([provider, _CPU]))
+        providers = list(dict.fromkeys([provider, CPU]))
         with (
             limits or contextlib.nullcontext(),
             contextlib.redirect_stdout(sys.stderr),
@@ -139,7 +139,7 @@ class _Limits:
 def _try(model: bytes, folder: Path | None, inputs: Mapping[str, np.ndarray] | None) -> None:
     import onnxruntime
 
-    runtime = onnxruntime.InferenceSession(model, _options(1, folder), providers=[_CPU])
+    runtime = onnxruntime.InferenceSession(model, _options(1, folder), providers=[CPU])
     if inputs is not None:
         runtime.run(None, dict(inputs))
 

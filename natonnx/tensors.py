@@ -21,6 +21,7 @@ from onnx import TensorProto, numpy_helper
 from natonnx.errors import InputError
 
 __all__ = [
+    "MOST_AXES",
     "Extent",
     "all_tensors",
     "byte_size",
@@ -38,6 +39,9 @@ __all__ = [
     "refer",
     "with_values",
 ]
+
+MOST_AXES = 64
+"""Of a tensor that numpy takes."""
 
 _SMALL = 4096
 """Bytes up to which an external tensor is read into a light copy: operands such as Reshape's, which inference needs."""

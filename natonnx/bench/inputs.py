@@ -10,12 +10,12 @@ import onnx
 
 from natonnx.errors import InputError
 from natonnx.frontend.load import true_inputs
+from natonnx.tensors import MOST_AXES
 
 __all__ = ["check_inputs", "random_inputs"]
 
 _Size = int | str | None
 
-_MOST_AXES = 64
 _MOST = 1 << 30
 """Numbers in an input that is made up."""
 
@@ -68,8 +68,8 @@ def random_inputs(
             raise InputError(
                 f"{where}: input {name!r} has open sizes {_text(declared)}; give --input-shape {name}:N,..."
             )
-        if len(shape) > _MOST_AXES:
-            raise InputError(f"{where}: input {name!r} has {len(shape)} axes, and numpy takes {_MOST_AXES}")
+        if len(shape) > MOST_AXES:
+            raise InputError(f"{where}: input {name!r} has {len(shape)} axes, and numpy takes {MOST_AXES}")
         if (count := math.prod(sizes_known)) > _MOST:
             raise InputError(f"{where}: input {name!r} would have {count:,} numbers; give smaller sizes")
         generator = np.random.default_rng([seed, zlib.crc32(name.encode())])

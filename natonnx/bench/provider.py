@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from natonnx.errors import InputError
+from natonnx.session import CPU
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["CPU", "find_provider", "open_saying", "provider_used", "why_not"]
-
-CPU = "CPUExecutionProvider"
 
 _SUFFIX = "ExecutionProvider"
 _REASONS = (r"with error: (.+)", r"(CUDA failure .+?)\s*;", r"EP Error (?:\S+ .*\) )?(.+)")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -196,9 +197,9 @@ def optimize_command(
     from natonnx.report.progress import ConsoleProgress
     from natonnx.rewrite.write import default_output
     from natonnx.search import REWARDS, Settings, silent
-    from natonnx.verbs.model_comparison import Conditions
     from natonnx.verbs.optimize.optimize import optimize
     from natonnx.verbs.optimize.resume import saved_state
+    from natonnx.verbs.optimize.stopwatch import CONDITIONS
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
@@ -207,43 +208,24 @@ def optimize_command(
     search["reward"] = reward if own is None else None
     _check_algorithm(search)
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
-    latency = Conditions(seconds=6.0, threads=latency_threads, provider=latency_provider, batch=latency_batch)
+    shared: dict[str, Any] = {
+        "objective": objective,
+        "settings": settings,
+        "preprocessing": {**preprocessing, "augment": augment},
+        "classes": classes,
+        "batchnorm": batchnorm,
+        "device": device,
+        "threads": threads,
+        "reading": reading,
+        "force": force,
+        "latency": replace(CONDITIONS, threads=latency_threads, provider=latency_provider, batch=latency_batch),
+    }
     if dry_run:
-        return _dry_run(
-            as_json,
-            model,
-            dataset,
-            objective=objective,
-            settings=settings,
-            preprocessing={**preprocessing, "augment": augment},
-            classes=classes,
-            batchnorm=batchnorm,
-            device=device,
-            threads=threads,
-            reading=reading,
-            force=force,
-            latency=latency,
-        )
+        return _dry_run(as_json, model, dataset, **shared)
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
-                model,
-                dataset,
-                output,
-                objective=objective,
-                reward=own,
-                preprocessing={**preprocessing, "augment": augment},
-                classes=classes,
-                settings=settings,
-                batchnorm=batchnorm,
-                device=device,
-                threads=threads,
-                reading=reading,
-                force=force,
-                front=front,
-                resume=resume,
-                latency=latency,
-                progress=progress,
+                model, dataset, output, **shared, reward=own, front=front, resume=resume, progress=progress
             )
     except KeyboardInterrupt as error:
         if saved_state(output).exists():

@@ -13,6 +13,7 @@ from natonnx.errors import InputError
 from natonnx.frontend.load import true_inputs
 from natonnx.limits import LimitError
 from natonnx.session import run, session
+from natonnx.tensors import MOST_AXES
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -23,7 +24,6 @@ OPEN_SIZES = (32, 64, 16, 8, 224, 1024)
 """Sizes that are tried, in this order, for axes that the file leaves open and that do not count samples."""
 
 
-_MOST_AXES = 64
 _MOST = 1 << 26
 """Numbers in an input that is made up."""
 
@@ -64,8 +64,8 @@ def example_inputs(
             size if isinstance(size, int) else batch if axis == axes.get(info.name) else open_size
             for axis, size in enumerate(shapes.get(info.name, ()))
         ]
-        if len(sizes) > _MOST_AXES:
-            raise InputError(f"input {info.name!r} has {len(sizes)} axes, and numpy takes {_MOST_AXES}")
+        if len(sizes) > MOST_AXES:
+            raise InputError(f"input {info.name!r} has {len(sizes)} axes, and numpy takes {MOST_AXES}")
         if (count := math.prod(sizes)) > _MOST:
             raise InputError(
                 f"input {info.name!r} would have {count:,} numbers, in a batch of {batch}: too many to try it out; "

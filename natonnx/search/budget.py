@@ -14,7 +14,7 @@ from torch import Tensor
 
 from natonnx.architecture import Architecture, State
 from natonnx.policy.base import Policy, draw
-from natonnx.search.price import Price
+from natonnx.search.price import Price, share
 
 __all__ = ["EXPLORED", "Budget"]
 
@@ -50,7 +50,7 @@ class Budget:
 
     def share(self, architecture: Architecture) -> float:
         """Return the cost of an architecture, as a fraction of the given model's."""
-        return self._price.cost(architecture) / (self._price.full or 1.0)
+        return share(self._price, architecture)
 
     def met_by(self, architecture: Architecture) -> bool:
         """Return whether an architecture meets the hard constraint."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from natonnx.architecture import Architecture, without_idle_edits
 from natonnx.search.keys import signature
-from natonnx.search.price import Price
+from natonnx.search.price import Price, share
 
 __all__ = ["Entry", "Lookups"]
 
@@ -92,7 +92,7 @@ class Lookups:
 
     def share(self, alpha: Architecture) -> float:
         """Return the cost of an architecture, as a fraction of β's."""
-        return self.price.cost(alpha) / (self.price.full or 1.0)
+        return share(self.price, alpha)
 
     def reprice(self) -> None:
         """Take the costs anew, for the price knows more."""

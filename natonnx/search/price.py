@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import Architecture, State, cost, legal_transitions
 
-__all__ = ["Estimate", "Exact", "Madds", "Params", "Price", "Together", "prices_of", "single_savings"]
+__all__ = ["Estimate", "Exact", "Madds", "Params", "Price", "Together", "prices_of", "share", "single_savings"]
 
 
 class Estimate(NamedTuple):
@@ -53,7 +53,7 @@ class Price(Protocol):
 
 
 class Exact:
-    """What the prices have in common that are known exactly of every architecture."""
+    """What the prices have in common of which nothing is measured."""
 
     def estimate(self, architecture: Architecture) -> Estimate | None:
         """See `Price.estimate`: there is no measurement."""
@@ -110,7 +110,7 @@ class Params(_Counted):
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Exact):
     """Several limits in one: what is left above them, between 1 for β and the largest limit for all that keep to each.
 
     Attributes:
@@ -134,14 +134,9 @@ class Together:
         """See `Price.cost`."""
         above = most = 0.0
         for price, limit in zip(self.prices, self.limits, strict=True):
-            above += max(0.0, price.cost(architecture) / (price.full or 1.0) - limit)
+            above += max(0.0, share(price, architecture) - limit)
             most += 1 - limit
         return self.target + (1 - self.target) * above / most if most else self.target
-
-    def estimate(self, architecture: Architecture) -> Estimate | None:
-        """See `Price.estimate`: those of the prices tell more."""
-        del architecture
-        return None
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
@@ -151,6 +146,11 @@ class Together:
         """See `Price.settle`."""
         settled = [price.settle(alphas) for price in self.prices]  # each of them
         return any(settled)
+
+
+def share(price: Price, architecture: Architecture) -> float:
+    """Return the cost of an architecture as a fraction of β's."""
+    return price.cost(architecture) / (price.full or 1.0)
 
 
 def single_savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:

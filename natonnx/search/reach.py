@@ -1,7 +1,7 @@
 """How cheap an α can be made at all."""
 
 from natonnx.architecture import Architecture
-from natonnx.search.price import Price
+from natonnx.search.price import Price, share
 from natonnx.search.propose.moves import Moves
 
 __all__ = ["cheapest"]
@@ -21,20 +21,19 @@ def cheapest(beta: Architecture, price: Price, target: float = 0.0) -> Architect
         target: What is cheap enough, as a fraction of β's cost: the search ends there.
     """
     moves = Moves(beta, price)
-    full = price.full or 1.0
     order = sorted(moves.savers, key=lambda i: -moves.all[i].saved)
     held: list[int] = []
-    best, share = beta, 1.0
+    best, least = beta, 1.0
     for _ in range(_ROUNDS):
         before = len(held)
         for i in order:
-            if share <= target:
+            if least <= target:
                 return best
             alpha = None if i in held else moves.compose((*held, i))
-            after = share if alpha is None else price.cost(alpha) / full
-            if alpha is not None and share - after > _LEAST_SAVED:
+            after = least if alpha is None else share(price, alpha)
+            if alpha is not None and least - after > _LEAST_SAVED:
                 held.append(i)
-                best, share = alpha, after
+                best, least = alpha, after
         if len(held) == before:
             break
     return best

@@ -9,10 +9,10 @@ from natonnx.harmless import is_harmless
 from natonnx.limits import LimitError, remedy, scale
 from natonnx.rewrite.outputs import sample_inputs
 from natonnx.session import run, session
+from natonnx.tensors import MOST_AXES
 
 __all__ = ["check_runnable", "check_sizes"]
 
-_MOST_AXES = 64
 _MOST = 1 << 27
 """Numbers of a tensor in a model of no size."""
 
@@ -52,8 +52,8 @@ def check_sizes(source: Source) -> None:
     most = scale() * (_MOST + _EXPANSION * source.size_bytes)
     batch = dict.fromkeys(network.batch_axes.symbols(network.shapes), 1)
     for name, shape in network.shapes.items():
-        if len(shape) > _MOST_AXES:
-            raise InputError(f"{source.path}: tensor {name!r} has {len(shape)} axes, and numpy takes {_MOST_AXES}")
+        if len(shape) > MOST_AXES:
+            raise InputError(f"{source.path}: tensor {name!r} has {len(shape)} axes, and numpy takes {MOST_AXES}")
         sizes = [evaluate(size, batch) for size in shape]
         if (count := math.prod(size for size in sizes if size is not None)) > most:
             raise InputError(

@@ -19,7 +19,7 @@ from natonnx.bench import random_inputs
 from natonnx.errors import InputError, NatonnxError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.search.latency_model import LatencyModel
-from natonnx.search.price import prices_of
+from natonnx.search.price import prices_of, share
 from natonnx.search.propose.sample import sample_architectures
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.optimize.stopwatch import Stopwatch
@@ -76,16 +76,12 @@ def measure(source: Source, name: str, seed: int) -> Row:
     found = np.array([[one.ratio for one in stopwatch.rough(hidden, 2 * each)] for _ in range(_REPEATS)])
     truth, model = np.median(found, axis=0), LatencyModel(beta, table)
     predicted = np.array([model.predict(alpha)[0] for alpha in hidden])
-    madds = np.array([_share(counted.cost(alpha), counted.full) for alpha in hidden])
+    madds = np.array([share(counted, alpha) for alpha in hidden])
     noise = float(np.median(found.std(0, ddof=1) / truth / _REPEATS**0.5))
     return Row(
         name, full, len(table), seconds, _error(predicted, truth), _rank(predicted, truth), _error(madds, truth),
         _rank(madds, truth), noise,
     )  # fmt: skip
-
-
-def _share(cost: float, full: float) -> float:
-    return cost / (full or 1.0)
 
 
 def _error(predicted: np.ndarray, truth: np.ndarray) -> float:

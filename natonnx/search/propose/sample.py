@@ -1,10 +1,12 @@
 """α's that tell of all transitions: random ones at all costs."""
 
+from functools import partial
+
 import torch
 
 from natonnx.architecture import Architecture
 from natonnx.search.keys import signature
-from natonnx.search.price import Price
+from natonnx.search.price import Price, share
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import Variation
 
@@ -27,11 +29,11 @@ def sample_architectures(
         seed: Of the choice.
     """
     moves, generator = Moves(beta, price), torch.Generator().manual_seed(seed)
-    variation = Variation(moves, lambda alpha: price.cost(alpha) / (price.full or 1.0), generator)
+    variation = Variation(moves, partial(share, price), generator)
     found: dict[str, Architecture] = {}
     for draw in range(_TRIES * count if moves.savers else 0):
-        share = (draw * 0.6180339887) % 1.0  # evenly spread, in any number (Weyl 1916)
-        alpha = variation.random(lowest + (_DEAREST - lowest) * share)
+        place = (draw * 0.6180339887) % 1.0  # evenly spread, in any number (Weyl 1916)
+        alpha = variation.random(lowest + (_DEAREST - lowest) * place)
         if alpha is not None:
             found.setdefault(signature(alpha), alpha)
         if len(found) == count:

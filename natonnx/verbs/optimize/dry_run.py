@@ -12,7 +12,7 @@ from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.frontend import ParseOptions, load
 from natonnx.search import Settings
-from natonnx.search.price import Together
+from natonnx.search.price import Together, share
 from natonnx.search.propose.moves import Moves
 from natonnx.search.reach import cheapest
 from natonnx.verbs.model_comparison import Conditions
@@ -114,7 +114,7 @@ def _prices(prepared: Prepared, settings: Settings) -> list[PriceRow]:
                 "name": price.name,
                 "label": price.label,
                 "input": price.full,
-                "smallest": price.cost(alpha) / (price.full or 1.0),
+                "smallest": share(price, alpha),
                 "targets": [amount.of(price.full) for amount in limits.get(price.name, ())],
             }
         )

@@ -6,17 +6,17 @@ import logging
 import os
 import platform
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
 from natonnx.architecture import Architecture
+from natonnx.bench import machine
 from natonnx.errors import InputError
 from natonnx.files import write_bytes
 from natonnx.frontend import Source
 from natonnx.search.keys import from_key, key
 from natonnx.search.latency_model import Measured
-from natonnx.verbs.model_comparison import Conditions
+from natonnx.verbs.model_comparison import Conditions, runtime_version
 
 __all__ = ["LatencyTable", "table_file"]
 
@@ -68,28 +68,8 @@ def table_file(source: Source, conditions: Conditions, shapes: Sequence[str]) ->
         shapes: The inputs, as text.
     """
     edges = [edge.name for edge in source.network.architecture.topology.edges]
-    told = [_FORMAT, source.sha256, edges, _machine(), _runtime(), conditions.provider, conditions.threads, *shapes]
+    here = [platform.node(), machine(), runtime_version(), conditions.provider, conditions.threads]
+    told = [_FORMAT, source.sha256, edges, *here, *shapes]
     name = hashlib.sha256(json.dumps(told).encode()).hexdigest()[:24]
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "natonnx" / "latency" / f"{name}.json"
-
-
-def _runtime() -> str:
-    for package in ("onnxruntime-gpu", "onnxruntime"):
-        try:
-            return version(package)
-        except ImportError:
-            continue
-    return ""
-
-
-def _machine() -> list[str]:
-    """What tells one machine from another: its name, architecture and processor."""
-    models = set()
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                models.add(line.partition(":")[2].strip())
-    except OSError:
-        models.add(platform.processor())
-    return [platform.node(), platform.machine(), *sorted(models)]

@@ -172,7 +172,7 @@ def optimize(
 
         # Decide
         outcome = workshop.measured(outcome)
-        time_files(prepared, workshop, outcome)
+        _time_files(prepared, workshop, outcome)
         decision = decide(original.score, outcome, criteria, promise)
         winner = None if decision.winner is None else workshop.rebuild(decision.winner)
         _log.info(
@@ -194,10 +194,11 @@ def optimize(
     return Result(edits, written.path, None if winner is None else winner.model, report, described, source)
 
 
-def time_files(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> None:
+def _time_files(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> None:
     """Measure every file that was made, where latency is limited: what was measured before, chose the architecture."""
-    for candidate in outcome.candidates if prepared.meter else ():
-        assert prepared.meter is not None
+    if prepared.meter is None:
+        return
+    for candidate in outcome.candidates:
         rebuilt = workshop.rebuild(candidate)
         only = None if isinstance(prepared.problem.prices[0], Together) else candidate.target
         prepared.meter.take(rebuilt.alpha, rebuilt.model, only)

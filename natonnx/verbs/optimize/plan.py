@@ -9,6 +9,7 @@ import torch
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
+from natonnx.search.price import share
 from natonnx.search.reach import cheapest
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.settings import option_of
@@ -83,7 +84,7 @@ def check_reach(prepared: Prepared, settings: Settings) -> None:
     prices[0].settle([alpha])
     missed = [
         f"{option_of(price.name)}: {limit:.3g} of the input's {price.label} cannot be reached, the least "
-        f"that was found is {price.cost(alpha) / price.full:.3f}"
+        f"that was found is {share(price, alpha):.3f}"
         for price, limit in limited_prices(prices, min(targets))
         if price.cost(alpha) > limit * price.full
     ]

@@ -26,6 +26,7 @@ from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 from natonnx.verbs.optimize.prices import LatencyMeter, make_prices
+from natonnx.verbs.optimize.stopwatch import CONDITIONS
 from natonnx.verbs.runnable import check_runnable
 
 __all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "tell_pieces", "torch_settings"]
@@ -124,7 +125,7 @@ def prepare(
     with naming(source.path):
         network, unfolded = _trainable(source, parts.train, batchnorm)
         _check_limits(source, settings)
-        prices, meter = make_prices(source, parts.validation, settings, conditions or Conditions(seconds=6.0))
+        prices, meter = make_prices(source, parts.validation, settings, conditions or CONDITIONS)
         problem = _make_problem(network, parts, choice, place, prices, labels=labels)
         problem = replace(problem, reward=reward)
     _check_drop(problem, settings)

@@ -146,6 +146,7 @@ def _latency(
     network = source.network
     inputs, _ = _batch(source, sample, conditions)
     stopwatch = Stopwatch(network, inputs, conditions)
+    stopwatch.check()
     shapes = [f"{name} {value.dtype} {value.shape}" for name, value in sorted(inputs.items())]
     path = table_file(source, conditions, shapes)
     table = LatencyTable.load(path, network.architecture)

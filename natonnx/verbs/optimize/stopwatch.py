@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 
 from natonnx.architecture import Architecture
-from natonnx.bench import CPU, Clock, Timings, find_provider, ratio_interval, rough_ratio
+from natonnx.bench import CPU, Clock, Timings, find_provider, provider_used, ratio_interval, rough_ratio
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.rewrite import build
@@ -21,7 +21,10 @@ from natonnx.verbs.model_comparison import Conditions
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["Stopwatch"]
+__all__ = ["CONDITIONS", "Stopwatch"]
+
+CONDITIONS = Conditions(seconds=6.0)
+"""What latency is measured under where the user does not say."""
 
 _ROUNDS = 3, 20
 """Of a rough measurement, at least and at most."""
@@ -42,7 +45,7 @@ class Stopwatch:
         conditions: Provider, threads, seconds of a certain measurement, seed.
 
     Raises:
-        InputError: If the provider cannot be used here.
+        InputError: If this build of onnxruntime lacks the provider, or several are named.
     """
 
     def __init__(self, network: Network, inputs: Mapping[str, np.ndarray], conditions: Conditions) -> None:
@@ -50,14 +53,21 @@ class Stopwatch:
         if not isinstance(conditions.provider, str):
             raise InputError("--latency-provider: a search measures on one provider; name one")
         self._provider = find_provider(conditions.provider)
-        runtime = self._open(network.model)
-        run(runtime, inputs)
-        if (used := runtime.get_providers()[0]) != self._provider:
-            raise InputError(
-                f"--latency-provider {conditions.provider}: cannot be used here, onnxruntime took {used}; install what "
-                "it needs, or choose another"
-            )
         self._clock: Clock = "cpu" if conditions.threads == 1 and self._provider == CPU else "wall"
+
+    def check(self) -> None:
+        """Run the file once.
+
+        Raises:
+            InputError: If onnxruntime cannot run it, or not on the provider.
+        """
+        runtime = self._open(self._network.model)
+        run(runtime, self._inputs)
+        if (used := provider_used(runtime)) != self._provider:
+            raise InputError(
+                f"--latency-provider {self._conditions.provider}: cannot be used here, onnxruntime took {used}; "
+                "install what it needs, or choose another"
+            )
 
     def full(self, seconds: float = 0.5) -> float:
         """Return the milliseconds of the file itself: the median of some rounds."""

@@ -13,6 +13,7 @@ from natonnx.rewrite import Check, require, verify
 from natonnx.rewrite.write import check_output, own_files, write_model
 from natonnx.search import Candidate, Outcome
 from natonnx.search.decide import faults
+from natonnx.search.price import share
 from natonnx.supernet import Supernet
 from natonnx.tensors import has_external
 from natonnx.verbs.optimize.prepare import Prepared
@@ -56,9 +57,8 @@ def front_name(prepared: Prepared, candidate: Candidate) -> str:
     """Return the file name of a model of the front: that of the input, and its cost as a fraction of the input's."""
     price, source = prepared.problem.prices[0], prepared.source
     alpha = source.network.architecture.with_states(candidate.architecture.states)
-    share = price.cost(alpha) / (price.full or 1.0)
     target = "" if candidate.target is None else f"-{candidate.target:g}"
-    return f"{source.path.stem}{target}-{price.name}-{share:.3f}.onnx"
+    return f"{source.path.stem}{target}-{price.name}-{share(price, alpha):.3f}.onnx"
 
 
 def check_front(folder: Path, *, force: bool) -> None:
