@@ -19,7 +19,10 @@ _ANY_SIZE = 2**31 - 1
 """What exporters write for the end of an axis of any size."""
 
 _MOST_NODES = 64
-"""Behind one another, that compute a bound."""
+"""That compute a bound."""
+_LARGEST = 2**63 - 1
+_MOST_LISTED = 256
+"""Numbers in one list of them."""
 
 
 class _Bounds(NamedTuple):
@@ -104,15 +107,33 @@ def _integers(view: GraphView, node: int, attribute: str, position: int) -> tupl
     """Integers that a node takes as an attribute or as an input, constant or computed of sizes that are known."""
     found = view.integers(node, attribute, position)
     inputs = view.nodes[node].input
-    return found if found is not None or position >= len(inputs) else _computed(view, inputs[position], _MOST_NODES)
+    return found if found is not None or position >= len(inputs) else _computed(view, inputs[position], {})
 
 
-def _computed(view: GraphView, tensor: str, depth: int) -> tuple[int | None, ...] | None:
-    """A list, or a number, that is computed of sizes; an element is None where it is not known."""
+_Numbers = tuple[int | None, ...] | None
+
+
+def _computed(view: GraphView, tensor: str, known: dict[str, _Numbers]) -> _Numbers:
+    """A list, or a number, that is computed of sizes; an element is None where it is not known.
+
+    Args:
+        view: The graph.
+        tensor: The list.
+        known: What was found of other tensors, each looked at once, as several nodes may read one.
+    """
+    if tensor not in known:
+        known[tensor] = None
+        found = _listed(view, tensor, known) if len(known) <= _MOST_NODES else None
+        known[tensor] = found if found is None or len(found) <= _MOST_LISTED else None
+    return known[tensor]
+
+
+def _listed(view: GraphView, tensor: str, known: dict[str, _Numbers]) -> _Numbers:
     constant, node = view.constant(tensor), view.producer.get(tensor)
     if constant is not None:
-        return tuple(map(int, constant.reshape(-1))) if constant.dtype.kind == "i" else None
-    if node is None or not depth or not view.nodes[node].input:
+        is_list = constant.dtype.kind == "i" and constant.size <= _MOST_LISTED
+        return tuple(map(int, constant.reshape(-1))) if is_list else None
+    if node is None or not view.nodes[node].input:
         return None
     kind, proto = view.kind(node), view.nodes[node]
     if kind == "Shape":
@@ -120,10 +141,12 @@ def _computed(view: GraphView, tensor: str, depth: int) -> tuple[int | None, ...
         start, end = view.attribute(node, "start", 0), view.attribute(node, "end", len(sizes))
         listed = sizes[start:end] if isinstance(start, int) and isinstance(end, int) else ()
         return tuple(size if isinstance(size, int) else None for size in listed)
-    read = [_computed(view, name, depth - 1) for name in proto.input[: 1 if kind in _SAME else None]]
+    read = [_computed(view, name, known) for name in proto.input[: 1 if kind in _SAME else None]]
     first = read[0]
-    if kind in _SAME or first is None or None in read:
+    if kind in _SAME or first is None:
         return first
+    if None in read:
+        return None
     lists = [one for one in read if one is not None]
     if kind == "Concat":
         return tuple(number for one in lists for number in one)
@@ -135,8 +158,13 @@ def _computed(view: GraphView, tensor: str, depth: int) -> tuple[int | None, ...
 
 
 def _number(operation: Callable[[int, int], int]) -> Callable[[int | None, int | None], int | None]:
-    """An operation of positive integers that may be unknown."""
-    return lambda a, b: operation(a, b) if a is not None and b is not None and a >= 0 and b > 0 else None
+    """An operation of positive integers that may be unknown; unknown too where it gives more than a size can be."""
+
+    def apply(a: int | None, b: int | None) -> int | None:
+        made = operation(a, b) if a is not None and b is not None and a >= 0 and b > 0 else None
+        return made if made is None or abs(made) <= _LARGEST else None
+
+    return apply
 
 
 _SAME = {"Cast", "Identity", "Squeeze", "Unsqueeze"}

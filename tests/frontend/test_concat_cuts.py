@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -12,6 +12,8 @@ from onnx import TensorProto, helper
 
 from natonnx.architecture import State, activity, cost, legal_transitions, violation
 from natonnx.frontend import parse
+from natonnx.frontend.channel_parts import slice_rule
+from natonnx.frontend.view import GraphView
 from natonnx.rewrite import build, verify
 from natonnx.supernet import Supernet
 from tests.frontend.test_cut_rules import fork, refuse, without, zeroed
@@ -281,6 +283,40 @@ def test_a_slice_of_all_is_a_skip() -> None:
 
 
 # Weights that several nodes share
+
+
+def _view(graph: Builder) -> GraphView:
+    """The graph, the sizes of `c` being known."""
+    return GraphView(graph.model("y"), {"c": ("n", 8, 4, 4)}, {"c": TensorProto.FLOAT})
+
+
+@pytest.mark.parametrize("kind", ["Add", "Mul", "Concat"])
+def test_bounds_are_looked_at_once(kind: str) -> None:
+    """Each node of a chain reads the one before twice: 2^48 ways, and numbers, or lists, that no memory holds."""
+    graph = fork()
+    bound = graph.op("Gather", graph.op("Shape", "c", out="sizes"), graph.constant("1", np.array([1])), out="n0")
+    along: dict[str, Any] = {"axis": 0} if kind == "Concat" else {}
+    for i in range(48):
+        bound = graph.op(kind, bound, bound, out=f"n{i + 1}", **along)
+    ends = [graph.constant("from", np.array([0])), bound, graph.constant("along", np.array([1]))]
+    node = len(graph.nodes)
+    graph.op("Slice", "c", *ends, out="m")
+    graph.op("Conv", "m", graph.weight("W", 4, 8, 1, 1), out="y")
+    rule = slice_rule(_view(graph), node, 1)
+    assert rule is None or rule.parts in ((), (tuple(range(8)),))
+
+
+def test_a_bound_of_which_a_part_is_unknown_is_unknown() -> None:
+    graph = fork()
+    size = graph.op("Gather", graph.op("Shape", "c", out="sizes"), graph.constant("1", np.array([1])), out="size")
+    other = graph.op("Cast", graph.op("ReduceMax", "x", out="max", keepdims=0), out="whole", to=TensorProto.INT64)
+    less = graph.op("Sub", size, other, out="less")
+    ends = [graph.constant("from", np.array([0])), less, graph.constant("along", np.array([1]))]
+    node = len(graph.nodes)
+    graph.op("Slice", "c", *ends, out="m")
+    graph.op("Conv", "m", graph.weight("W", 4, 8, 1, 1), out="y")
+    rule = slice_rule(_view(graph), node, 1)
+    assert rule is None
 
 
 def _sharing(large: int) -> Network:
