@@ -9,7 +9,9 @@ __all__ = ["Shape", "Skip", "match_skip"]
 Shape = tuple[int | str | None, ...]
 """Sizes of a tensor; a string is a symbol or a product such as `20*N`, None an unknown size."""
 
-_FRACTION = re.compile(r"(?:(?P<times>[1-9]\d*)\*)?(?P<symbol>[A-Za-z_][\w.]*)(?:/(?P<by>[1-9]\d*))?")
+_FRACTION = re.compile(
+    r"(?:(?P<times>[1-9]\d{0,17})\*)?(?P<symbol>[A-Za-z_][\w.]*)(?:/(?P<by>[1-9]\d{0,17}))?", re.ASCII
+)
 """A whole part of an open size, such as `3*H/4`."""
 
 

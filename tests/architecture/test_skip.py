@@ -142,3 +142,11 @@ def test_a_refusal_is_one_line(source: Shape, target: Shape) -> None:
 def _int(size: int | str | None) -> int:
     assert isinstance(size, int)
     return size
+
+
+def test_a_size_of_thousands_of_digits_is_open() -> None:
+    """Names of sizes are the file's; Python reads no number of so many digits."""
+    named = f"{'9' * 5000}*H"
+    assert match_skip(("n", 4, named, "W"), ("n", 4, "H", "W")) == (
+        f"axis 2 would go from {named} to H, and whether by an integer ratio is open"
+    )
