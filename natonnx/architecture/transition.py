@@ -41,6 +41,8 @@ ALLOWED: Mapping[State, tuple[State, ...]] = {
 
 
 _IDLE = "it carries nothing any more that an output depends on"
+_MOST_TRIED = 1000
+"""Edges of an architecture whose removals are tried one by one where that is needed: it takes their square."""
 
 
 class TransitionError(InputError):
@@ -195,6 +197,8 @@ class _Judge:
         if not self.tried:
             return None
         states = self.architecture.states
+        if len(states) > _MOST_TRIED:
+            return f"whether its readers bear that hangs on what is lost, which is not tried of {len(states):,} edges"
         removed = self.architecture.with_states((*states[:e], State.N, *states[e + 1 :]))
         return cuts(removed, find_liveness(removed)).broken
 

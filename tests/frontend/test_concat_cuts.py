@@ -319,6 +319,20 @@ def test_a_bound_of_which_a_part_is_unknown_is_unknown() -> None:
     assert rule is None
 
 
+def test_removals_are_not_tried_where_they_are_thousands() -> None:
+    """That would take the square of them; a whole architecture is judged all the same."""
+    graph, count = Builder(size=2), 1200
+    graph.op("Concat", *(graph.conv("x", f"p{i}", 1) for i in range(count)), out="c", axis=1)
+    bounds = [graph.constant(f"k{i}", np.array([one])) for i, one in enumerate((1, count, 1))]
+    graph.op("Conv", graph.op("Slice", "c", *bounds, out="m"), graph.weight("W", 1, count - 1, 1, 1), out="y")
+    network = parse(graph.model("y"))
+    topology = network.architecture.topology
+    verdict = legal_transitions(network.architecture)[topology.edge_index["p7->c"]][State.N]
+    assert verdict is not None
+    assert f"which is not tried of {len(topology.edges):,} edges" in verdict
+    assert violation(without(network, "p7->c"), network.architecture) is None
+
+
 def _sharing(large: int) -> Network:
     """Two convolutions of one weight, of which one reads the concat; its members are of few weights or of many."""
     graph = Builder(size=4)
