@@ -18,6 +18,8 @@ import numpy as np
 import onnxruntime
 
 from natonnx import Conditions, Settings, optimize
+from natonnx.data import Data
+from natonnx.data.shipped import BUILTIN, read_builtin
 
 __all__ = ["Run", "main", "ratio"]
 
@@ -76,13 +78,18 @@ def _inputs(session: onnxruntime.InferenceSession, seed: int) -> dict[str, np.nd
     }
 
 
-def measure(path: Path, data: str | None, target: float, seed: int) -> Run:
-    """Optimize a model without training, and measure what was written."""
+def thinned(samples: int | None) -> Data | None:
+    """Return so many samples of each part of the built-in data; None, as the model's metadata says, for None."""
+    return None if samples is None else {name: rows[:samples] for name, rows in read_builtin(BUILTIN[0], None).items()}
+
+
+def measure(path: Path, data: Data | None, target: float, seed: int, spent: float) -> Run:
+    """Optimize a model without training, with so many seconds for latencies, and measure what was written."""
     settings = Settings(target_latency=target, training=False, lookups=12, max_drop=100, seed=seed)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.onnx"
-        result = optimize(path, data, output, settings=settings, latency=Conditions(seconds=6.0), force=True)
+        result = optimize(path, data, output, settings=settings, latency=Conditions(seconds=spent), force=True)
         seconds = time.monotonic() - begun
         if result.output is None:
             return Run(path.stem, target, seed, None, None, seconds)
@@ -112,9 +119,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", help="MODEL, or MODEL=DATA where its metadata names no built-in data.")
     parser.add_argument("--runs", type=int, default=20, help="Of each model.")
+    parser.add_argument("--samples", type=int, help="Of the built-in data's parts, for shorter runs.  [default: all]")
+    parser.add_argument("--seconds", type=float, default=6.0, help="Of measuring two models.  [default: %(default)s]")
     parser.add_argument("--results", type=Path, help="Runs of before are kept there, and not repeated.")
     given = parser.parse_args(arguments)
-    runs: list[Run] = []
+    runs, builtin = list[Run](), thinned(given.samples)
     if given.results is not None and given.results.exists():
         runs = [Run(*json.loads(line)) for line in given.results.read_text(encoding="utf-8").splitlines()]
     done = {(run.model, run.target, run.seed) for run in runs}
@@ -124,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
             target, seed = _TARGETS[number % len(_TARGETS)], number // len(_TARGETS)
             if (Path(model).stem, target, seed) in done:
                 continue
-            runs.append(measure(Path(model), data or None, target, seed))
+            runs.append(measure(Path(model), data or builtin, target, seed, given.seconds))
             print(runs[-1], file=sys.stderr, flush=True)
             if given.results is not None:
                 with given.results.open("a", encoding="utf-8") as file:

@@ -29,9 +29,25 @@ from tools.wheels import UnavailableError
     help="Cache for models, data, results and rows.",
 )
 @click.option("--time-budget", default=90, show_default=True, help="Seconds for each optimize.")
+@click.option(
+    "--samples",
+    nargs=3,
+    type=click.IntRange(min=1),
+    metavar="TRAIN VAL TEST",
+    help="Of data that has no end, where model and data are not made yet; with a --folder of its own.  "
+    "[default: 512 256 512]",
+)
 @click.option("--again", is_flag=True, help="Run optimize and check again where a row is kept.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the page of all rows here.")
-def main(only: str, make_only: bool, folder: Path, time_budget: int, again: bool, markdown: Path | None) -> None:
+def main(
+    only: str,
+    make_only: bool,
+    folder: Path,
+    time_budget: int,
+    samples: tuple[int, int, int] | None,
+    again: bool,
+    markdown: Path | None,
+) -> None:
     """Make each subject, run natonnx optimize and natonnx check on it, and print the table.
 
     What is finished is kept in the cache, so that an interrupted run goes on from there. The exit code is 1 if a
@@ -42,9 +58,10 @@ def main(only: str, make_only: bool, folder: Path, time_budget: int, again: bool
     if not chosen:
         raise click.UsageError(f"no subject is called {only!r}; there are {', '.join(SUBJECTS)}")
     common = ("--target-madds", "0.8", "--time-budget", str(time_budget), "--threads", "1", "--seed", "0")
+    effort = Effort() if samples is None else Effort(dict(zip(("train", "val", "test"), samples, strict=True)))
     rows, failed = list[Row](), list[str]()
     for subject in chosen:
-        if not _make(subject, folder):
+        if not _make(subject, folder, effort):
             failed.append(subject.name)
         elif make_only:
             print(f"{subject.name}: {inspect(subject, folder)}", flush=True)
@@ -61,10 +78,10 @@ def main(only: str, make_only: bool, folder: Path, time_budget: int, again: bool
         sys.exit(f"{len(failed)} of {len(chosen)} subjects failed: {', '.join(failed)}")
 
 
-def _make(subject: Subject, folder: Path) -> bool:
+def _make(subject: Subject, folder: Path, effort: Effort) -> bool:
     begun = time.monotonic()
     try:
-        if subject.make(folder, Effort()):
+        if subject.make(folder, effort):
             print(f"{subject.name}: made in {time.monotonic() - begun:.0f} s", file=sys.stderr)
     except UnavailableError as error:
         print(f"{subject.name}: {error}", file=sys.stderr)
