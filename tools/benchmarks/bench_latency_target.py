@@ -31,7 +31,7 @@ class Run(NamedTuple):
     """One run of `optimize`.
 
     Attributes:
-        model: The file.
+        model: The file and its folder.
         target: Most latency, as a fraction of the input's.
         seed: Of the search.
         said: The upper end of its interval; None where no model was written.
@@ -78,6 +78,10 @@ def _inputs(session: onnxruntime.InferenceSession, seed: int) -> dict[str, np.nd
     }
 
 
+def _name(path: Path) -> str:
+    return "/".join(path.with_suffix("").parts[-2:])
+
+
 def thinned(samples: int | None) -> Data | None:
     """Return so many samples of each part of the built-in data; None, as the model's metadata says, for None."""
     return None if samples is None else {name: rows[:samples] for name, rows in read_builtin(BUILTIN[0], None).items()}
@@ -92,10 +96,10 @@ def measure(path: Path, data: Data | None, target: float, seed: int, spent: floa
         result = optimize(path, data, output, settings=settings, latency=Conditions(seconds=spent), force=True)
         seconds = time.monotonic() - begun
         if result.output is None:
-            return Run(path.stem, target, seed, None, None, seconds)
+            return Run(_name(path), target, seed, None, None, seconds)
         (limit,) = [row for row in result.report["constraints"] if row["name"] == "latency_ms"]
         said = None if limit["interval"] is None else limit["interval"][1] / limit["limit"] * target
-        return Run(path.stem, target, seed, said, ratio(path, output, seed=seed), seconds)
+        return Run(_name(path), target, seed, said, ratio(path, output, seed=seed), seconds)
 
 
 def table(runs: list[Run]) -> str:
@@ -131,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
         for one in given.models:
             model, _, data = one.partition("=")
             target, seed = _TARGETS[number % len(_TARGETS)], number // len(_TARGETS)
-            if (Path(model).stem, target, seed) in done:
+            if (_name(Path(model)), target, seed) in done:
                 continue
             runs.append(measure(Path(model), data or builtin, target, seed, given.seconds))
             print(runs[-1], file=sys.stderr, flush=True)
