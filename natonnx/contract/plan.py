@@ -30,7 +30,8 @@ class PriceRow(TypedDict):
         name: Its key in other payloads: `madds`, `params`, `latency_ms`, `size_bytes`.
         label: In words.
         input: What the input costs.
-        smallest: Share of that which the cheapest architecture costs that removal finds; of latency as it was measured.
+        smallest: Share of that which the cheapest architecture costs that was found; of latency as it was measured.
+        least: Share that no architecture is below; where it is `smallest`, that is exact. None where it is not known.
         targets: Most that it may be, as shares of the input's, the largest first; empty where it is not limited.
     """
 
@@ -38,6 +39,7 @@ class PriceRow(TypedDict):
     label: str
     input: float
     smallest: float
+    least: float | None
     targets: list[float]
 
 

@@ -8,6 +8,8 @@ __all__ = ["COLUMNS", "lines", "rows"]
 COLUMNS = ("", "input", "smallest reachable", "target")
 """What the columns of `rows` are."""
 
+_SAME = 1e-6
+
 
 def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
     """The costs: what the input costs, how far that can be brought down, and what is asked."""
@@ -16,7 +18,9 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
 
 def _row(price: PriceRow) -> tuple[str, str, str, str]:
     shape = form(price["name"])
-    smallest = f"{shape(price['smallest'] * price['input'])} ({price['smallest']:.3f})"
+    found, bound = price["smallest"], price["least"]
+    doubt = "" if bound is None or found - bound < _SAME else f", none below {bound:.3f}"
+    smallest = f"{shape(found * price['input'])} ({found:.3f}{doubt})"
     return price["label"], shape(price["input"]), smallest, ", ".join(f"{one:.3g}" for one in price["targets"])
 
 

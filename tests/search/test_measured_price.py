@@ -95,14 +95,6 @@ def test_activity_is_one_for_each_part_of_a_whole_network_and_nothing_for_what_i
     assert gone[: 2 * len(operations)].sum() == 0
 
 
-def test_the_cheapest_is_what_nothing_makes_cheaper() -> None:
-    alpha = cheapest(BETA, MADDS)
-    assert MADDS.cost(alpha) < 0.5 * MADDS.full
-    assert MADDS.cost(cheapest(alpha, MADDS)) == MADDS.cost(alpha)
-    halfway = cheapest(BETA, MADDS, 0.8)
-    assert MADDS.cost(alpha) < MADDS.cost(halfway) <= 0.8 * MADDS.full
-
-
 def test_maps_are_held_until_they_were_read_for_the_last_time() -> None:
     """A residual block holds its input, what it makes of it, and the sum: three maps at once, whatever the depth."""
     sizes = {int(np.prod([size for size in fmap.shape if isinstance(size, int)])) for fmap in BETA.topology.maps}

@@ -1,7 +1,8 @@
 """How often `--target-latency` is met where `natonnx optimize` says that it is: measured again by a loop of its own.
 
 The loop knows nothing of natonnx's: plain sessions of the two files, opened anew again and again, run in turn on the
-same random input, timed by the CPU time of the thread that runs them.
+same input (the first validation sample of an archive, or random numbers), timed by the CPU time of the thread that runs
+them.
 
     python -m tools.benchmarks.bench_latency_target models/resnet20-fashion.onnx models/vgg-fashion.onnx --runs 20
 """
@@ -47,12 +48,12 @@ class Run(NamedTuple):
     seconds: float
 
 
-def ratio(first: Path, second: Path, *, seed: int = 0) -> float:
+def ratio(first: Path, second: Path, archive: str = "", *, seed: int = 0) -> float:
     """Return the CPU time of one file's runs over another's: the median over fresh pairs of sessions."""
     found = []
     for _ in range(_PAIRS):
         sessions = [_open(first), _open(second)]
-        inputs = _inputs(sessions[0], seed)
+        inputs = _inputs(sessions[0], archive, seed)
         times: list[list[float]] = [[], []]
         for round_ in range(_ROUNDS + 2):
             for i in (0, 1) if round_ % 2 else (1, 0):
@@ -70,7 +71,10 @@ def _open(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _inputs(session: onnxruntime.InferenceSession, seed: int) -> dict[str, np.ndarray]:
+def _inputs(session: onnxruntime.InferenceSession, archive: str, seed: int) -> dict[str, np.ndarray]:
+    if archive:
+        with np.load(archive) as arrays:
+            return {one.name: arrays[f"val/{one.name}"][:1] for one in session.get_inputs()}
     generator = np.random.default_rng(seed)
     return {
         one.name: generator.standard_normal([n if isinstance(n, int) else 1 for n in one.shape]).astype(np.float32)
@@ -87,19 +91,22 @@ def thinned(samples: int | None) -> Data | None:
     return None if samples is None else {name: rows[:samples] for name, rows in read_builtin(BUILTIN[0], None).items()}
 
 
-def measure(path: Path, data: Data | None, target: float, seed: int, spent: float) -> Run:
+def measure(path: Path, archive: str, builtin: Data | None, target: float, seed: int, spent: float) -> Run:
     """Optimize a model without training, with so many seconds for latencies, and measure what was written."""
     settings = Settings(target_latency=target, training=False, lookups=12, max_drop=100, seed=seed)
+    conditions = Conditions(seconds=spent)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.onnx"
-        result = optimize(path, data, output, settings=settings, latency=Conditions(seconds=spent), force=True)
+        result = optimize(
+            path, archive or builtin, output, settings=settings, latency=Conditions(seconds=spent), force=True
+        )
         seconds = time.monotonic() - begun
         if result.output is None:
             return Run(_name(path), target, seed, None, None, seconds)
         (limit,) = [row for row in result.report["constraints"] if row["name"] == "latency_ms"]
         said = None if limit["interval"] is None else limit["interval"][1] / limit["limit"] * target
-        return Run(_name(path), target, seed, said, ratio(path, output, seed=seed), seconds)
+        return Run(_name(path), target, seed, said, ratio(path, output, archive, seed=seed), seconds)
 
 
 def table(runs: list[Run]) -> str:
@@ -137,7 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
             target, seed = _TARGETS[number % len(_TARGETS)], number // len(_TARGETS)
             if (_name(Path(model)), target, seed) in done:
                 continue
-            runs.append(measure(Path(model), data or builtin, target, seed, given.seconds))
+            runs.append(measure(Path(model), data, builtin, target, seed, given.seconds))
             print(runs[-1], file=sys.stderr, flush=True)
             if given.results is not None:
                 with given.results.open("a", encoding="utf-8") as file:

@@ -14,7 +14,7 @@ from natonnx.frontend import ParseOptions, load
 from natonnx.search import Settings
 from natonnx.search.price import Together, share
 from natonnx.search.propose.moves import Moves
-from natonnx.search.reach import cheapest
+from natonnx.search.reach import cheapest, least
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.objectives import objective_row
 from natonnx.verbs.optimize.plan import seconds_per_sample, work_of
@@ -115,6 +115,7 @@ def _prices(prepared: Prepared, settings: Settings) -> list[PriceRow]:
                 "label": price.label,
                 "input": price.full,
                 "smallest": share(price, alpha),
+                "least": least(beta, price),
                 "targets": [amount.of(price.full) for amount in limits.get(price.name, ())],
             }
         )

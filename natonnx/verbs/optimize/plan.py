@@ -4,13 +4,15 @@ import logging
 import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 
+from natonnx.architecture import Architecture
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
-from natonnx.search.price import share
-from natonnx.search.reach import cheapest
+from natonnx.search.price import Price, share
+from natonnx.search.reach import cheapest, least
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.settings import option_of
 from natonnx.search.targets import limited_prices, targets_of
@@ -83,13 +85,19 @@ def check_reach(prepared: Prepared, settings: Settings) -> None:
     alpha = cheapest(beta, prices[0])
     prices[0].settle([alpha])
     missed = [
-        f"{option_of(price.name)}: {limit:.3g} of the input's {price.label} cannot be reached, the least "
-        f"that was found is {share(price, alpha):.3f}"
+        f"{option_of(price.name)}: {limit:.3g} of the input's {price.label} cannot be reached, "
+        f"{_told_least(beta, price, share(price, alpha))}"
         for price, limit in limited_prices(prices, min(targets))
         if price.cost(alpha) > limit * price.full
     ]
     if missed:
         raise InputError(f"{prepared.source.path}: {'; '.join(missed)}; ask for less, or include more edges")
+
+
+def _told_least(beta: Architecture, price: Price, found: float) -> str:
+    bound = least(beta, price)
+    is_least = bound is not None and np.isclose(found, bound, atol=1e-6)
+    return f"{'nothing is below' if is_least else 'the least that was found is'} {found:.3f}"
 
 
 def most_held_out(settings: Settings, each: float) -> int | None:
