@@ -98,9 +98,7 @@ def measure(path: Path, archive: str, builtin: Data | None, target: float, seed:
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "out.onnx"
-        result = optimize(
-            path, archive or builtin, output, settings=settings, latency=Conditions(seconds=spent), force=True
-        )
+        result = optimize(path, archive or builtin, output, settings=settings, latency=conditions, force=True)
         seconds = time.monotonic() - begun
         if result.output is None:
             return Run(_name(path), target, seed, None, None, seconds)
