@@ -49,4 +49,16 @@ LATENCY_CHECKS: tuple[Check, ...] = (
         minutes=60,
         skip="an hour of measuring, in which nothing else may run",
     ),
+    *(
+        Check(
+            f"python -m tools.benchmarks.subjects --make-only --only {name} --samples {samples} 2000 2000 --folder F",
+            0,
+            "what inspect sees",
+            says(rf"^{name}: \d+ edges, "),
+            fill=("--folder F", "--folder subjects"),
+            minutes=3,
+            skip="it trains a model, or fetches one",
+        )
+        for name, samples in (("bert", 20000), ("ppocr-orientation", 6000))
+    ),
 )
