@@ -79,9 +79,9 @@ def test_help_into_a_pipe_that_closes(folder: Path) -> None:
 
 
 def test_progress_into_a_pipe_that_closes(folder: Path) -> None:
-    code, stdout, stderr = shell(f"natonnx optimize model.onnx {' '.join(LONG)} 2>&1 | head -n 3", folder)
+    code, stdout, stderr = shell(f"natonnx optimize model.onnx {' '.join(LONG)} 2>&1 | head -n 4", folder)
     assert code == 141
-    assert [line.split()[0] for line in stdout.splitlines()] == ["model.onnx:", "data", "look"]
+    assert [line.split()[0] for line in stdout.splitlines()] == ["model.onnx:", "model.onnx:", "data", "look"]
     assert stderr == ""
     assert not (folder / "out.onnx").exists()
 

@@ -103,7 +103,7 @@ def test_nothing_but_the_output_and_the_front_is_left(either: Run) -> None:
 
 PLAN = re.compile(
     r"model\.onnx: (5 look-ups(, then 400 training images for (the model that is made|each target))?|"
-    r"2 epochs of Algorithm 1, then 2 finalists and the input are trained); about \d+ s"
+    r"2 epochs of Algorithm 1, then 2 finalists and the input are trained); about \d+ s, \d+\.\d GiB of memory"
 )
 LINE = re.compile(r"(look up|train|search|select|fine-tune) (\d+)/(\d+)  .*\(\d+ s(, about \d+ s left)?\)")
 
@@ -112,7 +112,8 @@ def test_progress_is_a_plain_line_now_and_then(either: Run) -> None:
     """The plan first, then the data's notes, then a line as each stage ends at least."""
     assert "\x1b" not in either.stderr
     assert "\r" not in either.stderr
-    plan, data, *lines = either.stderr.splitlines()
+    space, plan, data, *lines = either.stderr.splitlines()
+    assert space.startswith("model.onnx: 7 edges, 8 legal transitions; ")
     assert PLAN.fullmatch(plan)
     assert data.startswith("data data.npz: ")
     found = [LINE.fullmatch(line) for line in lines]

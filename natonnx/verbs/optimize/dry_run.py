@@ -1,6 +1,5 @@
 """`optimize --dry-run`: read and prepare as a search does, and say what it would do."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,19 +16,12 @@ from natonnx.search.propose.moves import Moves
 from natonnx.search.reach import cheapest, least
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.objectives import objective_row
-from natonnx.verbs.optimize.plan import seconds_per_sample, work_of
+from natonnx.verbs.optimize.plan import memory_of, seconds_per_sample, work_of
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, prepare, torch_settings
 from natonnx.verbs.optimize.report import data_row
 from natonnx.verbs.optimize.soundness import check_data, check_weights
 
 __all__ = ["plan"]
-
-_EVALUATED = 250
-"""Samples that run at once outside training."""
-_COPIES = 6
-"""Of the weights, that training holds: gradients, momentum, averages, the original, the files."""
-_LIBRARIES = 700 << 20
-"""Bytes that Python, torch, dgl and onnxruntime take."""
 
 
 def plan(
@@ -97,7 +89,7 @@ def plan(
         "prices": _prices(prepared, settings),
         "work": work,
         "seconds": seconds if settings.time_budget is None else min(seconds, settings.time_budget),
-        "memory_bytes": _memory(prepared, settings),
+        "memory_bytes": memory_of(prepared, settings),
         "data": data_row(prepared.parts),
     }
 
@@ -120,18 +112,3 @@ def _prices(prepared: Prepared, settings: Settings) -> list[PriceRow]:
             }
         )
     return found
-
-
-def _memory(prepared: Prepared, settings: Settings) -> int:
-    """Guess the bytes that a search needs: the data, weights, and the feature maps of a batch in training."""
-    network, parts = prepared.problem.network, prepared.parts
-    maps = sum(
-        math.prod(size for size in fmap.shape[1:] if isinstance(size, int))
-        for fmap in network.architecture.topology.maps
-    )
-    splits = [split for split in (parts.train, parts.validation, parts.test) if split is not None]
-    samples = sum(split.samples or 0 for split in splits)
-    one = parts.validation.sample(1)
-    held = samples * sum(value.nbytes for value in one.inputs.values())
-    running = max(2 * settings.batch * maps, _EVALUATED * maps)
-    return int(_LIBRARIES + 2 * held + 4 * running + _COPIES * prepared.source.size_bytes)

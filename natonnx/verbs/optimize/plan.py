@@ -1,17 +1,19 @@
 """Before the work: what will be done, about how long it takes, and what a time budget leaves of the held-out data."""
 
 import logging
+import math
 import time
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from natonnx.architecture import Architecture
+from natonnx.architecture import Architecture, transition_mask
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
-from natonnx.search.price import Price, share
+from natonnx.search.effort import likely_targets
+from natonnx.search.price import Price, Together, share
 from natonnx.search.reach import cheapest, least
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.settings import option_of
@@ -20,13 +22,21 @@ from natonnx.supernet import Supernet
 from natonnx.verbs.objectives import FEWEST
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["check_reach", "keep_held_out", "most_held_out", "seconds_per_sample", "tell_plan", "work_of"]
+__all__ = ["check_reach", "keep_held_out", "memory_of", "most_held_out", "seconds_per_sample", "tell_plan", "work_of"]
 
 _log = logging.getLogger(__name__)
 
 _SAMPLES = 64
 _SCORING_SHARE = 0.1
 """Of a time budget, for scoring the input on one split."""
+_MEASURED = 2.5
+"""Times that as much is measured of a target as of a pair of models: its finalists, and what was made."""
+_EVALUATED = 250
+"""Samples that run at once outside training."""
+_COPIES = 6
+"""Of the weights, that training holds: gradients, momentum, averages, the original, the files."""
+_LIBRARIES = 700 << 20
+"""Bytes that Python, torch, dgl and onnxruntime take."""
 
 
 def seconds_per_sample(prepared: Prepared) -> float:
@@ -55,9 +65,15 @@ def tell_plan(prepared: Prepared, settings: Settings, each: float) -> None:
         each: See `seconds_per_sample`.
     """
     told, seconds = work_of(prepared, settings, each)
-    limit = settings.time_budget
+    path, beta = prepared.source.path, prepared.source.network.architecture
+    changes = int(transition_mask(beta).sum()) - len(beta.states)
+    prices = [price for price in prepared.problem.prices if not isinstance(price, Together)]
+    reached = ", ".join(f"{price.label} {share(price, cheapest(beta, price)):.3f}" for price in prices)
+    space = "%s: %d edges, %d legal transitions; of the input's costs at least remain: %s"
+    _log.log(NOTICE, space, path, len(beta.states), changes, reached)
+    limit, memory = settings.time_budget, memory_of(prepared, settings) / 2**30
     about = f"about {seconds:.0f} s" if limit is None or seconds < limit else f"cut down to {limit:.0f} s"
-    _log.log(NOTICE, "%s: %s; %s", prepared.source.path, told, about)
+    _log.log(NOTICE, "%s: %s; %s, %.1f GiB of memory", path, told, about, memory)
 
 
 def work_of(prepared: Prepared, settings: Settings, each: float) -> tuple[str, float]:
@@ -65,7 +81,24 @@ def work_of(prepared: Prepared, settings: Settings, each: float) -> tuple[str, f
     work = expected(prepared.problem, settings)
     splits = (prepared.parts.validation, prepared.parts.test)
     scored = 2 * sum(split.samples or 0 for split in splits if split is not None)
-    return work.told, (work.passes + scored) * each
+    once = 0.0 if prepared.meter is None else _MEASURED * prepared.meter.stopwatch.seconds
+    measured = once * len(likely_targets(prepared.problem, settings))
+    return work.told, (work.passes + scored) * each + measured
+
+
+def memory_of(prepared: Prepared, settings: Settings) -> int:
+    """Guess the bytes that a search needs: the data, weights, and the feature maps of a batch in training."""
+    network, parts = prepared.problem.network, prepared.parts
+    maps = sum(
+        math.prod(size for size in fmap.shape[1:] if isinstance(size, int))
+        for fmap in network.architecture.topology.maps
+    )
+    splits = [split for split in (parts.train, parts.validation, parts.test) if split is not None]
+    samples = sum(split.samples or 0 for split in splits)
+    one = parts.validation.sample(1)
+    held = samples * sum(value.nbytes for value in one.inputs.values())
+    running = max(2 * settings.batch * maps, _EVALUATED * maps)
+    return int(_LIBRARIES + 2 * held + 4 * running + _COPIES * prepared.source.size_bytes)
 
 
 def check_reach(prepared: Prepared, settings: Settings) -> None:

@@ -55,6 +55,11 @@ class Stopwatch:
         self._provider = find_provider(conditions.provider)
         self._clock: Clock = "cpu" if conditions.threads == 1 and self._provider == CPU else "wall"
 
+    @property
+    def seconds(self) -> float:
+        """What the measurement of two models takes."""
+        return self._conditions.seconds
+
     def check(self) -> None:
         """Run the file once.
 
