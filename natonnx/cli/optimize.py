@@ -210,6 +210,7 @@ def optimize_command(
     settings = Settings(**{name: value for name, value in search.items() if value is not None})
     shared: dict[str, Any] = {
         "objective": objective,
+        "reward": own,
         "settings": settings,
         "preprocessing": {**preprocessing, "augment": augment},
         "classes": classes,
@@ -224,9 +225,7 @@ def optimize_command(
         return _dry_run(as_json, model, dataset, **shared)
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
-            result = optimize(
-                model, dataset, output, **shared, reward=own, front=front, resume=resume, progress=progress
-            )
+            result = optimize(model, dataset, output, **shared, front=front, resume=resume, progress=progress)
     except KeyboardInterrupt as error:
         if saved_state(output).exists():
             error.add_note("run the same command with --resume to go on from where it was saved")

@@ -15,7 +15,7 @@ if [[ ${NATONNX_ON_UNCHANGED:-pass} != @(pass|fail) ]]; then
 fi
 
 add_lines "${NATONNX_ARGUMENTS:-}"
-add output data mean std scale layout target-madds max-drop time-budget seed threads
+add output data mean std scale layout target-madds target-latency max-drop confidence time-budget seed threads
 run optimize "${options[@]}" --json "--html=$folder/report.html" "--markdown=$folder/optimize.md" -- "$NATONNX_MODEL"
 if ! completed optimize; then
   annotate "$(reason optimize)"

@@ -10,7 +10,7 @@ from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data
 from natonnx.frontend import ParseOptions, load
-from natonnx.search import Settings
+from natonnx.search import RewardFunction, Settings
 from natonnx.search.price import Together, share
 from natonnx.search.propose.moves import Moves
 from natonnx.search.reach import cheapest, least
@@ -29,6 +29,7 @@ def plan(
     data: Data | None = None,
     *,
     objective: Any = "auto",
+    reward: RewardFunction | None = None,
     settings: Settings | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     classes: Path | Mapping[str, int] | None = None,
@@ -64,6 +65,7 @@ def plan(
             data,
             preprocessing,
             objective=objective,
+            reward=reward,
             batchnorm=batchnorm,
             device=device,
             settings=settings,
@@ -80,7 +82,7 @@ def plan(
         "status": "planned",
         "path": str(source.path),
         "cost": cost_row(beta),
-        "objective": objective_row(problem.objective, None),
+        "objective": objective_row(problem.objective, problem.reward),
         "space": {
             "edges": len(beta.states),
             "transitions": int(transition_mask(beta).sum()) - len(beta.states),

@@ -7,7 +7,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from natonnx import InputError, Settings, optimize, plan
+from natonnx import InputError, RunnableModel, Settings, optimize, plan
 from natonnx.architecture import Architecture, State, cost
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.frontend import Source, load, parse
@@ -200,6 +200,16 @@ def test_a_plan_changes_nothing(folder: Path) -> None:
     assert 0 < first["smallest"] < 0.7
     assert first["least"] == pytest.approx(first["smallest"])
     assert found["space"]["savers"] <= found["space"]["transitions"]
+
+
+def test_a_plan_says_that_a_reward_of_ones_own_judges(folder: Path) -> None:
+    found = plan(folder / "model.onnx", folder / "data.npz", reward=of_own, settings=Settings(lookups=9))
+    assert (found["objective"]["name"], found["objective"]["measure"]) == (f"{__name__}:of_own", "reward")
+
+
+def of_own(model: RunnableModel) -> float:
+    del model
+    return 0.0
 
 
 def test_prices_come_in_the_order_of_what_is_limited(source: Source) -> None:
