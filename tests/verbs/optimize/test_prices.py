@@ -204,7 +204,7 @@ def test_a_plan_changes_nothing(folder: Path) -> None:
 
 def test_a_plan_says_that_a_reward_of_ones_own_judges(folder: Path) -> None:
     found = plan(folder / "model.onnx", folder / "data.npz", reward=of_own, settings=Settings(lookups=9))
-    assert (found["objective"]["name"], found["objective"]["measure"]) == (f"{__name__}:of_own", "reward")
+    assert (found["objective"]["name"], found["objective"]["measure"]) == (f"{__name__}.of_own", "reward")
 
 
 def of_own(model: RunnableModel) -> float:
