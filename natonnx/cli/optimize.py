@@ -203,7 +203,8 @@ def optimize_command(
 
     output = output or default_output(model)
     _check_reports(model, output, html, sync_navigation, markdown)
-    shown = ConsoleProgress(stderr_console()) if shows_progress() else contextlib.nullcontext(silent)
+    bars = ConsoleProgress(stderr_console(), search["time_budget"])
+    shown = bars if shows_progress() else contextlib.nullcontext(silent)
     own = None if reward is None or reward in REWARDS else import_named(reward, "--reward")
     search["reward"] = reward if own is None else None
     _check_algorithm(search)

@@ -21,10 +21,11 @@ class ConsoleProgress:
 
     Args:
         console: Where to write.
+        limit: Seconds that all of it takes at most, where there is a limit: no more are said to be left.
     """
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, limit: float | None = None) -> None:
+        self._console, self._limit = console, float("inf") if limit is None else limit
         self._bars = Progress(
             TextColumn("{task.description:<10}"),
             BarColumn(),
@@ -66,6 +67,7 @@ class ConsoleProgress:
             return
         self._told = now
         rest = (now - self._stage_begun) * (step.total - step.done) / max(1, step.done)
+        rest = max(0.0, min(rest, self._limit - (now - self._begun)))
         left = f", about {rest:.0f} s left" if step.done < step.total else ""
         line = f"{step.stage} {step.done}/{step.total}  {step.note}  ({now - self._begun:.0f} s{left})"
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)

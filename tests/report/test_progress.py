@@ -50,6 +50,20 @@ def test_elsewhere_a_plain_line_now_and_then_says_how_long_the_rest_takes(monkey
     ]
 
 
+def test_no_more_is_left_than_a_time_budget_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream, now = io.StringIO(), 0.0
+    monkeypatch.setattr("natonnx.report.progress.time", SimpleNamespace(monotonic=lambda: now))
+    with ConsoleProgress(Console(file=stream), limit=30) as progress:
+        stage = Stage(progress, "look up", 100)
+        for now in (10, 20, 33):  # noqa: B007 - the clock reads it
+            stage.advance("best")
+    assert stream.getvalue().splitlines() == [
+        "look up 1/100  best  (10 s, about 20 s left)",
+        "look up 2/100  best  (20 s, about 10 s left)",
+        "look up 3/100  best  (33 s, about 0 s left)",
+    ]
+
+
 def test_more_steps_than_foreseen() -> None:
     stream = io.StringIO()
     run(Console(file=stream), steps=3, total=2)
