@@ -61,7 +61,18 @@ def picture_items(
         loose += len(listing.pictures) if listing.by_class else 0
         parts[part] = _items(images, labels, str(listing.folder))
     notes = [*remarks.notes(), *([counted(loose, "pictures beside the class folders: passed over")] if loose else [])]
+    if named is None and targets != "none":
+        notes += _ambiguous([*next(iter(listings.values())).by_class])
     return parts, (*notes, *passed_over(listings.values()))
+
+
+def _ambiguous(names: Sequence[str]) -> list[str]:
+    """Say how classes are numbered, where their names are numbers that stand in another order."""
+    if not all(name.isdecimal() for name in names) or list(names) == sorted(names, key=int):
+        return []
+    order = ", ".join(names[:3])
+    told = f"classes are numbered in the order of their names as text ({order}, …), as torchvision does"
+    return [f"{told}; --classes FILE says otherwise"]
 
 
 def _check_names(listings: Sequence[Listing], named: Mapping[str, int] | None, where: str) -> None:

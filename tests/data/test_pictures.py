@@ -82,6 +82,20 @@ def test_class_folders_of_any_number_do_where_labels_are_not_used(tmp_path: Path
     assert load(str(folder), image_model(6, 5, classes=1000), targets="any").train.has_targets
 
 
+def test_numbers_as_names_of_classes_are_noted_where_they_stand_in_another_order(
+    tmp_path: Path, classes_folder: Folder
+) -> None:
+    told = "classes are numbered in the order of their names as text (0, 10, 9, …), as torchvision does; "
+    folder = classes_folder(tmp_path / "set", ("0", "9", "10"))
+    labelled = load(str(folder), image_model(6, 5))
+    assert labelled.notes[0] == f"{told}--classes FILE says otherwise"
+    given = load(str(folder), image_model(6, 5), classes={"0": 0, "9": 1, "10": 2})
+    for parts in (given, load(str(folder), image_model(6, 5), targets="none")):
+        assert not any(note.startswith("classes are numbered") for note in parts.notes)
+    in_order = classes_folder(tmp_path / "order", ("7", "8", "9"))
+    assert not any(note.startswith("classes are") for note in load(str(in_order), image_model(6, 5)).notes)
+
+
 def test_pictures_beside_class_folders_are_noted(tmp_path: Path, classes_folder: Folder) -> None:
     folder = classes_folder(tmp_path / "set")
     Image.new("L", (5, 6)).save(folder / "stray.png")
