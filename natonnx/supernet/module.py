@@ -23,8 +23,8 @@ from natonnx.supernet.trim import trimmed
 __all__ = ["Supernet", "as_channels_last"]
 
 _CACHED_PLANS = 256
-_HOST = {"Resize": (1, 2), "Upsample": (1,)}
-"""Input positions of floating-point constants that decide shapes."""
+_HOST = {"Clip": (1, 2), "Resize": (1, 2), "Upsample": (1,)}
+"""Input positions of floating-point constants that decide shapes, or that kernels take as numbers."""
 
 
 class Supernet(nn.Module):
@@ -74,8 +74,7 @@ class Supernet(nn.Module):
         if hasattr(self, key):  # the name of something of torch's own
             key = f"onnx:{key}"
         self._keys[name] = key
-        if value.dim() == 4:
-            value = value.contiguous(memory_format=torch.channels_last)
+        value = _channels_last(value)
         if trainable:
             self.register_parameter(key, nn.Parameter(value))
         else:
@@ -281,10 +280,21 @@ class Supernet(nn.Module):
 
 def as_channels_last(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Lay out tensors of four axes as convolutions are fastest."""
-    return {
-        name: tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
-        for name, tensor in tensors.items()
-    }
+    return {name: _channels_last(tensor) for name, tensor in tensors.items()}
+
+
+def _channels_last(tensor: Tensor) -> Tensor:
+    """Lay out a tensor of four axes so, with strides that say it where an axis of 1 lets others do as well.
+
+    torch's `contiguous` leaves a tensor of one channel, or of 1 × 1, as it is, and slower kernels are chosen by that.
+    """
+    if tensor.dim() != 4:
+        return tensor
+    _, channels, height, width = tensor.shape
+    if tensor.stride() == (channels * height * width, 1, channels * width, channels):
+        return tensor
+    laid = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=torch.channels_last)
+    return laid.copy_(tensor)
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

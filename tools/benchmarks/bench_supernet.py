@@ -1,12 +1,13 @@
 """Step time of the supernet against the native torch module that the model was exported from, side by side.
 
-Both run the same forward, backward and SGD steps in one process, in turn, in channels_last; printed is the median ratio
-over the rounds, with its quartiles. Needs the `export` extra, for the native module.
+Both run the same steps in one process, in turn, in channels_last: forward, backward and SGD, and forward alone in
+evaluation mode. Printed are the median ratios over the rounds, with their quartiles.
 """
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import click
 import torch
@@ -15,54 +16,114 @@ from torch.nn import functional
 
 from natonnx.frontend import parse
 from natonnx.supernet import Supernet
+from tools.benchmarks.bench_search import modules
+from tools.benchmarks.subjects import hops
+from tools.benchmarks.subjects.transformers import Bert
 from tools.command import run_command
-from tools.upkeep.train_models import export, resnet20
+from tools.upkeep.export import export
+from tools.upkeep.train_models import mobilenetv2, resnet20
+
+Call = Callable[[], None]
+
+
+def pictures(channels: int, size: int, batch: int) -> tuple[Tensor, ...]:
+    """Return random pictures."""
+    return (torch.randn(batch, channels, size, size),)
+
+
+def tokens(batch: int) -> tuple[Tensor, ...]:
+    """Return token indices and a mask of ones."""
+    given = torch.randint(hops.VOCABULARY, (batch, hops.LENGTH))
+    return given, torch.ones_like(given)
+
+
+NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tensor, ...]]]] = {
+    "resnet20": (resnet20, partial(pictures, 1, 28)),
+    "mobilenetv2": (mobilenetv2, partial(pictures, 1, 28)),
+    "densenet": (partial(modules.densenet, 10, 12, 24), partial(pictures, 3, 32)),
+    "darts": (partial(modules.darts, 8, 5), partial(pictures, 3, 32)),
+    "vit": (partial(modules.vit, 4, 96, 6), partial(pictures, 3, 32)),
+    "bert": (partial(Bert, hops.VOCABULARY, hops.LENGTH, hops.NAMES, 96), tokens),
+}
 
 
 @click.command()
+@click.option("--networks", default=",".join(NETWORKS), show_default=True, help="With commas between.")
 @click.option("--batch", default=64, show_default=True)
 @click.option("--rounds", default=15, show_default=True, type=click.IntRange(2))
 @click.option("--threads", default=1, show_default=True)
-def main(batch: int, rounds: int, threads: int) -> None:
-    """Print the supernet's step time as a share of native torch's, for ResNet-20 at 28×28 with BN kept."""
+def main(networks: str, batch: int, rounds: int, threads: int) -> None:
+    """Print the supernet's step time as a share of native torch's, BatchNormalization kept."""
     torch.set_num_threads(threads)
+    unknown = [name for name in networks.split(",") if name not in NETWORKS]
+    if unknown:
+        raise click.UsageError(f"no network is called {unknown[0]!r}; there are {', '.join(NETWORKS)}")
+    print(f"supernet / native torch in channels_last, batch {batch}, {threads} thread(s), medians of {rounds} rounds\n")
+    print("| network | training | quartiles | evaluation | quartiles |\n|---|---|---|---|---|")
+    for name in networks.split(","):
+        training, evaluation = (spread(one, rounds) for one in pairs(name, batch))
+        print(f"| {name} | {training} | {evaluation} |", flush=True)
+
+
+def pairs(name: str, batch: int) -> tuple[tuple[Call, Call], tuple[Call, Call]]:
+    """Return a network's training steps, native and of the supernet, and its evaluations."""
     torch.manual_seed(0)
-    native = resnet20().eval()
-    supernet = Supernet(parse(export(native, True)))
-    images, labels = torch.randn(batch, 1, 28, 28), torch.randint(10, (batch,))
+    build, make = NETWORKS[name]
+    native, inputs = build().eval(), make(batch)
+    supernet = Supernet(parse(export(native, tuple(x[:2] for x in inputs), "script", 17, keep_norm=True)))
     native = native.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    steps = [stepper(model, images, labels) for model in (native, supernet)]
-    ratios = []
-    for _ in range(rounds):
-        native_seconds, supernet_seconds = (seconds(step) for step in steps)
-        ratios.append(supernet_seconds / native_seconds)
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    print(
-        f"supernet / native torch, batch {batch}, {threads} thread(s): {middle:.3f} (quartiles {low:.3f}, {high:.3f})"
-    )
+    last = tuple(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in inputs)
+    (output,) = supernet.network.outputs
+    named = dict(zip(supernet.network.inputs, last, strict=True))
+    calls: tuple[Callable[[], Tensor], ...] = (lambda: native(*last), lambda: supernet.run(named)[output])
+    labels = torch.randint(native(*inputs).shape[1], (batch,))
+    steps = [stepper(model, call, labels) for model, call in zip((native, supernet), calls, strict=True)]
+    forwards = [evaluator(model, call) for model, call in zip((native, supernet), calls, strict=True)]
+    return (steps[0], steps[1]), (forwards[0], forwards[1])
 
 
-def stepper(model: nn.Module, images: Tensor, labels: Tensor) -> Callable[[], None]:
-    """One training step, after a warm-up."""
+def stepper(model: nn.Module, call: Callable[[], Tensor], labels: Tensor) -> Call:
+    """Return one training step."""
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9)
-    model.train()
 
     def step() -> None:
-        inputs = images.contiguous(memory_format=torch.channels_last)
-        loss = functional.cross_entropy(model(inputs), labels)
+        model.train()
+        loss = functional.cross_entropy(call(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
-    step()
     return step
 
 
-def seconds(step: Callable[[], None]) -> float:
-    """Wall-clock time of a call."""
-    begun = time.perf_counter()
+def evaluator(model: nn.Module, call: Callable[[], Tensor]) -> Call:
+    """Return one forward pass in evaluation mode."""
+
+    def step() -> None:
+        model.eval()
+        with torch.inference_mode():
+            call()
+
+    return step
+
+
+def spread(calls: tuple[Call, Call], rounds: int) -> str:
+    """Time two calls in turn; return the median ratio of the second to the first, and its quartiles."""
+    for call in calls:
+        call()
+    ratios = []
+    for _ in range(rounds):
+        native, ours = (seconds(call) for call in calls)
+        ratios.append(ours / native)
+    low, middle, high = statistics.quantiles(ratios, n=4)
+    return f"{middle:.2f} | {low:.2f}, {high:.2f}"
+
+
+def seconds(step: Call) -> float:
+    """CPU seconds of a step."""
+    begun = time.process_time()
     step()
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 if __name__ == "__main__":
