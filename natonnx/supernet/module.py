@@ -2,7 +2,7 @@
 
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from natonnx.architecture import Architecture, State
 from natonnx.frontend import Instruction, Network, RunConcat, RunSelect, RunSkip, RunSum, lower
 from natonnx.frontend.vocabulary import TRAINABLE
 from natonnx.session import run, session
+from natonnx.supernet.fuse import fuse
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError
 from natonnx.supernet.ops.operands import as_array, as_tensor
@@ -47,6 +48,7 @@ class Supernet(nn.Module):
         self.network = network
         self._host: dict[str, Tensor] = {}  # shape operands and such, always on the CPU
         self._keys: dict[str, str] = {}
+        self._numbers: dict[str, float] = {}  # constants of one element that are not trained
         self._plans: OrderedDict[tuple[State, ...], Plan] = OrderedDict()
         program = lower(network, network.architecture).instructions
         running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
@@ -67,6 +69,8 @@ class Supernet(nn.Module):
         return tuple(sorted(set(kinds)))
 
     def _add_constant(self, name: str, value: Tensor, *, trainable: bool, host: bool) -> None:
+        if value.numel() == 1 and not trainable and value.is_floating_point():
+            self._numbers[name] = float(value)
         if host or not value.is_floating_point():
             self._host[name] = value
             return
@@ -133,7 +137,7 @@ class Supernet(nn.Module):
         plan = self.plan(architecture or self.network.architecture)
         self._require(plan, wanted)
         training = self.training and self.network.batch_axes.size != 1
-        for step in plan.steps:
+        for step in plan.steps if plan.hidden.intersection(wanted) else plan.fused:
             values.update(step.call(values, training=training, momentum=momentum))
             for name in step.spent:
                 if name not in kept:
@@ -222,12 +226,9 @@ class Supernet(nn.Module):
         made = {name for step in calls for name in step.outputs}
         frontier = [name for name in dict.fromkeys(frontier) if name in made]
         alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
-        steps: list[Step] = []
-        for step in reversed(calls):
-            spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in alive)
-            alive.update(spent)
-            steps.append(replace(step, spent=spent))
-        return Plan(tuple(steps[::-1]), lacking, tuple(frontier))
+        ranks = {name: value.dim() for name, value in self.constants().items()}
+        fused = fuse(calls, ranks, self._numbers.get, frozenset(alive))
+        return Plan(_freeing(calls, alive), lacking, tuple(frontier), _freeing(fused.steps, alive), fused.hidden)
 
     def _step(self, instruction: Instruction) -> Step:
         """The call that an instruction stands for."""
@@ -295,6 +296,16 @@ def _channels_last(tensor: Tensor) -> Tensor:
         return tensor
     laid = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=torch.channels_last)
     return laid.copy_(tensor)
+
+
+def _freeing(calls: Sequence[Step], alive: Collection[str]) -> tuple[Step, ...]:
+    """Say of each call which tensors nothing reads afterwards, but for those that stay alive."""
+    steps, read = list[Step](), set(alive)
+    for step in reversed(calls):
+        spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in read)
+        read.update(spent)
+        steps.append(replace(step, spent=spent))
+    return tuple(steps[::-1])
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

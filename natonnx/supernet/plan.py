@@ -55,8 +55,12 @@ class Plan:
         steps: In order.
         lacking: Tensors that cannot be computed, and why.
         frontier: Tensors that can, and that a call would read which cannot be made.
+        fused: The same as `steps`, with fewer calls.
+        hidden: Tensors that these do not make.
     """
 
     steps: tuple[Step, ...]
     lacking: Mapping[str, str]
     frontier: tuple[str, ...]
+    fused: tuple[Step, ...]
+    hidden: frozenset[str]

@@ -155,6 +155,8 @@ def gather(spec: OpSpec) -> Kernel:
 
     def kernel(x: Tensor, indices: Tensor) -> Tensor:
         at = axis % x.ndim
+        if not indices.ndim and indices.device.type == "cpu":  # a number, such as in arithmetic with shapes
+            return x.select(at, int(indices))
         indices = shifted(indices, x.shape[at], x)
         if at == 0 and x.ndim == 2 and x.is_floating_point():
             return functional.embedding(indices, x)
