@@ -1,11 +1,11 @@
 """How cheap an α can be made at all."""
 
-from natonnx.architecture import Architecture, violation
+from natonnx.architecture import Architecture, violation, without_idle_edits
 from natonnx.search.price import Madds, Params, Price, share
 from natonnx.search.propose.moves import Moves
 from natonnx.search.shortest import Shortest, shortest
 
-__all__ = ["cheapest", "least"]
+__all__ = ["cheapest", "least", "nearest"]
 
 _LEAST_SAVED = 1e-9
 _ROUNDS = 2
@@ -28,6 +28,29 @@ def cheapest(beta: Architecture, price: Price, target: float = 0.0) -> Architect
     if share(price, best) <= enough:
         return best
     return min((best, _remove(beta, price, target)), key=price.cost)
+
+
+def nearest(beta: Architecture, price: Price, target: float) -> Architecture | None:
+    """Return an architecture that meets a target: the cheapest, and of β what there is room for, the largest first.
+
+    None where none is found. It knows nothing of what edges are good for.
+
+    Args:
+        beta: The given architecture.
+        price: What is limited.
+        target: The most that it may be, as a fraction of β's cost.
+    """
+    alpha = cheapest(beta, price, target)
+    if share(price, alpha) > target:
+        return None
+    operations = [edge.operation for edge in beta.topology.edges]
+    sizes = [0 if one is None else one.madds or one.params for one in operations]
+    for e in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
+        states = (*alpha.states[:e], beta.states[e], *alpha.states[e + 1 :])
+        fuller = alpha.with_states(states)
+        if states != alpha.states and violation(fuller, beta) is None and share(price, fuller) <= target:
+            alpha = fuller
+    return without_idle_edits(alpha, beta)
 
 
 def least(beta: Architecture, price: Price) -> float | None:

@@ -27,6 +27,7 @@ from natonnx.search.propose.additive import compose_singles
 from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import EXPLORED
+from natonnx.search.reach import nearest
 from natonnx.search.runner import Runner
 from natonnx.search.samples import Samples
 from natonnx.search.score import Score
@@ -280,6 +281,8 @@ class _Search:
         found = compose_singles(lookups, self._moves, target, torch.Generator().manual_seed(self._settings.seed))
         if found is not None:
             _log.info("no look-up met %g of the cost: what single ones lost decides", target)
+            return [found]
+        found = nearest(self._beta, self._price, target) if self._given else None
         return [] if found is None else [found]
 
     def _outcome(self, candidates: tuple[Candidate, ...], lookups: Lookups) -> Outcome:

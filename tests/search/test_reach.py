@@ -7,7 +7,7 @@ from hypothesis import given
 
 from natonnx.architecture import ALLOWED, Architecture, State, cost, violation
 from natonnx.search.price import Madds, Params, Price, Together, share
-from natonnx.search.reach import cheapest, least
+from natonnx.search.reach import cheapest, least, nearest
 from tests.architecture.examples import residual_network
 from tests.architecture.strategies import legal_architectures, property_test
 
@@ -79,3 +79,16 @@ def test_a_target_is_enough() -> None:
     beta = residual_network(2)
     price = Madds(beta)
     assert price.cost(cheapest(beta, price, 0.8)) <= 0.8 * price.full
+
+
+@pytest.mark.parametrize("target", [0.1, 0.5, 0.9])
+@property_test
+@given(legal_architectures(7, concats=True))
+def test_what_is_nearest_to_a_target_meets_it(target: float, beta: Architecture) -> None:
+    """It is found wherever anything is, and never worse used than the cheapest."""
+    price = Madds(beta)
+    low, found = cheapest(beta, price, target), nearest(beta, price, target)
+    assert (found is None) == (share(price, low) > target)
+    if found is not None:
+        assert violation(found, beta) is None
+        assert share(price, low) <= share(price, found) + 1e-9 <= target + 1e-9
