@@ -2,6 +2,6 @@
 
 from natonnx.rewrite.build import build
 from natonnx.rewrite.provenance import add_provenance
-from natonnx.rewrite.verify import Check, require, verify
+from natonnx.rewrite.verify import Check, References, require, verify
 
-__all__ = ["Check", "add_provenance", "build", "require", "verify"]
+__all__ = ["Check", "References", "add_provenance", "build", "require", "verify"]

@@ -52,16 +52,25 @@ class OutputsCheck:
     def replayed(self) -> Verdict:
         """The comparison with the source run in onnxruntime, the edits carried out on its values."""
         try:
-            replay = Replay(self.network, self.architecture, self.weights)
+            replay = self._replay
             for sample in self._tried:
                 replay(sample)
         except InputError as error:
             return Verdict(True, f"not run: {error}", made=False)
         return self._judge(Comparison(self.network, self.model, guarded(replay, "the replay"), optimise=False))
 
+    @functools.cached_property
+    def optimised(self) -> Verdict:
+        """The same with the model as onnxruntime optimises it; what is `replayed` must have been made."""
+        return self._judge(Comparison(self.network, self.model, guarded(self._replay, "the replay")))
+
+    @functools.cached_property
+    def _replay(self) -> Replay:
+        return Replay(self.network, self.architecture, self.weights)
+
     def against_supernet(
         self,
-        reference: Reference | None,
+        reference: Reference | None = None,
         rounded: Callable[[int], Reference] | None = None,
         beta: Reference | None = None,
     ) -> Verdict:

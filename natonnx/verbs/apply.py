@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from natonnx import __version__
-from natonnx.architecture import Edit, apply_edits
-from natonnx.frontend import ParseOptions, load
-from natonnx.rewrite import Check, add_provenance, build, require, verify
+from natonnx.architecture import Architecture, Edit, apply_edits
+from natonnx.frontend import Network, ParseOptions, load
+from natonnx.rewrite import Check, References, add_provenance, build, require, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, default_output, own_files, write_model
 from natonnx.verbs.runnable import check_runnable
 
@@ -56,20 +56,19 @@ def apply(
     model = build(network, alpha)
     if rewritten:
         add_provenance(model, version=__version__, source_sha256=source.sha256, edits=edits)
-    from natonnx.supernet import Supernet  # torch loads only once the input is known to be good
-
-    supernet = Supernet(network)
-    checks = verify(
-        network,
-        alpha,
-        model,
-        supernet.as_reference(alpha),
-        rounded=lambda seed: supernet.rounded(seed).as_reference(alpha),
-        beta=supernet.as_reference(),
-    )
+    checks = verify(network, alpha, model, fallback=lambda: _references(network, alpha))
     require(checks)
     if rewritten:
         write_model(model, network.folder, output)
     else:
         copy_model(source.file, network.model, output)
     return output, checks
+
+
+def _references(network: Network, alpha: Architecture) -> References:
+    from natonnx.supernet import Supernet  # torch loads only where it is needed
+
+    supernet = Supernet(network)
+    return References(
+        supernet.as_reference(alpha), lambda seed: supernet.rounded(seed).as_reference(alpha), supernet.as_reference()
+    )

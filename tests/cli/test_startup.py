@@ -1,10 +1,13 @@
 """--version, --help and `import natonnx` load nothing heavy, so that they answer at once."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import natonnx
 from tests.cli import tiny
 
 HEAVY = ("torch", "dgl", "onnx", "onnxruntime", "numpy", "rich", "PIL")
@@ -76,6 +79,15 @@ def test_check_of_costs_needs_no_torch() -> None:
 def test_diff_needs_no_torch() -> None:
     model = str(tiny.ROOT / "models" / "vgg-fashion.onnx")
     assert not loaded(RUN.format(arguments=["diff", model, model]))[1] & {"torch", "dgl"}
+
+
+def test_apply_needs_no_torch(tmp_path: Path) -> None:
+    model, edits = str(tiny.ROOT / "models" / "vgg-fashion.onnx"), tmp_path / "edits.json"
+    edge = next(edge for edge in natonnx.inspect(model)["edges"] if edge["state"] == "O" and edge["legal"])
+    edits.write_text(json.dumps([{"edge": edge["name"], "from": "O", "to": edge["legal"][0]}]))
+    arguments = ["apply", model, str(edits), "-o", str(tmp_path / "out.onnx"), "-q"]
+    assert not loaded(RUN.format(arguments=arguments))[1] & {"torch", "dgl"}
+    assert (tmp_path / "out.onnx").exists()
 
 
 def test_inspect_needs_no_torch() -> None:

@@ -92,13 +92,13 @@ def test_more_than_2_gib(large: Path) -> None:
     copy = large.parent / "out" / "copy.onnx"
     copy.parent.mkdir()
     _, checks = natonnx.apply(large, [], copy)
-    assert "onnxruntime equals the supernet" in {check.name for check in checks}
+    assert "onnxruntime runs" in {check.name for check in checks}
     assert copy.read_bytes() == large.read_bytes()
     np.testing.assert_array_equal(by_path(copy, x), given)
     shutil.rmtree(copy.parent)
 
     output, checks = natonnx.apply(large, [Edit("first", State.O, State.S)])
-    assert "onnxruntime equals the supernet" in {check.name for check in checks}
+    assert "onnxruntime equals it with its graph optimisations" in {check.name for check in checks}
     data = large.parent / "large.nat.onnx.data"
     assert data.stat().st_size == large.with_name("large.onnx.data").stat().st_size - 4 * WIDTH * WIDTH
     onnx.checker.check_model(str(output), full_check=True)

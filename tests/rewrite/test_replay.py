@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from natonnx.architecture import Cut, Edit, State, apply_edits, cut
 from natonnx.frontend import parse, program
-from natonnx.rewrite import build, verify
+from natonnx.rewrite import References, build, verify
+from natonnx.rewrite.compare import Verdict
+from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.rewrite.part import Part, Source
 from natonnx.rewrite.replay import Replay
 from natonnx.supernet import Supernet
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from natonnx.frontend import Network
 
 REPLAYED, EQUAL = "onnxruntime equals the input, edited value by value", "onnxruntime equals the supernet"
+OPTIMISED = "onnxruntime equals it with its graph optimisations"
 
 
 def dense(channels: int = 3) -> onnx.ModelProto:
@@ -127,9 +131,40 @@ def test_what_cannot_be_replayed_is_said() -> None:
         graph.op("Mul", "u", graph.op("SequenceAt", "s", "zero", out="v") if twice else "u", out="y")
         network = graph.network("y")
         alpha = without(network, "B")
-        check = {check.name: check for check in verify(network, alpha, build(network, alpha))}[REPLAYED]
-        assert check.passed
-        assert check.detail.startswith("not run: 's' is something other than") is twice
+        supernets: list[Supernet] = []
+
+        def fallback(made: Network, wanted: Architecture, supernets: list[Supernet]) -> References:
+            supernets.append(Supernet(made))
+            return References(supernets[0].as_reference(wanted))
+
+        asked = partial(fallback, network, alpha, supernets)
+        checks = {check.name: check for check in verify(network, alpha, build(network, alpha), fallback=asked)}
+        assert all(check.passed for check in checks.values())
+        assert checks[REPLAYED].detail.startswith("not run: 's' is something other than") is twice
+        assert len(supernets) == twice, "the supernet judges where the replay does not"
+        assert (EQUAL in checks, OPTIMISED in checks) == (twice, not twice)
+
+
+def test_a_difference_that_onnxruntimes_optimisations_make_is_left_to_the_supernet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = parse(dense())
+    alpha = without(network, "A")
+    model = build(network, alpha)
+    monkeypatch.setattr(OutputsCheck, "optimised", Verdict(False, "max relative difference 1.0e+00"))
+    found = verify(network, alpha, model, fallback=lambda: References(Supernet(network).as_reference(alpha)))
+    assert [check.name for check in found][-1] == EQUAL
+    assert all(check.passed for check in found)
+
+
+def test_without_edits_nothing_is_compared() -> None:
+    network = parse(dense())
+
+    def fallback() -> References:
+        raise AssertionError("asked for the supernet")
+
+    found = verify(network, network.architecture, network.model, fallback=fallback)
+    assert (found[-1].name, found[-1].passed) == ("onnxruntime runs", True)
 
 
 def test_concat_dies_with_the_last_member_that_has_channels() -> None:
