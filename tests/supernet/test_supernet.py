@@ -16,6 +16,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet
+from natonnx.supernet.module import as_channels_last
 from natonnx.supernet.ops import UnsupportedOpError
 from tests.rewrite.helpers import (
     SHIPPED,
@@ -509,3 +510,14 @@ def test_a_failure_of_the_supernet_alone_stays_what_it_is() -> None:
     supernet.table.data = torch.zeros(2, 4)
     with pytest.raises(IndexError):
         supernet.run({"ids": torch.tensor([1, 4])})
+
+
+@pytest.mark.parametrize("shape", [(8, 1, 3, 3), (8, 4, 1, 1), (1, 1, 1, 1), (2, 3, 5, 7)])
+def test_strides_say_channels_last_where_an_axis_of_1_lets_others_do_as_well(shape: tuple[int, ...]) -> None:
+    """torch chooses its kernels by them; `contiguous` leaves the first two as they are."""
+    given = torch.arange(float(np.prod(shape))).reshape(shape)
+    laid = as_channels_last({"x": given})["x"]
+    channels, height, width = shape[1:]
+    assert laid.stride() == (channels * height * width, 1, channels * width, channels)
+    assert torch.equal(laid, given)
+    assert as_channels_last({"x": laid})["x"] is laid

@@ -13,7 +13,7 @@ from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
 from natonnx.search.effort import likely_targets
-from natonnx.search.price import Price, Together, share
+from natonnx.search.price import Price, share
 from natonnx.search.reach import cheapest, least
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.settings import option_of
@@ -67,10 +67,10 @@ def tell_plan(prepared: Prepared, settings: Settings, each: float) -> None:
     told, seconds = work_of(prepared, settings, each)
     path, beta = prepared.source.path, prepared.source.network.architecture
     changes = int(transition_mask(beta).sum()) - len(beta.states)
-    prices = [price for price in prepared.problem.prices if not isinstance(price, Together)]
-    reached = ", ".join(f"{price.label} {share(price, cheapest(beta, price)):.3f}" for price in prices)
-    space = "%s: %d edges, %d legal transitions; of the input's costs at least remain: %s"
-    _log.log(NOTICE, space, path, len(beta.states), changes, reached)
+    bounds = [(price.label, least(beta, price)) for price in prepared.problem.prices]
+    known = ", ".join(f"{label} {bound:.3f}" for label, bound in bounds if bound is not None)
+    told_bounds = f"; of the input's costs at least remain: {known}" if known else ""
+    _log.log(NOTICE, "%s: %d edges, %d legal transitions%s", path, len(beta.states), changes, told_bounds)
     limit, memory = settings.time_budget, memory_of(prepared, settings) / 2**30
     about = f"about {seconds:.0f} s" if limit is None or seconds < limit else f"cut down to {limit:.0f} s"
     _log.log(NOTICE, "%s: %s; %s, %.1f GiB of memory", path, told, about, memory)
