@@ -24,6 +24,7 @@ __all__ = ["EVALUATION_BATCH", "Runner", "TensorBatch", "file_runner", "forward"
 EVALUATION_BATCH = 250
 """Samples at once where only the time depends on it."""
 _CPU_BATCH = 50
+"""Samples at once on the CPU, in evaluation."""
 _MOST_BYTES = 1 << 25
 """Of inputs at once, in evaluation: 250 pictures of 3 × 105 × 105."""
 

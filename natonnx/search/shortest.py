@@ -7,6 +7,8 @@ network is a chain of blocks with shortcuts, as most are, the bound is reached, 
 """
 
 from collections import Counter
+from functools import reduce
+from operator import and_
 from typing import Literal, NamedTuple
 
 from natonnx.architecture import ALLOWED, Architecture, Join, Operation, State, Topology, Weight
@@ -91,10 +93,7 @@ def _in_every_way(ways: list[list[_Way]]) -> list[int]:
             for source in way.sources:
                 bits |= found[source]
             each.append(bits)
-        common = each[0] if each else 0
-        for bits in each[1:]:
-            common &= bits
-        found.append(common | 1 << i)
+        found.append((reduce(and_, each) if each else 0) | 1 << i)
     return found
 
 
@@ -122,7 +121,7 @@ def _path(beta: Architecture, chosen: list[_Way | None], outputs: list[int]) -> 
 
 def _costs(topology: Topology, counted: Counted) -> tuple[list[float], list[float]]:
     """Return what edges and feature maps cost at least where they work: each by itself, as much cut as may be."""
-    cut, owned = _may_be_cut(topology), list[tuple[Weight, ...]]()
+    cut = _may_be_cut(topology)
     operations = [edge.operation or Operation("") for edge in topology.edges]
     owned = [operation.weights for operation in operations] + [fmap.weights for fmap in topology.maps]
     owners = Counter(name for weights in owned for name in dict(weights))

@@ -5,7 +5,6 @@ them is not there then, so whoever asks for that gets the steps one by one.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -79,13 +78,10 @@ class _View:
         for i, step in enumerate(steps):
             for name in step.inputs:
                 self.readers.setdefault(name, []).append(i)
-        self._uses = Counter(name for step in steps for name in step.inputs)
         self._kept = kept
 
-    def is_a(self, i: int | None, kind: str) -> bool:
+    def is_a(self, i: int, kind: str) -> bool:
         """Whether a step is a node of a kind, and all of it."""
-        if i is None:
-            return False
         step = self.steps[i]
         whole = isinstance(step.instruction, RunNode) and step.instruction.trim is None
         return whole and step.spec is not None and step.spec.op_type == kind
@@ -93,9 +89,8 @@ class _View:
     def only_reader(self, i: int) -> int | None:
         """Return the step that alone reads what a step makes, once; None where there is none such."""
         (output, *more) = self.steps[i].outputs
-        if more or output in self._kept or self._uses[output] != 1:
-            return None
-        return self.readers[output][0]
+        readers = self.readers.get(output, ())
+        return None if more or output in self._kept or len(readers) != 1 else readers[0]
 
     def other(self, i: int, name: str) -> str | None:
         """Return the other input of a step of two."""

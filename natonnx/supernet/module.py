@@ -48,6 +48,7 @@ class Supernet(nn.Module):
         self.network = network
         self._host: dict[str, Tensor] = {}  # shape operands and such, always on the CPU
         self._keys: dict[str, str] = {}
+        self._ranks: dict[str, int] = {}  # of all constants
         self._numbers: dict[str, float] = {}  # constants of one element that are not trained
         self._plans: OrderedDict[tuple[State, ...], Plan] = OrderedDict()
         program = lower(network, network.architecture).instructions
@@ -69,6 +70,7 @@ class Supernet(nn.Module):
         return tuple(sorted(set(kinds)))
 
     def _add_constant(self, name: str, value: Tensor, *, trainable: bool, host: bool) -> None:
+        self._ranks[name] = value.dim()
         if value.numel() == 1 and not trainable and value.is_floating_point():
             self._numbers[name] = float(value)
         if host or not value.is_floating_point():
@@ -226,8 +228,7 @@ class Supernet(nn.Module):
         made = {name for step in calls for name in step.outputs}
         frontier = [name for name in dict.fromkeys(frontier) if name in made]
         alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
-        ranks = {name: value.dim() for name, value in self.constants().items()}
-        fused = fuse(calls, ranks, self._numbers.get, frozenset(alive))
+        fused = fuse(calls, self._ranks, self._numbers.get, frozenset(alive))
         return Plan(_freeing(calls, alive), lacking, tuple(frontier), _freeing(fused.steps, alive), fused.hidden)
 
     def _step(self, instruction: Instruction) -> Step:
