@@ -15,7 +15,7 @@ from natonnx.search import Settings, expected
 from natonnx.search.effort import likely_targets
 from natonnx.search.price import Price, share
 from natonnx.search.reach import cheapest, least
-from natonnx.search.runner import supernet_runner, tensor_batches
+from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
 from natonnx.search.settings import option_of
 from natonnx.search.targets import limited_prices, targets_of
 from natonnx.supernet import Supernet
@@ -31,8 +31,6 @@ _SCORING_SHARE = 0.1
 """Of a time budget, for scoring the input on one split."""
 _MEASURED = 2.5
 """Times that as much is measured of a target as of a pair of models: its finalists, and what was made."""
-_EVALUATED = 250
-"""Samples that run at once outside training."""
 _COPIES = 6
 """Of the weights, that training holds: gradients, momentum, averages, the original, the files."""
 _LIBRARIES = 700 << 20
@@ -97,7 +95,7 @@ def memory_of(prepared: Prepared, settings: Settings) -> int:
     samples = sum(split.samples or 0 for split in splits)
     one = parts.validation.sample(1)
     held = samples * sum(value.nbytes for value in one.inputs.values())
-    running = max(2 * settings.batch * maps, _EVALUATED * maps)
+    running = max(2 * settings.batch * maps, EVALUATION_BATCH * maps)
     return int(_LIBRARIES + 2 * held + 4 * running + _COPIES * prepared.source.size_bytes)
 
 
