@@ -2,8 +2,8 @@
 
 import logging
 import os
+import secrets
 import stat
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -81,12 +81,11 @@ def check_writable(path: Path) -> None:
             raise InputError(f"{path}: is a device or pipe, which writing would replace; name another file")
         if not folder.is_dir():
             raise InputError(f"{path}: cannot be written, {folder} is not a folder; create it first")
-        handle, name = tempfile.mkstemp(dir=folder, prefix=f".{path.name}.")
+        with Batch() as batch:
+            batch.open(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be written ({reason}); name another file") from None
-    os.close(handle)
-    Path(name).unlink()
 
 
 class Batch:
@@ -99,6 +98,7 @@ class Batch:
 
     def __init__(self) -> None:
         self._files: list[tuple[Path, Path, BinaryIO]] = []
+        self._temporary: list[Path] = []
         self._path = Path()
 
     def __enter__(self) -> Self:
@@ -109,9 +109,14 @@ class Batch:
         self._path = path
         if make_folder:
             path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        file = os.fdopen(handle, "wb")
-        self._files.append((path, Path(temporary), file))
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        self._temporary.append(temporary)  # before it is there: a signal may come at any moment
+        try:
+            file = open(temporary, "xb", opener=_own)  # noqa: SIM115 - a path's own takes no opener
+        except (OSError, ValueError):
+            self._temporary.remove(temporary)
+            raise
+        self._files.append((path, temporary, file))
         return file
 
     def commit(self) -> None:
@@ -123,7 +128,7 @@ class Batch:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-            os.chmod(temporary, _mode(path, 0o666 & ~mask))  # noqa: PTH101 - mkstemp hands out 0600
+            os.chmod(temporary, _mode(path, 0o666 & ~mask))  # noqa: PTH101 - it was made with 0600
         *others, (last, _, _) = self._files
         if any(path.exists() for path, _, _ in others):
             last.unlink(missing_ok=True)
@@ -135,12 +140,18 @@ class Batch:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for _, temporary, file in self._files:
+        for _, _, file in self._files:
             with suppress(OSError):  # bytes that found no room
                 file.close()
+        for temporary in self._temporary:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise InputError(f"{self._path}: cannot be written ({error.strerror}); name another file") from None
+
+
+def _own(name: str, flags: int) -> int:
+    """Open a file that nobody else may read before it is whole."""
+    return os.open(name, flags, 0o600)
 
 
 def _mode(path: Path, default: int) -> int:

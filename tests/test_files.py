@@ -2,12 +2,17 @@
 
 import os
 import stat
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from natonnx.errors import InputError
 from natonnx.files import check_regular, check_writable, read_bytes, write_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_bytes_are_written(tmp_path: Path) -> None:
@@ -49,6 +54,23 @@ def test_interruption_leaves_the_old_file_and_nothing_else(tmp_path: Path, monke
         write_bytes(tmp_path / "out", b"new")
     assert (tmp_path / "out").read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_interruption_as_a_file_is_made_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal may come between the making of a file and the next line of Python."""
+    make = os.open
+
+    def interrupt(*arguments: Any) -> int:
+        os.close(make(*arguments))
+        raise KeyboardInterrupt
+
+    writes: tuple[Callable[[Path], None], ...] = (partial(write_bytes, data=b"new"), check_writable)
+    for write in writes:
+        monkeypatch.setattr(os, "open", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            write(tmp_path / "out")
+        monkeypatch.undo()
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_writing_into_a_missing_folder_is_refused(tmp_path: Path) -> None:
