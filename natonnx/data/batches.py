@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -13,7 +14,18 @@ from natonnx.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ArrayBatches", "Batch", "Batches", "StreamBatches", "concatenate", "sample_keys", "take"]
+__all__ = [
+    "WHOLE",
+    "ArrayBatches",
+    "Batch",
+    "Batches",
+    "Share",
+    "StreamBatches",
+    "concatenate",
+    "ordered",
+    "sample_keys",
+    "take",
+]
 
 _MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
 """Samples of a stream that are drawn from: most, fewest, and what they may take in between."""
@@ -21,6 +33,9 @@ _MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
 Array = npt.NDArray[Any]
 Axes = Mapping[str, int | None]
 """The axis of each input that counts samples; None where it has none, and its value holds for every sample."""
+Share = tuple[int, int]
+"""A process's position among several, from 0 on, and how many there are: of a batch, that of as many like parts."""
+WHOLE: Share = (0, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,13 +71,18 @@ class Batches(Protocol):
     def count(self) -> int:
         """Return how many samples there are; where that is not known they are read, once."""
 
-    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
-        """Read all samples once.
+    def batches(
+        self, size: int, generator: "torch.Generator | None" = None, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
+        """Read all samples once. The order is drawn now, not as the first batch is read.
 
         Args:
             size: Samples a batch; the last one may have fewer.
             generator: Shuffles them, where they can be; in their own order where None. A last batch of a single sample
                 is left out then, as a minibatch's statistics need two.
+            start: Batches to skip; they are not read where samples are read by index.
+            share: Of each batch, the part of one of several processes; all have as many batches, so that a batch of
+                fewer samples than processes is empty for some.
         """
 
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
@@ -99,15 +119,15 @@ class ArrayBatches:
         """See `Batches.count`."""
         return self.samples
 
-    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
+    def batches(
+        self, size: int, generator: "torch.Generator | None" = None, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """See `Batches.batches`."""
-        count = self.samples
-        order = np.arange(count) if generator is None else _shuffled(count, generator)
-        for start in range(0, count, size):
-            index = order[start : start + size]
-            if generator is None or len(index) > 1:
-                targets = None if self.targets is None else self.targets[index]
-                yield Batch(take(self.inputs, self.axes, index), targets, len(index))
+        return map(self._batch, ordered(self.samples, size, generator, start, share))
+
+    def _batch(self, index: npt.NDArray[np.int64]) -> Batch:
+        targets = None if self.targets is None else self.targets[index]
+        return Batch(take(self.inputs, self.axes, index), targets, len(index))
 
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
         """See `Batches.sample`."""
@@ -148,8 +168,14 @@ class StreamBatches:
         """See `Batches.count`."""
         return self._read[1] if self.samples is None else self.samples
 
-    def batches(self, size: int, generator: "torch.Generator | None" = None) -> Iterator[Batch]:
+    def batches(
+        self, size: int, generator: "torch.Generator | None" = None, *, start: int = 0, share: Share = WHOLE
+    ) -> Iterator[Batch]:
         """See `Batches.batches`; the order is the source's own, which may shuffle by itself."""
+        for batch in islice(self._batches(size, generator), start, None):
+            yield _part(batch, self.axes, *bounds(batch.size, share))
+
+    def _batches(self, size: int, generator: "torch.Generator | None") -> Iterator[Batch]:
         waiting: list[Batch] = []
         for batch in self.open():
             waiting.append(batch)
@@ -198,6 +224,21 @@ class StreamBatches:
                 if place < most:
                     kept[place : place + 1] = [_part(batch, self.axes, i, i + 1)]
         return kept, read
+
+
+def ordered(
+    count: int, size: int, generator: "torch.Generator | None", start: int = 0, share: Share = WHOLE
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Divide positions into batches; see `Batches.batches` for the arguments. The order is drawn now."""
+    order = np.arange(count) if generator is None else _shuffled(count, generator)
+    cut = (order[first : first + size] for first in range(start * size, count, size))
+    return (index[slice(*bounds(len(index), share))] for index in cut if generator is None or len(index) > 1)
+
+
+def bounds(count: int, share: Share) -> tuple[int, int]:
+    """Return where a process's part of so many samples begins and ends."""
+    position, parts = share
+    return position * count // parts, (position + 1) * count // parts
 
 
 def sample_keys(split: Batches, size: int = 256) -> Iterator[int]:

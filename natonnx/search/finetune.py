@@ -139,9 +139,9 @@ class Finetuning:
         self._taken += 1
         return next(self._batches, None)
 
-    def _open(self) -> Iterator[TensorBatch]:
+    def _open(self, start: int = 0) -> Iterator[TensorBatch]:
         problem = self._problem
-        return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator)
+        return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator, start=start)
 
     def settle(self, count: int = CALIBRATION) -> int:
         """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
@@ -173,9 +173,7 @@ class Finetuning:
         self._epoch_began = state["epoch_began"]
         self._generator.set_state(self._epoch_began)
         if state["open"]:
-            self._taken, self._batches = state["taken"], self._open()
-            for _ in range(self._taken):
-                next(self._batches, None)
+            self._taken, self._batches = state["taken"], self._open(state["taken"])
         self._generator.set_state(state["generator"])
 
 

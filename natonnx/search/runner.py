@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture
-from natonnx.data.batches import Axes, Batch, Batches
+from natonnx.data.batches import WHOLE, Axes, Batch, Batches, Share
 from natonnx.errors import InputError
 from natonnx.frontend import BatchAxes
 from natonnx.search.objective import Outputs
@@ -43,11 +43,16 @@ Runner = Callable[[Mapping[str, Tensor], int], Outputs]
 
 
 def tensor_batches(
-    split: Batches, size: int, device: torch.device, generator: torch.Generator | None = None
+    split: Batches,
+    size: int,
+    device: torch.device,
+    generator: torch.Generator | None = None,
+    *,
+    start: int = 0,
+    share: Share = WHOLE,
 ) -> Iterator[TensorBatch]:
     """Read samples as tensors on a device; see `Batches.batches`."""
-    for batch in split.batches(size, generator):
-        yield to_device(batch, device)
+    return (to_device(batch, device) for batch in split.batches(size, generator, start=start, share=share))
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:
