@@ -81,17 +81,25 @@ class Looker:
         """Return what ranks an architecture: the mean loss with a minus sign, or the user's own reward."""
         text = signature(alpha)
         if text not in self.scores:
-            changed, _ = self._refit.run(alpha)
-            self.scores[text] = self.score(alpha, changed)
-            self.images += self._calibration
+            self.scores[text] = self.look_up(alpha)
         return self.scores[text].ranking
+
+    def look_up(self, alpha: Architecture) -> Score:
+        """Score an architecture by refitted weights, whether that is known or not."""
+        changed, _ = self._refit.run(alpha)
+        self.images += self._calibration
+        return self.score(alpha, changed)
 
     def rank_by_given(self, alpha: Architecture) -> float:
         """Return what ranks an architecture by the file's own weights, on some of the held-out samples."""
         text = signature(alpha)
         if text not in self.by_given:
-            self.by_given[text] = self._score(alpha, {}, self.parts[:1]).ranking
+            self.by_given[text] = self.given_rank(alpha)
         return self.by_given[text]
+
+    def given_rank(self, alpha: Architecture) -> float:
+        """Rank an architecture by the file's own weights, whether that is known or not."""
+        return self._score(alpha, {}, self.parts[:1]).ranking
 
     def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
         """Score an architecture on the held-out samples.

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from natonnx.architecture import Architecture, without_idle_edits
@@ -34,6 +35,8 @@ class Lookups:
         score: A look-up: how good an architecture is, the higher the better; not a number is as bad as −∞.
         limit: How many there may be; β's own does not count.
         stop: Whether to stop before that, such as for a time budget.
+        ahead: Has several scored at once, so that `score` knows them when they are asked for; see `ahead`.
+        width: How many it is worth giving at once; 1 where nothing is gained by it.
     """
 
     def __init__(
@@ -43,9 +46,12 @@ class Lookups:
         score: Callable[[Architecture], float],
         limit: int,
         stop: Callable[[], bool] = lambda: False,
+        ahead: Callable[[Sequence[Architecture]], None] = lambda _alphas: None,
+        width: int = 1,
     ) -> None:
         self.beta, self.price = beta, price
         self._score, self._limit, self._stop = score, limit, stop
+        self._ahead, self.width = ahead, width
         self._own = signature(beta)
         self._entries: dict[str, Entry] = {}
 
@@ -85,10 +91,22 @@ class Lookups:
 
     def score_all(self, alphas: Iterable[Architecture]) -> None:
         """Look up architectures one after the other, as far as look-ups reach."""
-        for alpha in alphas:
-            if not self.left:
-                return
-            self.score(alpha)
+        waiting = iter(alphas)
+        while self.left and (some := list(islice(waiting, self.width))):
+            self.ahead(some[: self.left])
+            for alpha in some:
+                if not self.left:
+                    return
+                self.score(alpha)
+
+    def ahead(self, alphas: Sequence[Architecture]) -> None:
+        """Have architectures scored that are likely to be asked for, where that takes no longer than one of them.
+
+        It changes nothing of what is found, and counts for nothing until they are asked for.
+        """
+        unknown = {signature(alpha): alpha for alpha in alphas if not self.knows(alpha)}
+        if self.width > 1 and len(unknown) > 1:
+            self._ahead([without_idle_edits(alpha, self.beta) for alpha in unknown.values()])
 
     def share(self, alpha: Architecture) -> float:
         """Return the cost of an architecture, as a fraction of β's."""

@@ -4,42 +4,32 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
-
 from natonnx.architecture import Architecture
 from natonnx.errors import restoring
 from natonnx.search.clock import Clock
 from natonnx.search.effort import likely_targets
 from natonnx.search.finetune import Finetuning, Limit
-from natonnx.search.look import Looker, as_arrays, refit_on
+from natonnx.search.keys import key
 from natonnx.search.outcome import Candidate
-from natonnx.search.problem import Problem
+from natonnx.search.parallel.executor import Executor
+from natonnx.search.parallel.tasks import Begin, score_of
+from natonnx.search.parallel.worker import Worker
 from natonnx.search.progress import Progress
-from natonnx.search.runner import Runner
-from natonnx.search.samples import Samples
-from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.search.spend import Halving, Start, planned_images
-from natonnx.supernet import Supernet
 
 __all__ = ["Maker"]
 
 _log = logging.getLogger(__name__)
-
-_KEPT = 0.85
-"""Of the score by refitted weights: what an α must have by given ones to start from these."""
 
 
 class Maker:
     """Makes candidates, one after the other.
 
     Args:
-        problem: Network and data.
+        worker: What this process carries out itself.
+        executor: Carries out what can be spread.
         settings: How much is trained, and how.
-        given: The original.
-        original: Runs it.
-        looker: Scores architectures on held-out samples.
-        samples: How many are looked at besides training.
         clock: Of the time budget.
         progress: Told of every batch.
         save: Called now and then during training.
@@ -52,20 +42,16 @@ class Maker:
 
     def __init__(
         self,
-        problem: Problem,
+        worker: Worker,
+        executor: Executor,
         settings: Settings,
-        given: Supernet,
-        original: Runner,
-        looker: Looker,
-        samples: Samples,
         clock: Clock,
         progress: Progress,
         save: Callable[[], None],
     ) -> None:
-        self._problem, self._settings, self._original = problem, settings, original
-        self._looker, self._samples = looker, samples
+        self._worker, self._executor, self._settings = worker, executor, settings
+        self._problem, self._samples = worker.problem, worker.samples
         self._clock, self._progress, self._save = clock, progress, save
-        self._refit, self._refit_samples = refit_on(problem, given, samples.refitted, settings.seed)
         self.training, self.teacher = 0.0, 0.0
         self.halving: Halving | None = None
 
@@ -96,8 +82,9 @@ class Maker:
             return self._untrained(starts[0], target)
         limit = self._limit(len(done))
         self.halving = Halving(
-            lambda start: self._training(start, limit),
-            self._score,
+            lambda start: self._worker.training(start, limit),
+            self._executor.train,
+            lambda living: self._executor.settle(living, self._samples.calibrated),
             starts,
             self._progress,
             self._save,
@@ -116,45 +103,19 @@ class Maker:
     ) -> list[Start]:
         """Choose the finalists by their refitted weights, of more samples than look-ups had."""
         count = self._settings.finalists
-        found = [self._start(alpha, done) for alpha in alphas]
-        others = [] if rival is None else [self._start(rival, done)]
+        before = Start(done[-1].architecture, done[-1].weights, done[-1].images).to_dict() if done else None
+        given = [*alphas, *([] if rival is None else [rival])]
+        results = self._executor.map([Begin(key(alpha), before) for alpha in given])
+        beta = self._problem.network.architecture
+        started = [(score_of(found), Start.of_dict(found["start"], beta)) for found in results]
+        own, others = started[: len(alphas)], started[len(alphas) :]
         if count > 1 and self._settings.training:
-            ranked = sorted(found, key=lambda pair: pair[0].ranking, reverse=True)[: count - len(others)] + others
+            ranked = sorted(own, key=lambda pair: pair[0].ranking, reverse=True)[: count - len(others)] + others
         else:
-            ranked = sorted(found + others, key=lambda pair: pair[0].ranking, reverse=True)[:count]
+            ranked = sorted(started, key=lambda pair: pair[0].ranking, reverse=True)[:count]
         for score, _ in ranked:
             _log.info("finalist for %g of the cost: held-out score %.4g, ranked by %.4g", target, *score[:2])
         return [start for _, start in ranked]
-
-    def _start(self, alpha: Architecture, done: Sequence[Candidate]) -> tuple[Score, Start]:
-        """Choose where an α starts, and score it: from refitted weights, or given ones that have hardly suffered.
-
-        Given are the file's weights, and those of the candidate before; refitted ones score better than they, but where
-        an α without any refit keeps most of that score, training ends better from them (docs/search.md#starts).
-        """
-        changed, _ = self._refit.run(alpha)
-        self._looker.images += self._refit_samples
-        refitted = Start(alpha, as_arrays(changed))
-        score = self._scored(refitted)
-        given = [Start(alpha, {})]
-        if done:
-            given.append(Start(alpha, done[-1].weights, done[-1].images))
-        by_given = [(self._scored(start), start) for start in map(self._settled, given)]
-        best, start = max(by_given, key=lambda pair: pair[0].value)
-        if not self._settings.training:
-            return max((score, refitted), (best, start), key=lambda pair: pair[0].ranking)
-        keeps = best.value >= score.value - (1 - _KEPT) * abs(score.value)
-        return (max(score, best, key=lambda one: one.ranking), start) if keeps else (score, refitted)
-
-    def _settled(self, start: Start) -> Start:
-        """Re-estimate the statistics of normalisation of an α by given weights."""
-        training = self._training(start, Limit(0))
-        self._looker.images += training.settle(self._samples.calibrated)
-        return Start(start.architecture, training.supernet.weights(), start.images)
-
-    def _scored(self, start: Start) -> Score:
-        weights = {name: torch.from_numpy(value) for name, value in start.weights.items()}
-        return self._looker.score(start.architecture, weights)
 
     def _limit(self, made: int) -> Limit:
         """Return how long each architecture of a target may be trained, where some were made already."""
@@ -167,23 +128,12 @@ class Maker:
         afterwards = (self._clock.each or 0.0) * self._samples.finish(self._settings.finalists)
         return Limit(images, max(0.0, left / rest - afterwards) / overhead)
 
-    def _training(self, start: Start, limit: Limit) -> Finetuning:
-        architecture, weights = start.architecture, start.weights
-        return Finetuning(
-            self._problem, architecture, self._settings, original=self._original, limit=limit, start=weights
-        )
-
-    def _score(self, training: Finetuning, samples: int | None = None) -> Score:
-        """Score a training as it stands, on the held-out samples."""
-        self._looker.images += training.settle(samples or self._samples.calibrated)
-        return self._looker.score(training.architecture, training.supernet.named_tensors())
-
     def _untrained(self, start: Start, target: float) -> Candidate:
         """Make a candidate without training, by the weights where it would start."""
-        training = self._training(start, Limit(0))
-        score = self._looker.score(training.architecture, training.supernet.named_tensors())
+        training = self._worker.training(start, Limit(0))
+        score = self._worker.score(training)
         return Candidate(training.architecture, training.supernet.weights(), score, target, 0)
 
     def _finished(self, training: Finetuning, target: float, images: int) -> Candidate:
-        score = self._score(training, self._samples.settled)
+        score = self._worker.settle(training, self._samples.settled)
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)

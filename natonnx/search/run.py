@@ -15,11 +15,13 @@ from natonnx.search.assess import original_runner
 from natonnx.search.clock import Clock
 from natonnx.search.effort import LADDER, likely_targets, usual_lookups
 from natonnx.search.keys import from_key, key, signature
-from natonnx.search.look import Looker
 from natonnx.search.lookup import Lookups
 from natonnx.search.make import Maker
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
 from natonnx.search.paper import search_by_algorithm_1
+from natonnx.search.parallel.executor import Executor, InProcess
+from natonnx.search.parallel.tasks import LookUp, RankByGiven, score_of
+from natonnx.search.parallel.worker import Worker
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage, silent
 from natonnx.search.propose import make_proposer
@@ -28,7 +30,6 @@ from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
 from natonnx.search.propose.variation import EXPLORED
 from natonnx.search.reach import nearest
-from natonnx.search.runner import Runner
 from natonnx.search.samples import Samples
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
@@ -70,6 +71,7 @@ def search(
     progress: Progress | None = None,
     resume: Mapping[str, Any] | None = None,
     save: Save | None = None,
+    executor: Callable[[Worker], Executor] = InProcess,
 ) -> Outcome:
     """Search a better architecture.
 
@@ -82,16 +84,16 @@ def search(
         progress: Told of every step.
         resume: State of an interrupted search of the same problem and settings.
         save: Called with the state again and again.
+        executor: Makes what carries out the independent parts: in this process, unless it spreads them.
     """
     progress, save = progress or silent, save or (lambda _state: None)
     clock = clock or Clock(settings.time_budget)
-    given = Supernet(problem.network).to(problem.device).eval()
-    original = original_runner(problem, given)
     _log.debug("settings: %s", settings)
     if not (transition_mask(problem.network.architecture).sum(1) > 1).any():
         _log.info("no edge of the model may change: nothing is searched")
         return Outcome(None, ())
     if settings.algorithm == "paper":
+        original = original_runner(problem, Supernet(problem.network).to(problem.device).eval())
         return search_by_algorithm_1(
             problem, settings, original, clock, enough=enough, progress=progress, resume=resume, save=save
         )
@@ -100,7 +102,8 @@ def search(
     else:
         with restoring():
             samples = Samples(**resume["samples"])
-    return _Search(problem, settings, given, original, samples, clock, progress, save).run(enough, resume)
+    worker = Worker(problem, settings, samples)
+    return _Search(worker, executor(worker), settings, clock, progress, save).run(enough, resume)
 
 
 def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
@@ -117,24 +120,21 @@ class _Search:
 
     def __init__(
         self,
-        problem: Problem,
+        worker: Worker,
+        executor: Executor,
         settings: Settings,
-        given: Supernet,
-        original: Runner,
-        samples: Samples,
         clock: Clock,
         progress: Progress,
         save: Save,
     ) -> None:
-        self._problem = problem
+        self._problem, self._executor, self._looker = worker.problem, executor, worker.looker
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
-        self._beta, self._price = problem.network.architecture, problem.prices[0]
+        self._beta, self._price = self._problem.network.architecture, self._problem.prices[0]
         self._moves = Moves(self._beta, self._price)
-        self._given = targets_of(problem.prices, settings)
+        self._given = targets_of(self._problem.prices, settings)
         self._targets = self._given or LADDER
-        self._looker = Looker(problem, given, original, settings.seed, samples, topped_up=not settings.training)
-        self._maker = Maker(problem, settings, given, original, self._looker, samples, clock, progress, self.save)
-        self._samples = samples
+        self._maker = Maker(worker, executor, settings, clock, progress, self.save)
+        self._samples = worker.samples
         self._done: list[Candidate] = []
         self._resumed: Mapping[str, Any] | None = None
         self._rivals: Lookups | None = None
@@ -188,7 +188,7 @@ class _Search:
                 self.save()
             return found
 
-        lookups = self._lookups("look up", score, limit, stop)
+        lookups = self._lookups("look up", score, self._look_ahead, limit, stop)
         proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
         proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
         _log.info("look up: %d architectures", lookups.used)
@@ -203,13 +203,19 @@ class _Search:
         if self._problem.reward is not None:
             return None
         limit = 2 * len(self._moves.savers) + _SPARE
-        lookups = self._lookups("remove", self._looker.rank_by_given, limit, self._stop(_RIVAL_SHARE))
+        rank, ahead = self._looker.rank_by_given, self._rank_ahead
+        lookups = self._lookups("remove", rank, ahead, limit, self._stop(_RIVAL_SHARE))
         Greedy().propose(lookups, self._targets, torch.Generator().manual_seed(self._settings.seed))
         self.save()
         return lookups
 
     def _lookups(
-        self, stage: str, rank: Callable[[Architecture], float], limit: int, stop: Callable[[], bool]
+        self,
+        stage: str,
+        rank: Callable[[Architecture], float],
+        ahead: Callable[[Sequence[Architecture]], None],
+        limit: int,
+        stop: Callable[[], bool],
     ) -> Lookups:
         """Make look-ups that are told of as a stage."""
         told = Stage(self._progress, stage, limit)
@@ -220,7 +226,20 @@ class _Search:
                 told.advance(f"score {found:.4g}")
             return found
 
-        return Lookups(self._beta, self._price, score, limit, stop)
+        return Lookups(self._beta, self._price, score, limit, stop, ahead, self._executor.width)
+
+    def _look_ahead(self, alphas: Sequence[Architecture]) -> None:
+        """Look up architectures at once, so that they are known when they are asked for."""
+        unknown = [alpha for alpha in alphas if signature(alpha) not in self._looker.scores]
+        for alpha, found in zip(unknown, self._executor.map([LookUp(key(a)) for a in unknown]), strict=True):
+            self._looker.scores[signature(alpha)] = score_of(found)
+        self.save()
+
+    def _rank_ahead(self, alphas: Sequence[Architecture]) -> None:
+        """Rank architectures by the file's own weights at once."""
+        unknown = [alpha for alpha in alphas if signature(alpha) not in self._looker.by_given]
+        for alpha, found in zip(unknown, self._executor.map([RankByGiven(key(a)) for a in unknown]), strict=True):
+            self._looker.by_given[signature(alpha)] = found["rank"]
 
     def _stop(self, share: float) -> Callable[[], bool]:
         """Return what tells when a share of the time that is left now is used."""

@@ -15,7 +15,7 @@ from natonnx.search.keys import from_key, key
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.score import Score
 
-__all__ = ["Halving", "Start", "planned_images"]
+__all__ = ["Halving", "Start", "Trained", "planned_images"]
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,10 @@ class Start:
         return Start(from_key(beta, state["states"]), weights, state["images"])
 
 
+Trained = tuple[Start, Finetuning]
+"""A training, and where it began."""
+
+
 class Halving:
     """Trains several α's, drops the worse half of them again and again, and trains the last one to the end.
 
@@ -60,7 +64,8 @@ class Halving:
 
     Args:
         make: Makes the training of an α.
-        score: Scores a training as it stands.
+        train: Trains several up to a part of their limits.
+        score: Scores trainings as they stand.
         starts: The α's, most promising first.
         progress: Told of every batch.
         save: Called between rounds, and now and then within them.
@@ -72,13 +77,14 @@ class Halving:
     def __init__(
         self,
         make: Callable[[Start], Finetuning],
-        score: Callable[[Finetuning], Score],
+        train: Callable[[Sequence[Trained], float, Stage], None],
+        score: Callable[[Sequence[Trained]], Sequence[Score]],
         starts: Sequence[Start],
         progress: Progress,
         save: Callable[[], None],
     ) -> None:
-        self._score, self._save, self._starts = score, save, tuple(starts)
-        self._living = [(start, make(start)) for start in starts]
+        self._train, self._score, self._save, self._starts = train, score, save, tuple(starts)
+        self._living: list[Trained] = [(start, make(start)) for start in starts]
         self._round, self.images = 0, 0
         self._cuts = _cuts(len(starts))
         limit = self._living[0][1].limit.images
@@ -88,25 +94,32 @@ class Halving:
         """Train to the end; return the α that is left."""
         while self._round < len(self._cuts):
             until = self._cuts[self._round]
-            for _, training in self._living:
-                while training.done < until:
-                    before = training.images
-                    training.run(min(until, training.done + _SAVED), self._stage)
-                    self.images += training.images - before
-                    self._save()
-                    if training.images == before:
-                        break  # the data has no whole minibatch
-                    # Where time is what ends it, there are fewer images than the limit says
-                    whole = round(training.images / training.done)
-                    self._stage.expect(planned_images(whole, len(self._starts)))
+            waiting = self._living
+            while waiting := [one for one in waiting if one[1].done < until]:
+                waiting = self._train_on(waiting, until)
             if len(self._living) > 1:
                 self._drop()
             self._round += 1
             self._save()
         return self._living[0]
 
+    def _train_on(self, living: Sequence[Trained], until: float) -> list[Trained]:
+        """Train some for a while, towards a part of the limit; return those that it is worth going on with."""
+        until = min(until, min(training.done for _, training in living) + _SAVED)
+        behind = [one for one in living if one[1].done < until]
+        before = {id(training): training.images for _, training in behind}
+        self._train(behind, until, self._stage)
+        stuck = {id(training) for _, training in behind if training.images == before[id(training)]}
+        self.images += sum(training.images - before[id(training)] for _, training in behind)
+        self._save()
+        for _, training in behind:
+            if id(training) not in stuck:  # where time is what ends it, there are fewer images than the limit says
+                self._stage.expect(planned_images(round(training.images / training.done), len(self._starts)))
+        return [one for one in living if id(one[1]) not in stuck]  # without a whole minibatch nothing moves
+
     def _drop(self) -> None:
-        ranked = sorted(self._living, key=lambda pair: self._score(pair[1]).ranking, reverse=True)
+        scored = zip(self._score(self._living), self._living, strict=True)
+        ranked = [one for _, one in sorted(scored, key=lambda pair: pair[0].ranking, reverse=True)]
         kept = ranked[: math.ceil(len(ranked) / 2)]
         _log.info("train: %d of %d α's go on", len(kept), len(ranked))
         self._living = kept

@@ -183,7 +183,7 @@ def interrupted(problem: Problem, settings: Settings, path: Path, stop: int, res
     return False
 
 
-@pytest.mark.parametrize("stop", [1, 2, 3, 5, 8, 13, 14, 17, 20])
+@pytest.mark.parametrize("stop", [1, 2, 3, 5, 8, 13, 14, 16])
 def test_an_interrupted_search_resumes_to_the_same_result(problem: Problem, tmp_path: Path, stop: int) -> None:
     """While it looks up, trains, or has finished some of its candidates."""
     settings = replace(FAST, target_madds=TARGETS, seed=1)

@@ -13,9 +13,9 @@ from natonnx.architecture import Architecture
 from natonnx.search import Problem, Score, Settings
 from natonnx.search.assess import original_runner
 from natonnx.search.finetune import Finetuning, Limit
-from natonnx.search.progress import Step, silent
+from natonnx.search.progress import Stage, Step, silent
 from natonnx.search.propose.moves import Moves
-from natonnx.search.spend import Halving, Start, planned_images
+from natonnx.search.spend import Halving, Start, Trained, planned_images
 from natonnx.supernet import Supernet
 from tests.search.conftest import tiny_split
 
@@ -50,7 +50,14 @@ def halving(
             problem, start.architecture, SETTINGS, original=original, limit=Limit(limit), start=start.weights
         )
 
-    return Halving(make, score, starts, progress, save)
+    def train(living: Sequence[Trained], until: float, stage: Stage) -> None:
+        for _, training in living:
+            training.run(until, stage)
+
+    def scores(living: Sequence[Trained]) -> list[Score]:
+        return [score(training) for _, training in living]
+
+    return Halving(make, train, scores, starts, progress, save)
 
 
 def starts_of(found: Sequence[Architecture]) -> list[Start]:
