@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from natonnx import launched
 from natonnx.cli.options import Arguments, add_options
 from natonnx.cli.process import write_line
 from natonnx.cli.terminal import is_terminal
@@ -53,7 +54,8 @@ def log_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def run(verbose: int, quiet: bool, log_file: Path | None, **arguments: Any) -> Any:
         if verbose and quiet:
             raise click.UsageError("--verbose and --quiet exclude each other; choose one")
-        with _logging(_LEVELS[min(_verbosity(), 2)]), contextlib.nullcontext() if log_file is None else _file(log_file):
+        level = logging.CRITICAL if launched.rank() else _LEVELS[min(_verbosity(), 2)]
+        with _logging(level), contextlib.nullcontext() if log_file is None else _file(log_file):
             return command(**arguments)
 
     return add_options(command, run, _OPTIONS)

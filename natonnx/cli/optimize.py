@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx import launched
 from natonnx.cli.completion import names_or_files
 from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
@@ -201,10 +202,11 @@ def optimize_command(
     from natonnx.verbs.optimize.resume import saved_state
     from natonnx.verbs.optimize.stopwatch import CONDITIONS
 
-    output = output or default_output(model)
-    _check_reports(model, output, html, sync_navigation, markdown)
+    output, leads = output or default_output(model), not launched.rank()
+    if leads:
+        _check_reports(model, output, html, sync_navigation, markdown)
     bars = ConsoleProgress(stderr_console(), search["time_budget"])
-    shown = bars if shows_progress() else contextlib.nullcontext(silent)
+    shown = bars if shows_progress() and leads else contextlib.nullcontext(silent)
     own = None if reward is None or reward in REWARDS else import_named(reward, "--reward")
     search["reward"] = reward if own is None else None
     _check_algorithm(search)
@@ -222,6 +224,8 @@ def optimize_command(
         "force": force,
         "latency": replace(CONDITIONS, threads=latency_threads, provider=latency_provider, batch=latency_batch),
     }
+    if dry_run and not leads:
+        return 0
     if dry_run:
         return _dry_run(as_json, model, dataset, **shared)
     try:
@@ -231,6 +235,9 @@ def optimize_command(
         if saved_state(output).exists():
             error.add_note("run the same command with --resume to go on from where it was saved")
         raise
+    code = 0 if result.output or launched.ranks() > 1 else _UNCHANGED  # which torchrun would take for a failure
+    if not leads:
+        return code
     if sync_navigation is not None and result.output is not None:
         _write_mapping(sync_navigation, model, result.output)
     if html is not None:
@@ -242,7 +249,7 @@ def optimize_command(
     else:
         with page() as console:
             show_optimization(console, result.report)
-    return 0 if result.output else _UNCHANGED
+    return code
 
 
 def _dry_run(as_json: bool, *arguments: Any, **options: Any) -> int:

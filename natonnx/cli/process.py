@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any, TextIO
 
+from natonnx import launched
 from natonnx.report.text import visible
 
 __all__ = [
@@ -123,7 +124,9 @@ def abandon(stream: TextIO | None) -> None:
 
 
 def fail(message: str) -> None:
-    """Say what went wrong, in one line on stderr."""
+    """Say what went wrong, in one line on stderr. Of several ranks, only the first one says it."""
+    if launched.rank():
+        return
     with contextlib.suppress(BrokenPipeError):
         write_line(f"natonnx: error: {visible(' '.join(message.split()))}")
 

@@ -9,17 +9,21 @@ import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
+from natonnx.data.batches import WHOLE
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Stage
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
 from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
+from natonnx.search.team import Team
 from natonnx.search.train import Trainer
 from natonnx.supernet import Supernet
 
 __all__ = ["Finetuned", "Finetuning", "Limit"]
 
 _WARM_UP = 0.05
+_FEWEST = 2
+"""Samples of a minibatch, for statistics of its own."""
 
 
 class Finetuned(NamedTuple):
@@ -93,6 +97,7 @@ class Finetuning:
         self._epoch_began = self._generator.get_state()
         self._batches: Iterator[TensorBatch] | None = None
         self._taken = 0
+        self._team: Team | None = None
 
     @property
     def follows(self) -> bool:
@@ -106,13 +111,15 @@ class Finetuning:
         by_images = self.images / self.limit.images if self.limit.images else 1.0
         return min(1.0, max(by_images, by_time))
 
-    def run(self, until: float, stage: Stage | None = None) -> None:
+    def run(self, until: float, stage: Stage | None = None, team: Team | None = None) -> None:
         """Train up to a part of the limit.
 
         Args:
             until: That part, from 0 to 1.
             stage: Told of each batch, by its samples.
+            team: Processes that all call this at once, with the same arguments and the same state; none where None.
         """
+        self._join(team)
         begun, before, fresh = time.monotonic(), self.seconds, self._batches is None
         while self.done < until:
             batch = self._next()
@@ -121,13 +128,17 @@ class Finetuning:
                     return  # the data has no whole minibatch
                 fresh, self._batches = True, None
                 continue
+            part = None if team is None else team.part(batch.size, before + time.monotonic() - begun)
+            if part is not None and part.smallest < _FEWEST:
+                continue  # too few for statistics of their own
             fresh = False
             self._trainer.set_rate(self._settings.finetune_learning_rate * _schedule(self.done))
-            loss = self._trainer.step(batch, self.architecture, self._generator)
-            self.images += batch.size
-            self.seconds = before + time.monotonic() - begun
+            loss = self._trainer.step(batch, self.architecture, self._generator, part)
+            size = batch.size if part is None else part.total
+            self.images += size
+            self.seconds = before + time.monotonic() - begun if part is None else part.seconds  # all stop at once
             if stage is not None:
-                stage.advance(f"loss {loss:.3f}", by=batch.size)
+                stage.advance(f"loss {loss:.3f}", by=size)
             if self.done >= 1:
                 self._trainer.tell_skipped()
 
@@ -140,8 +151,26 @@ class Finetuning:
         return next(self._batches, None)
 
     def _open(self, start: int = 0) -> Iterator[TensorBatch]:
-        problem = self._problem
-        return tensor_batches(problem.train, self._settings.batch, problem.device, self._generator, start=start)
+        problem, share = self._problem, WHOLE if self._team is None else self._team.share
+        return tensor_batches(
+            problem.train, self._settings.batch, problem.device, self._generator, start=start, share=share
+        )
+
+    def _join(self, team: Team | None) -> None:
+        """Train with others from now on, or alone."""
+        if team is self._team:
+            return
+        self._team = team
+        self._trainer.join(team)
+        if self._batches is not None:
+            self._reopen()
+
+    def _reopen(self) -> None:
+        """Go on with a pass behind the batches that were taken."""
+        now = self._generator.get_state()
+        self._generator.set_state(self._epoch_began)
+        self._batches = self._open(self._taken)
+        self._generator.set_state(now)
 
     def settle(self, count: int = CALIBRATION) -> int:
         """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
@@ -171,10 +200,10 @@ class Finetuning:
         self._trainer.optimizer.load_state_dict(state["optimizer"])
         self.images, self.seconds = state["images"], state["seconds"]
         self._epoch_began = state["epoch_began"]
-        self._generator.set_state(self._epoch_began)
-        if state["open"]:
-            self._taken, self._batches = state["taken"], self._open(state["taken"])
         self._generator.set_state(state["generator"])
+        self._taken, self._batches = state["taken"], None
+        if state["open"]:
+            self._reopen()
 
 
 def _schedule(done: float) -> float:

@@ -11,6 +11,9 @@ from natonnx.search.price import Price, share
 
 __all__ = ["Entry", "Lookups"]
 
+_ROUNDS = 4
+"""Tasks for each of those who carry them out at once: they wait for each other behind these."""
+
 
 class Entry(NamedTuple):
     """An architecture that was looked up.
@@ -91,8 +94,8 @@ class Lookups:
 
     def score_all(self, alphas: Iterable[Architecture]) -> None:
         """Look up architectures one after the other, as far as look-ups reach."""
-        waiting = iter(alphas)
-        while self.left and (some := list(islice(waiting, self.width))):
+        waiting, size = iter(alphas), 1 if self.width == 1 else _ROUNDS * self.width
+        while self.left and (some := list(islice(waiting, size))):
             self.ahead(some[: self.left])
             for alpha in some:
                 if not self.left:

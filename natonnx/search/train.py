@@ -13,6 +13,7 @@ from natonnx.search.objective import Outputs
 from natonnx.search.optimizers import SGD
 from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, TensorBatch, forward
+from natonnx.search.team import Part, Team
 from natonnx.supernet import Supernet
 
 __all__ = ["Trainer"]
@@ -54,36 +55,57 @@ class Trainer:
         self.follows = objective.loss_follows_original or bool(distillation)
         self.steps = self.skipped = 0
         self._told = ""
+        self._team: Team | None = None
+        self._together: torch.nn.Module | None = None
 
     def set_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the steps to come."""
         self.optimizer.set_rate(learning_rate)
 
-    def step(self, batch: TensorBatch, architecture: Architecture, generator: torch.Generator) -> float:
+    def join(self, team: Team | None) -> None:
+        """Take steps together with other processes from now on, all under one architecture; alone where None."""
+        self._team, self._together = team, None
+
+    def step(
+        self, batch: TensorBatch, architecture: Architecture, generator: torch.Generator, part: Part | None = None
+    ) -> float:
         """Take a step on one minibatch under an architecture; return the loss.
 
         Args:
-            batch: The samples.
+            batch: The samples; of a minibatch of several processes, this one's.
             architecture: What runs; its weights alone get a gradient.
             generator: Of augmentation.
+            part: What this process has of the minibatch, where there are several; see `join`.
         """
         self.steps += 1
         self._supernet.train()
-        inputs = _augmented(batch.inputs, self._problem, generator)
+        inputs = _augmented(batch.inputs, self._problem, generator, part)
         taught = self._original(inputs, batch.size) if self.follows else {}
         with torch.enable_grad():  # whatever the program that calls has set
-            outputs = forward(self._supernet, inputs, batch.size, architecture, self._captures)
-            loss = self._loss(outputs, batch.targets, taught)
+            outputs = self._outputs(inputs, batch.size, architecture)
+            loss = value = self._loss(outputs, batch.targets, taught)
+            if part is not None and self._team is not None:
+                loss = self._team.weight(part) * loss
+                value = self._team.mean(loss)
         if loss.requires_grad:  # an architecture may have no weights left
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), _CLIP)
-            if loss.isfinite() and norm.isfinite():
+            if value.isfinite() and norm.isfinite():
                 self.optimizer.step()
             else:  # one sample, or one architecture that diverged, would take the weights with it
                 self.skipped += 1
-                self._told = self._told or f"a loss of {float(loss.detach()):.4g}, inputs up to {_largest(inputs):.4g}"
-        return float(loss.detach())
+                self._told = self._told or f"a loss of {float(value.detach()):.4g}, inputs up to {_largest(inputs):.4g}"
+        return float(value.detach())
+
+    def _outputs(self, inputs: Mapping[str, Tensor], size: int, architecture: Architecture) -> Outputs:
+        if self._together is None:
+            outputs = forward(self._supernet, inputs, size, architecture, self._captures)
+            if self._team is None or not any(value.requires_grad for value in outputs.values()):
+                return outputs
+            self._together = self._team.wrap(self._supernet, architecture, self._captures)
+        together: Outputs = self._together(inputs, size)
+        return together
 
     def tell_skipped(self) -> None:
         """Say that steps were left out, where any were."""
@@ -125,8 +147,11 @@ def _is_matrix(parameter: Tensor) -> bool:
     return sum(size > 1 for size in parameter.shape) > 1
 
 
-def _augmented(inputs: Mapping[str, Tensor], problem: Problem, generator: torch.Generator) -> Mapping[str, Tensor]:
+def _augmented(
+    inputs: Mapping[str, Tensor], problem: Problem, generator: torch.Generator, part: Part | None
+) -> Mapping[str, Tensor]:
     """Change images at random; a model of several inputs has none that can be changed alone."""
     if problem.augment == "none" or len(inputs) != 1:
         return inputs
-    return {name: random_shift_flip(value, problem.augment, generator) for name, value in inputs.items()}
+    among = None if part is None else (part.first, part.total)
+    return {name: random_shift_flip(value, problem.augment, generator, among) for name, value in inputs.items()}

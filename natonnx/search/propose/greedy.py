@@ -2,7 +2,7 @@
 
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,11 +90,23 @@ class Beam:
                 if not lookups.left:
                     break
                 tried += 1
+                if lookups.width > 1:
+                    lookups.ahead([alpha, *self._likely(node, moves, lookups, waiting)])
             score = lookups.score(alpha)
             ratios[i] = loss_ratio(node.score, score, node.share - share)
             best.append(ratios[i])
             found[node.moves | {i}] = _Node(node.moves | {i}, alpha, score, share)
         return found
+
+    @staticmethod
+    def _likely(
+        node: _Node, moves: Moves, lookups: Lookups, waiting: list[tuple[float, int]]
+    ) -> Iterator[Architecture]:
+        """Yield the ways on that come next, if the best so far is not enough."""
+        for _, i in heapq.nsmallest(lookups.width - 1, waiting):
+            alpha = moves.compose((*node.moves, i))
+            if alpha is not None and node.share - lookups.share(alpha) >= _LEAST_SAVED:
+                yield alpha
 
 
 class Greedy(Beam):

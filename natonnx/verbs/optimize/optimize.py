@@ -3,9 +3,11 @@
 import logging
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from natonnx import launched
 from natonnx.contract.inspect import inspection
 from natonnx.data import Data
 from natonnx.errors import InputError
@@ -18,13 +20,15 @@ from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.consult import check_own
+from natonnx.verbs.optimize.others import follow_ranks, joined, make_executor, tell_result
 from natonnx.verbs.optimize.plan import check_reach, keep_held_out, most_held_out, seconds_per_sample, tell_plan
-from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, prepare, tell_pieces, torch_settings
+from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, tell_pieces, torch_settings
+from natonnx.verbs.optimize.prepare import prepare as prepare_search
 from natonnx.verbs.optimize.promise import make_promise, tell_promise
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
-from natonnx.verbs.optimize.resume import Checkpoint, claimed
+from natonnx.verbs.optimize.resume import Checkpoint, claimed, fingerprint, saved_state
 from natonnx.verbs.optimize.soundness import check_data, check_outputs, check_weights
 from natonnx.verbs.optimize.write import check_front, verify_front, verify_winner, write_front, write_winner
 
@@ -104,18 +108,12 @@ def optimize(
     """
     begun = time.monotonic()
     settings = settings or Settings()
-
-    # Read
-    source = load(model, reading)
-    place = _place(source, output, force=force, resume=resume)
-    if front is not None:
-        check_front(Path(front), force=force or resume)
-
-    check_weights(source)
-
-    with claimed(place, force=force or resume), torch_settings(threads):
-        # Prepare
-        prepared = prepare(
+    with joined(device, settings) as ranks:
+        # Read
+        source = load(model, reading)
+        check_weights(source)
+        prepare = partial(
+            prepare_search,
             source,
             data,
             preprocessing,
@@ -123,75 +121,89 @@ def optimize(
             reward=reward,
             batchnorm=batchnorm,
             device=device,
-            settings=settings,
             class_names=classes,
             conditions=latency,
         )
-        checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
-        saved = checkpoint.load() if resume else None
-        if reward is None:
-            check_samples(source.path, prepared.problem.objective, prepared.parts.validation, force=force)
-        check_data(prepared, force=force)
-        each = seconds_per_sample(prepared)
-        tell_plan(prepared, settings, each)
-        check_reach(prepared, settings)
-        most = saved["most"] if saved else most_held_out(settings, each)
-        prepared = keep_held_out(prepared, most, settings.seed)
-        source, problem = prepared.source, prepared.problem
-        opened = time.monotonic()
-        original = open_original(prepared)
-        check_outputs(prepared, original, force=force)
-        check_own(prepared, original, force=force)
-        check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
-        scored = time.monotonic() - opened
-        reserve = (_ONCE + _EACH * len(likely_targets(problem, settings))) * scored + _LATENCY_SECONDS
+        if ranks is not None and ranks.rank:
+            return follow_ranks(ranks, source, lambda given: prepare(settings=given), settings, batchnorm, threads)
+        place = _place(source, output, force=force, resume=resume)
+        if front is not None:
+            check_front(Path(front), force=force or resume)
+        resume = resume or (launched.is_restarted() and place is not None and saved_state(place).exists())
 
-        # Search; each candidate is rebuilt once, and decided on by its file
-        workshop = Workshop(prepared, original)
-        beta = source.network.architecture
-        criteria = Criteria.of(beta, problem.prices, problem.objective, settings, reward=reward is not None)
+        with claimed(place, force=force or resume), torch_settings(threads):
+            # Prepare
+            prepared = prepare(settings=settings)
+            checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
+            saved = checkpoint.load() if resume else None
+            if ranks is not None:
+                ranks.agree(fingerprint(prepared, settings, batchnorm))
+            if reward is None:
+                check_samples(source.path, prepared.problem.objective, prepared.parts.validation, force=force)
+            check_data(prepared, force=force)
+            each = seconds_per_sample(prepared)
+            tell_plan(prepared, settings, each)
+            check_reach(prepared, settings)
+            most = saved["most"] if saved else most_held_out(settings, each)
+            prepared = keep_held_out(prepared, most, settings.seed)
+            source, problem = prepared.source, prepared.problem
+            opened = time.monotonic()
+            original = open_original(prepared)
+            check_outputs(prepared, original, force=force)
+            check_own(prepared, original, force=force)
+            check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
+            scored = time.monotonic() - opened
+            reserve = (_ONCE + _EACH * len(likely_targets(problem, settings))) * scored + _LATENCY_SECONDS
 
-        def is_enough(outcome: Outcome) -> bool:
-            return decide(original.score, workshop.measured(outcome), criteria).winner is not None
+            # Search; each candidate is rebuilt once, and decided on by its file
+            workshop = Workshop(prepared, original)
+            beta = source.network.architecture
+            criteria = Criteria.of(beta, problem.prices, problem.objective, settings, reward=reward is not None)
 
-        tell_notes(prepared.parts)
-        promise = None
-        if settings.confidence is not None:
-            tell_promise(workshop, criteria, settings.confidence, force=force)
-            promise = make_promise(workshop, criteria, settings.confidence)
-        tell_pieces(source)
-        outcome = search(
-            problem,
-            settings,
-            clock=Clock(settings.time_budget, begun, reserve, each),
-            enough=is_enough,
-            progress=progress,
-            resume=saved,
-            save=lambda state: checkpoint.save({**state, "most": most}),
-        )
+            def is_enough(outcome: Outcome) -> bool:
+                return decide(original.score, workshop.measured(outcome), criteria).winner is not None
 
-        # Decide
-        outcome = workshop.measured(outcome)
-        _time_files(prepared, workshop, outcome)
-        decision = decide(original.score, outcome, criteria, promise)
-        winner = None if decision.winner is None else workshop.rebuild(decision.winner)
-        _log.info(
-            "%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits"
-        )
+            tell_notes(prepared.parts)
+            promise = None
+            if settings.confidence is not None:
+                tell_promise(workshop, criteria, settings.confidence, force=force)
+                promise = make_promise(workshop, criteria, settings.confidence)
+            tell_pieces(source)
+            outcome = search(
+                problem,
+                settings,
+                clock=Clock(settings.time_budget, begun, reserve, each),
+                enough=is_enough,
+                progress=progress,
+                resume=saved,
+                save=lambda state: checkpoint.save({**state, "most": most}),
+                executor=make_executor(ranks, most),
+            )
 
-        # Verify, and write
-        checks = [] if winner is None else verify_winner(prepared, winner)
-        require(checks)
-        models = {} if front is None else verify_front(prepared, workshop, outcome)
-        written = write_winner(source, winner, place)
-        paths = {} if front is None else write_front(prepared, models, Path(front))
-        checkpoint.remove()
+            # Decide
+            outcome = workshop.measured(outcome)
+            _time_files(prepared, workshop, outcome)
+            decision = decide(original.score, outcome, criteria, promise)
+            winner = None if decision.winner is None else workshop.rebuild(decision.winner)
+            _log.info(
+                "%s", "unchanged: the input model stands" if winner is None else f"improved, {len(winner.edits)} edits"
+            )
 
-        # Report
-        report = make_report(workshop, settings, criteria, outcome, decision, winner, checks, written, paths, begun)
-    edits = () if winner is None else winner.edits
-    described = inspection(source.network, str(source.path))
-    return Result(edits, written.path, None if winner is None else winner.model, report, described, source)
+            # Verify, and write
+            checks = [] if winner is None else verify_winner(prepared, winner)
+            require(checks)
+            models = {} if front is None else verify_front(prepared, workshop, outcome)
+            written = write_winner(source, winner, place)
+            paths = {} if front is None else write_front(prepared, models, Path(front))
+            checkpoint.remove()
+
+            # Report
+            report = make_report(workshop, settings, criteria, outcome, decision, winner, checks, written, paths, begun)
+        edits = () if winner is None else winner.edits
+        described = inspection(source.network, str(source.path))
+        result = Result(edits, written.path, None if winner is None else winner.model, report, described, source)
+        tell_result(ranks, result)
+        return result
 
 
 def _time_files(prepared: Prepared, workshop: Workshop, outcome: Outcome) -> None:

@@ -29,7 +29,7 @@ from natonnx.verbs.optimize.prices import LatencyMeter, make_prices
 from natonnx.verbs.optimize.stopwatch import CONDITIONS
 from natonnx.verbs.runnable import check_runnable
 
-__all__ = ["BatchNormMode", "DeviceName", "Prepared", "prepare", "tell_pieces", "torch_settings"]
+__all__ = ["BatchNormMode", "DeviceName", "Prepared", "choose_device", "prepare", "tell_pieces", "torch_settings"]
 
 BatchNormMode = Literal["auto", "keep", "unfold"]
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -105,7 +105,7 @@ def prepare(
     for name, value, kinds in (("batchnorm", batchnorm, BatchNormMode), ("device", device, DeviceName)):
         if value not in get_args(kinds):
             raise InputError(f"unknown {name} {value!r}: choose one of {', '.join(get_args(kinds))}")
-    place = _choose_device(device)
+    place = choose_device(device)
     if reward is not None and settings.confidence is not None:
         raise InputError(
             f"confidence {settings.confidence} is for scores of samples, which are compared pair by pair, but a reward "
@@ -231,7 +231,12 @@ def _check_drop(problem: Problem, settings: Settings) -> None:
         raise InputError(f"max drop {settings.max_drop} must be points of {problem.objective.measure} from 0 to 100")
 
 
-def _choose_device(device: str) -> torch.device:
+def choose_device(device: str) -> torch.device:
+    """Return the device that is asked for.
+
+    Raises:
+        InputError: If there is none.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cuda" and not torch.cuda.is_available():

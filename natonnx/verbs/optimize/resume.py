@@ -18,7 +18,7 @@ from natonnx.search import OwnObjective, Settings
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
 
-__all__ = ["Checkpoint", "claimed", "load_checkpoint", "save_checkpoint", "saved_state"]
+__all__ = ["Checkpoint", "claimed", "fingerprint", "load_checkpoint", "save_checkpoint", "saved_state"]
 
 _MARK = b"natonnx checkpoint "
 _HEAD = _MARK + b"7\n"
@@ -46,7 +46,7 @@ class Checkpoint:
         """Return the checkpoint of a search whose result goes to `output`."""
         if output is None:
             return Checkpoint(None, "")
-        return Checkpoint(saved_state(output), _fingerprint(prepared, settings, batchnorm))
+        return Checkpoint(saved_state(output), fingerprint(prepared, settings, batchnorm))
 
     def load(self) -> Mapping[str, Any] | None:
         """Load what was saved.
@@ -77,7 +77,8 @@ def saved_state(output: Path) -> Path:
     return output.with_name(f"{output.name}.resume")
 
 
-def _fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
+def fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
+    """Return a text that is the same for searches of the same model, data and settings, but for a time budget."""
     source, problem, parts = prepared.source, prepared.problem, prepared.parts
     fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
     objective = problem.objective
