@@ -16,6 +16,7 @@ from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
 from natonnx.cli.process import abandon, fail, is_out_of_memory, is_output_failure, open_streams, signals
+from natonnx.cli.worker import worker_command
 from natonnx.errors import InputError, NatonnxError, first_line, what_ran
 from natonnx.limits import scale
 
@@ -59,6 +60,7 @@ cli.add_command(apply_command)
 cli.add_command(bench_command)
 cli.add_command(check_command)
 cli.add_command(diff_command)
+cli.add_command(worker_command)
 cli.add_command(completion_command)
 cli.add_command(help_command)
 

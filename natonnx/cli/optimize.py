@@ -132,6 +132,12 @@ _UNCHANGED = 1
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
+    "--journal",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Let others help, on any machine that sees the folder: natonnx worker --journal FOLDER.",
+)
+@click.option(
     "--batchnorm",
     type=click.Choice(["auto", "keep", "unfold"]),
     default="auto",
@@ -175,6 +181,7 @@ def optimize_command(
     resume: bool,
     force: bool,
     front: Path | None,
+    journal: Path | None,
     html: Path | None,
     sync_navigation: Path | None,
     markdown: Path | None,
@@ -230,7 +237,9 @@ def optimize_command(
         return _dry_run(as_json, model, dataset, **shared)
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
-            result = optimize(model, dataset, output, **shared, front=front, resume=resume, progress=progress)
+            result = optimize(
+                model, dataset, output, **shared, front=front, resume=resume, journal=journal, progress=progress
+            )
     except KeyboardInterrupt as error:
         if saved_state(output).exists():
             error.add_note("run the same command with --resume to go on from where it was saved")

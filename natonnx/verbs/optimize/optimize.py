@@ -20,12 +20,13 @@ from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import tell_notes
 from natonnx.verbs.objectives import check_chance, check_samples
 from natonnx.verbs.optimize.consult import check_own
-from natonnx.verbs.optimize.others import follow_ranks, joined, make_executor, tell_result
+from natonnx.verbs.optimize.others import follow_ranks, joined, make_executor, posted_to, tell_result
 from natonnx.verbs.optimize.plan import check_reach, keep_held_out, most_held_out, seconds_per_sample, tell_plan
 from natonnx.verbs.optimize.prepare import BatchNormMode, DeviceName, Prepared, tell_pieces, torch_settings
 from natonnx.verbs.optimize.prepare import prepare as prepare_search
 from natonnx.verbs.optimize.promise import make_promise, tell_promise
 from natonnx.verbs.optimize.rebuild import Workshop, open_original
+from natonnx.verbs.optimize.recipe import make_recipe, mark_of
 from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
 from natonnx.verbs.optimize.resume import Checkpoint, claimed, fingerprint, saved_state
@@ -60,6 +61,7 @@ def optimize(
     front: Path | str | None = None,
     resume: bool = False,
     latency: Conditions | None = None,
+    journal: Path | str | None = None,
     progress: Progress = silent,
 ) -> Result:
     """Search a better architecture for a trained model.
@@ -89,6 +91,7 @@ def optimize(
         front: A folder to write every model to that was made, cheaper ones that lose more among them.
         resume: Go on from the state that an interrupted run left beside the output.
         latency: What latency is measured under, where it is limited: provider, threads, batch, seconds.
+        journal: A folder through which other processes help, on any machine that sees it; see `natonnx worker`.
         progress: Called with every step; `print` will do. What it raises ends the search.
 
     Raises:
@@ -131,7 +134,12 @@ def optimize(
             check_front(Path(front), force=force or resume)
         resume = resume or (launched.is_restarted() and place is not None and saved_state(place).exists())
 
-        with claimed(place, force=force or resume), torch_settings(threads):
+        describe = partial(make_recipe, *prepare.args, **prepare.keywords, settings=settings)
+        with (
+            claimed(place, force=force or resume),
+            torch_settings(threads),
+            posted_to(journal, describe, settings, ranks) as posting,
+        ):
             # Prepare
             prepared = prepare(settings=settings)
             checkpoint = Checkpoint.of(place, prepared, settings, batchnorm)
@@ -145,7 +153,7 @@ def optimize(
             tell_plan(prepared, settings, each)
             check_reach(prepared, settings)
             most = saved["most"] if saved else most_held_out(settings, each)
-            prepared = keep_held_out(prepared, most, settings.seed)
+            whole, prepared = prepared, keep_held_out(prepared, most, settings.seed)
             source, problem = prepared.source, prepared.problem
             opened = time.monotonic()
             original = open_original(prepared)
@@ -177,7 +185,7 @@ def optimize(
                 progress=progress,
                 resume=saved,
                 save=lambda state: checkpoint.save({**state, "most": most}),
-                executor=make_executor(ranks, most),
+                executor=make_executor(ranks, posting, lambda: mark_of(whole, settings, batchnorm), most),
             )
 
             # Decide

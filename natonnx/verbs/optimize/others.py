@@ -1,9 +1,11 @@
-"""Other processes that help a search: the ranks of `torchrun`."""
+"""Other processes that help a search: the ranks of `torchrun`, or whoever works on a journal."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
 import onnx
 import torch
@@ -14,15 +16,19 @@ from natonnx.errors import InputError, NatonnxError
 from natonnx.frontend import Source
 from natonnx.search import Settings
 from natonnx.search.parallel.executor import Executor, InProcess
+from natonnx.search.parallel.journal import Journal
+from natonnx.search.parallel.posted import JournalExecutor
 from natonnx.search.parallel.ranks import Ranks, RanksExecutor, follow
+from natonnx.search.parallel.tasks import digest_of
 from natonnx.search.parallel.worker import Worker
 from natonnx.search.samples import Samples
 from natonnx.verbs.optimize.plan import keep_held_out
 from natonnx.verbs.optimize.prepare import Prepared, choose_device, torch_settings
+from natonnx.verbs.optimize.recipe import without_own
 from natonnx.verbs.optimize.result import Result
 from natonnx.verbs.optimize.resume import fingerprint
 
-__all__ = ["follow_ranks", "joined", "make_executor", "tell_result"]
+__all__ = ["Posting", "follow_ranks", "joined", "make_executor", "posted_to", "tell_result"]
 
 Prepare = Callable[[Settings], Prepared]
 
@@ -39,8 +45,7 @@ def joined(device: str, settings: Settings) -> Iterator[Ranks | None]:
     if launched.ranks() == 1:
         yield None
         return
-    if settings.algorithm == "paper":
-        raise InputError("--algorithm paper runs in one process: start it without torchrun")
+    _check_algorithm(settings, "torchrun")
     place = choose_device(device)
     if place.type == "cuda":
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
@@ -55,19 +60,86 @@ def joined(device: str, settings: Settings) -> Iterator[Ranks | None]:
         ranks.close()
 
 
-def make_executor(ranks: Ranks | None, most: int | None) -> Callable[[Worker], Executor]:
+class Posting:
+    """A search that posts its tasks to a journal.
+
+    Args:
+        journal: The journal.
+        recipe: Describes the search.
+    """
+
+    def __init__(self, journal: Journal, recipe: Mapping[str, Any]) -> None:
+        self.journal, self._recipe = journal, recipe
+        self._run: str | None = None
+
+    def begin(self, mark: str, most: int | None, worker: Worker) -> Executor:
+        """Announce the search, and return what spreads it."""
+        content = {**self._recipe, "mark": mark, "most": most, "samples": asdict(worker.samples)}
+        self._run = digest_of([mark, most, content["samples"]])
+        self.journal.begin(self._run, content)
+        return JournalExecutor(self.journal, self._run, worker)
+
+    def end(self) -> None:
+        """Tell that it has ended."""
+        if self._run is not None:
+            self.journal.end(self._run)
+
+
+@contextmanager
+def posted_to(
+    folder: Path | str | None, make: Callable[[], dict[str, Any]], settings: Settings, ranks: Ranks | None
+) -> Iterator[Posting | None]:
+    """Open a journal, None where there is none; tell at the end that the search has ended, unless it was interrupted.
+
+    Args:
+        folder: Where it lies.
+        make: Describes the search, see `natonnx.verbs.optimize.recipe`.
+        settings: Of the search.
+        ranks: Of `torchrun`.
+
+    Raises:
+        InputError: If there are ranks too, or other processes could not take part.
+    """
+    if folder is None:
+        yield None
+        return
+    _check_algorithm(settings, "--journal")
+    if ranks is not None:
+        raise InputError("--journal is for a search of one process, which others help: start it without torchrun")
+    posting = Posting(Journal(Path(folder)), make())
+    with posting.journal.living():
+        try:
+            yield posting
+        except KeyboardInterrupt:  # to be resumed
+            raise
+        except BaseException:
+            posting.end()
+            raise
+        posting.end()
+
+
+def _check_algorithm(settings: Settings, what: str) -> None:
+    if settings.algorithm == "paper":
+        raise InputError(f"--algorithm paper runs in one process: start it without {what}")
+
+
+def make_executor(
+    ranks: Ranks | None, posting: Posting | None, mark: Callable[[], str], most: int | None
+) -> Callable[[Worker], Executor]:
     """Return what makes the executor of a search.
 
     Args:
-        ranks: Who shares the work; this process alone where None.
+        ranks: Who shares the work.
+        posting: Where it is posted; with neither, this process carries it out alone.
+        mark: See `natonnx.verbs.optimize.recipe.mark_of`.
         most: Held-out samples at most, see `natonnx.verbs.optimize.plan.keep_held_out`.
     """
-    if ranks is None:
-        return InProcess
 
     def make(worker: Worker) -> Executor:
-        ranks.tell(("begin", (most, asdict(worker.samples))))
-        return RanksExecutor(ranks, worker)
+        if ranks is not None:
+            ranks.tell(("begin", (most, asdict(worker.samples))))
+            return RanksExecutor(ranks, worker)
+        return InProcess(worker) if posting is None else posting.begin(mark(), most, worker)
 
     return make
 
@@ -90,7 +162,7 @@ def follow_ranks(
     """
     with torch_settings(threads):
         # Rank 0 alone measures
-        prepared = prepare(replace(settings, target_latency=None, target_size=None, target_memory=None))
+        prepared = prepare(without_own(settings))
         ranks.agree(fingerprint(prepared, settings, batchnorm))
         kind, content = ranks.hear()
         if kind == "begin":

@@ -82,7 +82,7 @@ def fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
     source, problem, parts = prepared.source, prepared.problem, prepared.parts
     fields = {key: value for key, value in asdict(settings).items() if key != "time_budget"}
     objective = problem.objective
-    told = [source.sha256, source.network.options, parts.name, parts.augment, batchnorm, fields, objective.name]
+    told = [source.sha256, source.network.options, parts.augment, batchnorm, fields, objective.name]
     if isinstance(objective, OwnObjective):
         told.append(identity_of(objective.own))
     if problem.reward is not None:

@@ -1,0 +1,95 @@
+"""`natonnx worker`: carry out what searches post to a journal."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from natonnx.errors import InputError
+from natonnx.notices import NOTICE
+from natonnx.search.parallel.journal import LEASE, Journal
+from natonnx.search.parallel.posted import carry_out
+from natonnx.search.parallel.worker import Worker
+from natonnx.search.samples import Samples
+from natonnx.verbs.optimize.plan import keep_held_out
+from natonnx.verbs.optimize.prepare import DeviceName, torch_settings
+from natonnx.verbs.optimize.recipe import follow_recipe
+
+__all__ = ["work"]
+
+_log = logging.getLogger(__name__)
+
+_POLL = 0.2
+"""Seconds between two looks at the journal."""
+
+
+def work(
+    journal: Path | str,
+    *,
+    data: str | None = None,
+    device: DeviceName = "auto",
+    threads: int | None = None,
+    idle: float | None = None,
+    lease: float = LEASE,
+) -> int:
+    """Carry out look-ups and trainings of the searches that post them to a journal, as long as there are any.
+
+    It may be ended at any time, and by any means: what it had claimed, others carry out.
+
+    Args:
+        journal: The folder; it may not be there yet.
+        data: Where the data is on this machine; where the search has it, if None.
+        device: Where to compute.
+        threads: CPU threads; torch's own choice where None.
+        idle: Seconds without work behind which it ends; never where None.
+        lease: Seconds without a sign of life behind which what another process has claimed is free.
+
+    Returns:
+        How many tasks were carried out.
+
+    Raises:
+        InputError: If the journal is bad, or a search's data is not here.
+    """
+    board, done, at_work = Journal(Path(journal), lease), 0, time.monotonic()
+    ready: _Ready | None = None
+    with torch_settings(threads), board.living():
+        while idle is None or time.monotonic() - at_work < idle:
+            board.refresh()
+            run = next(iter(board.runs), None)
+            if run is not None and (ready is None or ready.run != run):
+                ready = _prepare(board, run, data, device)
+            name = None if run is None else board.claim(run)
+            if ready is None or name is None:
+                time.sleep(_POLL)
+                continue
+            try:
+                carry_out(board, name, ready.worker)
+            except InputError:
+                board.refresh()
+                task = board.tasks.get(name)
+                if task is None or task.result is not None:  # the search did not wait for it
+                    continue
+                raise
+            done, at_work = done + 1, time.monotonic()
+            _log.info("carried out %s of search %s", board.tasks[name].kind if name in board.tasks else "a task", run)
+    _log.log(NOTICE, "%s: %d tasks were carried out", journal, done)
+    return done
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    run: str
+    worker: Worker
+
+
+def _prepare(board: Journal, run: str, data: str | None, device: DeviceName) -> _Ready:
+    content: dict[str, Any] = board.get(board.runs[run])
+    _log.log(NOTICE, "joined the search of %s", content["model"])
+    prepared, settings, mark = follow_recipe(content, data, device)
+    if mark != content["mark"]:
+        raise InputError(
+            f"{prepared.parts.name}: is not the data that the search of {content['model']} has: give the same by --data"
+        )
+    problem = keep_held_out(prepared, content["most"], settings.seed).problem
+    return _Ready(run, Worker(problem, settings, Samples(**content["samples"])))
