@@ -26,10 +26,10 @@ __all__ = ["worker_command"]
 @click.option(
     "--lease",
     type=click.FloatRange(1),
-    default=60.0,
+    default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="What a process has begun that gives no sign of life for so long, others carry out.",
+    help="What this worker has begun others carry out, once it has given no sign of life for so long.",
 )
 def worker_command(journal: Path, data: str | None, device: Any, threads: int | None, **patience: Any) -> int:
     """Carry out look-ups and trainings of searches, on any machine that sees the journal's folder.

@@ -43,7 +43,7 @@ def work(
         device: Where to compute.
         threads: CPU threads; torch's own choice where None.
         idle: Seconds without work behind which it ends; never where None.
-        lease: Seconds without a sign of life behind which what another process has claimed is free.
+        lease: Seconds without a sign of life behind which others carry out what this process has claimed.
 
     Returns:
         How many tasks were carried out.

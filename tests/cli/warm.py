@@ -185,7 +185,7 @@ def _run(
     os.environ.update(environment)
     sys.pycache_prefix = environment.get("PYTHONPYCACHEPREFIX")
     sys.argv[1:] = arguments
-    sys.path[0] = cwd
+    sys.path[:1] = [cwd, str(_ROOT)]
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
         code = 0

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from natonnx.files import write_bytes
 
 __all__ = ["LEASE", "Entry", "Journal"]
 
-LEASE = 60.0
+LEASE = 30.0
 """Seconds without a sign of life behind which what a process has claimed is free again."""
 _BEATS = 6
 """Signs of life in that time."""
@@ -50,10 +50,11 @@ class Entry:
 
 @dataclass
 class _Seen:
-    """A sign of life: what it was, and when it changed, by this process's own clock."""
+    """Signs of life: the last one, how long its process is to be waited for, and when it came, by this one's clock."""
 
     sign: int
-    when: float = field(default_factory=time.monotonic)
+    lease: float
+    when: float = 0.0
 
 
 class Journal:
@@ -61,7 +62,7 @@ class Journal:
 
     Args:
         folder: Where it lies; made where there is none.
-        lease: See `LEASE`.
+        lease: See `LEASE`; of this process, others go by it.
 
     Attributes:
         name: Of this process, in the journal.
@@ -105,9 +106,9 @@ class Journal:
 
         def beat() -> None:
             while not ended.wait(self._lease / _BEATS):
-                sign.write_text(str(time.time_ns()))
+                os.utime(sign)
 
-        sign.write_text(str(time.time_ns()))
+        write_bytes(sign, str(self._lease).encode())
         thread = threading.Thread(target=beat, name="natonnx journal", daemon=True)
         thread.start()
         try:
@@ -119,19 +120,20 @@ class Journal:
 
     def others(self) -> int:
         """Return how many other processes live, as far as this one can tell."""
-        return sum(self._lives(path.name) for path in self._alive.iterdir() if path.name != self.name)
+        names = {path.name for path in self._alive.iterdir() if not path.name.startswith(".")} - {self.name}
+        return sum(map(self._lives, names))
 
     def _lives(self, owner: str) -> bool:
         """Tell whether a process has given a sign of life within a lease; one that is new to us has."""
+        path = self._alive / owner
         try:
-            sign = (self._alive / owner).stat().st_mtime_ns
+            sign = path.stat().st_mtime_ns
+            seen = self._seen.setdefault(owner, _Seen(0, float(path.read_bytes())))
         except OSError:
             return False
-        seen = self._seen.get(owner)
-        if seen is None or seen.sign != sign:
-            self._seen[owner] = _Seen(sign)
-            return True
-        return time.monotonic() - seen.when < self._lease
+        if seen.sign != sign:
+            seen.sign, seen.when = sign, time.monotonic()
+        return time.monotonic() - seen.when < seen.lease
 
     # The log
 

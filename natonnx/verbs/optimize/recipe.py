@@ -105,6 +105,8 @@ def follow_recipe(recipe: Mapping[str, Any], given: str | None, device: DeviceNa
         InputError: If the data cannot be read here, or anything else that it names.
     """
     settings = Settings(**recipe["settings"])
+    if given is not None and Path(given).exists():
+        given = str(Path(given).absolute())
     reading = recipe["reading"]
     options = ParseOptions(**{**reading, "granularity": Granularity(reading["granularity"])})
     with _model(recipe) as path, _at(recipe["folder"]):
