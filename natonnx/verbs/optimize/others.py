@@ -66,23 +66,27 @@ class Posting:
     Args:
         journal: The journal.
         recipe: Describes the search.
+
+    Attributes:
+        journal: As given.
+        run: What the search is called there; empty before `begin`.
     """
 
     def __init__(self, journal: Journal, recipe: Mapping[str, Any]) -> None:
         self.journal, self._recipe = journal, recipe
-        self._run: str | None = None
+        self.run = ""
 
     def begin(self, mark: str, most: int | None, worker: Worker) -> Executor:
         """Announce the search, and return what spreads it."""
         content = {**self._recipe, "mark": mark, "most": most, "samples": asdict(worker.samples)}
-        self._run = digest_of([mark, most, content["samples"]])
-        self.journal.begin(self._run, content)
-        return JournalExecutor(self.journal, self._run, worker)
+        self.run = digest_of([mark, most, content["samples"]])
+        self.journal.begin(self.run, content)
+        return JournalExecutor(self.journal, self.run, worker)
 
     def end(self) -> None:
         """Tell that it has ended."""
-        if self._run is not None:
-            self.journal.end(self._run)
+        if self.run:
+            self.journal.end(self.run)
 
 
 @contextmanager
