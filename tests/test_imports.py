@@ -17,7 +17,13 @@ PACKAGE = tiny.ROOT / "natonnx"
 PAGE = (tiny.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 FACE = ("natonnx", "natonnx.__main__")
 """The public names, which come from everywhere, and the way in."""
-DISTRIBUTIONS = {"Pillow": "PIL", "DGL": "dgl", "onnx-graphsurgeon": "onnx_graphsurgeon", "protobuf": "google"}
+DISTRIBUTIONS = {
+    "Pillow": "PIL",
+    "DGL": "dgl",
+    "Optuna": "optuna",
+    "onnx-graphsurgeon": "onnx_graphsurgeon",
+    "protobuf": "google",
+}
 
 TO_COME: set[str] = set()
 """Rooms of the table that are not built yet."""

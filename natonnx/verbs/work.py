@@ -20,8 +20,8 @@ __all__ = ["work"]
 
 _log = logging.getLogger(__name__)
 
-_POLL = 0.2
-"""Seconds between two looks at the journal."""
+_SOON, _LATE, _SLOWER = 0.1, 2.0, 1.5
+"""Seconds between two looks at the journal where there is nothing to do: at first, at most, and how they grow."""
 
 
 def work(
@@ -51,7 +51,7 @@ def work(
     Raises:
         InputError: If the journal is bad, or a search's data is not here.
     """
-    board, done, at_work = Journal(Path(journal), lease), 0, time.monotonic()
+    board, done, at_work, pause = Journal(Path(journal), lease), 0, time.monotonic(), _SOON
     ready: _Ready | None = None
     with torch_settings(threads), board.living():
         while idle is None or time.monotonic() - at_work < idle:
@@ -61,7 +61,8 @@ def work(
                 ready = _prepare(board, run, data, device)
             name = None if run is None else board.claim(run)
             if ready is None or name is None:
-                time.sleep(_POLL)
+                time.sleep(pause)
+                pause = min(_LATE, _SLOWER * pause)
                 continue
             try:
                 carry_out(board, name, ready.worker)
@@ -71,7 +72,7 @@ def work(
                 if task is None or task.result is not None:  # the search did not wait for it
                     continue
                 raise
-            done, at_work = done + 1, time.monotonic()
+            done, at_work, pause = done + 1, time.monotonic(), _SOON
             _log.info("carried out %s of search %s", board.tasks[name].kind if name in board.tasks else "a task", run)
     _log.log(NOTICE, "%s: %d tasks were carried out", journal, done)
     return done

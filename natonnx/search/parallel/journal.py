@@ -7,6 +7,7 @@ is large lies beside it, in files named by their SHA-256. A process that lives c
 import hashlib
 import io
 import os
+import random
 import socket
 import threading
 import time
@@ -83,6 +84,7 @@ class Journal:
         self.runs: dict[str, str] = {}
         self.tasks: dict[str, Entry] = {}
         self._read, self._seen = 0, dict[str, _Seen]()
+        self._chance = random.Random(self.name)  # noqa: S311 - not for secrets
         log = folder / "journal.log"
         try:
             for part in (self._blobs, self._alive):
@@ -205,14 +207,27 @@ class Journal:
         return task.result is not None and not (self._blobs / task.result).exists()
 
     def claim(self, run: str) -> str | None:
-        """Claim the first task of a search that nobody carries out, and return its digest; None where there is none."""
-        for name, task in self.tasks.items():
-            is_free = task.owner is None or task.owner == self.name or not self._lives(task.owner)
-            if task.run == run and task.result is None and is_free:
-                self._append([{"op": "claim", "task": name, "by": self.name, "over": task.owner}])
-                if self.tasks[name].owner == self.name:
-                    return name
+        """Claim a task of a search that nobody carries out, and return its digest; None where there is none.
+
+        Of several it is any one, for many processes ask at once.
+        """
+        while found := self._free(run):
+            name, over = self._chance.choice(found)
+            if over != self.name:
+                self._append([{"op": "claim", "task": name, "by": self.name, "over": over}])
+            if name in self.tasks and self.tasks[name].owner == self.name:
+                return name
         return None
+
+    def _free(self, run: str) -> list[tuple[str, str | None]]:
+        """Return the tasks of a search that may be claimed, and whose they were."""
+        waiting = [(name, task) for name, task in self.tasks.items() if task.run == run and task.result is None]
+        own = [(name, task.owner) for name, task in waiting if task.owner == self.name]
+        free = [(name, task.owner) for name, task in waiting if task.owner is None]
+        return own or free or [(name, task.owner) for name, task in waiting if self._is_dead(task.owner)]
+
+    def _is_dead(self, owner: str | None) -> bool:
+        return owner is not None and not self._lives(owner)
 
     def finish(self, name: str, result: Mapping[str, Any]) -> None:
         """Tell what a task returned."""
