@@ -224,7 +224,8 @@ class Journal:
         waiting = [(name, task) for name, task in self.tasks.items() if task.run == run and task.result is None]
         own = [(name, task.owner) for name, task in waiting if task.owner == self.name]
         free = [(name, task.owner) for name, task in waiting if task.owner is None]
-        return own or free or [(name, task.owner) for name, task in waiting if self._is_dead(task.owner)]
+        dead = [] if own or free else [(name, task.owner) for name, task in waiting if self._is_dead(task.owner)]
+        return [*(own or free), *dead]
 
     def _is_dead(self, owner: str | None) -> bool:
         return owner is not None and not self._lives(owner)

@@ -20,6 +20,7 @@ from tools.upkeep.check_readme.nasbench import captured
 from tools.upkeep.check_readme.page import Shown
 from tools.upkeep.check_readme.place import Ran
 from tools.upkeep.check_readme.sample import consistent, optimized
+from tools.upkeep.check_readme.scale import SCALE_CHECKS
 
 __all__ = ["CHECKS"]
 
@@ -573,4 +574,5 @@ CHECKS: tuple[Check, ...] = (
         first=(_DARTS, "python -m tools.research.networks edits NAT-DARTS darts.onnx > edits.json"),
     ),
     *LATENCY_CHECKS,
+    *SCALE_CHECKS,
 )
