@@ -9,6 +9,21 @@ _NUMBER = r"\d+\.\d+"
 
 SCALE_CHECKS: tuple[Check, ...] = (
     Check(
+        "natonnx optimize model.onnx --data set.npz --journal F",
+        60,
+        "the table",
+        says(r"^(improved: model\.nat\.onnx|unchanged: )"),
+        budget="--lookups 4 --finetune-epochs 0.02 --force",
+        first=("cp small.onnx model.onnx",),
+        codes=(0, 1),
+    ),
+    Check(
+        "natonnx worker --journal F --data set.npz",
+        10,
+        "that it ends",
+        never="it waits for work until it is ended",
+    ),
+    Check(
         "python -m tools.benchmarks.bench_others --rounds 3",
         60,
         "rows of the page",
