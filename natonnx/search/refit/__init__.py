@@ -156,7 +156,7 @@ class _Walk:
             wanted = _without(target, cut, site.linear.is_convolution)
             if wanted.shape != value.shape:
                 return None
-            rows = rows_of(value, convolution=site.linear.is_convolution)[target.chosen]
+            rows = rows_of(value, convolution=site.linear.is_convolution).index_select(0, target.chosen)
             residuals.append(_precise(wanted.rows) - _precise(rows))
         return residuals
 
@@ -172,11 +172,12 @@ class _Walk:
         targets = self._targets[_target(site, aim)]
         for values, target, residual in zip(self._values, targets, residuals, strict=True):
             if mixes:
-                rows = rows_of(values[site.output], convolution=site.linear.is_convolution)[target.chosen]
-                x = rows.reshape(len(rows), groups, outputs).transpose(0, 1)
+                made = rows_of(values[site.output], convolution=site.linear.is_convolution)
+                rows = made.index_select(0, target.chosen)
+                parts = iter([rows.reshape(len(rows), groups, outputs).transpose(0, 1)])
             else:
-                x = site.linear.features(values[site.input], weight, values[site.output].shape, target.chosen)
-            equations.add(_precise(x), residual.reshape(len(residual), groups, outputs).transpose(0, 1))
+                parts = site.linear.features(values[site.input], weight, values[site.output].shape, target.chosen)
+            equations.add(map(_precise, parts), residual.reshape(len(residual), groups, outputs).transpose(0, 1))
         change = equations.solve(self._ridge, has_bias=site.has_bias)
         if change is None:
             return None
