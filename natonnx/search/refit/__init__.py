@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture, Cut
-from natonnx.frontend import lower
 from natonnx.search.refit.aim import Aim, find_aims
 from natonnx.search.refit.least_squares import Affine, NormalEquations
 from natonnx.search.refit.original import Original, Sampled, Target
@@ -111,7 +110,7 @@ class _Walk:
         fitted = [_target(site, aim) for found in self._schedule.fits.values() for site, aim in found]
         tensors, self._targets = original.fetch(self._schedule.given, fitted)
         self._values = [{name: parts[i] for name, parts in tensors.items()} for i in range(len(original))]
-        self._cut = lower(network, alpha).cut
+        self._cut = plan.cut
 
     def run(self) -> None:
         """Run all steps that matter."""
