@@ -156,10 +156,10 @@ class _Kept:
             if name in self._tensors:
                 self._tensors.move_to_end(name)
         for name, value in tensors.items():
-            if isinstance(value, Tensor) and piece not in self._tensors.get(name, ()):
-                if self._has_room(_size(value), {*read, *tensors}):
-                    self._tensors.setdefault(name, {})[piece] = value
-                    self.bytes += _size(value)
+            is_new = isinstance(value, Tensor) and piece not in self._tensors.get(name, ())
+            if is_new and self._has_room(_size(value), {*read, *tensors}):
+                self._tensors.setdefault(name, {})[piece] = value
+                self.bytes += _size(value)
 
     def _has_room(self, size: int, spared: Collection[str]) -> bool:
         """Give up what was not read for longest until there is room."""

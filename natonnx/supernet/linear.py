@@ -79,6 +79,17 @@ class LinearOperator:
             return split.transpose(2, 3).reshape(*shape)
         return matrix[0] if self.spec.integer("transB") else matrix[0].t()
 
+    def output_shape(self, x: Sequence[int], weight: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the shape that the operator makes of an input and a weight of these; None where it is not known."""
+        if self._is_transposed:
+            return None
+        if not self.is_convolution:
+            return (*x[:-1], weight[0] if self.spec.integer("transB") else weight[1])
+        window = Window.of(self.spec, weight[2:])
+        begins, ends = window.padding(x[2:])
+        sizes = zip(x[2:], begins, ends, window.extents, window.strides, strict=True)
+        return (x[0], weight[0], *((n + begin + end - reach) // step + 1 for n, begin, end, reach, step in sizes))
+
     def features(self, x: Tensor, weight: Tensor, sizes: Sequence[int], chosen: Tensor) -> Iterator[Tensor]:
         """Compute what the outputs at some positions are made of, a few groups at once.
 

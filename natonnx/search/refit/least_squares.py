@@ -1,5 +1,6 @@
 """Ridge regression of what is still missing, from normal equations that are added up batch by batch."""
 
+import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -56,18 +57,24 @@ class NormalEquations:
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(groups, *shape, dtype=torch.float64, device=device)
 
-        self._count = 0
+        self._count, self._square = 0, torch.zeros((), dtype=torch.float64, device=device)
         self._mean_x, self._mean_r = zeros(features), zeros(outputs)
         self._xx, self._xr = zeros(features, features), zeros(features, outputs)  # of deviations from the means
 
-    def add(self, parts: Iterable[Tensor], r: Tensor) -> None:
-        """Take in features [groups, rows, features], some groups after the others, and residuals [groups, rows, outputs]."""
-        first = 0
-        for x in parts:
-            groups = slice(first, first + len(x))
-            self._add(x, r[groups], groups)
+    @property
+    def mean_square(self) -> float:
+        """Mean of squares of the residuals; no number where there are none."""
+        count = self._count * self._mean_r.numel()
+        return float(self._square) / count if count else math.nan
+
+    def add(self, parts: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take in features [groups, rows, features] and residuals [groups, rows, outputs], some groups at once."""
+        first = rows = 0
+        for x, r in parts:
+            rows = r.shape[1]
+            self._add(x, r, slice(first, first + len(x)))
             first += len(x)
-        self._count += r.shape[1]
+        self._count += rows
 
     def _add(self, x: Tensor, r: Tensor, groups: slice) -> None:
         (count, features), columns = x.shape[1:], x.shape[2] + r.shape[2] + 1
@@ -79,17 +86,22 @@ class NormalEquations:
         torch.sub(x, guess, out=z[..., :features])
         torch.sub(r, mean_r.to(r.dtype), out=z[..., features:-1])
         z[..., -1] = 1
-        products = _products(z, features).double()
-        step = products[..., -1] / count  # from the guess to the mean
-        xx = products[..., :features] - count * step[:, :, None] * step[:, None]
+        products = _products(z, features)
+        step = products[..., -1].double() / count  # from the guess to the mean
         step_x = guess[:, 0].double() + step - self._mean_x[groups]
         step_r = mean_r[:, 0] - self._mean_r[groups]
         total = self._count + count
         between = self._count * count / total
-        self._xx[groups] += xx + between * step_x[:, :, None] * step_x[:, None]
-        self._xr[groups] += products[..., features:-1] + between * step_x[:, :, None] * step_r[:, None]
+        xx, xr = self._xx[groups], self._xr[groups]
+        xx += products[..., :features]
+        xr += products[..., features:-1]
+        xx.addcmul_(step[:, :, None], step[:, None], value=-count)
+        if between:
+            xx.addcmul_(step_x[:, :, None], step_x[:, None], value=between)
+            xr.addcmul_(step_x[:, :, None], step_r[:, None], value=between)
         self._mean_x[groups] += count / total * step_x
         self._mean_r[groups] += count / total * step_r
+        self._square += torch.linalg.vector_norm(r, dtype=torch.float64).square()
 
     def solve(self, ridge: float, *, has_bias: bool) -> Affine | None:
         """Minimise the mean of (V·x + c − r)² plus λ·V², with λ a share of the features' mean square.
@@ -104,18 +116,19 @@ class NormalEquations:
             V and c; None where the values are too large to compute with, or no numbers.
         """
         xx, xr = self._xx / self._count, self._xr / self._count
-        outer_xx = self._mean_x[:, :, None] * self._mean_x[:, None]
-        square = (xx + outer_xx).diagonal(dim1=1, dim2=2).mean(1)
+        square = (xx.diagonal(dim1=1, dim2=2) + self._mean_x.square()).mean(1)
         if not has_bias:
-            xx, xr = xx + outer_xx, xr + self._mean_x[:, :, None] * self._mean_r[:, None]
+            xx.addcmul_(self._mean_x[:, :, None], self._mean_x[:, None])
+            xr.addcmul_(self._mean_x[:, :, None], self._mean_r[:, None])
         penalty = (max(ridge, _LEAST_RIDGE) * square).clamp(min=torch.finfo(torch.float32).tiny)
-        eye = torch.eye(xx.shape[1], dtype=xx.dtype, device=xx.device)
-        factor, failed = torch.linalg.cholesky_ex(xx + penalty[:, None, None] * eye)
+        xx.diagonal(dim1=1, dim2=2).add_(penalty[:, None])
+        factor, failed = torch.linalg.cholesky_ex(xx)
         matrix = torch.cholesky_solve(xr, factor).mT
         bias = torch.zeros_like(self._mean_r)
         if has_bias:
             bias = self._mean_r - (matrix @ self._mean_x[..., None])[..., 0]
-        return None if failed.any() or not (matrix.isfinite().all() and bias.isfinite().all()) else Affine(matrix, bias)
+        broken = failed.any() or not square.isfinite().all()
+        return None if broken or not (matrix.isfinite().all() and bias.isfinite().all()) else Affine(matrix, bias)
 
     def moments(self, made: Affine) -> Moments:
         """Return the moments of what a map makes of the features."""
@@ -125,7 +138,7 @@ class NormalEquations:
 
 
 def _products(z: Tensor, features: int) -> Tensor:
-    """Return zᵀz of columns [groups, rows, columns] as far as its rows are those of features [groups, features, columns]."""
+    """Return the products of the first columns with all [groups, features, columns], of z [groups, rows, columns]."""
     size = max(_BLOCK, -(-features // _BLOCKS))
     if features <= size:  # equal features make equal numbers, as they might not beside other columns
         return torch.cat([z[..., :features].mT @ part for part in (z[..., :features], z[..., features:])], 2)
