@@ -5,6 +5,8 @@ Tensors of the original that some α read are kept, those that were read last, a
 another one begins at them.
 """
 
+import math
+import sys
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -25,6 +27,8 @@ __all__ = ["PrefixRunner"]
 
 _MOST_BYTES = 1 << 30
 """Of tensors that are kept: a gigabyte."""
+_CACHED_BYTES = 1 << 23
+"""Of the largest tensor of a piece on the CPU: what is larger falls out of caches, and its memory is mapped anew."""
 
 
 class PrefixRunner:
@@ -47,6 +51,8 @@ class PrefixRunner:
             steps = supernet.evaluation_steps(supernet.network.architecture, captures)
             self._constants, self._steps = _with_made(steps, supernet.constants())
         self._same = {_key(step) for step in steps}
+        on_cpu = all(value.is_cpu for value in supernet.constants().values())
+        self._piece = _piece(supernet, self._steps) if on_cpu else sys.maxsize
 
     @property
     def kept_bytes(self) -> int:
@@ -93,7 +99,7 @@ class PrefixRunner:
 
             with self._supernet.explained(inputs), torch.inference_mode():
                 axes = self._supernet.network.batch_axes
-                return evaluate_by_pieces(once, inputs, size, axes, self._captures)
+                return evaluate_by_pieces(once, inputs, size, axes, self._captures, self._piece)
 
         return run
 
@@ -169,6 +175,13 @@ class _Kept:
                 return False
             self.bytes -= sum(map(_size, self._tensors.pop(oldest).values()))
         return True
+
+
+def _piece(supernet: Supernet, steps: Iterable[Step]) -> int:
+    """Return so many samples that the largest tensor stays in a processor's cache."""
+    shapes = (supernet.network.shapes.get(name, ()) for step in steps for name in step.outputs)
+    numbers = (math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes)
+    return max(1, _CACHED_BYTES // (4 * max([1, *numbers])))
 
 
 def _key(step: Step) -> tuple[Instruction, tuple[str, ...], tuple[str, ...]]:

@@ -114,6 +114,7 @@ def evaluate_by_pieces(
     size: int,
     axes: BatchAxes,
     captures: Axes,
+    most: int,
 ) -> dict[str, Tensor]:
     """Run samples as `forward` does in evaluation mode, in the same pieces each time, one after the other.
 
@@ -123,8 +124,9 @@ def evaluate_by_pieces(
         size: How many samples they hold.
         axes: Batch axes of the model.
         captures: Tensors that `once` returns, with the axis that counts samples in each.
+        most: Samples of a piece, at most, where the file leaves that open.
     """
-    return _by_pieces(once, inputs, size, axes, captures, _affordable(inputs, size))
+    return _by_pieces(once, inputs, size, axes, captures, min(most, _affordable(inputs, size)))
 
 
 def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:

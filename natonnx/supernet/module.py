@@ -13,7 +13,7 @@ from natonnx.architecture import Architecture, State
 from natonnx.frontend import Instruction, Network, RunConcat, RunSelect, RunSkip, RunSum, lower
 from natonnx.frontend.vocabulary import TRAINABLE
 from natonnx.session import run, session
-from natonnx.supernet.folded import fold_norms
+from natonnx.supernet.folded import fold
 from natonnx.supernet.fuse import fuse
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError
@@ -255,7 +255,7 @@ class Supernet(nn.Module):
         plan = self.plan(architecture)
         self._require(plan, tuple(wanted))
         steps = plan.steps if plan.hidden.intersection(wanted) else plan.fused
-        return fold_norms(steps, {*self._host, *self._keys}, {*wanted, *self.network.outputs})
+        return fold(steps, {*self._host, *self._keys}, {*wanted, *self.network.outputs})
 
     def _step(self, instruction: Instruction) -> Step:
         """The call that an instruction stands for."""

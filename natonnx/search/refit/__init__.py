@@ -248,4 +248,8 @@ def _precise(value: Tensor) -> Tensor:
 def _mean_square(residuals: Sequence[Tensor]) -> float:
     """Return the mean of squares; no number where there are none."""
     count = sum(part.numel() for part in residuals)
-    return sum(float(part.double().square().sum()) for part in residuals) / count if count else float("nan")
+    return (
+        sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in residuals) / count
+        if count
+        else float("nan")
+    )
