@@ -12,6 +12,7 @@ from natonnx.search.assess import runnable, with_reward
 from natonnx.search.finite import broken_samples
 from natonnx.search.keys import signature
 from natonnx.search.own import judge
+from natonnx.search.prefix import PrefixRunner
 from natonnx.search.problem import Problem
 from natonnx.search.refit import Refit
 from natonnx.search.runner import Runner, TensorBatch, supernet_runner, tensor_batches
@@ -62,7 +63,6 @@ class Looker:
         topped_up: bool = False,
     ) -> None:
         self._problem, self._given = problem, supernet
-        self._work = Supernet(problem.network).to(problem.device).eval()
         self.scores: dict[str, Score] = {}
         self.by_given: dict[str, float] = {}
         self.images = 0
@@ -76,6 +76,7 @@ class Looker:
             for split in held_out
             for batch in tensor_batches(split, _BATCH, problem.device)
         ]
+        self._held_out = PrefixRunner(supernet, [part.batch for part in self.parts], problem.objective.captures)
 
     def __call__(self, alpha: Architecture) -> float:
         """Return what ranks an architecture: the mean loss with a minus sign, or the user's own reward."""
@@ -111,15 +112,13 @@ class Looker:
         found = self._score(alpha, changed, self.parts)
         if self._problem.reward is None:
             return found
-        return with_reward(found, judge(self._problem.reward, runnable(self._problem, self._work, alpha)))
+        changed_supernet = Supernet(self._problem.network).to(self._problem.device).eval()
+        changed_supernet.load_state_dict(self._given.state_dict())
+        changed_supernet.load_weights(as_arrays(changed))
+        return with_reward(found, judge(self._problem.reward, runnable(self._problem, changed_supernet, alpha)))
 
     def _score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor], parts: Sequence[_Part]) -> Score:
-        self._work.load_state_dict(self._given.state_dict())
-        self._work.load_weights(as_arrays(changed))
-        self._work.eval()
-        objective = self._problem.objective
-        run = supernet_runner(self._work, alpha, objective.captures)
-        found = score_batches(run, objective, parts)
+        found = score_batches(self._held_out.runner(alpha, changed), self._problem.objective, parts)
         self.images += found.samples
         return found
 

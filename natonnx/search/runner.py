@@ -19,7 +19,16 @@ from natonnx.supernet.ops.operands import as_array, as_tensor
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
-__all__ = ["EVALUATION_BATCH", "Runner", "TensorBatch", "file_runner", "forward", "supernet_runner", "tensor_batches"]
+__all__ = [
+    "EVALUATION_BATCH",
+    "Runner",
+    "TensorBatch",
+    "evaluate_by_pieces",
+    "file_runner",
+    "forward",
+    "supernet_runner",
+    "tensor_batches",
+]
 
 EVALUATION_BATCH = 250
 """Samples at once where only the time depends on it."""
@@ -102,6 +111,27 @@ def supernet_runner(
             return forward(supernet, inputs, size, architecture, captures, momentum)
 
     return run_supernet
+
+
+def evaluate_by_pieces(
+    once: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]],
+    inputs: Mapping[str, Tensor],
+    size: int,
+    axes: BatchAxes,
+    captures: Axes,
+    most: int,
+) -> dict[str, Tensor]:
+    """Run samples as `forward` does in evaluation mode, in the same pieces each time, one after the other.
+
+    Args:
+        once: Runs a piece; returns what is captured, in the model's own layout.
+        inputs: By name, in the model's own layout.
+        size: How many samples they hold.
+        axes: Batch axes of the model.
+        captures: Tensors that `once` returns, with the axis that counts samples in each.
+        most: Samples of a piece, at most, where the file leaves that open.
+    """
+    return _by_pieces(once, inputs, size, axes, captures, min(most, _affordable(inputs, size)))
 
 
 def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:

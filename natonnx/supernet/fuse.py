@@ -14,7 +14,7 @@ from torch.nn import functional
 from natonnx.frontend import RunNode
 from natonnx.supernet.plan import Step
 
-__all__ = ["Fused", "fuse"]
+__all__ = ["Fused", "affine", "fuse"]
 
 _CLOSE = 1e-5
 """Relative: that a constant may differ from what it stands for."""
@@ -110,10 +110,10 @@ def _linear(view: _View, i: int, ranks: Mapping[str, int]) -> _Run | None:
     bias = view.other(end, view.steps[i].outputs[0])
     if bias is None or ranks.get(bias) != 1:
         return None
-    return _Run(_affine, (*view.steps[i].inputs, bias), (i, end))
+    return _Run(affine, (*view.steps[i].inputs, bias), (i, end))
 
 
-def _affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def affine(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return the product and the bias; a bias that is no vector of outputs is broadcast as onnx does."""
     if x.dim() < 2 or bias.shape[0] != weight.shape[1]:
         return x @ weight + bias

@@ -1,10 +1,10 @@
 """Linear operators as matrices: Conv, ConvTranspose, Gemm and MatMul with a constant weight.
 
 A matrix is [groups, outputs, features]; at each position of its output an operator computes `matrix @ features(x)`,
-plus its bias.
+plus its bias. Features of a convolution are ordered by tap, then by channel: so they lie in channels_last.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -18,6 +18,8 @@ from natonnx.supernet.ops.geometry import Window, torch_pads
 __all__ = ["LinearOperator", "rows_of"]
 
 _CONVOLUTIONS = frozenset({"Conv", "ConvTranspose"})
+_CHANNELS = 16
+"""Of grouped convolutions, looked at together: their features stay in a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +62,36 @@ class LinearOperator:
     def to_matrix(self, weight: Tensor) -> Tensor:
         """Return a weight as a matrix [groups, outputs, features]."""
         if self._is_transposed:  # [inputs, outputs of a group, *kernel]
-            split = weight.reshape(self.groups, weight.shape[0] // self.groups, *weight.shape[1:])
-            return split.transpose(1, 2).flatten(2)
+            split = weight.reshape(self.groups, weight.shape[0] // self.groups, weight.shape[1], -1)
+            return split.permute(0, 2, 3, 1).flatten(2)
         if self.is_convolution:  # [outputs, inputs of a group, *kernel]
-            return weight.reshape(self.groups, weight.shape[0] // self.groups, -1)
+            split = weight.reshape(self.groups, weight.shape[0] // self.groups, weight.shape[1], -1)
+            return split.transpose(2, 3).flatten(2)
         return (weight if self.spec.integer("transB") else weight.t())[None]
 
     def to_weight(self, matrix: Tensor, shape: Sequence[int]) -> Tensor:
         """Return a matrix as a weight of this shape; the inverse of `to_matrix`."""
         if self._is_transposed:
-            split = matrix.reshape(self.groups, shape[1], shape[0] // self.groups, *shape[2:])
-            return split.transpose(1, 2).reshape(*shape)
+            split = matrix.reshape(self.groups, shape[1], -1, shape[0] // self.groups)
+            return split.permute(0, 3, 1, 2).reshape(*shape)
         if self.is_convolution:
-            return matrix.reshape(*shape)
+            split = matrix.reshape(self.groups, shape[0] // self.groups, -1, shape[1])
+            return split.transpose(2, 3).reshape(*shape)
         return matrix[0] if self.spec.integer("transB") else matrix[0].t()
 
-    def features(self, x: Tensor, weight: Tensor, sizes: Sequence[int], chosen: Tensor) -> Tensor:
-        """Return what the outputs at some positions are made of.
+    def output_shape(self, x: Sequence[int], weight: Sequence[int]) -> tuple[int, ...] | None:
+        """Return the shape that the operator makes of an input and a weight of these; None where it is not known."""
+        if self._is_transposed:
+            return None
+        if not self.is_convolution:
+            return (*x[:-1], weight[0] if self.spec.integer("transB") else weight[1])
+        window = Window.of(self.spec, weight[2:])
+        begins, ends = window.padding(x[2:])
+        sizes = zip(x[2:], begins, ends, window.extents, window.strides, strict=True)
+        return (x[0], weight[0], *((n + begin + end - reach) // step + 1 for n, begin, end, reach, step in sizes))
+
+    def features(self, x: Tensor, weight: Tensor, sizes: Sequence[int], chosen: Tensor) -> Iterator[Tensor]:
+        """Compute what the outputs at some positions are made of, a few groups at once.
 
         Args:
             x: The operator's input.
@@ -84,11 +99,12 @@ class LinearOperator:
             sizes: Shape of its output.
             chosen: Positions, as `rows_of` counts them.
 
-        Returns:
-            [groups, positions, features].
+        Yields:
+            Of the next groups [groups, positions, features].
         """
         if not self.is_convolution:
-            return rows_of(x, convolution=False)[chosen][None]
+            yield rows_of(x, convolution=False).index_select(0, chosen)[None]
+            return
         window = Window.of(self.spec, weight.shape[2:])
         spread = self._spread if self._is_transposed else self._pad
         padded, steps, offsets = spread(x, window, sizes[2:])
@@ -99,9 +115,12 @@ class LinearOperator:
             shape = [len(chosen), *[1] * len(places)]
             shape[axis + 1] = len(offset)
             position = position * padded.shape[axis + 2] + along.reshape(shape)
-        taken = rows_of(padded, convolution=True)[position.flatten(1)]  # [positions, taps, channels]
-        split = taken.reshape(*taken.shape[:2], self.groups, taken.shape[2] // self.groups)
-        return split.permute(2, 0, 3, 1).flatten(2)
+        position, rows = position.flatten(), rows_of(padded, convolution=True)
+        own = rows.shape[1] // self.groups
+        for part in rows.split(rows.shape[1] if self.groups == 1 else own * max(1, _CHANNELS // own), 1):
+            taken = part.contiguous().index_select(0, position)  # [positions · taps, channels]
+            split = taken.reshape(len(chosen), -1, part.shape[1] // own, own)
+            yield split.permute(2, 0, 1, 3).flatten(2)
 
     def _pad(self, x: Tensor, window: Window, _: Sequence[int]) -> tuple[Tensor, Sequence[int], list[Tensor]]:
         """Return an input with its border, the step from output to output, and each tap's place in the window."""

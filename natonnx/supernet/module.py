@@ -1,9 +1,9 @@
 """The supernet: one torch module that runs an ONNX model by any of its architectures, with shared weights."""
 
+import contextlib
 import functools
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -13,11 +13,12 @@ from natonnx.architecture import Architecture, State
 from natonnx.frontend import Instruction, Network, RunConcat, RunSelect, RunSkip, RunSum, lower
 from natonnx.frontend.vocabulary import TRAINABLE
 from natonnx.session import run, session
+from natonnx.supernet.folded import fold
 from natonnx.supernet.fuse import fuse
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError
 from natonnx.supernet.ops.operands import as_array, as_tensor
-from natonnx.supernet.plan import Plan, Step
+from natonnx.supernet.plan import Plan, Step, freeing
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 
@@ -119,8 +120,18 @@ class Supernet(nn.Module):
             UnsupportedOpError: If one of them cannot be computed; all operators that are missing are named at once.
             InputError: If onnxruntime cannot run the file on these inputs either, such as on an index out of range.
         """
-        try:
+        with self.explained(inputs):
             return self._run(inputs, architecture, capture, momentum)
+
+    @contextlib.contextmanager
+    def explained(self, inputs: Mapping[str, Tensor]) -> Iterator[None]:
+        """Ask onnxruntime why the file cannot run on inputs, where torch fails within.
+
+        Raises:
+            InputError: If onnxruntime cannot, either.
+        """
+        try:
+            yield
         except (RuntimeError, IndexError, ValueError) as error:
             if not isinstance(error, torch.OutOfMemoryError):
                 run(session(self.network.model, folder=self.network.folder), _arrays(inputs))
@@ -216,7 +227,8 @@ class Supernet(nn.Module):
         lacking = dict(self._unknown)
         frontier: list[str] = []
         calls: list[Step] = []
-        for instruction in lower(self.network, architecture).instructions:
+        program = lower(self.network, architecture)
+        for instruction in program.instructions:
             step = self._step(instruction)
             reason = next((lacking[name] for name in (*step.inputs, *step.outputs) if name in lacking), None)
             if reason is None:
@@ -229,7 +241,21 @@ class Supernet(nn.Module):
         frontier = [name for name in dict.fromkeys(frontier) if name in made]
         alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
         fused = fuse(calls, self._ranks, self._numbers.get, frozenset(alive))
-        return Plan(_freeing(calls, alive), lacking, tuple(frontier), _freeing(fused.steps, alive), fused.hidden)
+        steps, fewer = freeing(calls, alive), freeing(fused.steps, alive)
+        return Plan(steps, lacking, tuple(frontier), fewer, fused.hidden, program.cut)
+
+    def evaluation_steps(self, architecture: Architecture, wanted: Collection[str]) -> list[Step]:
+        """List the calls that an architecture makes in evaluation mode while weights stay as they are.
+
+        Those that read constants alone (`constants`) need no repetition from sample to sample.
+
+        Raises:
+            UnsupportedOpError: If one of the tensors that are wanted cannot be computed.
+        """
+        plan = self.plan(architecture)
+        self._require(plan, tuple(wanted))
+        steps = plan.steps if plan.hidden.intersection(wanted) else plan.fused
+        return fold(steps, {*self._host, *self._keys}, {*wanted, *self.network.outputs})
 
     def _step(self, instruction: Instruction) -> Step:
         """The call that an instruction stands for."""
@@ -297,16 +323,6 @@ def _channels_last(tensor: Tensor) -> Tensor:
         return tensor
     laid = torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=torch.channels_last)
     return laid.copy_(tensor)
-
-
-def _freeing(calls: Sequence[Step], alive: Collection[str]) -> tuple[Step, ...]:
-    """Say of each call which tensors nothing reads afterwards, but for those that stay alive."""
-    steps, read = list[Step](), set(alive)
-    for step in reversed(calls):
-        spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in read)
-        read.update(spent)
-        steps.append(replace(step, spent=spent))
-    return tuple(steps[::-1])
 
 
 def _arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:

@@ -1,14 +1,15 @@
 """What an architecture runs: its calls of kernels, in order."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
+from natonnx.architecture import Cut
 from natonnx.frontend import Instruction
 from natonnx.supernet.ops import Kernel, OpSpec
 
-__all__ = ["Plan", "Step"]
+__all__ = ["Plan", "Step", "freeing"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Plan:
         frontier: Tensors that can, and that a call would read which cannot be made.
         fused: The same as `steps`, with fewer calls.
         hidden: Tensors that these do not make.
+        cut: Tensors that have lost channels, by name.
     """
 
     steps: tuple[Step, ...]
@@ -64,3 +66,15 @@ class Plan:
     frontier: tuple[str, ...]
     fused: tuple[Step, ...]
     hidden: frozenset[str]
+    cut: Mapping[str, Cut]
+
+
+def freeing(calls: Sequence[Step], alive: Collection[str]) -> tuple[Step, ...]:
+    """Say of each call which tensors nothing reads afterwards, but for those that stay alive."""
+    steps, read = list[Step](), set(alive)
+    for step in reversed(calls):
+        spent = tuple(name for name in dict.fromkeys((*step.inputs, *step.outputs)) if name and name not in read)
+        read.update(spent)
+        parts = (step.instruction, step.kernel, step.inputs, step.outputs, step.spec, step.mode_dependent)
+        steps.append(Step(*parts, step.training, spent))
+    return tuple(steps[::-1])

@@ -5,15 +5,15 @@ In topological order, for each linear operator whose input or join has changed: 
 computes the same.
 """
 
+import math
 from collections import ChainMap
-from collections.abc import Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from natonnx.architecture import Architecture, Cut
-from natonnx.frontend import lower
 from natonnx.search.refit.aim import Aim, find_aims
 from natonnx.search.refit.least_squares import Affine, NormalEquations
 from natonnx.search.refit.original import Original, Sampled, Target
@@ -111,18 +111,25 @@ class _Walk:
         fitted = [_target(site, aim) for found in self._schedule.fits.values() for site, aim in found]
         tensors, self._targets = original.fetch(self._schedule.given, fitted)
         self._values = [{name: parts[i] for name, parts in tensors.items()} for i in range(len(original))]
-        self._cut = lower(network, alpha).cut
+        self._cut = plan.cut
+        firsts = (found[0] for found in self._schedule.fits.values())
+        self._awaited = {i for site, aim in firsts if aim.end == site.steps[-1] for i in site.steps}
 
     def run(self) -> None:
-        """Run all steps that matter."""
+        """Run all steps that matter; those of a site that is fitted at once only by the weights that it gets."""
         for i in self._schedule.steps:
-            for values in self._values:
-                self._call(i, values, self._constants)
+            if i not in self._awaited:
+                self._run((i,))
             for site, aim in self._schedule.fits.get(i, ()):
                 self._fit(site, aim)
             for values in self._values:
                 for name in self._schedule.spent[i]:
                     values.pop(name, None)
+
+    def _run(self, positions: Iterable[int]) -> None:
+        for i in positions:
+            for values in self._values:
+                self._call(i, values, self._constants)
 
     def _call(self, position: int, values: MutableMapping[str, Tensor], constants: MutableMapping[str, Tensor]) -> None:
         values.update(self._steps[position].call(ChainMap(values, constants), momentum=0.0))
@@ -130,62 +137,62 @@ class _Walk:
     def _fit(self, site: Site, aim: Aim) -> None:
         """Fit one operator, and take the new weights if they are nearer."""
         made = self._steps[aim.end].outputs[0]
-        residuals = self._residuals(site, aim, [values[made] for values in self._values])
-        if residuals is None:
-            return
-        before = _mean_square(residuals)
-        changed = self._solve(site, aim, residuals) if 0 < before < float("inf") else None
-        if changed is None:
-            return
-        remade = [self._remake(site, aim, values, changed) for values in self._values]
-        after = _mean_square(self._residuals(site, aim, [fresh[made] for fresh in remade]) or [])
-        if after < before:
-            self.changed.update(changed)
-            for values, fresh in zip(self._values, remade, strict=True):
-                values.update({name: fresh[name] for name in (site.output, made)})
-            self.fits.append(SiteFit(aim.tensor, before, after))
+        cut = self._cut.get(made)
+        targets = [_without(target, cut, site.linear.is_convolution) for target in self._targets[_target(site, aim)]]
+        fitted = self._fitted(site, made, targets)
+        if fitted is not None:
+            before, changed = fitted
+            remade = [self._remake(site, aim, values, changed) for values in self._values]
+            after = _mean_square(
+                [_residual(site, fresh[made], target) for fresh, target in zip(remade, targets, strict=True)]
+            )
+            if after < before:
+                self.changed.update(changed)
+                for values, fresh in zip(self._values, remade, strict=True):
+                    values.update({name: fresh[name] for name in (site.output, made)})
+                self.fits.append(SiteFit(aim.tensor, before, after))
+        self._run(i for i in site.steps if site.output not in self._values[0])
 
-    def _residuals(self, site: Site, aim: Aim, made: Sequence[Tensor]) -> list[Tensor] | None:
-        """Return what is missing at the positions that are looked at [positions, channels], a tensor a batch.
+    def _fitted(self, site: Site, made: str, targets: Sequence[Sampled]) -> tuple[float, dict[str, Tensor]] | None:
+        """Return the mean square of what is missing, and the constants by which a site makes most of that.
 
-        None where it cannot be compared, since shapes depend on values.
+        None where there are none, or it cannot be compared, since shapes depend on values.
         """
-        cut = self._cut.get(self._steps[aim.end].outputs[0])
-        residuals = []
-        for value, target in zip(made, self._targets[_target(site, aim)], strict=True):
-            wanted = _without(target, cut, site.linear.is_convolution)
-            if wanted.shape != value.shape:
-                return None
-            rows = rows_of(value, convolution=site.linear.is_convolution)[target.chosen]
-            residuals.append(_precise(wanted.rows) - _precise(rows))
-        return residuals
-
-    def _solve(self, site: Site, aim: Aim, residuals: Sequence[Tensor]) -> dict[str, Tensor] | None:
-        """Return the constants by which a site makes most of what is missing; None where there are none."""
         given = site.get(self._constants)
         groups, outputs, features = given.matrix.shape
         mixes = features > self._largest
         if mixes and outputs > self._largest:
             return None
-        equations = NormalEquations(groups, outputs if mixes else features, outputs, given.matrix.device)
         weight = site.weight.get(self._constants)
-        targets = self._targets[_target(site, aim)]
-        for values, target, residual in zip(self._values, targets, residuals, strict=True):
+        if made not in self._values[0] and (mixes or not self._fits_shapes(site, weight, targets)):
+            self._run(site.steps)
+        equations = NormalEquations(groups, outputs if mixes else features, outputs, given.matrix.device)
+        for values, target in zip(self._values, targets, strict=True):
+            if made in values and values[made].shape != target.shape:
+                return None
+            missing = _precise(target.rows) if made not in values else _residual(site, values[made], target)
+            residual = missing.reshape(len(missing), groups, outputs).transpose(0, 1)
             if mixes:
-                rows = rows_of(values[site.output], convolution=site.linear.is_convolution)[target.chosen]
-                x = rows.reshape(len(rows), groups, outputs).transpose(0, 1)
+                rows = rows_of(values[site.output], convolution=site.linear.is_convolution)
+                chosen = rows.index_select(0, target.chosen).reshape(len(missing), groups, outputs)
+                equations.add([(_precise(chosen.transpose(0, 1)), residual)])
             else:
-                x = site.linear.features(values[site.input], weight, values[site.output].shape, target.chosen)
-            equations.add(_precise(x), residual.reshape(len(residual), groups, outputs).transpose(0, 1))
-        change = equations.solve(self._ridge, has_bias=site.has_bias)
+                parts = map(_precise, site.linear.features(values[site.input], weight, target.shape, target.chosen))
+                equations.add(_paired(parts, residual, None if made in values else given))
+        before = equations.mean_square
+        change = equations.solve(self._ridge, has_bias=site.has_bias) if 0 < before < math.inf else None
         if change is None:
             return None
         if mixes:
             eye = torch.eye(outputs, dtype=change.matrix.dtype, device=change.matrix.device)
-            mixed = Affine(eye + change.matrix, change.bias)
-            return site.put(self._constants, mixed.after(given), equations.moments(mixed))
-        wanted = given.plus(change)
-        return site.put(self._constants, wanted, equations.moments(wanted))
+            change = Affine(eye + change.matrix, change.bias)
+        wanted = change.after(given) if mixes else given.plus(change)
+        return before, site.put(self._constants, wanted, equations.moments(change if mixes else wanted))
+
+    def _fits_shapes(self, site: Site, weight: Tensor, targets: Sequence[Sampled]) -> bool:
+        """Tell whether what a site makes surely has the shapes of its targets."""
+        shapes = (site.linear.output_shape(values[site.input].shape, weight.shape) for values in self._values)
+        return all(shape == target.shape for shape, target in zip(shapes, targets, strict=True))
 
     def _remake(
         self, site: Site, aim: Aim, values: Mapping[str, Tensor], changed: dict[str, Tensor]
@@ -195,6 +202,27 @@ class _Walk:
         for position in dict.fromkeys((*site.steps, aim.end)):
             self._call(position, fresh, ChainMap(changed, self._constants))
         return fresh
+
+
+def _residual(site: Site, made: Tensor, target: Sampled) -> Tensor:
+    """Return what is missing at the positions that are looked at [positions, channels]; nothing of another shape."""
+    if made.shape != target.shape:
+        return made.new_empty(0)
+    rows = rows_of(made, convolution=site.linear.is_convolution).index_select(0, target.chosen)
+    return _precise(target.rows) - _precise(rows)
+
+
+def _paired(parts: Iterable[Tensor], residual: Tensor, given: Affine | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield features of groups with what is missing there; less what a map makes of them, where it has not run yet."""
+    first = 0
+    for x in parts:
+        groups = slice(first, first + len(x))
+        missing = residual[groups]
+        if given is not None:
+            matrix, bias = given.matrix[groups].to(x.dtype), given.bias[groups, None].to(x.dtype)
+            missing = missing - torch.baddbmm(bias, x, matrix.mT)
+        yield x, missing
+        first += len(x)
 
 
 def _target(site: Site, aim: Aim) -> Target:
@@ -220,4 +248,8 @@ def _precise(value: Tensor) -> Tensor:
 def _mean_square(residuals: Sequence[Tensor]) -> float:
     """Return the mean of squares; no number where there are none."""
     count = sum(part.numel() for part in residuals)
-    return sum(float(part.double().square().sum()) for part in residuals) / count if count else float("nan")
+    return (
+        sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in residuals) / count
+        if count
+        else float("nan")
+    )

@@ -20,7 +20,7 @@ def samples(seed: int = 0, offset: float = 0.0) -> tuple[np.ndarray, np.ndarray]
 def solved(x: np.ndarray, r: np.ndarray, ridge: float, *, has_bias: bool, parts: int = 1) -> Affine | None:
     equations = NormalEquations(x.shape[0], x.shape[2], r.shape[2], torch.device("cpu"))
     for own_x, own_r in zip(np.array_split(x, parts, 1), np.array_split(r, parts, 1), strict=True):
-        equations.add(torch.from_numpy(own_x), torch.from_numpy(own_r))
+        equations.add([(torch.from_numpy(own_x), torch.from_numpy(own_r))])
     return equations.solve(ridge, has_bias=has_bias)
 
 
@@ -84,7 +84,7 @@ def test_moments_are_those_of_what_a_map_makes() -> None:
     x, r = samples(offset=1.0)
     equations = NormalEquations(GROUPS, FEATURES, OUTPUTS, torch.device("cpu"))
     for own_x, own_r in zip(np.array_split(x, 4, 1), np.array_split(r, 4, 1), strict=True):
-        equations.add(torch.from_numpy(own_x), torch.from_numpy(own_r))
+        equations.add([(torch.from_numpy(own_x), torch.from_numpy(own_r))])
     made = Affine(torch.randn(GROUPS, OUTPUTS, FEATURES).double(), torch.randn(GROUPS, OUTPUTS).double())
     outputs = np.einsum("gof,grf->gro", made.matrix, x) + made.bias.numpy()[:, None]
     mean, variance = equations.moments(made)
