@@ -4,7 +4,6 @@ A change moves nodes below others. How far that reaches is told by the joins tha
 its dominance frontier (Cytron et al. 1991); so the work hangs on what is near, not on the size of the graph.
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from natonnx.architecture.settle import settle
@@ -27,15 +26,16 @@ class Dominance:
     def __init__(self, count: int) -> None:
         self._parent = [_ROOT] * count
         self._meet = [_ROOT] * count  # where the sources meet: the parent, once it is settled
-        self._sources = [Counter[int]() for _ in range(count)]
-        self._total = [0] * count
-        self._crossing: list[dict[int, int]] = [{} for _ in range(count)]
+        self._sources: list[list[int]] = [[] for _ in range(count)]
+        self._crossing: dict[
+            int, dict[int, int]
+        ] = {}  # by node and join of its frontier: the sources that it dominates
         self._marks, self._marked_children = [0] * count, [0] * count
         self._unsettled: set[int] = set()
 
     def frontier(self, node: int) -> Iterator[int]:
         """The nodes that would lose some of their sources, and keep others, if a node fell away."""
-        return iter(self._crossing[node])
+        return iter(self._crossing.get(node, ()))
 
     def has_marks(self, node: int) -> bool:
         """Whether a node would fall away with this one that is marked, this one included."""
@@ -50,27 +50,27 @@ class Dominance:
 
     def add(self, source: int, node: int) -> None:
         """An edge comes, perhaps beside others of the same ends."""
-        total, before = self._total[node], self._meet[node] if self._total[node] else source
+        sources = self._sources[node]
+        before = self._meet[node] if sources else source
         after = self._lowest_common(before, source)
         for one in self._up(before, after):
-            self._cross(one, node, total)
+            self._cross(one, node, len(sources))
         for one in self._up(source, after):
             self._cross(one, node, 1)
-        self._sources[node][source] += 1
-        self._total[node], self._meet[node] = total + 1, after
+        sources.append(source)
+        self._meet[node] = after
         self._unsettled.add(node)
 
     def remove(self, source: int, node: int) -> None:
         """An edge goes."""
+        sources = self._sources[node]
         for one in self._up(source, self._meet[node]):
             self._cross(one, node, -1)
-        self._sources[node] -= Counter((source,))
-        self._total[node] -= 1
-        left = next(iter(self._sources[node]), None)
-        if left is None:
-            self._meet[node] = _ROOT
+        sources.remove(source)
+        if sources:
+            self._descend(node, [*self._up(sources[0], self._meet[node])])
         else:
-            self._descend(node, [*self._up(left, self._meet[node])])
+            self._meet[node] = _ROOT
         self._unsettled.add(node)
 
     def settle(self) -> None:
@@ -84,10 +84,10 @@ class Dominance:
         common = self._lowest_common(before, below)
         old, new = [*self._up(before, common)], [*self._up(below, common)]
         moved: list[int] = []
-        for join, count in self._crossing[node].items():
+        for join, count in self._crossing.get(node, {}).items():
             meet = self._meet[join]
             if meet > common:  # on the old way up: the sources meet above it now
-                rest = self._total[join] - count
+                rest = len(self._sources[join]) - count
                 for one in old:
                     if one > meet:
                         self._cross(one, join, -count)
@@ -112,14 +112,14 @@ class Dominance:
     def _descend(self, node: int, way: Sequence[int]) -> None:
         """Let sources meet as far down a way, from its lower end up to where they met, as all of them are below it."""
         for one in reversed(way):
-            if self._crossing[one].get(node, 0) != self._total[node]:
+            if self._crossing.get(one, {}).get(node, 0) != len(self._sources[node]):
                 return
             self._meet[node] = one
-            del self._crossing[one][node]
+            self._cross(one, node, -len(self._sources[node]))
 
     def _cross(self, node: int, join: int, change: int) -> None:
         """Count how many sources of a join a node dominates, below where all of them meet."""
-        crossing = self._crossing[node]
+        crossing = self._crossing.setdefault(node, {})
         count = crossing.get(join, 0) + change
         if count:
             crossing[join] = count

@@ -14,7 +14,8 @@ from tests.architecture.strategies import architectures, legal_architectures, pr
 
 def _fatal(architecture: Architecture) -> np.ndarray:
     state = find_liveness(architecture)
-    return np.array([reason is not None for reason in fatal_maps(architecture, state, ConcatLegality(architecture, state).verdicts)])
+    verdicts = ConcatLegality(architecture, state).verdicts
+    return np.array([reason is not None for reason in fatal_maps(architecture, state, verdicts)])
 
 
 def _named(architecture: Architecture, flags: np.ndarray) -> set[str]:
