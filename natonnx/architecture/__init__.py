@@ -4,6 +4,7 @@ from natonnx.architecture.activity import Workload, activity, map_sizes, workloa
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts, place
 from natonnx.architecture.edited import Edited
+from natonnx.architecture.fatal import FatalMaps
 from natonnx.architecture.graph import (
     Architecture,
     ChannelCutRule,
@@ -41,6 +42,7 @@ __all__ = [
     "Edge",
     "Edit",
     "Edited",
+    "FatalMaps",
     "FeatureMap",
     "Join",
     "Legality",

@@ -49,10 +49,8 @@ def nearest(beta: Architecture, price: Price, target: float) -> Architecture | N
     variant = Variant(beta, price, alpha)
     for e in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
         state = variant.state(e)
-        if state is not beta.states[e]:
-            variant.change(e, beta.states[e])
-            if not (variant.is_legal and variant.share() <= target):
-                variant.change(e, state)
+        if state is not beta.states[e] and variant.attempt(e, beta.states[e]) and variant.share() > target:
+            variant.undo(e, state)
     return without_idle_edits(variant.architecture, beta)
 
 
@@ -83,13 +81,14 @@ def _remove(beta: Architecture, price: Price, target: float) -> Architecture:
             if i in held:
                 continue
             edge, state = moves.all[i].edge, variant.state(moves.all[i].edge)
-            variant.change(edge, moves.all[i].state)
-            after = variant.share() if variant.is_legal else cost
+            if not variant.attempt(edge, moves.all[i].state):
+                continue
+            after = variant.share()
             if cost - after > _LEAST_SAVED:
                 held.add(i)
                 cost = after
             else:
-                variant.change(edge, state)
+                variant.undo(edge, state)
         if len(held) == before:
             break
     return variant.architecture
