@@ -3,6 +3,8 @@
 from natonnx.architecture.activity import Workload, activity, map_sizes, workloads
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, Cuts, cuts, place
+from natonnx.architecture.edited import Edited
+from natonnx.architecture.fatal import FatalMaps
 from natonnx.architecture.graph import (
     Architecture,
     ChannelCutRule,
@@ -15,10 +17,11 @@ from natonnx.architecture.graph import (
     Topology,
     Weight,
 )
+from natonnx.architecture.incremental import Legality
+from natonnx.architecture.judge import ALLOWED
 from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.architecture.skip import Skip, match_skip
 from natonnx.architecture.transition import (
-    ALLOWED,
     Edit,
     TransitionError,
     apply_edits,
@@ -38,8 +41,11 @@ __all__ = [
     "Cuts",
     "Edge",
     "Edit",
+    "Edited",
+    "FatalMaps",
     "FeatureMap",
     "Join",
+    "Legality",
     "Liveness",
     "Operation",
     "Shape",

@@ -9,16 +9,16 @@ running statistics); a shared tensor counts once. Only what still matters counts
 nothing, and a convolution behind a concat that lost a member counts without that member's channels.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from natonnx.architecture.cut import Cut, Cuts, cuts, find_cut_rule
-from natonnx.architecture.graph import Architecture, ChannelCutRule, State, Weight
+from natonnx.architecture.graph import Architecture, ChannelCutRule, State, Stated, Topology, Weight
 from natonnx.architecture.liveness import Liveness, find_liveness
 
-__all__ = ["Cost", "cost"]
+__all__ = ["Cost", "Stored", "cost", "edge_cost", "map_cost"]
 
 
 class Cost(NamedTuple):
@@ -44,33 +44,48 @@ def cost(architecture: Architecture, liveness: Liveness | None = None, lost: Cut
     """
     liveness = liveness or find_liveness(architecture)
     lost = lost or cuts(architecture, liveness)
-    topology = architecture.topology
     weights: dict[tuple[str, bytes], int] = {}
     madds: int | None = 0
     for e in np.flatnonzero(liveness.active).tolist():
-        operation = topology.edges[e].operation
-        if operation is None or architecture.states[e] is not State.O:
-            continue
-        cut = lost.values.get(topology.ends[e][0])
-        own = find_cut_rule(operation.cut_rules, cut.axis) if cut else None
-        _add(weights, operation.weights, cut, own)
-        madds = None if madds is None or operation.madds is None else madds + operation.madds
-        if madds is not None and cut and own:
-            madds -= cut.saved(own)
+        stored, counted = edge_cost(architecture, e, lost.values)
+        weights |= stored
+        madds = None if madds is None or counted is None else madds + counted
     for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
-        cut = lost.joins.get(i)
-        own = find_cut_rule(topology.maps[i].cut_rules, cut.axis) if cut else None
-        _add(weights, topology.maps[i].weights, cut, own)
+        weights |= map_cost(architecture.topology, i, lost.joins)
     return Cost(sum(weights.values()), madds)
 
 
-def _add(
-    total: dict[tuple[str, bytes], int], weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None
-) -> None:
-    """Count weights once by name; one that nodes share and that loses channels, once for all that keep the same."""
+Stored = Mapping[tuple[str, bytes], int]
+"""Sizes of weights by name, and of one that nodes share by what it keeps where it loses channels."""
+
+
+def edge_cost(architecture: Stated, e: int, values: Mapping[int, Cut]) -> tuple[Stored, int | None]:
+    """What an active edge stores and multiplies, `values` being the cuts of values."""
+    operation = architecture.topology.edges[e].operation
+    if operation is None or architecture.states[e] is not State.O:
+        return {}, 0
+    cut = values.get(architecture.topology.ends[e][0])
+    own = find_cut_rule(operation.cut_rules, cut.axis) if cut else None
+    madds = operation.madds
+    if madds is not None and cut and own:
+        madds -= cut.saved(own)
+    return _stored(operation.weights, cut, own), madds
+
+
+def map_cost(topology: Topology, i: int, joins: Mapping[int, Cut]) -> Stored:
+    """What a map that is alive and needed stores, `joins` being the cuts at joins."""
+    cut = joins.get(i)
+    own = find_cut_rule(topology.maps[i].cut_rules, cut.axis) if cut else None
+    return _stored(topology.maps[i].weights, cut, own)
+
+
+def _stored(weights: Iterable[Weight], cut: Cut | None, own: ChannelCutRule | None) -> Stored:
+    """Weights once by name; one that nodes share and that loses channels, once for all that keep the same."""
     chosen = cut.chosen(own) if cut and own else None
-    for name, size in weights:
-        if chosen and own and name in own.weights and not chosen.kept.all():
-            total[name, chosen.kept.tobytes()] = chosen.scaled(size)
-        else:
-            total[name, b""] = size
+    if chosen is None or own is None or chosen.kept.all():
+        return {(name, b""): size for name, size in weights}
+    kept, cut_weights = chosen.kept.tobytes(), own.weights
+    return {
+        (name, kept if name in cut_weights else b""): chosen.scaled(size) if name in cut_weights else size
+        for name, size in weights
+    }

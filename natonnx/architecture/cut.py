@@ -7,10 +7,21 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State, Topology
-from natonnx.architecture.liveness import Liveness
+from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State, Stated, Topology
+from natonnx.architecture.liveness import Flow, Liveness
 
-__all__ = ["Cut", "Cuts", "carried_cut_rule", "cuts", "find_cut_rule", "has_known_sizes", "place"]
+__all__ = [
+    "BrokenError",
+    "Cut",
+    "Cuts",
+    "carried_cut_rule",
+    "cuts",
+    "cuts_of",
+    "find_cut_rule",
+    "has_known_sizes",
+    "place",
+    "same_cut",
+]
 
 
 class Cut(NamedTuple):
@@ -62,7 +73,7 @@ class Cuts:
     broken: str | None
 
 
-class _BrokenError(Exception):
+class BrokenError(Exception):
     """A cut that cannot be carried out."""
 
 
@@ -83,42 +94,58 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
     topology = architecture.topology
     if not topology.concats:
         return Cuts(joins, values, None)
-    outputs = {topology.map_index[name] for name in topology.outputs}
     try:
         for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
-            fmap = topology.maps[i]
-            cut = _at_join(architecture, liveness, i, values)
-            if cut is None:
-                continue
-            own = find_cut_rule(fmap.cut_rules, cut.axis)
-            if own is None:
-                raise _BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
-            joins[i] = cut
-            after = _through(cut, own, f"the nodes of {fmap.name!r}")
-            if after is not None:
-                values[i] = after
-                if i in outputs:
-                    raise _BrokenError(f"the model's output {fmap.name!r} would lose channels")
-    except _BrokenError as error:
+            join, value = cuts_of(architecture, liveness, i, values)
+            if join is not None:
+                joins[i] = join
+            if value is not None:
+                values[i] = value
+    except BrokenError as error:
         return Cuts(joins, values, str(error))
     return Cuts(joins, values, None)
 
 
-def _at_join(architecture: Architecture, liveness: Liveness, i: int, values: Mapping[int, Cut]) -> Cut | None:
+def cuts_of(architecture: Stated, flow: Flow, i: int, values: Mapping[int, Cut]) -> tuple[Cut | None, Cut | None]:
+    """The cut at the join of a map that is alive and needed, and the cut of its value.
+
+    Args:
+        architecture: The architecture.
+        flow: Its null propagation.
+        i: The position of the map.
+        values: The cuts of the values before it.
+
+    Raises:
+        BrokenError: If such a cut cannot be carried out.
+    """
+    fmap = architecture.topology.maps[i]
+    cut = _at_join(architecture, flow, i, values)
+    if cut is None:
+        return None, None
+    own = find_cut_rule(fmap.cut_rules, cut.axis)
+    if own is None:
+        raise BrokenError(f"the nodes of {fmap.name!r} have no rule for fewer channels")
+    after = _through(cut, own, f"the nodes of {fmap.name!r}")
+    if after is not None and i in architecture.topology.output_maps:
+        raise BrokenError(f"the model's output {fmap.name!r} would lose channels")
+    return cut, after
+
+
+def _at_join(architecture: Stated, flow: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     fmap = topology.maps[i]
     if fmap.join is Join.OPAQUE:
         return _opaque(architecture, i, values)
     if fmap.join is Join.CONCAT:
-        return _concat(architecture, liveness, i, values)
-    members = [_delivered(architecture, e, values) for e in topology.incoming[i] if liveness.active[e]]
+        return _concat(architecture, flow, i, values)
+    members = [_delivered(architecture, e, values) for e in topology.incoming[i] if flow.active[e]]
     first = members[0] if members else None
-    if any(not _same(member, first) for member in members):
-        raise _BrokenError(f"the members of the sum {fmap.name!r} would have lost different channels")
+    if any(not same_cut(member, first) for member in members):
+        raise BrokenError(f"the members of the sum {fmap.name!r} would have lost different channels")
     return first
 
 
-def _opaque(architecture: Architecture, i: int, values: Mapping[int, Cut]) -> Cut | None:
+def _opaque(architecture: Stated, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     fmap = topology.maps[i]
     return _meeting(topology, topology.fixed_inputs[i], values, fmap.cut_rules, f"the node that makes {fmap.name!r}")
@@ -138,7 +165,7 @@ def _meeting(
         alike = all(place(cut.axis) == first.axis and np.array_equal(cut.kept, first.kept) for cut in lost.values())
         names = {topology.maps[source].name for source in lost}
         if not (alike and own.alike - own.whole <= names <= own.alike):
-            raise _BrokenError(f"what {what} reads would not have lost the same channels")
+            raise BrokenError(f"what {what} reads would not have lost the same channels")
     return first
 
 
@@ -147,26 +174,26 @@ def place(axis: int) -> int:
     return axis if axis >= 0 else ~axis
 
 
-def _concat(architecture: Architecture, liveness: Liveness, i: int, values: Mapping[int, Cut]) -> Cut | None:
+def _concat(architecture: Stated, flow: Flow, i: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     fmap = topology.maps[i]
     parts: list[NDArray[np.bool_]] = []
     for e in topology.incoming[i]:
         source = topology.ends[e][0]
         size = None if fmap.axis is None else topology.maps[source].size(fmap.axis)
-        cut = values.get(source) if liveness.active[e] else None
+        cut = values.get(source) if flow.active[e] else None
         if cut is not None and cut.axis != fmap.axis:
-            raise _BrokenError(f"a member of the concat {fmap.name!r} would be shorter along another axis")
-        parts.append(cut.kept if cut else np.full(1 if size is None else size, bool(liveness.active[e])))
+            raise BrokenError(f"a member of the concat {fmap.name!r} would be shorter along another axis")
+        parts.append(cut.kept if cut else np.full(1 if size is None else size, bool(flow.active[e])))
     kept = np.concatenate(parts)
     if kept.all():
         return None
     if fmap.axis is None or not has_known_sizes(architecture, i):
-        raise _BrokenError(f"the sizes of the members of {fmap.name!r} are unknown")
+        raise BrokenError(f"the sizes of the members of {fmap.name!r} are unknown")
     return Cut(fmap.axis, kept)
 
 
-def has_known_sizes(architecture: Architecture, concat: int) -> bool:
+def has_known_sizes(architecture: Stated, concat: int) -> bool:
     """Whether it is known which channels of a concat are whose."""
     topology = architecture.topology
     axis = topology.maps[concat].axis
@@ -174,7 +201,7 @@ def has_known_sizes(architecture: Architecture, concat: int) -> bool:
     return axis is not None and all(source.size(axis) is not None for source in sources)
 
 
-def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) -> Cut | None:
+def _delivered(architecture: Stated, e: int, values: Mapping[int, Cut]) -> Cut | None:
     topology = architecture.topology
     edge, source = topology.edges[e], topology.ends[e][0]
     what, cut = f"edge {edge.name!r}", values.get(source)
@@ -185,20 +212,20 @@ def _delivered(architecture: Architecture, e: int, values: Mapping[int, Cut]) ->
         return None
     carried = carried_cut_rule(architecture, e, cut.axis)
     if carried is None or (source not in values and (carried.weights or carried.madds)):
-        raise _BrokenError(f"{what} has no rule for fewer channels")
+        raise BrokenError(f"{what} has no rule for fewer channels")
     return _through(cut, carried, what)
 
 
 def _through(cut: Cut, rule: ChannelCutRule, what: str) -> Cut | None:
     if rule.select is None and not cut.fits(rule.unit):
-        raise _BrokenError(f"{what} can lose whole groups of {rule.unit} channels only")
+        raise BrokenError(f"{what} can lose whole groups of {rule.unit} channels only")
     after = cut.through(rule)
     if after is not None and not after.kept.any():
-        raise _BrokenError(f"of the channels that {what} take, none would be left")
+        raise BrokenError(f"of the channels that {what} take, none would be left")
     return after
 
 
-def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCutRule | None:
+def carried_cut_rule(architecture: Stated, e: int, axis: int) -> ChannelCutRule | None:
     """What an edge does with a cut in its present state; None where it has no rule."""
     edge = architecture.topology.edges[e]
     if architecture.states[e] is State.O and edge.operation is not None:
@@ -209,7 +236,8 @@ def carried_cut_rule(architecture: Architecture, e: int, axis: int) -> ChannelCu
     return ChannelCutRule(axis, axis)
 
 
-def _same(a: Cut | None, b: Cut | None) -> bool:
+def same_cut(a: Cut | None, b: Cut | None) -> bool:
+    """Whether two tensors have lost the same channels."""
     if a is None or b is None:
         return a is b
     return a.axis == b.axis and np.array_equal(a.kept, b.kept)

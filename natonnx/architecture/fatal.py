@@ -10,11 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from natonnx.architecture.concat_legality import Verdict
+from natonnx.architecture.dominance import Dominance
 from natonnx.architecture.dominators import Dominators, dominators
+from natonnx.architecture.edited import Changes, Edited
 from natonnx.architecture.graph import Architecture, Join, State
 from natonnx.architecture.liveness import Liveness
 
-__all__ = ["fatal_maps"]
+__all__ = ["FatalMaps", "fatal_maps"]
 
 
 def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[int, Verdict]) -> list[str | None]:
@@ -96,3 +98,70 @@ def _members(
         if parent[i] not in (parent[reached], len(topology.maps)):
             mark(parent[i], reached)
     return reasons
+
+
+class FatalMaps:
+    """Tells which maps may not die while edges change, as `fatal_maps` does.
+
+    Args:
+        edited: What changes.
+        verdicts: By position of a concat: whether it can lose a member, now.
+    """
+
+    def __init__(self, edited: Edited, verdicts: Mapping[int, Verdict]) -> None:
+        topology = edited.topology
+        self._edited, self._topology, self._verdicts = edited, topology, verdicts
+        self._tree = Dominance(len(topology.maps))
+        for entering in topology.incoming:
+            for e in entering:
+                if edited.feeding[e]:
+                    self._feed(e)
+            self._tree.settle()
+        for source in [*topology.output_maps, *(topology.ends[e][0] for e in topology.kept)]:
+            self._tree.mark(source, 1)
+        self._needy: set[int] = set()  # what needs all that it reads: opaque maps, and operations by ~position
+        for i in range(len(topology.maps)):
+            self._mark_inputs(i)
+        for e in topology.further_inputs:
+            self._mark_inputs(~e)
+
+    def __contains__(self, i: int) -> bool:
+        """Whether the death of a map would break the architecture."""
+        return self._tree.has_marks(i) or any(self._is_unyielding(join) for join in self._tree.frontier(i))
+
+    def update(self, changes: Changes) -> None:
+        """Take in what has changed."""
+        topology = self._topology
+        for e in changes.feeding:
+            self._feed(e)
+        self._tree.settle()
+        for i in changes.maps:
+            self._mark_inputs(i)
+        near = {*changes.edges, *(e for i in changes.maps for e in topology.incoming[i])}
+        for e in near & topology.further_inputs.keys():
+            self._mark_inputs(~e)
+
+    def _feed(self, e: int) -> None:
+        source, target = self._topology.ends[e]
+        if self._topology.maps[target].join not in (Join.INPUT, Join.OPAQUE):
+            change = self._tree.add if self._edited.feeding[e] else self._tree.remove
+            change(source, target)
+
+    def _mark_inputs(self, reader: int) -> None:
+        """Mark what an opaque map, or an operation of several inputs, needs while it is needed itself."""
+        edited, topology = self._edited, self._topology
+        if reader < 0:
+            needy = edited.states[~reader] is State.O and edited.needed[topology.ends[~reader][1]]
+            sources = topology.read_by[~reader]
+        else:
+            needy, sources = edited.needed[reader], topology.fixed_inputs[reader]
+        if not sources or needy is (reader in self._needy):
+            return
+        self._needy ^= {reader}
+        for source in sources:
+            self._tree.mark(source, 1 if needy else -1)
+
+    def _is_unyielding(self, join: int) -> bool:
+        """Whether a map is a concat that works and cannot lose a member."""
+        verdict = self._verdicts.get(join)
+        return verdict is not None and bool(verdict.reason) and self._edited.live[join] and self._edited.needed[join]

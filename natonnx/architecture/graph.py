@@ -1,10 +1,10 @@
 """What an architecture is: an immutable topology and one state an edge."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from natonnx.architecture.skip import Shape, Skip
 
@@ -17,6 +17,7 @@ __all__ = [
     "Operation",
     "Shape",
     "State",
+    "Stated",
     "Topology",
     "Weight",
 ]
@@ -184,6 +185,13 @@ class Topology:
             if self.map_index.get(source, len(self.maps)) >= self.map_index.get(target, -1):
                 raise ValueError(f"{source!r} -> {target!r} does not run forwards between known feature maps")
 
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.maps, self.edges, self.outputs))
+
     @cached_property
     def map_index(self) -> Mapping[str, int]:
         """Position of each feature map, by name."""
@@ -225,6 +233,11 @@ class Topology:
         return tuple(map(tuple, readers))
 
     @cached_property
+    def output_maps(self) -> frozenset[int]:
+        """Positions of the maps that the model's outputs read."""
+        return frozenset(self.map_index[name] for name in self.outputs)
+
+    @cached_property
     def concats(self) -> tuple[int, ...]:
         """Positions of the concats."""
         return tuple(i for i, fmap in enumerate(self.maps) if fmap.join is Join.CONCAT)
@@ -252,6 +265,38 @@ class Topology:
         return {i: tuple(self.map_index[name] for name in own.inputs) for i, own in operations if own and own.inputs}
 
     @cached_property
+    def kept(self) -> tuple[int, ...]:
+        """Positions of the edges that must go on carrying something."""
+        return tuple(e for e, edge in enumerate(self.edges) if edge.kept)
+
+    @cached_property
+    def read_by(self) -> tuple[tuple[int, ...], ...]:
+        """By edge position: the maps that it reads, its source first, in whatever state."""
+        further = self.further_inputs
+        return tuple((source, *further.get(e, ())) for e, (source, _) in enumerate(self.ends))
+
+    @cached_property
+    def followers(self) -> tuple[tuple[int, ...], ...]:
+        """By map position: the maps that are made of it, in whatever states, each once."""
+        found: list[dict[int, None]] = [{} for _ in self.maps]
+        for e, (_, target) in enumerate(self.ends):
+            for source in self.read_by[e]:
+                found[source][target] = None
+        for reader, sources in enumerate(self.fixed_inputs):
+            for source in sources:
+                found[source][reader] = None
+        return tuple(map(tuple, found))
+
+    @cached_property
+    def makers(self) -> tuple[tuple[int, ...], ...]:
+        """By map position: the maps that it is made of, in whatever states, each once."""
+        found: list[list[int]] = [[] for _ in self.maps]
+        for i, following in enumerate(self.followers):
+            for target in following:
+                found[target].append(i)
+        return tuple(map(tuple, found))
+
+    @cached_property
     def further_readers(self) -> Mapping[int, tuple[int, ...]]:
         """By map position: the edges whose operations read it besides their source; maps without any are absent."""
         readers: dict[int, list[int]] = {}
@@ -259,6 +304,18 @@ class Topology:
             for source in dict.fromkeys(sources):
                 readers.setdefault(source, []).append(edge)
         return {source: tuple(edges) for source, edges in readers.items()}
+
+
+class Stated(Protocol):
+    """A topology and the state of each of its edges, now."""
+
+    @property
+    def topology(self) -> Topology:
+        """Feature maps and edges."""
+
+    @property
+    def states(self) -> Sequence[State]:
+        """One an edge."""
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,38 @@
 """Null propagation: which feature maps of an architecture are alive, which are needed, which edges carry anything."""
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture.graph import Architecture, Join, State
 
-__all__ = ["Flags", "Liveness", "find_liveness"]
+__all__ = ["Flags", "Flow", "Liveness", "find_liveness"]
 
 Flags = NDArray[np.bool_]
+
+
+class Flagged(Protocol):
+    """Truth values by position."""
+
+    def __getitem__(self, position: int, /) -> Any: ...
+
+
+class Flow(Protocol):
+    """Null propagation as `Liveness` has it, now."""
+
+    @property
+    def live(self) -> Flagged:
+        """See `Liveness.live`."""
+
+    @property
+    def needed(self) -> Flagged:
+        """See `Liveness.needed`."""
+
+    @property
+    def active(self) -> Flagged:
+        """See `Liveness.active`."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, State, find_liveness, transition_mask, without_idle_edits
+from natonnx.architecture import Architecture, Legality, State, find_liveness, transition_mask, without_idle_edits
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -204,20 +205,30 @@ class _Walk:
             total: Logits [edges, 3].
             uniform: A number in [0, 1) an edge; the most probable state is taken where None.
         """
-        logits = total.detach().tolist()
-        alpha, mask = self.beta, self.first
-        used, columns = mask.copy(), [_STATES.index(state) for state in self.beta.states]
+        logits, legality = total.detach().tolist(), self._legality
+        used, columns = self.first.copy(), [_STATES.index(state) for state in self.beta.states]
+        changed: list[int] = []
         for e in self.order:
             keep = columns[e]
-            used[e] = mask[e]
-            highest = max(score for score, free in zip(logits[e], mask[e], strict=True) if free)
-            legal = [math.exp(score - highest) if free else 0.0 for score, free in zip(logits[e], mask[e], strict=True)]
-            chosen = legal.index(max(legal)) if uniform is None else _pick(legal, uniform[e], keep)
-            if chosen != keep:
-                columns[e] = chosen
-                alpha = alpha.with_states((*alpha.states[:e], _STATES[chosen], *alpha.states[e + 1 :]))
-                mask = transition_mask(alpha, self.origin)
+            free = legality.options(e) if changed else self.first[e].tolist()
+            used[e] = free
+            highest = max(score for score, is_free in zip(logits[e], free, strict=True) if is_free)
+            legal = [
+                math.exp(score - highest) if is_free else 0.0 for score, is_free in zip(logits[e], free, strict=True)
+            ]
+            columns[e] = legal.index(max(legal)) if uniform is None else _pick(legal, uniform[e], keep)
+            if columns[e] != keep:
+                changed.append(e)
+                legality.change(e, _STATES[columns[e]])
+        alpha = legality.architecture
+        for e in reversed(changed):
+            legality.change(e, self.beta.states[e])
         return without_idle_edits(alpha, self.beta), columns, used
+
+    @cached_property
+    def _legality(self) -> Legality:
+        """Of β between samples."""
+        return Legality(self.beta, self.origin)
 
 
 def _pick(weights: Sequence[float], uniform: float, fallback: int) -> int:

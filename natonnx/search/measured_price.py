@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import Architecture
 from natonnx.search.keys import signature
-from natonnx.search.price import Estimate, single_savings
+from natonnx.search.price import Estimate, Followed, Repriced, single_savings
 
 __all__ = ["Measure", "MeasuredPrice", "Predictor"]
 
@@ -88,6 +88,10 @@ class MeasuredPrice:
         """See `Price.estimate`."""
         found = self._found.get(signature(self._reference.with_states(architecture.states)))
         return None if found is None else Estimate(*(self.full * value for value in found))
+
+    def follow(self, beta: Architecture) -> Followed:
+        """See `Price.follow`."""
+        return Repriced(self, beta)
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""

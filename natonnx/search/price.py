@@ -8,9 +8,21 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import Architecture, State, cost, legal_transitions
+from natonnx.architecture import Architecture, Cost, Edited, State, cost, legal_transitions
 
-__all__ = ["Estimate", "Exact", "Madds", "Params", "Price", "Together", "prices_of", "share", "single_savings"]
+__all__ = [
+    "Estimate",
+    "Exact",
+    "Followed",
+    "Madds",
+    "Params",
+    "Price",
+    "Repriced",
+    "Together",
+    "prices_of",
+    "share",
+    "single_savings",
+]
 
 
 class Estimate(NamedTuple):
@@ -19,6 +31,16 @@ class Estimate(NamedTuple):
     value: float
     low: float
     high: float
+
+
+class Followed(Protocol):
+    """The cost of an architecture whose edges change one after the other."""
+
+    def change(self, edge: int, state: State) -> None:
+        """Put an edge into another state."""
+
+    def cost(self) -> float:
+        """Return what the architecture costs now, that is legal; see `Price.cost`."""
 
 
 class Price(Protocol):
@@ -41,6 +63,9 @@ class Price(Protocol):
 
     def estimate(self, architecture: Architecture) -> Estimate | None:
         """Return what was measured of an architecture; None where the cost is counted, or was not measured."""
+
+    def follow(self, beta: Architecture) -> Followed:
+        """Follow the cost of an architecture while its edges change: each change is priced by what is near it."""
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """Return what each legal transition of an architecture saves by itself, 0 for the others [edges, 3].
@@ -66,6 +91,25 @@ class Exact:
         return False
 
 
+class _FollowedCount:
+    """A count of an architecture whose edges change."""
+
+    def __init__(self, architecture: Architecture, name: str) -> None:
+        self._edited, self._name = Edited(architecture), name
+
+    def change(self, edge: int, state: State) -> None:
+        """See `Followed.change`."""
+        self._edited.change(edge, state)
+
+    def cost(self) -> float:
+        """See `Followed.cost`."""
+        return _count(self._edited.cost, self._name)
+
+
+def _count(found: Cost, name: str) -> float:
+    return float(getattr(found, name) or 0)
+
+
 @dataclass(frozen=True)
 class _Counted(Exact):
     """A price that is counted exactly on the file's own network.
@@ -86,7 +130,11 @@ class _Counted(Exact):
 
     def cost(self, architecture: Architecture) -> float:
         """See `Price.cost`; 0 where a size is open that it depends on."""
-        return float(getattr(cost(self.reference.with_states(architecture.states)), self.name) or 0)
+        return _count(cost(self.reference.with_states(architecture.states)), self.name)
+
+    def follow(self, beta: Architecture) -> Followed:
+        """See `Price.follow`."""
+        return _FollowedCount(self.reference.with_states(beta.states), self.name)
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
@@ -132,11 +180,19 @@ class Together(Exact):
 
     def cost(self, architecture: Architecture) -> float:
         """See `Price.cost`."""
+        return self.join([price.cost(architecture) for price in self.prices])
+
+    def join(self, costs: Sequence[float]) -> float:
+        """Make one cost of those by each price."""
         above = most = 0.0
-        for price, limit in zip(self.prices, self.limits, strict=True):
-            above += max(0.0, share(price, architecture) - limit)
+        for price, limit, found in zip(self.prices, self.limits, costs, strict=True):
+            above += max(0.0, found / (price.full or 1.0) - limit)
             most += 1 - limit
         return self.target + (1 - self.target) * above / most if most else self.target
+
+    def follow(self, beta: Architecture) -> Followed:
+        """See `Price.follow`."""
+        return _FollowedTogether(self, [price.follow(beta) for price in self.prices])
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
@@ -148,6 +204,42 @@ class Together(Exact):
         return any(settled)
 
 
+class _FollowedTogether:
+    """Several prices of an architecture whose edges change, in one."""
+
+    def __init__(self, together: Together, followed: Sequence[Followed]) -> None:
+        self._together, self._followed = together, followed
+
+    def change(self, edge: int, state: State) -> None:
+        """See `Followed.change`."""
+        for one in self._followed:
+            one.change(edge, state)
+
+    def cost(self) -> float:
+        """See `Followed.cost`."""
+        return self._together.join([one.cost() for one in self._followed])
+
+
+class Repriced:
+    """An architecture whose edges change, priced anew as a whole each time.
+
+    Args:
+        price: What prices it.
+        architecture: The architecture at first.
+    """
+
+    def __init__(self, price: Price, architecture: Architecture) -> None:
+        self._price, self._architecture, self._states = price, architecture, list(architecture.states)
+
+    def change(self, edge: int, state: State) -> None:
+        """See `Followed.change`."""
+        self._states[edge] = state
+
+    def cost(self) -> float:
+        """See `Followed.cost`."""
+        return self._price.cost(self._architecture.with_states(tuple(self._states)))
+
+
 def share(price: Price, architecture: Architecture) -> float:
     """Return the cost of an architecture as a fraction of β's."""
     return price.cost(architecture) / (price.full or 1.0)
@@ -156,12 +248,13 @@ def share(price: Price, architecture: Architecture) -> float:
 def single_savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:
     """Return what each legal transition saves by itself, each applied and priced; see `Price.savings`."""
     saved = np.zeros((len(beta.states), len(State)))
-    full = price.cost(beta)
+    full, followed = price.cost(beta), price.follow(beta)
     for edge, verdict in enumerate(legal_transitions(beta)):
         for column, state in enumerate(State):
             if state in verdict and verdict[state] is None:
-                alpha = beta.with_states((*beta.states[:edge], state, *beta.states[edge + 1 :]))
-                saved[edge, column] = full - price.cost(alpha)
+                followed.change(edge, state)
+                saved[edge, column] = full - followed.cost()
+                followed.change(edge, beta.states[edge])
     return saved
 
 

@@ -4,6 +4,7 @@ from natonnx.architecture import Architecture, violation, without_idle_edits
 from natonnx.search.price import Madds, Params, Price, share
 from natonnx.search.propose.moves import Moves
 from natonnx.search.shortest import Shortest, shortest
+from natonnx.search.variant import Variant
 
 __all__ = ["cheapest", "least", "nearest"]
 
@@ -45,12 +46,12 @@ def nearest(beta: Architecture, price: Price, target: float) -> Architecture | N
         return None
     operations = [edge.operation for edge in beta.topology.edges]
     sizes = [0 if one is None else one.madds or one.params for one in operations]
+    variant = Variant(beta, price, alpha)
     for e in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
-        states = (*alpha.states[:e], beta.states[e], *alpha.states[e + 1 :])
-        fuller = alpha.with_states(states)
-        if states != alpha.states and violation(fuller, beta) is None and share(price, fuller) <= target:
-            alpha = fuller
-    return without_idle_edits(alpha, beta)
+        state = variant.state(e)
+        if state is not beta.states[e] and variant.attempt(e, beta.states[e]) and variant.share() > target:
+            variant.undo(e, state)
+    return without_idle_edits(variant.architecture, beta)
 
 
 def least(beta: Architecture, price: Price) -> float | None:
@@ -69,20 +70,25 @@ def _shortest(beta: Architecture, price: Price) -> list[Shortest]:
 
 
 def _remove(beta: Architecture, price: Price, target: float) -> Architecture:
-    moves = Moves(beta, price)
+    moves, variant = Moves(beta, price), Variant(beta, price)
     order = sorted(moves.savers, key=lambda i: -moves.all[i].saved)
-    held: list[int] = []
-    best, cost = beta, 1.0
+    held, cost = set[int](), 1.0
     for _ in range(_ROUNDS):
         before = len(held)
         for i in order:
             if cost <= target:
-                return best
-            alpha = None if i in held else moves.compose((*held, i))
-            after = cost if alpha is None else share(price, alpha)
-            if alpha is not None and cost - after > _LEAST_SAVED:
-                held.append(i)
-                best, cost = alpha, after
+                return variant.architecture
+            if i in held:
+                continue
+            edge, state = moves.all[i].edge, variant.state(moves.all[i].edge)
+            if not variant.attempt(edge, moves.all[i].state):
+                continue
+            after = variant.share()
+            if cost - after > _LEAST_SAVED:
+                held.add(i)
+                cost = after
+            else:
+                variant.undo(edge, state)
         if len(held) == before:
             break
-    return best
+    return variant.architecture

@@ -27,7 +27,7 @@ from natonnx.architecture import (
     legal_transitions,
     violation,
 )
-from natonnx.architecture.concat_legality import refusals
+from natonnx.architecture.concat_legality import ConcatLegality
 from natonnx.architecture.fatal import fatal_maps
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE
@@ -74,7 +74,7 @@ def test_cost_leaves_out_what_is_cut(architecture: Architecture) -> None:
 @given(legal_architectures(9, concats=True))
 def test_a_map_that_is_not_fatal_may_die(architecture: Architecture) -> None:
     state = find_liveness(architecture)
-    fatal = fatal_maps(architecture, state, refusals(architecture, state))
+    fatal = fatal_maps(architecture, state, ConcatLegality(architecture, state).verdicts)
     for fmap, reason in zip(architecture.topology.maps, fatal, strict=True):
         mortal = fmap.join not in (Join.OPAQUE, Join.INPUT) and fmap.name in naive.live(architecture)
         if mortal and reason is None:

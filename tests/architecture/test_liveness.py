@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology, find_liveness
-from natonnx.architecture.concat_legality import refusals
+from natonnx.architecture.concat_legality import ConcatLegality
 from natonnx.architecture.fatal import fatal_maps
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
@@ -14,7 +14,8 @@ from tests.architecture.strategies import architectures, legal_architectures, pr
 
 def _fatal(architecture: Architecture) -> np.ndarray:
     state = find_liveness(architecture)
-    return np.array([reason is not None for reason in fatal_maps(architecture, state, refusals(architecture, state))])
+    verdicts = ConcatLegality(architecture, state).verdicts
+    return np.array([reason is not None for reason in fatal_maps(architecture, state, verdicts)])
 
 
 def _named(architecture: Architecture, flags: np.ndarray) -> set[str]:

@@ -32,7 +32,7 @@ def compose_singles(lookups: Lookups, moves: Moves, target: float, generator: to
 
     def loss(position: int) -> tuple[float, float]:
         move = moves.all[moves.savers[position]]
-        entry = lookups.entries.get(signature(move.architecture))
+        entry = lookups.entries.get(moves.signature(moves.savers[position]))
         if base is None or entry is None:
             return math.inf, -move.saved
         return loss_ratio(base.score, entry.score, move.saved), -move.saved

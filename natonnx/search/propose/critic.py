@@ -5,6 +5,7 @@ knows that losses nearly add up, more than add up where many are made together, 
 few transitions are worth about the same.
 """
 
+from functools import partial
 from itertools import product
 from typing import NamedTuple
 
@@ -40,6 +41,30 @@ class Kernel(NamedTuple):
     length: float
 
 
+class _Sets(NamedTuple):
+    """Sets of transitions, as kernels see them.
+
+    Attributes:
+        held: Which transitions are in each: 1 or 0 [n, moves].
+        total: The sum of their weights [n].
+        weighted: The weights of those that are in it [n, moves].
+        spread: What that makes of all that are like them [n, moves].
+    """
+
+    held: Array
+    total: Array
+    weighted: Array
+    spread: Array
+
+
+class _Common(NamedTuple):
+    """What sets have in common with others [n, m], by the weights: products of sums, what is alike, how far apart."""
+
+    sums: Array
+    alike: Array
+    distance: Array
+
+
 class Critic:
     """Predicts scores; fit it again when more is known.
 
@@ -52,6 +77,7 @@ class Critic:
         self._moves, self._lookups = moves, lookups
         self._held = np.zeros((0, len(moves.all)))
         self._chosen_at = 0
+        self._losses: Array | None = None
         self._alike = _LIKENESS * likeness(moves) + (1 - _LIKENESS) * np.eye(len(moves.all))
         self.kernel = Kernel(_LINEAR[0], _RESIDUAL[0], _LENGTHS[0])
         self.fit()
@@ -64,10 +90,14 @@ class Critic:
         self._held = np.concatenate([self._held, self._moves.within(fresh)])
         self._gains(base, np.array([entry.score for entry in entries]))
         self._weights = self._importance()
+        self._seen, self._losses = self._sets(self._held), None
+        common = self._meet(self._seen, self._seen)
         if len(entries) >= _GROWTH * self._chosen_at:
             self._chosen_at = len(entries)
-            self.kernel = max(map(Kernel._make, product(_LINEAR, _RESIDUAL, _LENGTHS)), key=self._likelihood)
-        self._factor = self._cholesky(self.kernel)
+            self.kernel = max(
+                map(Kernel._make, product(_LINEAR, _RESIDUAL, _LENGTHS)), key=partial(self._likelihood, common)
+            )
+        self._factor = self._cholesky(common, self.kernel)
         self._solved = np.linalg.solve(self._factor.T, np.linalg.solve(self._factor, self._gain))
 
     def predict(self, held: npt.NDArray[np.bool_]) -> tuple[Array, Array]:
@@ -76,17 +106,21 @@ class Critic:
         Args:
             held: Which transitions each of them holds [n, moves].
         """
-        rows = held.astype(float)
-        cross = self._covariance(rows, self._held, self.kernel)
+        sets = self._sets(held.astype(float))
+        cross = self._covariance(self._meet(sets, self._seen), self.kernel)
         whitened = np.linalg.solve(self._factor, cross.T)
-        variance = self._variance(rows) - (whitened**2).sum(0)
+        variance = self._variance(sets) - (whitened**2).sum(0)
         return self._base + self._unit * (cross @ self._solved), self._unit * np.sqrt(np.maximum(variance, 0.0))
 
     def losses(self) -> Array:
         """Return what each transition by itself is expected to cost [moves], 0 at least."""
-        held = np.eye(len(self._moves.all))
-        mean = self._covariance(held, self._held, self.kernel) @ self._solved
-        return self._unit * np.maximum(-mean, 0.0)
+        if self._losses is None:
+            w, seen = self._weights[:, None], self._seen
+            alike, distance = (w * self._alike) @ seen.weighted.T, w + seen.total[None] - 2 * w * seen.held.T
+            common = _Common(np.outer(self._weights, seen.total), alike, distance)
+            mean = self._covariance(common, self.kernel) @ self._solved
+            self._losses = self._unit * np.maximum(-mean, 0.0)
+        return self._losses
 
     def _gains(self, base: float, scores: Array) -> None:
         """Set what each α gains over β, in units of the median loss [entries], hopeless ones cut off."""
@@ -118,31 +152,36 @@ class Critic:
         found: Array = weights
         return found
 
-    def _likelihood(self, kernel: Kernel) -> float:
+    def _likelihood(self, common: _Common, kernel: Kernel) -> float:
         """Return the logarithm of the marginal likelihood of what is known, but for a constant."""
-        factor = self._cholesky(kernel)
+        factor = self._cholesky(common, kernel)
         whitened = np.linalg.solve(factor, self._gain)
         return float(-0.5 * whitened @ whitened - np.log(np.diag(factor)).sum())
 
-    def _cholesky(self, kernel: Kernel) -> Array:
+    def _cholesky(self, common: _Common, kernel: Kernel) -> Array:
         noise = _NOISE * self._weights.sum() ** 2 * np.eye(len(self._held))
-        return np.linalg.cholesky(self._covariance(self._held, self._held, kernel) + noise)
+        return np.linalg.cholesky(self._covariance(common, kernel) + noise)
 
-    def _covariance(self, left: Array, right: Array, kernel: Kernel) -> Array:
-        w = self._weights
-        scale = w.sum() ** 2
-        sums = np.outer(left @ w, right @ w)
-        single = (left * w) @ self._alike @ (right * w).T
-        distance = (left @ w)[:, None] + (right @ w)[None] - 2 * (left * w) @ right.T
-        near = np.exp(-distance / (kernel.length * w.sum()))
-        found: Array = kernel.linear * (sums + sums**2 / scale + single) + kernel.residual * scale * near
+    def _sets(self, held: Array) -> _Sets:
+        weighted = held * self._weights
+        return _Sets(held, held @ self._weights, weighted, weighted @ self._alike)
+
+    @staticmethod
+    def _meet(left: _Sets, right: _Sets) -> _Common:
+        distance = left.total[:, None] + right.total[None] - 2 * left.weighted @ right.held.T
+        return _Common(np.outer(left.total, right.total), left.spread @ right.weighted.T, distance)
+
+    def _covariance(self, common: _Common, kernel: Kernel) -> Array:
+        total = self._weights.sum()
+        scale, sums = total**2, common.sums
+        near = np.exp(-common.distance / (kernel.length * total))
+        found: Array = kernel.linear * (sums + sums**2 / scale + common.alike) + kernel.residual * scale * near
         return found
 
-    def _variance(self, held: Array) -> Array:
+    def _variance(self, sets: _Sets) -> Array:
         """Return the diagonal of the covariance [n]."""
-        weighted = held * self._weights
-        scale, squares = self._weights.sum() ** 2, weighted.sum(1) ** 2
-        single = (weighted @ self._alike * weighted).sum(1)
+        scale, squares = self._weights.sum() ** 2, sets.weighted.sum(1) ** 2
+        single = (sets.spread * sets.weighted).sum(1)
         found: Array = self.kernel.linear * (squares + squares**2 / scale + single) + self.kernel.residual * scale
         return found
 

@@ -55,11 +55,8 @@ class Beam:
             target: A cost, as a fraction of β's.
         """
         base = lookups.score(lookups.beta)
-        ratios = {
-            i: loss_ratio(base, lookups.score(moves.all[i].architecture), moves.all[i].saved)
-            for i in moves.savers
-            if lookups.knows(moves.all[i].architecture)
-        }
+        known = {i: lookups.entries.get(moves.signature(i)) for i in moves.savers}
+        ratios = {i: loss_ratio(base, one.score, moves.all[i].saved) for i, one in known.items() if one}
         beam = [_Node(frozenset(), lookups.beta, base, 1.0)]
         while beam and lookups.left:
             found: dict[frozenset[int], _Node] = {}

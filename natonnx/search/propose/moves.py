@@ -1,19 +1,22 @@
 """Ways from β to its α's: single transitions that differ in what they compute, and sets of them."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import Architecture, State, cost, transition_mask, violation
+from natonnx.architecture import Architecture, Edited, State, cost, transition_mask
 from natonnx.search.keys import signature
 from natonnx.search.price import Price
 
 __all__ = ["Move", "Moves"]
 
 _STATES = tuple(State)
+_Change = tuple[int, str]
+"""An edge, and what it has become by what is computed."""
 
 
 @dataclass(frozen=True)
@@ -21,16 +24,22 @@ class Move:
     """A legal transition of β.
 
     Attributes:
+        beta: β.
         edge: Position of the edge.
         state: What it becomes.
-        architecture: β with that transition alone.
         saved: What it saves by itself, as a fraction of β's cost.
     """
 
+    beta: Architecture
     edge: int
     state: State
-    architecture: Architecture
     saved: float
+
+    @property
+    def architecture(self) -> Architecture:
+        """β with that transition alone."""
+        states = self.beta.states
+        return self.beta.with_states((*states[: self.edge], self.state, *states[self.edge + 1 :]))
 
 
 class Moves:
@@ -42,75 +51,95 @@ class Moves:
     """
 
     def __init__(self, beta: Architecture, price: Price) -> None:
-        self.beta, self._counts = beta, cost(beta)
-        full, mask, seen = price.cost(beta), transition_mask(beta), {signature(beta)}
-        found: list[Move] = []
+        self.beta, self._counts, self._own = beta, cost(beta), signature(beta)
+        self._edited, self._held = Edited(beta), dict[int, State]()
+        full, mask, followed = price.cost(beta), transition_mask(beta), price.follow(beta)
+        found: dict[tuple[_Change, ...], Move] = {}
         for edge, current in enumerate(beta.states):
             for column, state in enumerate(_STATES):
                 if state is current or not mask[edge, column]:
                     continue
-                alpha = beta.with_states((*beta.states[:edge], state, *beta.states[edge + 1 :]))
-                text = signature(alpha)
-                if text not in seen:
-                    seen.add(text)
-                    found.append(Move(edge, state, alpha, (full - price.cost(alpha)) / (price.full or 1.0)))
-        self.all = tuple(found)
+                changes = self._single(edge, state)
+                if changes and changes not in found:
+                    followed.change(edge, state)
+                    saved = (full - followed.cost()) / (price.full or 1.0)
+                    followed.change(edge, current)
+                    found[changes] = Move(beta, edge, state, saved)
+        self.all, self._changes = tuple(found.values()), tuple(found)
 
     @cached_property
     def savers(self) -> tuple[int, ...]:
         """Those that make β cheaper."""
         return tuple(i for i, move in enumerate(self.all) if move.saved > 0)
 
+    def signature(self, i: int) -> str:
+        """Return the `signature` of a transition's architecture."""
+        letters = list(self._own)
+        for edge, letter in self._changes[i]:
+            letters[edge] = letter
+        return "".join(letters)
+
     def compose(self, moves: Iterable[int]) -> Architecture | None:
         """Make several transitions, of one edge the last; None where they are illegal together."""
-        states = list(self.beta.states)
-        for i in moves:
-            states[self.all[i].edge] = self.all[i].state
-        alpha = self.beta.with_states(tuple(states))
-        return alpha if violation(alpha, self.beta, self._counts) is None else None
+        wanted = {self.all[i].edge: self.all[i].state for i in moves}
+        for edge in self._held.keys() - wanted.keys():
+            self._edited.change(edge, self.beta.states[edge])
+        for edge, state in wanted.items():
+            self._edited.change(edge, state)
+        self._held = wanted
+        return self._edited.architecture if self._edited.is_within(self._counts) else None
 
     def idle(self, held: Sequence[int]) -> npt.NDArray[np.bool_]:
         """Tell which transitions change nothing beside others, for those change as much and more [moves]."""
-        found = self._inside[:, list(held)].sum(1) > 0
+        found = np.zeros(len(self.all), bool)
+        for i in held:
+            found[self._inside(i)] = True
         found[list(held)] = True
-        return np.asarray(found, bool)
+        return found
 
     def within(self, alphas: Sequence[Architecture]) -> npt.NDArray[np.bool_]:
         """Return which transitions architectures hold [alphas, moves]: what each of them changes has changed.
 
         A transition whose changes are among those of another one that is held does not count beside it.
         """
-        changes = np.array([self._changes(alpha) for alpha in alphas], np.float32).reshape(
-            len(alphas), self._rows.shape[1]
-        )
-        held = changes @ self._rows.T == self._rows.sum(1)
-        covered = held.astype(np.float32) @ self._inside.T > 0
-        return np.asarray(held & ~covered, bool)
+        found = np.zeros((len(alphas), len(self.all)), bool)
+        for row, alpha in zip(found, alphas, strict=True):
+            pairs = enumerate(zip(signature(alpha), self._own, strict=True))
+            held = self._covered((e, now) for e, (now, own) in pairs if now != own)
+            row[held] = True
+            for i in held:
+                row[self._inside(i)] = False
+        return found
+
+    def _single(self, edge: int, state: State) -> tuple[_Change, ...]:
+        """What a transition of β changes by itself, in the order of edges."""
+        edited, current = self._edited, self.beta.states[edge]
+        near = sorted(edited.change(edge, state).edges)
+        letters = [(e, edited.letter(e).value) for e in near]
+        edited.change(edge, current)
+        return tuple((e, letter) for e, letter in letters if letter != self._own[e])
+
+    def _covered(self, changes: Iterable[_Change]) -> list[int]:
+        """The transitions all of whose changes are among some."""
+        common = Counter(i for change in changes for i in self._holders.get(change, ()))
+        return [i for i, count in common.items() if count == len(self._changes[i])]
+
+    def _inside(self, i: int) -> list[int]:
+        """The transitions whose changes are a true part of another one's."""
+        if i not in self._parts:
+            covered = self._covered(self._changes[i])
+            self._parts[i] = [j for j in covered if len(self._changes[j]) < len(self._changes[i])]
+        return self._parts[i]
 
     @cached_property
-    def _rows(self) -> npt.NDArray[np.float32]:
-        """What each transition changes [moves, 3 · edges]: 1 or 0."""
-        rows = [self._changes(move.architecture) for move in self.all]
-        return np.array(rows, np.float32).reshape(len(rows), len(_STATES) * len(self._own))
+    def _parts(self) -> dict[int, list[int]]:
+        return {}
 
     @cached_property
-    def _inside(self) -> npt.NDArray[np.float32]:
-        """Whether the changes of one transition are a true part of another's [moves, moves]: 1 or 0."""
-        rows = self._rows
-        common, size = rows @ rows.T, rows.sum(1)
-        found: npt.NDArray[np.bool_] = (common == size[:, None]) & (size[:, None] < size[None])
-        return found.astype(np.float32)
-
-    @cached_property
-    def _own(self) -> npt.NDArray[np.uint8]:
-        return _letters(self.beta)
-
-    def _changes(self, alpha: Architecture) -> npt.NDArray[np.float32]:
-        """Return which states edges have that they do not have in β, by what is computed [3 · edges]: 1 or 0."""
-        now = _letters(alpha)
-        changed = now != self._own
-        return np.concatenate([changed & (now == ord(state.value)) for state in _STATES]).astype(np.float32)
-
-
-def _letters(architecture: Architecture) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(signature(architecture).encode(), np.uint8)
+    def _holders(self) -> Mapping[_Change, Sequence[int]]:
+        """By change: the transitions that make it."""
+        found: dict[_Change, list[int]] = {}
+        for i, changes in enumerate(self._changes):
+            for change in changes:
+                found.setdefault(change, []).append(i)
+        return found

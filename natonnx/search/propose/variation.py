@@ -65,7 +65,8 @@ class Variation:
         undone = set(self._some(held))
         kept = [i for i in held if i not in undone]
         if self._random() < 0.5:
-            kept += self._some([i for i in range(len(self._moves.all)) if i not in kept])[:1]
+            remaining = set(range(len(self._moves.all))).difference(kept)
+            kept += self._some(sorted(remaining))[:1]
         return self.complete(kept, target, logits)
 
     def draw(self, target: float, logits: Tensor, order: Tensor | None = None) -> Draw | None:

@@ -28,7 +28,7 @@ from natonnx.architecture import (
     Weight,
     match_skip,
 )
-from natonnx.search.price import Exact
+from natonnx.search.price import Exact, Followed, Repriced
 
 __all__ = [
     "FULL_DEPTH",
@@ -143,6 +143,10 @@ class Flops(Exact):
     def cost(self, architecture: Architecture) -> float:
         """See `Price.cost`."""
         return self.table.flops[text(self.digits, architecture)]
+
+    def follow(self, beta: Architecture) -> Followed:
+        """See `Price.follow`."""
+        return Repriced(self, beta)
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
