@@ -25,7 +25,7 @@ from natonnx.frontend.old_opsets import with_shape_inputs
 from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.symbolic_shapes import infer_symbolically
 from natonnx.frontend.symbols import declared_size, evaluate
-from natonnx.tensors import light_copy
+from natonnx.tensors import UNREAD, light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
 
@@ -52,7 +52,7 @@ def infer_shapes(
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder)))
+    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder, UNREAD)))
     axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
@@ -78,7 +78,7 @@ def infer_shapes(
     def is_unknown() -> bool:
         return any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,)))
 
-    if symbols and is_unknown():
+    if is_unknown():
         found, forms = infer_numerically(bare, symbols, [size for size in batch if isinstance(size, str)])
         _add(shapes, found, symbols)
     if is_unknown():
