@@ -136,7 +136,9 @@ class _KnownSizes:
             return False
         if node.op_type == "Shape":
             known = self._of(node.input[0])
-            operands = [UNKNOWN if known is None or known == UNKNOWN else Sizes((len(known.entries),) * known.rank)]
+            operands: list[Sizes | None] = [
+                UNKNOWN if known is None or known == UNKNOWN else Sizes((len(known.entries),) * known.rank)
+            ]
         elif node.input and self._of(node.input[0]) is not None:
             operands = [self._of(name) if name else None for name in node.input]
         else:

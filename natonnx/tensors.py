@@ -53,7 +53,7 @@ _HEAVY = 1 << 20
 UNREAD = 1 << 10
 """Bytes from which no shape inference reads what a tensor of fractions holds."""
 
-_PLAIN = {TensorProto.FLOAT: 4, TensorProto.DOUBLE: 8, TensorProto.FLOAT16: 2}
+_PLAIN: Mapping[int, int] = {TensorProto.FLOAT: 4, TensorProto.DOUBLE: 8, TensorProto.FLOAT16: 2}
 """Types of fractions, and bytes of one."""
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
