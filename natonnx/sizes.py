@@ -5,7 +5,7 @@ Entries that are not known are None: how many there are, and what follows from t
 
 import math
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import onnx
@@ -73,28 +73,35 @@ def compute(node: onnx.NodeProto, operands: Sequence[Sizes | None]) -> Sizes | N
     return None if found is None or len(found.entries) > LONGEST else found
 
 
-def known_sizes(graph: onnx.GraphProto, shapes: Mapping[str, Sequence[Entry]]) -> dict[str, Sizes]:
-    """Compute all lists of sizes of a graph.
+def known_sizes(
+    graph: onnx.GraphProto, shapes: Mapping[str, Sequence[Entry]], names: Iterable[str]
+) -> dict[str, Sizes]:
+    """Compute lists of sizes of a graph, and what they are made of.
 
     Args:
         graph: The graph.
         shapes: Of its tensors, as far as they are known.
+        names: The lists.
     """
+    made = {node.output[0]: (i, node) for i, node in enumerate(graph.node) if len(node.output) == 1 and not node.domain}
+    needed: dict[int, onnx.NodeProto] = {}
+    waiting = list(names)
+    while waiting:
+        i, node = made.get(waiting.pop(), (-1, None))
+        if node is not None and i not in needed:
+            needed[i] = node
+            waiting += node.input if node.op_type != "Shape" else ()
     found = {tensor.name: sizes for tensor in graph.initializer if (sizes := stored_sizes(tensor)) is not None}
-    for node in graph.node:
-        if node.domain or len(node.output) != 1 or node.output[0] in found:
-            continue
+    for _, node in sorted(needed.items(), key=lambda item: item[0]):
         if node.op_type == "Constant":
-            made = next((stored_sizes(own.t) for own in node.attribute if own.HasField("t")), None)
+            own = next((stored_sizes(own.t) for own in node.attribute if own.HasField("t")), None)
         elif node.op_type == "Shape":
             shape = shapes.get(node.input[0])
-            made = compute(node, [UNKNOWN if shape is None else Sizes(tuple(shape))])
-        elif node.input and node.input[0] in found:
-            made = compute(node, [found.get(name) for name in node.input])
+            own = compute(node, [UNKNOWN if shape is None else Sizes(tuple(shape))])
         else:
-            continue
-        if made is not None and made != UNKNOWN:
-            found[node.output[0]] = made
+            own = compute(node, [found.get(name) for name in node.input])
+        if own is not None and own != UNKNOWN:
+            found[node.output[0]] = own
     return found
 
 

@@ -16,7 +16,6 @@ from natonnx.architecture import Shape
 from natonnx.frontend.declared import infer
 from natonnx.frontend.forms import FIRST, Assignment, Forms, assignments
 from natonnx.frontend.symbols import declared_size, evaluate
-from natonnx.harmless import is_harmless
 from natonnx.sizes import known_sizes
 
 __all__ = ["infer_numerically"]
@@ -37,7 +36,7 @@ _Numbers = tuple[int | None, ...]
 
 
 def infer_numerically(
-    model: onnx.ModelProto, symbols: Collection[str], batch: Collection[str]
+    model: onnx.ModelProto, symbols: Collection[str], batch: Collection[str], *, harmless: bool
 ) -> tuple[dict[str, Shape], Forms]:
     """Infer shapes of the tensors that nodes make, under the assignments that tell most.
 
@@ -45,16 +44,16 @@ def infer_numerically(
         model: The model; not changed.
         symbols: Those that stand on axes of its inputs.
         batch: Those among them that count samples.
+        harmless: What `is_harmless` says of the model.
 
     Returns:
         Shapes by tensor name, with None for a size that is unknown or has no short text; and how sizes are written.
     """
-    harmless = is_harmless(model)
     made = {name for node in model.graph.node for name in node.output if name}
     choices = list(assignments(symbols, batch)) if symbols else [({},)]
     rows = choices[0]
     seen = [_sizes(model, row, harmless) for row in rows[:FIRST]]
-    if _count(seen, made) < len(made) * len(seen):
+    if len(choices) > 1 and _count(seen, made) < len(made) * len(seen):
         plain = [[_sizes(model, row, harmless, rounds=1) for row in one[:FIRST]] for one in choices]
         rows = choices[max(range(len(choices)), key=lambda i: _count(plain[i], made))]
         seen = [_sizes(model, row, harmless) for row in rows[:FIRST]]
@@ -123,14 +122,13 @@ def _put_sizes(model: onnx.ModelProto, shapes: Mapping[str, _Numbers]) -> bool:
     if not open_nodes:
         return False
     fixed = {info.name: tuple(dim.dim_value or None for dim in info.type.tensor_type.shape.dim) for info in graph.input}
-    sizes = known_sizes(graph, {**fixed, **shapes})
-    put = False
-    for node in open_nodes:
-        for position in _SIZED[node.op_type]:
-            found = sizes.get(node.input[position]) if position < len(node.input) else None
-            if found is not None and found.known is not None:
-                value = np.array(found.known, np.int64).reshape((-1,) if found.rank else ())
-                name = f"{node.output[0]}/natonnx_{position}"
-                graph.initializer.append(numpy_helper.from_array(value, name))
-                node.input[position], put = name, True
-    return put
+    read = [(node, i) for node in open_nodes for i in _SIZED[node.op_type] if i < len(node.input)]
+    sizes = known_sizes(graph, {**fixed, **shapes}, {node.input[i] for node, i in read})
+    known = [(node, i, sizes[node.input[i]]) for node, i in read if node.input[i] in sizes]
+    given = {tensor.name for tensor in graph.initializer}
+    put = [(node, i, own) for node, i, own in known if own.known is not None and node.input[i] not in given]
+    for node, i, own in put:
+        value = np.array(own.known, np.int64).reshape((-1,) if own.rank else ())
+        node.input[i] = f"{node.output[0]}/natonnx_{i}"
+        graph.initializer.append(numpy_helper.from_array(value, node.input[i]))
+    return bool(put)
