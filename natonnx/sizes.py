@@ -90,13 +90,14 @@ def known_sizes(
         i, node = made.get(waiting.pop(), (-1, None))
         if node is not None and i not in needed:
             needed[i] = node
-            waiting += node.input if node.op_type != "Shape" else ()
+            waiting += node.input if node.op_type != "Shape" or node.input[0] not in shapes else ()
     found = {tensor.name: sizes for tensor in graph.initializer if (sizes := stored_sizes(tensor)) is not None}
     for _, node in sorted(needed.items(), key=lambda item: item[0]):
         if node.op_type == "Constant":
             own = next((stored_sizes(own.t) for own in node.attribute if own.HasField("t")), None)
         elif node.op_type == "Shape":
-            shape = shapes.get(node.input[0])
+            read = node.input[0]
+            shape = shapes.get(read, (len(found[read].entries),) * found[read].rank if read in found else None)
             own = compute(node, [UNKNOWN if shape is None else Sizes(tuple(shape))])
         else:
             own = compute(node, [found.get(name) for name in node.input])

@@ -21,6 +21,8 @@ _NETWORKS = ("resnet50", "mobilenetv2", "densenet121", "vit-tiny", "generated-70
 
 _PEERS = ("onnxslim", "onnxsim", "onnxoptimizer")
 
+_EDITED = "edited.onnx"
+
 _FLOOR = """
 import sys, onnx
 model = onnx.load(sys.argv[1])
@@ -50,7 +52,14 @@ def main(models: str, folder: str, peers_python: str, rounds: int, limit: int) -
         path = _file(name, Path(folder).expanduser())
         with tempfile.TemporaryDirectory() as made:
             commands = _commands(path, Path(made), peers, peers_python)
-            found = interleaved(commands, rounds, limit, lambda line: click.echo(line, err=True))
+            edited = Path(made) / _EDITED
+            found = interleaved(
+                commands,
+                rounds,
+                limit,
+                lambda line: click.echo(line, err=True),
+                lambda edited=edited: edited.unlink(missing_ok=True),  # type: ignore[misc]
+            )
         cells = [_cell(found[tool]) for tool in names]
         cells += [_ratio(found, *ratio.split(" / ")) for ratio in ratios]
         _row([path.stem if name in _NETWORKS else path.as_posix(), *cells])
@@ -85,7 +94,7 @@ def _commands(path: Path, folder: Path, peers: Sequence[str], python: str) -> di
     return {
         "floor": [sys.executable, "-c", _FLOOR, str(path), out],
         "inspect": [*natonnx, "inspect", str(path), "--json"],
-        "apply": [*natonnx, "apply", str(path), str(edits), "-o", str(folder / "edited.onnx")],
+        "apply": [*natonnx, "apply", str(path), str(edits), "-o", str(folder / _EDITED)],
         **{name: [python, "-m", name, str(path), out] for name in peers},
     }
 

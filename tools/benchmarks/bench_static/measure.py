@@ -2,6 +2,7 @@
 
 import os
 import resource
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -49,7 +50,7 @@ def cost_of(command: Command, limit: int) -> Cost | str:
         process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode == 0:
             return Cost(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
-        if used.ru_utime + used.ru_stime >= limit:
+        if process.returncode in {-signal.SIGXCPU, -signal.SIGKILL}:
             return f"more than {limit} s"
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
@@ -57,7 +58,11 @@ def cost_of(command: Command, limit: int) -> Cost | str:
 
 
 def interleaved(
-    commands: Mapping[str, Command], rounds: int, limit: int, told: Callable[[str], None] = lambda _line: None
+    commands: Mapping[str, Command],
+    rounds: int,
+    limit: int,
+    told: Callable[[str], None] = lambda _line: None,
+    before: Callable[[], None] = lambda: None,
 ) -> dict[str, list[Cost] | str]:
     """Run commands in turn, so many rounds, and a round before them that does not count.
 
@@ -66,6 +71,7 @@ def interleaved(
         rounds: How many.
         limit: CPU seconds of one command.
         told: Is given each name that failed and why; it is not run again.
+        before: Is called before each command.
 
     Returns:
         By name: a cost for each round, or why it failed.
@@ -76,6 +82,7 @@ def interleaved(
             costs = found[name]
             if isinstance(costs, str):
                 continue
+            before()
             cost = cost_of(command, limit)
             if isinstance(cost, str):
                 found[name] = cost
