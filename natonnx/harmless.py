@@ -7,9 +7,11 @@ what is run over it runs in the worker (`natonnx.limits`).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import onnx
+
+from natonnx.sizes import UNKNOWN, Sizes, compute, stored_sizes
 
 __all__ = ["is_harmless"]
 
@@ -41,6 +43,9 @@ _SIZED = frozenset(
 _KEEPING = frozenset({"Cast", "DequantizeLinear", "Identity", "QuantizeLinear", "Reshape", "Transpose", "Unsqueeze"})
 """Operators whose result is no larger than their first operand, for constants."""
 
+_NO_LARGER = frozenset({"Reshape", "Slice", "Split"})
+"""Those among them whose results are no larger than their first operand, whatever sizes are computed for them."""
+
 _LONGEST = 64
 """Entries of an operand that gives sizes, or of a shape in the file."""
 
@@ -67,7 +72,8 @@ def is_harmless(model: onnx.ModelProto) -> bool:
             return False
     stored = {tensor.name: tensor for tensor in graph.initializer}
     constant = set(stored)
-    highest = _LONGEST
+    sizes = _KnownSizes(stored)
+    highest, grown = _LONGEST, 1
     for node in graph.node:
         kind, inputs = node.op_type, list(filter(None, node.input))
         if not _are_plain(node.attribute):
@@ -75,6 +81,16 @@ def is_harmless(model: onnx.ModelProto) -> bool:
         if kind == "Constant" and node.domain in _DOMAINS:
             stored.update((node.output[0], own.t) for own in node.attribute if own.HasField("t") and node.output)
             constant.update(node.output)
+            continue
+        if node.domain in _DOMAINS and sizes.add(node):
+            constant.update(node.output)
+            continue
+        if kind == "Expand" and sizes.may_expand(inputs):
+            grown *= sizes.growth(*inputs)
+            if grown > _LARGEST:
+                return False
+            continue
+        if kind == "Range" and sizes.is_counting(inputs):
             continue
         if all(name in constant for name in inputs):
             if kind not in _KEEPING or node.domain not in _DOMAINS:
@@ -84,9 +100,11 @@ def is_harmless(model: onnx.ModelProto) -> bool:
             if node.domain != "com.microsoft":
                 return False
         elif kind in _SIZED:
-            if not all(name in stored and _is_small(stored[name]) for name in filter(None, node.input[1:])):
+            made = sizes if kind in _NO_LARGER else ()
+            operands = filter(None, node.input[1:])
+            if not all((name in stored and _is_small(stored[name])) or name in made for name in operands):
                 return False
-            highest += _LONGEST if kind == "Unsqueeze" else 0
+            highest += _axes(node, stored) if kind == "Unsqueeze" else 0
         elif kind == "Gather":
             indices = [stored[name] for name in inputs[1:] if name in stored]
             highest = highest + len(indices[0].dims) if indices else 2 * highest
@@ -100,6 +118,71 @@ def is_harmless(model: onnx.ModelProto) -> bool:
         if highest > _HIGHEST:
             return False
     return True
+
+
+class _KnownSizes:
+    """The short lists of sizes that nodes make of shapes and of constants."""
+
+    def __init__(self, stored: Mapping[str, onnx.TensorProto]) -> None:
+        self._stored = stored
+        self._made: dict[str, Sizes] = {}
+
+    def __contains__(self, name: object) -> bool:
+        return self._made.get(str(name), UNKNOWN) != UNKNOWN
+
+    def add(self, node: onnx.NodeProto) -> bool:
+        """Take up a node that makes such a list, of which not even the length need be known."""
+        if len(node.output) != 1:
+            return False
+        if node.op_type == "Shape":
+            known = self._of(node.input[0])
+            operands: list[Sizes | None] = [
+                UNKNOWN if known is None or known == UNKNOWN else Sizes((len(known.entries),) * known.rank)
+            ]
+        elif node.input and self._of(node.input[0]) is not None:
+            operands = [self._of(name) if name else None for name in node.input]
+        else:
+            return False
+        made = compute(node, operands)
+        if made is None:
+            return False
+        self._made[node.output[0]] = made
+        return True
+
+    def may_expand(self, names: Sequence[str]) -> bool:
+        """Whether an Expand over these is to a computed shape, and by how much it grows can be told."""
+        if len(names) != 2 or names[1] not in self._made:
+            return False
+        return self._made[names[1]] == UNKNOWN or names[0] in self._stored
+
+    def growth(self, tensor: str, target: str) -> int:
+        """By how much an Expand makes a size larger, at most; more than is allowed where that is not known.
+
+        To all of another tensor's shape it makes nothing larger than their sum would be.
+        """
+        sizes = self._made[target]
+        if sizes == UNKNOWN:
+            return 1
+        if sizes.entries.count(None) > 1:
+            return _LARGEST + 1
+        return math.prod([*self._stored[tensor].dims, *(max(abs(one), 1) for one in sizes.entries if one is not None)])
+
+    def is_counting(self, names: Sequence[str]) -> bool:
+        """Whether a Range over these makes no more numbers than a size is."""
+        start, end, step = (self._of(name) for name in names) if len(names) == 3 else (None, None, None)
+        ends = end is not None and end.rank == 0 and end.entries == (None,)
+        return ends and start is not None and start.entries == (0,) and step is not None and step.entries == (1,)
+
+    def _of(self, name: str) -> Sizes | None:
+        made = self._made.get(name)
+        return stored_sizes(self._stored[name]) if made is None and name in self._stored else made
+
+
+def _axes(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> int:
+    """How many axes an Unsqueeze adds."""
+    if len(node.input) > 1:
+        return math.prod(stored[node.input[1]].dims)
+    return sum(len(own.ints) for own in node.attribute)
 
 
 def _are_plain(attributes: Iterable[onnx.AttributeProto]) -> bool:

@@ -31,14 +31,22 @@ def objection(model: onnx.ModelProto, path: str | None = None, *, full_check: bo
     return found
 
 
-def infer_shapes(model: onnx.ModelProto, *, strict_mode: bool = False, data_prop: bool = True) -> onnx.ModelProto:
+def infer_shapes(
+    model: onnx.ModelProto, *, strict_mode: bool = False, data_prop: bool = True, harmless: bool | None = None
+) -> onnx.ModelProto:
     """Infer shapes by `onnx.shape_inference.infer_shapes`.
+
+    Args:
+        model: The model.
+        strict_mode: See there.
+        data_prop: See there.
+        harmless: What `is_harmless` says of it; asked where None.
 
     Raises:
         onnx.shape_inference.InferenceError: If the model contradicts itself.
         LimitError: If that takes too long, or too much memory.
     """
-    if is_harmless(model):
+    if is_harmless(model) if harmless is None else harmless:
         try:
             return onnx.shape_inference.infer_shapes(model, strict_mode=strict_mode, data_prop=data_prop)
         except (onnx.checker.ValidationError, ValueError, RuntimeError) as error:

@@ -22,6 +22,7 @@ from natonnx.errors import InputError
 
 __all__ = [
     "MOST_AXES",
+    "UNREAD",
     "Extent",
     "all_tensors",
     "byte_size",
@@ -48,6 +49,12 @@ _SMALL = 4096
 
 _HEAVY = 1 << 20
 """Bytes from which a tensor of the model's own file is left out of a light copy."""
+
+UNREAD = 1 << 10
+"""Bytes from which no shape inference reads what a tensor of fractions holds."""
+
+_PLAIN: Mapping[int, int] = {TensorProto.FLOAT: 4, TensorProto.DOUBLE: 8, TensorProto.FLOAT16: 2}
+"""Types of fractions, and bytes of one."""
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
 
@@ -88,10 +95,17 @@ def is_pending(tensor: TensorProto) -> bool:
     return is_external(tensor) and tensor.HasField("raw_data")
 
 
-def is_heavy(tensor: TensorProto) -> bool:
-    """Whether a tensor lies in the model's own file and is so large that handling it needlessly takes time."""
-    plain = tensor.data_type in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16)
-    return plain and not is_external(tensor) and len(tensor.raw_data) >= _HEAVY
+def is_heavy(tensor: TensorProto, least: int = _HEAVY) -> bool:
+    """Whether a tensor lies in the model's own file and is so large that handling it needlessly takes time.
+
+    Args:
+        tensor: Any tensor.
+        least: Bytes from which it is.
+    """
+    width = _PLAIN.get(tensor.data_type)
+    if width is None or width * math.prod(tensor.dims) < least:
+        return False
+    return tensor.HasField("raw_data") and not is_external(tensor)
 
 
 def misfit(tensor: TensorProto) -> str | None:
@@ -241,12 +255,17 @@ def refer(tensor: TensorProto, place: str, offset: int) -> int:
     return size
 
 
-def light_copy(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
+def light_copy(model: onnx.ModelProto, folder: Path | None, least: int = _HEAVY) -> onnx.ModelProto:
     """A copy of a model in which large initializers are references only, even pending ones, and small ones are read.
 
     Shape inference and onnxruntime read the values of small operands from the model's own file only, and a serialised
     model must not exceed 2 GiB, nor take seconds to write and read. A pending tensor that is no initializer of the main
     graph is read whatever its size.
+
+    Args:
+        model: The model.
+        folder: Where its external data is.
+        least: Bytes from which an initializer of the model's own file is large; `UNREAD` for shape inference.
 
     Returns:
         The copy; the model itself, not to be changed, where it is light already.
@@ -254,14 +273,14 @@ def light_copy(model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
     Raises:
         InputError: See `locate`.
     """
-    if not has_external(model) and not any(map(is_heavy, model.graph.initializer)):
+    if not has_external(model) and not any(is_heavy(tensor, least) for tensor in model.graph.initializer):
         return model
     copy = onnx.ModelProto()
     _copy_fields(model, copy, "graph")
     _copy_fields(model.graph, copy.graph, "initializer")
     for tensor in model.graph.initializer:
         fresh = copy.graph.initializer.add()
-        if is_heavy(tensor):
+        if is_heavy(tensor, least):
             fresh.name, fresh.data_type = tensor.name, tensor.data_type
             fresh.dims.extend(tensor.dims)
             refer(fresh, "natonnx", 0)

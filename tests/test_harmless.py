@@ -102,9 +102,40 @@ def outer_product() -> onnx.ModelProto:
     return build(*nodes, node("Add", ["x", "f"], ["y"]), constants={"a": [1 << 17, 1], "b": [1, 1 << 17]})
 
 
+def token(target: str = "t") -> list[onnx.NodeProto]:
+    """Expand a constant to as many rows as there are samples, as the class token of a transformer is."""
+    nodes = [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"]), node("Unsqueeze", ["n", "at"], ["r"])]
+    nodes += [node("Concat", ["r", "rest", "rest"], ["t"], axis=0), node("Shape", ["t"], ["rank"])]
+    ones = helper.make_tensor("v", TensorProto.INT64, [1], [1])
+    nodes += [node("ConstantOfShape", ["rank"], ["f"], value=ones), node("Mul", ["f", "minus"], ["m"])]
+    nodes += [node("Equal", ["t", "m"], ["e"]), node("Where", ["e", "f", "t"], ["w"])]
+    return [*nodes, node("Expand", ["k", target], ["y"])]
+
+
+SIZES: dict[str, object] = {"zero": 0, "at": [0], "rest": [-1], "minus": -1}
+
+
+def expanding_twice() -> onnx.ModelProto:
+    """What a constant is expanded to is the length of what the next one is."""
+    nodes = [*token("w"), node("Shape", ["y"], ["s2"]), node("Gather", ["s2", "zero"], ["n2"])]
+    nodes += [node("Unsqueeze", ["n2", "at"], ["r2"]), node("Concat", ["r2", "large"], ["t2"], axis=0)]
+    nodes[-5].output[0] = "y1"
+    nodes[-4].input[0] = "y1"
+    return build(*nodes, node("Expand", ["k", "t2"], ["y"]), constants={**SIZES, "k": [[1] * 999], "large": [1 << 19]})
+
+
+def squared() -> onnx.ModelProto:
+    nodes = [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"]), node("Unsqueeze", ["n", "at"], ["r"])]
+    nodes += [node("Concat", ["r", "r"], ["t"], axis=0), node("Expand", ["k", "t"], ["y"])]
+    return build(*nodes, constants={**SIZES, "k": [[1]]})
+
+
 HOSTILE: dict[str, Callable[[], onnx.ModelProto]] = {
     made.__name__: made
-    for made in (ellipsis, large_constant, long_target, doubled_target, doubled_rank, endless_loop, laughs)
+    for made in (
+        *(ellipsis, large_constant, long_target, doubled_target, doubled_rank, endless_loop, laughs),
+        *(expanding_twice, squared),
+    )
 } | {"outer_product": outer_product}
 
 
@@ -113,6 +144,16 @@ def test_plain_models_are_harmless() -> None:
     assert is_harmless(build(node("Reshape", ["x", "s"], ["y"]), constants={"s": [0, 4, 64, 1]}))
     for path in sorted((tiny.ROOT / "models").glob("*.onnx")):
         assert is_harmless(onnx.load(path))
+
+
+def test_sizes_of_transformers_are_harmless() -> None:
+    assert is_harmless(build(*token("w"), constants={**SIZES, "k": [[[1]]]}))
+    shape = [node("Shape", ["x"], ["s"], start=0, end=2), node("Concat", ["s", "rest"], ["t"], axis=0)]
+    assert is_harmless(build(*shape, node("Reshape", ["x", "t"], ["y"]), constants=SIZES))
+    whole = [node("ReduceMean", ["x"], ["m"], axes=[1]), node("Shape", ["x"], ["s"])]
+    assert is_harmless(build(*whole, node("Expand", ["m", "s"], ["y"])))
+    count = [node("Shape", ["x"], ["s"]), node("Gather", ["s", "zero"], ["n"])]
+    assert is_harmless(build(*count, node("Range", ["zero", "n", "one"], ["y"]), constants={**SIZES, "one": 1}))
 
 
 @pytest.mark.parametrize("name", HOSTILE)

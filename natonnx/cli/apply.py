@@ -15,6 +15,7 @@ from natonnx.cli.options import (
     print_json,
     reading_options,
 )
+from natonnx.cli.process import uncollected
 from natonnx.errors import InputError
 from natonnx.files import read_bytes
 
@@ -33,6 +34,7 @@ __all__ = ["apply_command"]
 @reading_options
 @force_option
 @json_option
+@uncollected()
 def apply_command(
     model: Path,
     edits: Path,

@@ -7,6 +7,7 @@ import click
 
 from natonnx.cli.logs import log_options
 from natonnx.cli.options import html_option, json_option, model_argument, print_json, reading_options, write_report
+from natonnx.cli.process import uncollected
 from natonnx.cli.terminal import page
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ __all__ = ["inspect_command"]
 @reading_options
 @html_option
 @json_option
+@uncollected()
 def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
     from natonnx.verbs.inspect import inspect

@@ -202,9 +202,7 @@ def write_report(path: Path, inspection: "Inspection", optimization: "OptimizeRe
 
 def print_json(payload: object) -> None:
     """Print a payload to stdout as JSON; in ASCII alone where stdout is not UTF-8."""
-    import json
-
-    from natonnx.contract.schema import finite
+    from natonnx.contract.schema import to_json
 
     is_unicode = (getattr(sys.stdout, "encoding", None) or "utf-8").lower().replace("-", "") == "utf8"
-    say(json.dumps(finite(payload), indent=2, ensure_ascii=not is_unicode) + "\n")
+    say(to_json(payload, ascii_only=not is_unicode) + "\n")

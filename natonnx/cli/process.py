@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ __all__ = [
     "is_output_failure",
     "open_streams",
     "signals",
+    "uncollected",
     "write_line",
 ]
 
@@ -32,6 +34,16 @@ _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 _LOADING, _AGAIN = 10.0, 0.05
 """Seconds that a signal waits for modules to be loaded, and after which it is sent again."""
 _NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "bfc_arena")
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """Look for no cycles of garbage meanwhile: what a short command makes lives to its end."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Terminated(KeyboardInterrupt):

@@ -23,6 +23,7 @@ from natonnx.frontend.load import is_shapeless, true_inputs
 from natonnx.frontend.numeric_shapes import infer_numerically
 from natonnx.frontend.recurrent import find_counted, recurrent_inputs
 from natonnx.frontend.symbols import declared_size, evaluate
+from natonnx.harmless import is_harmless
 from natonnx.session import run, session
 
 __all__ = ["UNNAMED", "BatchAxes", "find_batch_axes", "find_input_axes"]
@@ -267,7 +268,7 @@ def _freed_shape(model: onnx.ModelProto, axes: BatchAxes, name: str) -> Shape:
     for info in copy.graph.output:
         info.type.tensor_type.ClearField("shape")
     named = {str(size) for info in true_inputs(copy) for size in _declared(info) if isinstance(size, str)}
-    shapes, _ = infer_numerically(copy, sorted(named), [UNNAMED])
+    shapes, _ = infer_numerically(copy, sorted(named), [UNNAMED], harmless=is_harmless(copy))
     return shapes.get(name, ())
 
 

@@ -52,16 +52,17 @@ class Contradiction(NamedTuple):
         return f"{kind} {self.tensor!r} is declared {declared} but computed as {_text(self.inferred)}"
 
 
-def infer(model: onnx.ModelProto) -> onnx.ModelProto | None:
+def infer(model: onnx.ModelProto, *, harmless: bool | None = None) -> onnx.ModelProto | None:
     """Run onnx's shape inference with data propagation; return None where it fails.
 
     What a node makes that it objects to stays unknown.
 
     Args:
         model: The model, small enough to be serialised; not changed.
+        harmless: See `natonnx.inference.infer_shapes`.
     """
     try:
-        return infer_shapes(model)
+        return infer_shapes(model, harmless=harmless)
     except LimitError as error:
         _log.warning("%s: shapes are known as far as the file declares them", error)
         return None

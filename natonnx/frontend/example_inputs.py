@@ -35,7 +35,7 @@ def example_inputs(
     batch: int,
     open_size: int = OPEN_SIZES[0],
     integer: int = 0,
-    generator: np.random.Generator | None = None,
+    generator: "np.random.Generator | None" = None,
 ) -> dict[str, np.ndarray]:
     """Standard normal numbers, and one number for all integers and truth values.
 

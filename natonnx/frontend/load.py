@@ -17,7 +17,7 @@ from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.inference import objection
 from natonnx.limits import LimitError, renew
 from natonnx.session import session
-from natonnx.tensors import all_tensors, is_external, light_copy, locate, misfit, refer
+from natonnx.tensors import UNREAD, all_tensors, is_external, light_copy, locate, misfit, refer
 
 __all__ = ["check", "default_opset", "is_shapeless", "read", "true_inputs", "wrong_declarations"]
 
@@ -171,7 +171,7 @@ def wrong_declarations(model: onnx.ModelProto, folder: Path | None = None) -> tu
         model: The model.
         folder: Where its external data is.
     """
-    return contradictions(light_copy(model, folder))
+    return contradictions(light_copy(model, folder, UNREAD))
 
 
 def check(
@@ -194,7 +194,7 @@ def check(
     Raises:
         InputError: See `locate`; also if the check takes too long, or too much memory.
     """
-    light = light_copy(model, folder)
+    light = light_copy(model, folder, UNREAD)
     if accepted:
         shapeless = [one for one in accepted if one.declared is None]
         free = {one.tensor for one in accepted if not one.is_output or one.declared is None}

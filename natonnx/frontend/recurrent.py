@@ -8,7 +8,7 @@ from natonnx.architecture import Shape
 from natonnx.frontend.declared import infer, undeclared
 from natonnx.frontend.load import true_inputs
 from natonnx.frontend.symbols import declared_size
-from natonnx.tensors import light_copy
+from natonnx.tensors import UNREAD, light_copy
 
 __all__ = ["find_counted", "recurrent_inputs"]
 
@@ -30,7 +30,7 @@ def find_counted(model: onnx.ModelProto, folder: Path | None) -> tuple[dict[str,
     sequences = {node.input[0] for node in _layers(model)}
     if not sequences:
         return {}, None
-    copy = undeclared(light_copy(model, folder))
+    copy = undeclared(light_copy(model, folder, UNREAD))
     for info in true_inputs(copy):
         for axis, dim in enumerate(info.type.tensor_type.shape.dim):
             if declared_size(dim) is None:

@@ -31,6 +31,8 @@ def select(draft: Draft, view: GraphView, options: ParseOptions) -> frozenset[in
     Raises:
         InputError: If a pattern matches no node, or no edge where it is to pick edges.
     """
+    if not (options.include or options.exclude or options.freeze_outputs_of):
+        return frozenset()
     frozen = _upstream(view, [i for p in options.freeze_outputs_of for i in _matching(view, p, "--freeze-outputs-of")])
     included = _named(draft, view, options.include, "--include")
     excluded = _named(draft, view, options.exclude, "--exclude")
@@ -54,15 +56,15 @@ def keep_dead_code(architecture: Architecture) -> Architecture:
     """
     liveness, topology = find_liveness(architecture), architecture.topology
     alive = (liveness.live & liveness.needed).tolist()
-    edges = tuple(
-        replace(
-            edge,
-            fixed=edge.fixed if edge.fixed or (alive[source] and alive[target]) else _DEAD,
-            kept=edge.kept and active,
-        )
-        for edge, (source, target), active in zip(topology.edges, topology.ends, liveness.active.tolist(), strict=True)
-    )
-    return replace(architecture, topology=replace(topology, edges=edges))
+    edges = list(topology.edges)
+    for i, ((source, target), active) in enumerate(zip(topology.ends, liveness.active.tolist(), strict=True)):
+        fixed = edges[i].fixed or ("" if alive[source] and alive[target] else _DEAD)
+        kept = edges[i].kept and active
+        if (fixed, kept) != (edges[i].fixed, edges[i].kept):
+            edges[i] = replace(edges[i], fixed=fixed, kept=kept)
+    if all(edge is own for edge, own in zip(edges, topology.edges, strict=True)):
+        return architecture
+    return replace(architecture, topology=replace(topology, edges=tuple(edges)))
 
 
 def _entered(draft: Draft, view: GraphView, edge: str) -> tuple[int, ...]:

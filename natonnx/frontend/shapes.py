@@ -25,7 +25,8 @@ from natonnx.frontend.old_opsets import with_shape_inputs
 from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.symbolic_shapes import infer_symbolically
 from natonnx.frontend.symbols import declared_size, evaluate
-from natonnx.tensors import light_copy
+from natonnx.harmless import is_harmless
+from natonnx.tensors import UNREAD, light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
 
@@ -52,7 +53,7 @@ def infer_shapes(
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder)))
+    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder, UNREAD)))
     axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
@@ -63,7 +64,8 @@ def infer_shapes(
     inputs = {info.name: declared[info.name] for info in true_inputs(model) if info.name in declared}
     if unknown := [name for name in foreign_outputs(bare) if name not in declared]:
         bare.graph.value_info.extend(ask_onnxruntime(source, unknown, inputs, folder))
-    shapes, dtypes = _noted((infer(bare) or bare).graph)
+    harmless = is_harmless(bare)
+    shapes, dtypes = _noted((infer(bare, harmless=harmless) or bare).graph)
     for _ in model.graph.node:
         if not (states := loop_states(bare, shapes, dtypes)):
             break
@@ -78,8 +80,10 @@ def infer_shapes(
     def is_unknown() -> bool:
         return any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,)))
 
-    if symbols and is_unknown():
-        found, forms = infer_numerically(bare, symbols, [size for size in batch if isinstance(size, str)])
+    if is_unknown():
+        found, forms = infer_numerically(
+            bare, symbols, [size for size in batch if isinstance(size, str)], harmless=harmless
+        )
         _add(shapes, found, symbols)
     if is_unknown():
         further, types = _noted(onnx.GraphProto(value_info=infer_symbolically(bare, shapes, dtypes)))

@@ -1,5 +1,6 @@
 """An index over an ONNX graph: who makes and who reads a tensor, what is constant, shapes and names."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cached_property
@@ -52,6 +53,7 @@ class GraphView:
         graph = model.graph
         self.model = model
         self.nodes = list(graph.node)
+        self._kinds = [_kind(node) for node in self.nodes]
         self._functions = {(function.domain, function.name) for function in model.functions}
         self._shapes = shapes
         self._dtypes = dtypes
@@ -80,10 +82,7 @@ class GraphView:
 
     def kind(self, node: int) -> str:
         """A node's operator: its plain name in ONNX's own domain, "domain::name" elsewhere; "" if it makes nothing."""
-        proto = self.nodes[node]
-        if not proto.output:
-            return ""
-        return proto.op_type if proto.domain in DEFAULT_DOMAIN else f"{proto.domain}::{proto.op_type}"
+        return self._kinds[node]
 
     def shape(self, tensor: str) -> Shape:
         """Shape of a tensor; () where it is unknown, as it is for a scalar."""
@@ -172,7 +171,7 @@ class GraphView:
     def size(self, tensor: str) -> int:
         """How many elements a tensor has, unknown sizes left out."""
         shape = self.shape(tensor)
-        return int(np.prod([size for size in shape if isinstance(size, int)])) if shape else 1
+        return math.prod(size for size in shape if isinstance(size, int))
 
     def attribute(self, node: int, name: str, default: object = None) -> object:
         """An attribute's value as a Python object."""
@@ -213,6 +212,12 @@ class GraphView:
         if numbers is None or numbers.dtype.kind not in "if":
             return None
         return numbers.astype(np.int64 if numbers.dtype.kind == "i" else np.float32)
+
+
+def _kind(node: onnx.NodeProto) -> str:
+    if not node.output:
+        return ""
+    return node.op_type if node.domain in DEFAULT_DOMAIN else f"{node.domain}::{node.op_type}"
 
 
 def reads(node: onnx.NodeProto) -> Iterator[str]:

@@ -6,11 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from natonnx.errors import InputError
 from natonnx.rewrite.part import Part
 
 __all__ = ["Lost", "equal", "follow"]
 
 _DRAWS = 3
+
+_CORNER = 8
+"""Of a picture, along each axis: enough to see which channels depend on which."""
 
 _WIDTHS = (1, 2, 3)
 """Along how many axes channels may stand: more than one within a shuffle."""
@@ -34,14 +38,42 @@ class Lost(NamedTuple):
 def follow(node: Part, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray) -> Lost | None:
     """Find the entries of an output that depend on lost entries alone; None where a node mixes them with others.
 
-    An output that depends on none of them has lost none: its flags are all unset.
+    An output that depends on none of them has lost none: its flags are all unset. Where channels of pictures are lost,
+    a corner of one of them is tried first.
     """
+    corner = _corner(node, values, lost)
+    if corner is not None:
+        try:
+            small = node.run(corner)[output]
+        except InputError:  # it was written for the whole size
+            return _follow(node, values, lost, output, made)
+        found = _follow(node, corner, lost, output, small)
+        if found is None or (found.axis == 1 and found.entries.shape == made.shape[1:2] and small.ndim == made.ndim):
+            return found
+    return _follow(node, values, lost, output, made)
+
+
+def _corner(node: Part, values: Arrays, lost: Mapping[str, Lost]) -> Arrays | None:
+    """A part of what a node reads, along the axes behind the channels; None where these are not all that is lost."""
+    read = [values[name] for name in node.inputs]
+    ranks, sizes = {value.ndim for value in read}, {value.shape[2:] for value in read}
+    if len(ranks) != 1 or len(sizes) != 1 or max(ranks) < 3 or max(map(max, sizes)) <= _CORNER:
+        return None
+    if any(one.axis != 1 or one.entries.ndim != 1 for one in lost.values()):
+        return None
+    where = (slice(None, 1), slice(None), *[slice(None, _CORNER)] * (max(ranks) - 2))
+    return {**values, **{name: np.ascontiguousarray(values[name][where]) for name in node.inputs}}
+
+
+def _follow(node: Part, values: Arrays, lost: Mapping[str, Lost], output: str, made: np.ndarray) -> Lost | None:
     by_lost = _changes(node, values, lost, output, made, others=False)
-    by_others = _changes(node, values, lost, output, made, others=True)
-    if by_lost is None or by_others is None:
+    if by_lost is None:
         return None
     if not by_lost.any():
         return Lost(0, np.zeros(1, np.bool_))
+    by_others = _changes(node, values, lost, output, made, others=True)
+    if by_others is None:
+        return None
     for axis, width in ((i, size) for size in _WIDTHS for i in range(made.ndim - size + 1)):
         rest = tuple(one for one in range(made.ndim) if not axis <= one < axis + width)
         gone, staying = np.asarray(by_lost.any(rest)), np.asarray(by_others.any(rest))

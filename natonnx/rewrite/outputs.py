@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -14,9 +15,9 @@ from natonnx.frontend.example_inputs import example_inputs, open_size
 from natonnx.rewrite.build import build
 from natonnx.rewrite.compare import Comparison, Verdict
 from natonnx.rewrite.replay import Replay
-from natonnx.rewrite.trial import TOLERANCE, Outputs, Reference, guarded
+from natonnx.rewrite.trial import TOLERANCE, Outputs, Reference, guarded, remembered
 
-__all__ = ["OutputsCheck", "sample_inputs"]
+__all__ = ["OutputsCheck", "References", "sample_inputs"]
 
 _MARGIN = 10.0
 
@@ -24,6 +25,20 @@ _QUANTUM = 5e-2
 """What rounding one entry the other way makes of a quantised model's outputs at most."""
 
 _QUANTISING = {"DynamicQuantizeLinear", "QuantizeLinear", "Round"}
+
+
+class References(NamedTuple):
+    """What a model is compared with beside the replay.
+
+    Attributes:
+        reference: Runs the same architecture elsewhere (the supernet), from named inputs to named outputs.
+        rounded: Makes it anew, by a seed, with weights that differ in the last bit.
+        beta: Runs β where the reference runs the architecture, with the same weights.
+    """
+
+    reference: Reference
+    rounded: Callable[[int], Reference] | None = None
+    beta: Reference | None = None
 
 
 @dataclass(frozen=True)
@@ -51,39 +66,36 @@ class OutputsCheck:
     @functools.cached_property
     def replayed(self) -> Verdict:
         """The comparison with the source run in onnxruntime, the edits carried out on its values."""
-        try:
-            replay = self._replay
-            for sample in self._tried:
-                replay(sample)
-        except InputError as error:
-            return Verdict(True, f"not run: {error}", made=False)
-        return self._judge(Comparison(self.network, self.model, guarded(replay, "the replay"), optimise=False))
+        return self._against_replay(optimise=False)
 
     @functools.cached_property
     def optimised(self) -> Verdict:
-        """The same with the model as onnxruntime optimises it; what is `replayed` must have been made."""
-        return self._judge(Comparison(self.network, self.model, guarded(self._replay, "the replay")))
+        """The same with the model as onnxruntime optimises it."""
+        return self._against_replay(optimise=True)
+
+    def _against_replay(self, *, optimise: bool) -> Verdict:
+        try:
+            for sample in self._tried:
+                self._replay(sample)
+        except InputError as error:
+            return Verdict(True, f"not run: {error}", made=False)
+        replay = guarded(self._replay, "the replay")
+        return self._judge(Comparison(self.network, self.model, replay, optimise=optimise))
 
     @functools.cached_property
-    def _replay(self) -> Replay:
-        return Replay(self.network, self.architecture, self.weights)
+    def _replay(self) -> Reference:
+        return remembered(Replay(self.network, self.architecture, self.weights))
 
-    def against_supernet(
-        self,
-        reference: Reference | None = None,
-        rounded: Callable[[int], Reference] | None = None,
-        beta: Reference | None = None,
-    ) -> Verdict:
+    def against_supernet(self, references: References | None = None) -> Verdict:
         """Compare with the supernet.
 
         Where onnxruntime's optimised graph differs from it, the graph as it is decides. Where that differs too, as
         quantised models do by a quantum, a difference is allowed for that the source itself shows beside the supernet.
 
         Args:
-            reference: The supernet; without it the model need only run.
-            rounded: Makes the reference anew, by a seed, with weights that differ in the last bit.
-            beta: The supernet's β.
+            references: The supernet's; without them the model need only run.
         """
+        reference, rounded, beta = references or (None, None, None)
         comparison = Comparison(self.network, self.model, guarded(reference) if reference else None, rounded)
         verdict = self._judge(comparison)
         if verdict.passed or reference is None:

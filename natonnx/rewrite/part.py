@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 __all__ = ["Part", "Source"]
+
+_Type = tuple[np.dtype[Any], tuple[int | None, ...]]
+_Types = tuple[_Type, ...]
 
 
 class Source:
@@ -109,7 +112,8 @@ class Part:
     ) -> None:
         self.inputs, self.outputs = inputs, outputs
         self._model, self._folder = model, folder
-        self._sessions: dict[object, InferenceSession] = {}
+        self._sessions: dict[_Types, InferenceSession] = {}
+        self._refused: set[_Types] = set()
 
     def run(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Run it.
@@ -124,20 +128,33 @@ class Part:
             InputError: If onnxruntime cannot run it by itself, or it reads or makes anything but tensors.
         """
         fed = {name: values[name] for name in self.inputs}
-        types = tuple((value.dtype, value.shape) for value in fed.values())
-        if types not in self._sessions:
-            self._sessions[types] = self._open(fed)
-        found = run(self._sessions[types], fed)
+        found = self._run(fed)
         tensors = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
         if missing := [name for name in self.outputs if name not in tensors]:
             raise InputError(f"{missing[0]!r} is something other than a tensor of numbers")
         return tensors
 
-    def _open(self, fed: Mapping[str, np.ndarray]) -> "InferenceSession":
-        part = onnx.ModelProto()
-        part.CopyFrom(self._model)
-        for name, value in fed.items():
-            kind = helper.np_dtype_to_tensor_dtype(value.dtype)
-            part.graph.input.append(helper.make_tensor_value_info(name, kind, value.shape))
+    def _run(self, fed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Run it in a session for all sizes; in one for these sizes alone where onnxruntime must know them."""
+        open_sizes = tuple((value.dtype, (None,) * value.ndim) for value in fed.values())
+        given = tuple((value.dtype, value.shape) for value in fed.values())
+        if open_sizes not in self._refused:
+            try:
+                return self._run_as(open_sizes, fed)
+            except InputError:
+                self._refused.add(open_sizes)
+        return self._run_as(given, fed)
+
+    def _run_as(self, types: _Types, fed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        if types not in self._sessions:
+            self._sessions[types] = self._open(dict(zip(fed, types, strict=True)))
+        return run(self._sessions[types], fed)
+
+    def _open(self, types: Mapping[str, _Type]) -> "InferenceSession":
+        part = self._model  # which may be large
+        del part.graph.input[:], part.graph.output[:]
+        for name, (dtype, shape) in types.items():
+            kind = helper.np_dtype_to_tensor_dtype(dtype)
+            part.graph.input.append(helper.make_tensor_value_info(name, kind, shape))
         part.graph.output.extend(map(helper.make_empty_tensor_value_info, self.outputs))
         return session(part, folder=self._folder, optimise=False)

@@ -16,6 +16,7 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.constants import constant_values
 from natonnx.frontend.shapes import OTHER_TYPE
+from natonnx.frontend.symbols import evaluate
 from natonnx.frontend.view import reads
 from natonnx.rewrite.lost import Lost, equal, follow
 from natonnx.rewrite.part import Part, Source
@@ -47,6 +48,7 @@ class Replay:
         graph = network.model.graph
         self._source = Source(network.model, network.folder, network.constant_nodes, self._weights)
         self._parts: dict[tuple[int, ...], Part] = {}
+        self._followed: dict[object, Mapping[str, Lost | None]] = {}
         self.constants = self._source.constants
         self._readers: dict[str, set[int]] = {}
         for position, node in enumerate(graph.node):
@@ -55,11 +57,6 @@ class Replay:
         handed = [*network.outputs, *(own.tensor for own in network.edges.values())]
         handed += [name for own in network.maps.values() for name in (own.join_tensor, own.value_tensor)]
         self._handed = {name for name in handed if network.dtypes.get(name) != OTHER_TYPE}
-        joins = [one for one in network.architecture.topology.maps if one.join is Join.CONCAT]
-        lossy = joins if architecture.states != network.architecture.states else []
-        nodes = [graph.node[i] for one in lossy if (i := network.maps[one.name].join_node) is not None]
-        members = list(dict.fromkeys(name for node in nodes for name in node.input))
-        self._members = self._source.part(self._source.before(members), members)
 
     def __call__(self, inputs: Arrays, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         """Run on a sample.
@@ -72,8 +69,7 @@ class Replay:
             InputError: If a node cannot be run by itself, or a tensor is not computed.
         """
         wanted = self.network.outputs if names is None else names
-        members = {**inputs, **self._members.run(inputs)} if self._members.outputs else {}
-        values = _Run(self, inputs, members, frozenset(wanted))
+        values = _Run(self, inputs, frozenset(wanted))
         values.all()
         return {name: values.kept(name) for name in wanted}
 
@@ -92,6 +88,27 @@ class Replay:
         """Names of the tensors that a node reads and that are not constant."""
         return [name for name in reads(self.network.model.graph.node[position]) if name not in self.constants]
 
+    def zeros(self, name: str, inputs: Arrays) -> np.ndarray:
+        """Zeros in the shape that the source gives a tensor; it is run up to there if its inference does not tell."""
+        network = self.network
+        pairs = [pair for own in inputs for pair in zip(network.shapes.get(own, ()), inputs[own].shape, strict=False)]
+        symbols = {symbol: size for symbol, size in pairs if isinstance(symbol, str)}
+        sizes = [evaluate(size, symbols) for size in network.shapes.get(name, (None,))]
+        shape = [size for size in sizes if size is not None]
+        if len(shape) == len(sizes) and network.dtypes.get(name, 0) > 0:
+            return np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(network.dtypes[name]))
+        return np.zeros_like(self.part(self._source.before([name]), [name]).run(inputs)[name])
+
+    def followed(
+        self, position: int, values: Arrays, lost: Mapping[str, Lost], made: Arrays
+    ) -> Mapping[str, Lost | None]:
+        """What of a node's outputs is lost: tried on the first sample, and the same on others that lose the same."""
+        key = (position, *((name, one.axis, one.entries.shape, one.entries.tobytes()) for name, one in lost.items()))
+        if key not in self._followed:
+            node = self.part([position])
+            self._followed[key] = {name: follow(node, values, lost, name, made[name]) for name in made}
+        return self._followed[key]
+
     def constant(self, name: str) -> np.ndarray:
         """The value of a tensor that does not depend on the model's input."""
         if name in self._weights:
@@ -105,8 +122,8 @@ class _Run:
     Nodes wait until a value of theirs is needed, and then run together.
     """
 
-    def __init__(self, replay: Replay, inputs: Arrays, members: Arrays, asked: frozenset[str]) -> None:
-        self.replay, self._members, self._asked = replay, members, asked
+    def __init__(self, replay: Replay, inputs: Arrays, asked: frozenset[str]) -> None:
+        self.replay, self._inputs, self._asked = replay, inputs, asked
         self._network, self._architecture = replay.network, replay.architecture
         self._values = dict(inputs)  # in the source's shapes
         self._lost: dict[str, Lost] = {}
@@ -242,9 +259,8 @@ class _Run:
         entries: list[np.ndarray] = []
         axis = next(attribute.i for attribute in node.attribute if attribute.name == "axis")
         for member, original in zip(members, node.input, strict=True):
-            before = self._members[original]
-            value = np.zeros_like(before) if member is None else self._value(member)
-            axis %= before.ndim
+            value = self.replay.zeros(original, self._inputs) if member is None else self._value(member)
+            axis %= value.ndim
             own = self._lost.get(member) if member is not None else None
             if own is not None and (own.axis, own.entries.ndim) != (axis, 1):
                 raise InputError(f"member {member!r} of {output!r} has lost entries of another axis")
@@ -261,7 +277,7 @@ class _Run:
         node = self.replay.part([position])
         lost = {name: self._lost[name] for name in node.inputs if name in self._lost}
         made = node.run(self._values)
-        followed = {name: follow(node, self._values, lost, name, made[name]) for name in made}
+        followed = self.replay.followed(position, self._values, lost, made)
         if None in followed.values():
             made = node.run({**self._values, **self._zeroed(position, lost)})
         else:

@@ -56,7 +56,7 @@ def apply(
     model = build(network, alpha)
     if rewritten:
         add_provenance(model, version=__version__, source_sha256=source.sha256, edits=edits)
-    checks = verify(network, alpha, model, fallback=lambda: _references(network, alpha))
+    checks = verify(network, alpha, model, lambda: _references(network, alpha))
     require(checks)
     if rewritten:
         write_model(model, network.folder, output)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natonnx.cli.options import print_json
-from natonnx.contract.schema import finite
+from natonnx.contract.schema import finite, to_json
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 PAYLOADS = st.recursive(
@@ -60,3 +60,12 @@ def test_print_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert stderr == ""
     assert "β" in stdout
     assert json.loads(stdout) == {"β": [None, 1]}
+
+
+def test_json_is_what_the_library_writes() -> None:
+    value = {"a": [], "b": {}, 'é\n"': [1, -2.5, 1e30, True, None, {"c": ("x", [0.1, False])}], "d": float("nan")}
+    for ascii_only in (False, True):
+        expected = json.dumps({**value, "d": None}, indent=2, ensure_ascii=ascii_only)
+        assert to_json(value, ascii_only=ascii_only) == expected
+    with pytest.raises(TypeError, match="set is no JSON"):
+        to_json({"a": {1}})

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from natonnx.architecture import Architecture, State, cost, edits_between, legal_transitions, violation
 from natonnx.frontend import Network, lower, parse
-from natonnx.rewrite import build, verify
+from natonnx.rewrite import References, build, verify
 from natonnx.supernet import Supernet
 from tests.frontend.test_cut_rules import fork, without, zeroed
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, joins, runtime
@@ -79,9 +79,8 @@ def shuffle() -> Builder:
 def parts(alpha: Architecture, network: Network) -> onnx.ModelProto:
     """The model of α, checked by everything that there is: the file, onnxruntime against torch, the cost."""
     model = build(network, alpha)
-    failed = [
-        check for check in verify(network, alpha, model, Supernet(network).as_reference(alpha)) if not check.passed
-    ]
+    references = References(Supernet(network).as_reference(alpha))
+    failed = [check for check in verify(network, alpha, model, references) if not check.passed]
     assert not failed
     again = parse(model).architecture
     assert cost(again) == cost(alpha)

@@ -14,7 +14,7 @@ from natonnx.architecture import State, activity, cost, legal_transitions, viola
 from natonnx.frontend import parse
 from natonnx.frontend.channel_parts import slice_rule
 from natonnx.frontend.view import GraphView
-from natonnx.rewrite import build, verify
+from natonnx.rewrite import References, build, verify
 from natonnx.supernet import Supernet
 from tests.frontend.test_cut_rules import fork, refuse, without, zeroed
 from tests.rewrite.helpers import Builder, arrays, assert_close, images
@@ -50,7 +50,7 @@ def cut(network: Network, edges: Sequence[str], gone: Mapping[str, tuple[Sequenc
     if len(edges) == 1:
         assert legal_transitions(beta)[beta.topology.edge_index[edges[0]]][State.N] is None
     result = build(network, alpha)
-    checks = verify(network, alpha, result, Supernet(network).as_reference(alpha))
+    checks = verify(network, alpha, result, References(Supernet(network).as_reference(alpha)))
     assert [check for check in checks if not check.passed] == []
     assert cost(parse(result).architecture) == cost(alpha)
     expected = network.model
@@ -417,7 +417,7 @@ def test_new_nodes_are_what_onnxruntime_has_at_the_opset(opset: int) -> None:
     for e, edge in enumerate(beta.topology.edges):
         if legal_transitions(beta)[e].get(State.S, "") is None:
             alpha = beta.with_states((*beta.states[:e], State.S, *beta.states[e + 1 :]))
-            checks = verify(network, alpha, build(network, alpha), Supernet(network).as_reference(alpha))
+            checks = verify(network, alpha, build(network, alpha), References(Supernet(network).as_reference(alpha)))
             assert [check for check in checks if not check.passed] == [], edge.name
 
 

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 from natonnx.architecture import Architecture, Edit, State, apply_edits
 from natonnx.errors import InputError
 from natonnx.frontend import parse
-from natonnx.rewrite import build, verify
+from natonnx.rewrite import References, build, verify
 from natonnx.rewrite.outputs import sample_inputs
 from natonnx.rewrite.trial import relative_difference
 from natonnx.supernet import Supernet
@@ -55,13 +55,14 @@ def failed(
     model: onnx.ModelProto,
     reference: Reference | None = None,
 ) -> dict[str, str]:
-    return {check.name: check.detail for check in verify(network, alpha, model, reference) if not check.passed}
+    references = None if reference is None else References(reference)
+    return {check.name: check.detail for check in verify(network, alpha, model, references) if not check.passed}
 
 
 def test_all_checks_pass_on_what_build_made() -> None:
     network = residual()
     alpha = alpha_of(network)
-    checks = verify(network, alpha, build(network, alpha), Supernet(network).as_reference(alpha))
+    checks = verify(network, alpha, build(network, alpha), References(Supernet(network).as_reference(alpha)))
     assert [check.name for check in checks if check.passed] == [CHECKER, CONTRACT, COST, ROUND_TRIP, REPLAYED, EQUAL]
     assert len(checks) == 6
 
@@ -173,7 +174,7 @@ def test_given_samples_are_used() -> None:
         seen.append(inputs["x"].shape)
         return Supernet(network).as_reference()(inputs, names)
 
-    verify(network, network.architecture, network.model, reference, [{"x": images(7, 4, 8)}])
+    verify(network, network.architecture, network.model, References(reference), samples=[{"x": images(7, 4, 8)}])
     assert seen == [(7, 4, 8, 8)]
 
 
@@ -213,7 +214,7 @@ lenient = pytest.mark.parametrize(("make", "detail"), LENIENT.items(), ids=["unk
 def test_what_the_source_can_do_is_compared(make: Callable[[], Network], detail: str) -> None:
     network = make()
     alpha = apply_edits(network.architecture, [Edit("B", State.O, State.S)])
-    check = verify(network, alpha, build(network, alpha), Supernet(network).as_reference(alpha))[-1]
+    check = verify(network, alpha, build(network, alpha), References(Supernet(network).as_reference(alpha)))[-1]
     assert (check.name, check.passed) == (EQUAL, True)
     assert re.search(detail, check.detail)
 
@@ -252,7 +253,7 @@ def test_nothing_is_run_where_the_unknown_comes_first() -> None:
     graph.conv("m", "a")
     network = parse(graph.model(image("a"), **imports("com.example")))
     for reference in (None, Supernet(network).as_reference()):
-        check = verify(network, network.architecture, network.model, reference)[-1]
+        check = verify(network, network.architecture, network.model, References(reference))[-1]
         assert check.passed
         assert check.detail.startswith("not run, since the input model does not run either: onnxruntime refuses")
         assert "Mystery" in check.detail
@@ -274,7 +275,7 @@ def test_small_scores_are_compared_before_they_saturate(op_type: str, outputs: l
     def reference(inputs: Outputs, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         return {name: value * (1.01 if name == "y" else 1) for name, value in exact(inputs, names).items()}
 
-    check = verify(network, network.architecture, network.model, reference)[-1]
+    check = verify(network, network.architecture, network.model, References(reference))[-1]
     assert check.passed
     assert check.detail.endswith(f"batch sizes [1, 3], before the last {op_type}")
 
@@ -303,7 +304,7 @@ def test_choices_are_compared_by_what_they_are_made_from(outputs: list[str]) -> 
     def reference(inputs: Outputs, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         return {name: 1 - value if name in "yz" else value for name, value in exact(inputs, names).items()}
 
-    check = verify(network, network.architecture, network.model, reference)[-1]
+    check = verify(network, network.architecture, network.model, References(reference))[-1]
     assert check.passed
     assert check.detail.endswith("batch sizes [1, 3], before the first ArgMax")
 
@@ -344,7 +345,7 @@ def test_nothing_is_run_where_an_input_is_no_tensor_of_numbers(kind: str) -> Non
         given, output = (value_info(name, [1], TensorProto.STRING) for name in ("given", "y"))
     inner = helper.make_graph(graph.nodes, "g", [graph.input, given], [image("t"), output], graph.initializers)
     network = parse(helper.make_model(inner, **imports(), ir_version=8))
-    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    check = verify(network, network.architecture, network.model, References(Supernet(network).as_reference()))[-1]
     assert check == (EQUAL, True, "not run: an input is no tensor of numbers")
 
 
@@ -355,7 +356,7 @@ def test_open_sizes_are_chosen_so_that_the_source_runs() -> None:
     graph.conv("a", "b")
     network = graph.network("b")
     assert [sample["x"].shape for sample in sample_inputs(network)] == [(1, 4, 16, 16), (3, 4, 16, 16)]
-    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    check = verify(network, network.architecture, network.model, References(Supernet(network).as_reference()))[-1]
     assert check.passed
     assert check.detail.endswith("batch sizes [1, 3]")
 
@@ -410,7 +411,9 @@ def test_tolerance_depends_on_what_an_output_is_computed_in(*, kept: bool, error
     def reference(inputs: Outputs, names: Sequence[str] | None = None) -> dict[str, np.ndarray]:
         return {name: (value * (1 + error)).astype(value.dtype) for name, value in exact(inputs, names).items()}
 
-    checks = {check.name: check.passed for check in verify(network, alpha, build(network, alpha), reference)}
+    checks = {
+        check.name: check.passed for check in verify(network, alpha, build(network, alpha), References(reference))
+    }
     assert checks[REPLAYED]
     assert checks[EQUAL] is passes
 
@@ -446,7 +449,7 @@ def test_a_batch_behind_the_layers_is_the_one_that_varies() -> None:
     graph.input = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, "N", 8])
     graph.op("MatMul", "x", graph.weight("w", 8, 8), out="y")
     network = graph.network("y")
-    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    check = verify(network, network.architecture, network.model, References(Supernet(network).as_reference()))[-1]
     assert check.passed
     assert check.detail.endswith("batch sizes [1, 3]")
     assert [sample["x"].shape for sample in sample_inputs(network)] == [(2, 1, 8), (2, 3, 8)]
@@ -517,7 +520,7 @@ def test_a_fusion_of_onnxruntimes_own_is_no_fault() -> None:
     graph.op("MaxPool", "p", out="m", kernel_shape=[3, 3], strides=[2, 2])
     graph.conv("m", "y")
     network = graph.network("y")
-    check = verify(network, network.architecture, network.model, Supernet(network).as_reference())[-1]
+    check = verify(network, network.architecture, network.model, References(Supernet(network).as_reference()))[-1]
     assert check.passed
     assert "without onnxruntime's graph optimisations; with them max relative difference" in check.detail
 
@@ -540,7 +543,7 @@ def test_what_the_source_shows_or_a_quantum_is_no_fault(*, quantised: bool, beta
         return lambda inputs, names=None: {name: factor * value for name, value in exact(inputs, names).items()}
 
     differing, source = off(alpha, 1.01), off(network.architecture, beta)
-    assert verify(network, alpha, build(network, alpha), differing, beta=source)[-1].passed is passed
+    assert verify(network, alpha, build(network, alpha), References(differing, beta=source))[-1].passed is passed
 
 
 def test_the_input_unchanged_is_right_whatever_the_supernet_says() -> None:
@@ -550,6 +553,6 @@ def test_the_input_unchanged_is_right_whatever_the_supernet_says() -> None:
     def off(inputs: Outputs, names: Sequence[str] | None = None) -> Outputs:
         return {name: 2 * value for name, value in exact(inputs, names).items()}
 
-    check = verify(network, network.architecture, network.model, off, beta=off)[-1]
+    check = verify(network, network.architecture, network.model, References(off, beta=off))[-1]
     assert check.passed
     assert check.detail.endswith("the supernet differs, and the model is the input unchanged")

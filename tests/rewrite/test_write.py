@@ -16,7 +16,7 @@ import natonnx
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.errors import InputError
 from natonnx.frontend import Network, parse, read
-from natonnx.rewrite import build, verify
+from natonnx.rewrite import References, build, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
@@ -197,7 +197,9 @@ def test_new_weights_are_written_where_the_old_ones_were(tmp_path: Path) -> None
     model = build(source, source.architecture, weights)
     supernet = Supernet(source)
     supernet.load_weights(weights)
-    assert all(check.passed for check in verify(source, source.architecture, model, supernet.as_reference()))
+    assert all(
+        check.passed for check in verify(source, source.architecture, model, References(supernet.as_reference()))
+    )
     x = {"x": images(2, 8, 8)}
     in_memory = run(session(model, folder=tmp_path), x)["c"]
     write_model(model, tmp_path, tmp_path / "out.onnx")

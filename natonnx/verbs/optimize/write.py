@@ -9,7 +9,7 @@ from pathlib import Path
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.notices import NOTICE
-from natonnx.rewrite import Check, require, verify
+from natonnx.rewrite import Check, References, require, verify
 from natonnx.rewrite.write import check_output, own_files, write_model
 from natonnx.search import Candidate, Outcome
 from natonnx.search.decide import faults
@@ -46,9 +46,11 @@ def verify_winner(prepared: Prepared, winner: Rebuilt) -> list[Check]:
         prepared.source.network,
         winner.alpha,
         winner.model,
-        trained.as_reference(searched),
-        rounded=lambda seed: trained.rounded(seed).as_reference(searched),
-        beta=trained.as_reference(),
+        References(
+            trained.as_reference(searched),
+            lambda seed: trained.rounded(seed).as_reference(searched),
+            trained.as_reference(),
+        ),
         weights=file_weights(prepared, winner.candidate),
     )
 

@@ -1,0 +1,1 @@
+"""What `natonnx inspect` and a one-edit `natonnx apply` take, beside other tools of ONNX files."""
