@@ -5,7 +5,12 @@ from dataclasses import dataclass
 from numbers import Number
 from typing import Any
 
-__all__ = ["Items", "Renamed", "is_structure"]
+import numpy as np
+
+from natonnx.data.batches import Array
+from natonnx.data.indexed import Positions, Reader
+
+__all__ = ["IndexedItems", "Items", "Renamed", "is_structure", "spread"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +40,34 @@ class Items:
     is_ordered: bool = True
     from_program: bool = False
     samples: int | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedItems:
+    """Samples for one purpose that are read by position.
+
+    Attributes:
+        reader: Reads them.
+        count: How many there are.
+        where: The source, for messages.
+        labels: One entry a sample, where they are known without reading samples.
+        has_labels: Whether samples have labels.
+        is_read: Whether all samples were read, and are kept.
+        own_layout: Whether the source has named the model's inputs, and so means the model's layout.
+    """
+
+    reader: Reader
+    count: int
+    where: str
+    labels: Array | None = None
+    has_labels: bool = False
+    is_read: bool = False
+    own_layout: bool = False
+
+
+def spread(count: int, most: int) -> Positions:
+    """Return as many positions of so many samples at most, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
 class Renamed(Mapping[str, Any]):

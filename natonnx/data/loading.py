@@ -10,9 +10,13 @@ from natonnx.data.class_folders import picture_items
 from natonnx.data.collect import Collected, collect
 from natonnx.data.conform import check_preprocessing, conform, scaling
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
-from natonnx.data.divide import divide
+from natonnx.data.divide import Divisible, divide
 from natonnx.data.folder import list_folder, passed_over
+from natonnx.data.indexed import IndexedBatches
+from natonnx.data.indexing import allot, first_of, indexed, raw_in_memory, small
+from natonnx.data.items import IndexedItems
 from natonnx.data.labels import Targets
+from natonnx.data.load_options import LoadOptions
 from natonnx.data.memory import Data, Held, hold, named_items
 from natonnx.data.npz import Archive
 from natonnx.data.ready import check_ready
@@ -26,6 +30,9 @@ __all__ = ["load"]
 _log = logging.getLogger(__name__)
 
 PLAIN = Preprocessing()
+OPTIONS = LoadOptions()
+_PARTS = ("train", "validation", "test")
+"""In the order in which memory is given to them: training samples are read most often."""
 
 
 def load(
@@ -36,6 +43,7 @@ def load(
     seed: int = 0,
     targets: Targets = "labels",
     classes: Path | Mapping[str, int] | None = None,
+    options: LoadOptions = OPTIONS,
 ) -> Parts:
     """Load data in the names, shapes, layouts and types that a model takes.
 
@@ -59,6 +67,7 @@ def load(
             (``none``).
         classes: The index of each class folder's name, see `natonnx.data.classes.read_classes`; else the folders must
             be as many as the classes, and are numbered in the order of their names.
+        options: How data is read, and how much of it stays in memory.
 
     Returns:
         The parts; the test part is None if the source has none.
@@ -70,11 +79,11 @@ def load(
     if isinstance(held, Dataset):
         return _told(check_ready(held, signature, targets))
     if isinstance(held, str):
-        held = _read(held, signature, preprocessing, targets, classes)
+        held = _read(held, signature, preprocessing, targets, classes, options)
     elif classes is not None:
         raise InputError(f"{held.name}: has no class folders, which classes are for: leave them out")
     check_preprocessing(signature, preprocessing, held.name)
-    parts, notes = _parts(held, signature, preprocessing, seed, targets)
+    parts, notes = _parts(held, signature, preprocessing, seed, targets, options)
     if len({part.has_targets for part in parts.values()}) > 1:
         lacking = ", ".join(name for name, part in parts.items() if not part.has_targets)
         raise InputError(
@@ -93,17 +102,25 @@ def load(
 
 
 def _parts(
-    held: Held, signature: Signature, preprocessing: Preprocessing, seed: int, targets: Targets
+    held: Held, signature: Signature, preprocessing: Preprocessing, seed: int, targets: Targets, options: LoadOptions
 ) -> tuple[dict[str, Batches], list[str]]:
     notes: list[str] = []
     collected: dict[str, Collected] = {}
     parts: dict[str, Batches] = {}
+    by_index: dict[str, IndexedBatches] = {}
+    raw: dict[str, Divisible] = {}
     for name, items in held.parts.items():
-        if items.is_stream:
+        if isinstance(items, IndexedItems):
+            by_index[name] = indexed(items, signature, preprocessing, targets, held.name)
+        elif items.is_stream:
             parts[name] = stream(items, signature, preprocessing, targets)
         else:
             collected[name] = collect(items.open(), items, signature, targets)
-    raw = {name: one.arrays for name, one in collected.items()}
+            raw[name] = collected[name].arrays
+    is_read = all(items.is_read for items in held.parts.values() if isinstance(items, IndexedItems))
+    is_small = is_read and small(by_index, options.cache_bytes)
+    raw |= {name: raw_in_memory(part) if is_small else part for name, part in by_index.items()}
+    looked_at = [first_of(part) if isinstance(part, IndexedBatches) else part for part in raw.values()]
     unused = dict.fromkeys(key for one in collected.values() for key in one.unused)
     if unused:
         lacks = targets == "labels" and not any(one.arrays.has_targets for one in collected.values())
@@ -111,14 +128,17 @@ def _parts(
     if not parts:
         raw, note = divide(raw, seed, held.name)
         notes += [note] if note else []
-    if targets == "none" and any(one.targets is not None for one in raw.values()):
+    if targets == "none" and any(one.has_targets for one in raw.values()):
         notes.append("labels are not used")
-    notes += [*filter(None, (scaling(arrays, signature, preprocessing) for arrays in raw.values()))][:1]
+    notes += [*filter(None, (scaling(arrays, signature, preprocessing) for arrays in looked_at))][:1]
     own_layout = all(one.own_layout for one in collected.values())
     for name, arrays in raw.items():
-        made = conform(arrays, signature, preprocessing, held.name, own_layout=own_layout)
-        parts[name] = ArrayBatches(made.inputs, made.axes, None if targets == "none" else made.targets, made.positions)
-    return parts, notes
+        made = arrays
+        if isinstance(made, ArrayBatches):
+            made = conform(made, signature, preprocessing, held.name, own_layout=own_layout)
+        parts[name] = made if targets != "none" else made.unlabelled()
+    in_turn = [part for name in _PARTS if isinstance(part := parts.get(name), IndexedBatches)]
+    return parts, [*notes, *allot(in_turn, options.cache_bytes)]
 
 
 def _read(
@@ -127,11 +147,12 @@ def _read(
     preprocessing: Preprocessing,
     targets: Targets,
     classes: Path | Mapping[str, int] | None,
+    options: LoadOptions,
 ) -> Held:
     path = Path(spec)
     try:
         if spec and path.is_dir():
-            return _read_folder(path, signature, preprocessing, targets, classes)
+            return _read_folder(path, signature, preprocessing, targets, classes, options)
         if classes is not None:
             raise InputError(f"{spec}: is no folder of class folders, which classes are for: leave them out")
         if spec and path.exists():
@@ -154,6 +175,7 @@ def _read_folder(
     preprocessing: Preprocessing,
     targets: Targets,
     classes: Path | Mapping[str, int] | None,
+    options: LoadOptions,
 ) -> Held:
     listings = list_folder(path)
     if any(listing.arrays for listing in listings.values()):
@@ -161,7 +183,13 @@ def _read_folder(
             raise InputError(f"{path}: has no class folders, which classes are for: leave them out")
         return Held(str(path), array_items(listings, signature), notes=passed_over(listings.values()))
     parts, notes = picture_items(
-        listings, signature, layout=preprocessing.layout, targets=targets, classes=classes, where=str(path)
+        listings,
+        signature,
+        layout=preprocessing.layout,
+        targets=targets,
+        classes=classes,
+        where=str(path),
+        options=options,
     )
     return Held(str(path), parts, notes=notes)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from natonnx.data.convert import to_array
 from natonnx.data.dataset import Dataset
 from natonnx.data.function import call_function
-from natonnx.data.items import Items, Renamed, is_structure
+from natonnx.data.items import IndexedItems, Items, Renamed, is_structure
 from natonnx.data.keys import LABELS, group, part_of
 from natonnx.data.programs import called, is_program, program_items, program_name, read_now
 from natonnx.data.shipped import BUILTIN
@@ -53,7 +53,7 @@ class Held:
     """
 
     name: str
-    parts: Mapping[str, Items]
+    parts: Mapping[str, Items | IndexedItems]
     is_prepared: bool = False
     notes: tuple[str, ...] = ()
 

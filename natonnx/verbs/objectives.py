@@ -174,7 +174,7 @@ def make_objective(
 
 def _are_classes(network: Network, output: str, classes: int, train: data.Batches) -> bool:
     """Return whether labels that may be anything are class indices, one for each position of an output."""
-    labels = (train if isinstance(train, data.ArrayBatches) else train.sample(EVALUATION_BATCH)).targets
+    labels = train.sample(EVALUATION_BATCH).targets if isinstance(train, data.StreamBatches) else train.all_targets()
     if labels is None or labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
         return False
     batch_axis = network.batch_axes.outputs.get(output)
@@ -238,8 +238,9 @@ def check_chance(path: Path, objective: Objective, score: Score, split: data.Bat
     """
     if objective.name != "labels":
         return
-    batches = (batch.targets for batch in split.batches(EVALUATION_BATCH))
-    labels = np.concatenate([targets.reshape(len(targets), -1) for targets in batches if targets is not None])
+    targets = split.all_targets()
+    assert targets is not None, "labels are what such a model is judged by"
+    labels = targets.reshape(len(targets), -1)
     classes, counts = np.unique(labels, return_counts=True)
     usual = (labels == classes[counts.argmax()]).mean(1)
     chance, right = float(usual.mean()), score.figures[0]
