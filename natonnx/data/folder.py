@@ -10,7 +10,7 @@ from natonnx.data.keys import part_of
 from natonnx.data.pictures import SUFFIXES
 from natonnx.errors import InputError
 
-__all__ = ["ARRAYS", "Listing", "list_folder", "passed_over"]
+__all__ = ["ARRAYS", "Entries", "Listing", "list_folder", "passed_over", "scan"]
 
 ARRAYS = {".npy", ".npz"}
 
@@ -49,7 +49,7 @@ def list_folder(folder: Path) -> dict[str, Listing]:
         OSError: If a folder cannot be read.
         InputError: If a part holds nothing, or both pictures and arrays.
     """
-    folders = [folder / name for name in _scan(folder).folders]
+    folders = [folder / name for name in scan(folder).folders]
     named = [(part, entry) for entry in folders if (part := part_of(entry.name))]
     parts = dict(named)
     if "train" not in parts or _is_class(parts["train"], folders):
@@ -65,10 +65,10 @@ def list_folder(folder: Path) -> dict[str, Listing]:
 def _is_class(train: Path, folders: Iterable[Path]) -> bool:
     """Return whether a folder called ``train`` is a class, beside others that hold pictures as it does."""
     others = [entry for entry in folders if part_of(entry.name) is None]
-    return bool(_scan(train).pictures) and any(_scan(one).pictures for one in others)
+    return bool(scan(train).pictures) and any(scan(one).pictures for one in others)
 
 
-class _Entries(NamedTuple):
+class Entries(NamedTuple):
     """What a folder holds, by kind, in the order of names; nothing that is hidden."""
 
     pictures: tuple[str, ...]
@@ -77,9 +77,9 @@ class _Entries(NamedTuple):
     others: tuple[str, ...]
 
 
-def _scan(folder: Path) -> _Entries:
+def scan(folder: Path) -> Entries:
     """Read a folder: of a million files, what the system says of each with its name must do."""
-    found = _Entries([], [], [], [])  # type: ignore[arg-type]
+    found = Entries([], [], [], [])  # type: ignore[arg-type]
     kinds = dict.fromkeys(SUFFIXES, found.pictures) | dict.fromkeys(ARRAYS, found.arrays)
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -89,12 +89,12 @@ def _scan(folder: Path) -> _Entries:
             if kind is found.others and entry.is_file():
                 kind = kinds.get(os.path.splitext(entry.name)[1].lower(), found.others)  # noqa: PTH122
             kind.append(entry.name)  # type: ignore[attr-defined]
-    return _Entries(*(tuple(sorted(names)) for names in found))
+    return Entries(*(tuple(sorted(names)) for names in found))
 
 
 def _list(folder: Path) -> Listing:
-    entries = _scan(folder)
-    within = {name: _scan(folder / name) for name in entries.folders}
+    entries = scan(folder)
+    within = {name: scan(folder / name) for name in entries.folders}
     by_class = {name: _paths(folder / name, one.pictures) for name, one in within.items()}
     by_class = by_class if any(by_class.values()) else {}
     arrays = tuple(folder / name for name in entries.arrays)
@@ -114,7 +114,7 @@ def _paths(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{within}{name}" for name in names)
 
 
-def _passed(folder: Path, entries: _Entries, within: Mapping[str, _Entries]) -> frozenset[str]:
+def _passed(folder: Path, entries: Entries, within: Mapping[str, Entries]) -> frozenset[str]:
     """Say what is not read, in class folders too."""
     folders = [name for name in entries.folders if name not in within]
     others = [folder / name for name in entries.others]

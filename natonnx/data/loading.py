@@ -18,7 +18,10 @@ from natonnx.data.items import IndexedItems
 from natonnx.data.labels import Targets
 from natonnx.data.load_options import LoadOptions
 from natonnx.data.memory import Data, Held, hold, named_items
+from natonnx.data.named_pictures import numbered
 from natonnx.data.npz import Archive
+from natonnx.data.picture_sets import indexed_pictures
+from natonnx.data.picture_sources import find_named
 from natonnx.data.ready import check_ready
 from natonnx.data.shipped import BUILTIN, read_builtin
 from natonnx.data.signature import Signature
@@ -52,6 +55,10 @@ def load(
     - an existing ``.npz`` file: ``x_train``, ``x_val``, ``x_test`` or ``images``, for a model of one input; arrays
       under the names of the model's inputs; or these under ``train/NAME``, ``val/NAME``, ``test/NAME``. Labels are
       ``y_train`` …, ``labels`` or ``train/labels`` …, and may be missing;
+    - an existing list of pictures, ``.txt``, ``.csv`` or ``.tsv``: a path relative to it and a label a line;
+    - an existing ``.tar`` of pictures: ``key.jpg``, with the label in ``key.cls`` or ``key.json``;
+    - an existing folder with lists ``train.txt`` and perhaps ``val.txt`` and ``test.txt``; or with ``.tar`` archives,
+      or with ``train``, ``val`` and ``test`` that hold these;
     - an existing folder: pictures, class folders of pictures, ``.npz`` files of one batch each under the names of the
       inputs, or ``.npy`` files of one batch or sample each; or any of these under ``train``, ``val`` and ``test``;
     - a name in `BUILTIN`;
@@ -151,6 +158,10 @@ def _read(
 ) -> Held:
     path = Path(spec)
     try:
+        if spec and path.exists() and (named := find_named(path)):
+            sets = numbered(named, targets, signature.classes, classes, spec)
+            parts, notes = indexed_pictures(sets, signature, layout=preprocessing.layout, where=spec, options=options)
+            return Held(spec, parts, notes=notes)
         if spec and path.is_dir():
             return _read_folder(path, signature, preprocessing, targets, classes, options)
         if classes is not None:
@@ -164,8 +175,8 @@ def _read(
     if spec in BUILTIN:
         return Held(spec, named_items(read_builtin(spec, signature.classes if targets == "labels" else None), spec))
     raise InputError(
-        f"{spec or 'data'}: no such data: give an existing .npz file, an existing folder of images or arrays, a "
-        f"built-in set ({', '.join(BUILTIN)}), or package.module:function"
+        f"{spec or 'data'}: no such data: give an existing .npz, .tar, or list of pictures (.txt, .csv, .tsv), an "
+        f"existing folder of images or arrays, a built-in set ({', '.join(BUILTIN)}), or package.module:function"
     )
 
 

@@ -88,7 +88,7 @@ def test_a_split_is_that_of_numpy_alone(folder: Path, decoded: Any) -> None:
     pictures, labels = decoded
     (batch,) = parts.train.batches(1000)
     chosen = pictures[parts.train.index].astype(np.float32) * np.float32(1 / 255)
-    expected = (chosen - np.float32(HOW.mean)) / np.float32(HOW.std)
+    expected = (chosen - np.array(HOW.mean, np.float32)) / np.array(HOW.std, np.float32)
     np.testing.assert_array_equal(batch.inputs["x"], expected.transpose(0, 3, 1, 2))
     np.testing.assert_array_equal(batch.targets, labels[parts.train.index])
     assert np.bincount(batch.targets).tolist() == [12] * 3  # type: ignore[arg-type]
