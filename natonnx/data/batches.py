@@ -19,6 +19,7 @@ __all__ = [
     "ArrayBatches",
     "Batch",
     "Batches",
+    "Positions",
     "Share",
     "StreamBatches",
     "concatenate",
@@ -32,6 +33,7 @@ _MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
 """Samples of a stream that are drawn from: most, fewest, and what they may take in between."""
 
 Array = npt.NDArray[Any]
+Positions = npt.NDArray[np.int64]
 Axes = Mapping[str, int | None]
 """The axis of each input that counts samples; None where it has none, and its value holds for every sample."""
 Share = tuple[int, int]

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from natonnx.data.batches import Batches, sample_keys
-from natonnx.data.indexed import IndexedBatches, Positions
+from natonnx.data.batches import Batches, Positions, sample_keys
+from natonnx.data.indexed import IndexedBatches
 from natonnx.data.items import spread
 from natonnx.data.picture_files import PictureFiles
 from natonnx.data.picture_reader import PictureReader

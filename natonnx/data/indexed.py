@@ -6,16 +6,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from natonnx.data.batches import WHOLE, Array, ArrayBatches, Axes, Batch, Share, ordered, shuffled
+from natonnx.data.batches import WHOLE, Array, ArrayBatches, Axes, Batch, Positions, Share, ordered, shuffled
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["IndexedBatches", "Positions", "Reader"]
+__all__ = ["IndexedBatches", "Reader"]
 
-Positions = npt.NDArray[np.int64]
 _PIECE = 64
 """Samples that are read at once where many are put into memory."""
 

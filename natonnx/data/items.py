@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Number
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from natonnx.data.batches import Array
-from natonnx.data.indexed import Positions, Reader
+from natonnx.data.batches import Array, Positions
+from natonnx.data.indexed import Reader
 
 __all__ = ["IndexedItems", "Items", "Renamed", "is_structure", "spread"]
 
@@ -30,6 +31,7 @@ class Items:
         is_ordered: Whether they come in the same order each time, as far as one can tell.
         from_program: Whether a program yields them, which may have transformed them; else they are raw.
         samples: How many samples there are, where that is known before they were read.
+        files: That they are read from, where they are files of arrays.
     """
 
     open: Callable[[], Iterable[Any]]
@@ -40,6 +42,7 @@ class Items:
     is_ordered: bool = True
     from_program: bool = False
     samples: int | None = None
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,20 +1,20 @@
 """From what stands for data to parts that fit a model."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from natonnx.data.array_files import array_items
+from natonnx.data.array_files import EXPANSION, array_items
 from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.class_folders import picture_items
-from natonnx.data.collect import Collected, collect
 from natonnx.data.conform import check_preprocessing, conform, scaling
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
 from natonnx.data.divide import Divisible, divide
 from natonnx.data.folder import list_folder, passed_over
 from natonnx.data.indexed import IndexedBatches
-from natonnx.data.indexing import allot, first_of, indexed, raw_in_memory, small
-from natonnx.data.items import IndexedItems
+from natonnx.data.indexing import allot, first_of, fitted_bytes, from_arrays, gather, indexed, raw_in_memory, small
+from natonnx.data.items import IndexedItems, Items
 from natonnx.data.labels import Targets
 from natonnx.data.load_options import LoadOptions
 from natonnx.data.memory import Data, Held, hold, named_items
@@ -27,6 +27,9 @@ from natonnx.data.shipped import BUILTIN, read_builtin
 from natonnx.data.signature import Signature
 from natonnx.data.stream import stream
 from natonnx.errors import InputError
+
+if TYPE_CHECKING:
+    from natonnx.data.collect import Collected
 
 __all__ = ["load"]
 
@@ -115,6 +118,7 @@ def _parts(
     collected: dict[str, Collected] = {}
     parts: dict[str, Batches] = {}
     by_index: dict[str, IndexedBatches] = {}
+    pieces: dict[str, Sequence[ArrayBatches]] = {}
     raw: dict[str, Divisible] = {}
     for name, items in held.parts.items():
         if isinstance(items, IndexedItems):
@@ -122,8 +126,15 @@ def _parts(
         elif items.is_stream:
             parts[name] = stream(items, signature, preprocessing, targets)
         else:
-            collected[name] = collect(items.open(), items, signature, targets)
-            raw[name] = collected[name].arrays
+            collected[name], pieces[name] = gather(items, signature, targets, options.cache_bytes)
+    in_memory = sum(fitted_bytes(piece, signature) for several in pieces.values() for piece in several)
+    for name, several in pieces.items():
+        if in_memory <= options.cache_bytes and len(several) == 1:
+            raw[name] = several[0]
+        else:
+            source = held.parts[name]
+            assert isinstance(source, Items)
+            raw[name] = from_arrays(several, source, collected[name], signature, preprocessing, held.name)
     is_read = all(items.is_read for items in held.parts.values() if isinstance(items, IndexedItems))
     is_small = is_read and small(by_index, options.cache_bytes)
     raw |= {name: raw_in_memory(part) if is_small else part for name, part in by_index.items()}
@@ -167,7 +178,7 @@ def _read(
         if classes is not None:
             raise InputError(f"{spec}: is no folder of class folders, which classes are for: leave them out")
         if spec and path.exists():
-            return Held(spec, named_items(Archive(path), spec))
+            return Held(spec, named_items(Archive(path, options.cache_bytes // EXPANSION), spec, (path,)))
     except OSError as error:
         raise InputError(
             f"{spec}: cannot be read ({error.strerror or error}): give a file or folder that can be"
@@ -192,7 +203,9 @@ def _read_folder(
     if any(listing.arrays for listing in listings.values()):
         if classes is not None:
             raise InputError(f"{path}: has no class folders, which classes are for: leave them out")
-        return Held(str(path), array_items(listings, signature), notes=passed_over(listings.values()))
+        return Held(
+            str(path), array_items(listings, signature, options.cache_bytes), notes=passed_over(listings.values())
+        )
     parts, notes = picture_items(
         listings,
         signature,

@@ -120,8 +120,13 @@ def data_name(data: str | Dataset | Held) -> str:
     return data if isinstance(data, str) else data.name
 
 
-def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
+def named_items(arrays: Mapping[str, Any], where: str, files: tuple[Path, ...] = ()) -> dict[str, Items]:
     """Sort arrays by the parts that their names name: see `natonnx.data.keys.group`.
+
+    Args:
+        arrays: By name.
+        where: The source, for messages.
+        files: That they are read from.
 
     Raises:
         InputError: If there are parts, but none to train with.
@@ -129,10 +134,10 @@ def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
     grouped = group(arrays)
     shared = {name: key for name, key in grouped.pop("all", {}).items() if not grouped or name not in LABELS}
     if not grouped:
-        return {"all": _single(Renamed(arrays, shared), where)}
+        return {"all": _single(Renamed(arrays, shared), where, files)}
     if "train" not in grouped:
         raise InputError(f"{where}: has {_keys(arrays)}, but nothing to train with: name it x_train, or train/NAME")
-    return {part: _single(Renamed(arrays, {**shared, **names}), where) for part, names in grouped.items()}
+    return {part: _single(Renamed(arrays, {**shared, **names}), where, files) for part, names in grouped.items()}
 
 
 def _held(data: Any, where: str) -> Held:
@@ -197,8 +202,8 @@ def _items(samples: Any, where: str) -> Items:
     return _single(samples, where)
 
 
-def _single(samples: Any, where: str) -> Items:
-    return Items(lambda: [samples], where)
+def _single(samples: Any, where: str, files: tuple[Path, ...] = ()) -> Items:
+    return Items(lambda: [samples], where, files=files)
 
 
 def _is_prepared(items: Items) -> bool:

@@ -13,8 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from natonnx.data.batches import Array, ArrayBatches
-from natonnx.data.indexed import Positions
+from natonnx.data.batches import Array, ArrayBatches, Positions
 from natonnx.data.layout import text
 from natonnx.data.picture_files import PictureFiles
 from natonnx.data.pictures import PictureFormat, Remarks, allow_large, decode
