@@ -99,7 +99,8 @@ class IndexedBatches:
         """See `Batches.all_targets`."""
         if not self.has_targets or self.targets is not None:
             return self.targets
-        return self.in_memory().targets
+        read = [batch.targets for batch in self.batches(_PIECE) if batch.targets is not None]
+        return np.concatenate(read)
 
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> ArrayBatches:
         """See `Batches.sample`."""

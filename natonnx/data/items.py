@@ -32,6 +32,7 @@ class Items:
         from_program: Whether a program yields them, which may have transformed them; else they are raw.
         samples: How many samples there are, where that is known before they were read.
         files: That they are read from, where they are files of arrays.
+        by_index: What has a length and gives each sample by its index, if anything; it need not be read to the end.
     """
 
     open: Callable[[], Iterable[Any]]
@@ -43,6 +44,7 @@ class Items:
     from_program: bool = False
     samples: int | None = None
     files: tuple[Path, ...] = ()
+    by_index: Any = None
 
 
 @dataclass(frozen=True, eq=False)

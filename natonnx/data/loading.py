@@ -10,6 +10,7 @@ from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.class_folders import picture_items
 from natonnx.data.conform import check_preprocessing, conform, scaling
 from natonnx.data.dataset import Dataset, Parts, Preprocessing
+from natonnx.data.dataset_reader import by_need
 from natonnx.data.divide import Divisible, divide
 from natonnx.data.folder import list_folder, passed_over
 from natonnx.data.indexed import IndexedBatches
@@ -36,7 +37,6 @@ __all__ = ["load"]
 _log = logging.getLogger(__name__)
 
 PLAIN = Preprocessing()
-OPTIONS = LoadOptions()
 _PARTS = ("train", "validation", "test")
 """In the order in which memory is given to them: training samples are read most often."""
 
@@ -49,7 +49,8 @@ def load(
     seed: int = 0,
     targets: Targets = "labels",
     classes: Path | Mapping[str, int] | None = None,
-    options: LoadOptions = OPTIONS,
+    workers: int | None = None,
+    cache: float | str | None = None,
 ) -> Parts:
     """Load data in the names, shapes, layouts and types that a model takes.
 
@@ -77,7 +78,8 @@ def load(
             (``none``).
         classes: The index of each class folder's name, see `natonnx.data.classes.read_classes`; else the folders must
             be as many as the classes, and are numbered in the order of their names.
-        options: How data is read, and how much of it stays in memory.
+        workers: See `natonnx.data.LoadOptions`.
+        cache: See `natonnx.data.LoadOptions`.
 
     Returns:
         The parts; the test part is None if the source has none.
@@ -85,6 +87,7 @@ def load(
     Raises:
         InputError: The spec, the data or the preprocessing is bad, or does not fit the model.
     """
+    options = LoadOptions(workers, cache)
     held = hold(data)
     if isinstance(held, Dataset):
         return _told(check_ready(held, signature, targets))
@@ -121,6 +124,9 @@ def _parts(
     pieces: dict[str, Sequence[ArrayBatches]] = {}
     raw: dict[str, Divisible] = {}
     for name, items in held.parts.items():
+        if isinstance(items, Items) and items.by_index is not None:
+            needed, told = by_need(items, name, signature, targets, options)
+            items, notes = needed or items, [*notes, *told]  # noqa: PLW2901
         if isinstance(items, IndexedItems):
             by_index[name] = indexed(items, signature, preprocessing, targets, held.name)
         elif items.is_stream:

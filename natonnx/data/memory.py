@@ -11,7 +11,7 @@ from natonnx.data.dataset import Dataset
 from natonnx.data.function import call_function
 from natonnx.data.items import IndexedItems, Items, Renamed, is_structure
 from natonnx.data.keys import LABELS, group, part_of
-from natonnx.data.programs import called, is_program, program_items, program_name, read_now
+from natonnx.data.programs import called, first_item, is_program, program_items, program_name, read_now
 from natonnx.data.shipped import BUILTIN
 from natonnx.errors import InputError
 from natonnx.importing import importable_here, is_named
@@ -77,7 +77,8 @@ samples that are not plain arrays, such as loaders, mappings or pairs; a mapping
 of which the first is a must; arrays under the names of a ``.npz``; or a finished `Dataset`.
 
 Loaders, `IterableDataset` and functions are read whenever samples are needed if training and validation are both given,
-and must yield the same validation and test samples in the same order each time. Anything else is read into memory.
+and must yield the same validation and test samples in the same order each time. A torch `Dataset` that would not fit
+into the memory that is given for samples is read by index as they are needed. Anything else is read into memory.
 """
 
 
@@ -85,7 +86,7 @@ def hold(data: Data) -> str | Dataset | Held:
     """Sort out what data is, and read what can be read once only; a spec stays a spec, but for a function's, which is
     called.
 
-    A torch data set is read sample by sample, to the end; random transforms are drawn once.
+    A torch data set is read sample by sample, to the end, when it is first needed; random transforms are drawn once.
 
     Raises:
         InputError: If it is nothing of `Data`.
@@ -209,7 +210,7 @@ def _single(samples: Any, where: str, files: tuple[Path, ...] = ()) -> Items:
 def _is_prepared(items: Items) -> bool:
     if not items.from_program:
         return False
-    item = next(iter(items.open()), None)
+    item = first_item(items)
     if item is None:
         raise InputError(f"{items.where}: yields no samples: give at least a few a class")
     if isinstance(item, tuple | list) and len(item) == 2:

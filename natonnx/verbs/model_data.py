@@ -60,7 +60,8 @@ def load_parts(
         seed=seed,
         targets=targets,
         classes=class_names,
-        options=loading,
+        workers=loading.workers,
+        cache=loading.cache,
     )
 
 

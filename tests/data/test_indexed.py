@@ -41,7 +41,7 @@ def decoded(folder: Path) -> Any:
 
 
 def read(data: Any, **options: Any) -> Parts:
-    return load(data, MODEL, preprocessing=HOW, seed=2, options=LoadOptions(**options))
+    return load(data, MODEL, preprocessing=HOW, seed=2, **options)
 
 
 def splits(parts: Parts) -> list[Batches]:
@@ -148,7 +148,7 @@ def test_pictures_of_other_sizes_are_told_as_they_are_met(tmp_path: Path) -> Non
     for index in range(8):
         Image.new("RGB", (6, 4 + (index == 5))).save(tmp_path / f"{index}.png")
     with pytest.raises(InputError, match=r"images run from 4×6 to 5×6 and the model takes any size: say one"):
-        load(tmp_path, image_model(3, None, None), options=LoadOptions(cache=0))
+        load(tmp_path, image_model(3, None, None), cache=0)
 
 
 def test_a_pass_that_is_given_up_ends_its_threads(folder: Path) -> None:

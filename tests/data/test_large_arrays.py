@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natonnx.data import ArrayBatches, Batches, IndexedBatches, InputSpec, LoadOptions, Parts, Signature, load
+from natonnx.data import ArrayBatches, Batches, IndexedBatches, InputSpec, Parts, Signature, load
 from natonnx.data.npz import Archive, read_npy
 from natonnx.errors import InputError
 from tests.data.conftest import FLOAT, INT, image_model, images, labels
 
-NONE = LoadOptions(cache=0)
 MODEL = image_model(3, 6, 5)
 X, Y = images(60, 6, 5, 3), labels(60)
 SEVERAL = Signature(
@@ -55,14 +54,14 @@ def test_an_archive_stays_in_its_file(tmp_path: Path) -> None:
         {"images": X.astype(np.float64), "labels": Y},
     ):
         np.savez(path, allow_pickle=False, **arrays)
-        same(load(path, MODEL, options=NONE), load(path, MODEL))
+        same(load(path, MODEL, cache=0), load(path, MODEL))
         np.savez_compressed(path, allow_pickle=False, **arrays)  # read, as it cannot be mapped
-        same(load(path, MODEL, options=NONE), load(path, MODEL))
+        same(load(path, MODEL, cache=0), load(path, MODEL))
 
 
 def test_arrays_of_a_program_are_not_copied() -> None:
-    same(load((X, Y), MODEL, options=NONE), load((X, Y), MODEL))
-    large = load({"ids": IDS, "state": STATE, "labels": Y}, SEVERAL, options=NONE)
+    same(load((X, Y), MODEL, cache=0), load((X, Y), MODEL))
+    large = load({"ids": IDS, "state": STATE, "labels": Y}, SEVERAL, cache=0)
     same(large, load({"ids": IDS, "state": STATE, "labels": Y}, SEVERAL))
 
 
@@ -74,16 +73,21 @@ def test_folders_of_archives_and_of_arrays(tmp_path: Path, monkeypatch: pytest.M
         rows = slice(first, first + 25)
         np.savez(tmp_path / "several" / f"{number}.npz", ids=IDS[rows], state=STATE[:, rows], labels=Y[rows])
         np.save(tmp_path / "plain" / f"{number}.npy", X[rows])
-    same(load(tmp_path / "several", SEVERAL, options=NONE), load(tmp_path / "several", SEVERAL))
-    same(load(tmp_path / "plain", MODEL, options=NONE), load(tmp_path / "plain", MODEL))
+    same(load(tmp_path / "several", SEVERAL, cache=0), load(tmp_path / "several", SEVERAL))
+    same(load(tmp_path / "plain", MODEL, cache=0), load(tmp_path / "plain", MODEL))
     np.save(tmp_path / "plain" / "3.npy", X[:, :5])
     with pytest.raises(InputError, match=r"plain: its files differ in the shape of their samples, or in labels"):
-        load(tmp_path / "plain", MODEL, options=NONE)
+        load(tmp_path / "plain", MODEL, cache=0)
 
 
 def test_what_is_mapped_is_what_was_saved(tmp_path: Path) -> None:
     """numpy's own reader is the judge; a name and an extra field of any length stand before the array."""
-    arrays = {"a": X, "b" * 200: np.asfortranarray(STATE), "none": np.zeros((0, 3)), "one": np.float32(3)}
+    arrays: dict[str, Any] = {
+        "a": X,
+        "b" * 200: np.asfortranarray(STATE),
+        "none": np.zeros((0, 3)),
+        "one": np.float32(3),
+    }
     np.savez(tmp_path / "set.npz", allow_pickle=False, **arrays)
     mapped = Archive(tmp_path / "set.npz", mapped=0)
     with np.load(tmp_path / "set.npz") as known:
@@ -109,7 +113,7 @@ def test_what_is_no_number_is_told_as_it_is_met(tmp_path: Path, position: int) -
     np.savez(tmp_path / "set.npz", images=bad, labels=Y, allow_pickle=False)
 
     def read() -> None:
-        parts = load(tmp_path / "set.npz", MODEL, options=NONE)
+        parts = load(tmp_path / "set.npz", MODEL, cache=0)
         for part in (parts.train, parts.validation, parts.test):
             assert part is not None
             list(part.batches(8))
@@ -123,7 +127,7 @@ def test_a_file_that_changes_is_another_one(tmp_path: Path) -> None:
     path = tmp_path / "set.npz"
 
     def stamp(data: Any) -> bytes:
-        part = load(data, MODEL, options=NONE).train
+        part = load(data, MODEL, cache=0).train
         assert isinstance(part, IndexedBatches)
         return b"".join(part.stamp())
 
@@ -140,7 +144,7 @@ def test_values_for_all_samples_and_masks_keep_their_meaning() -> None:
     x = np.random.default_rng(0).normal(size=(20, 3)).astype(np.float32)
     x[3, 1] = -np.inf
     mask: Any = {"x": x, "m": np.arange(4, dtype=np.float32)}
-    ours, theirs = (load(mask, model, options=options, targets="none") for options in (NONE, LoadOptions()))
+    ours, theirs = (load(mask, model, cache=cache, targets="none") for cache in (0, None))
     for one, other in zip(ours.train.batches(4), theirs.train.batches(4), strict=True):
         np.testing.assert_array_equal(one.inputs["x"], other.inputs["x"])
         np.testing.assert_array_equal(one.inputs["m"], other.inputs["m"])

@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from natonnx.data import LoadOptions, load
+from natonnx.data import load
 from natonnx.errors import InputError
 from tests.data.conftest import Loaded, image_model, images, labels
 
 X, Y = images(30, 6, 5), labels(30)
 MODEL = image_model(6, 5)
 NAMES = ("cat", "dog", "owl")
-MANY = LoadOptions(cache=0)
 
 
 def png(picture: Any) -> bytes:
@@ -41,7 +40,7 @@ def lines(separator: str, label: Callable[[int], Any], rows: range = range(30), 
 
 def check(data: Any, expected: Any = (X, Y), model: Any = MODEL, **options: Any) -> None:
     """It is the same data as the pictures in memory, in every part."""
-    ours, theirs = Loaded(load(data, model, options=MANY, **options)), Loaded(load(expected, model))
+    ours, theirs = Loaded(load(data, model, cache=0, **options)), Loaded(load(expected, model))
     for name in ("train", "validation", "test"):
         one, other = getattr(ours, name), getattr(theirs, name)
         assert (one is None) == (other is None)
