@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from natonnx.data.batches import WHOLE, Array, ArrayBatches, Axes, Batch, Positions, Share, ordered, shuffled
+from natonnx.errors import InputError, SampleError
 
 if TYPE_CHECKING:
     import torch
@@ -90,10 +91,13 @@ class IndexedBatches:
                 asked.append(index)
                 yield self.index[index]
 
-        for raw in self.reader.passes(positions()):
-            index, made = asked.pop(0), self.fit(raw)
-            targets = made.targets if self.targets is None else self.targets[index]
-            yield Batch(made.inputs, targets if self.has_targets else None, len(index))
+        try:
+            for raw in self.reader.passes(positions()):
+                index, made = asked.pop(0), self.fit(raw)
+                targets = made.targets if self.targets is None else self.targets[index]
+                yield Batch(made.inputs, targets if self.has_targets else None, len(index))
+        except InputError as error:
+            raise SampleError(str(error)) from error
 
     def all_targets(self) -> Array | None:
         """See `Batches.all_targets`."""
