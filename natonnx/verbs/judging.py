@@ -25,6 +25,7 @@ from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
 from natonnx.verbs.model_data import LOADING, choose_data, load_parts, shapes_of, signature_of, tell_notes
 from natonnx.verbs.objectives import FEWEST, Choice, choose, count_different, objective_row
+from natonnx.verbs.watched import watched
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models", "judge_on_each"]
 
@@ -322,7 +323,7 @@ def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[Ten
 
 def _batches(parts: data.Parts, split: SplitName) -> Iterable[Batch]:
     part = parts.test if split == "test" else parts.validation
-    return part.batches(EVALUATION_BATCH) if part is not None else ()
+    return watched(part, f"{parts.name}: {split}, run on").batches(EVALUATION_BATCH) if part is not None else ()
 
 
 def _same(one: Batch, other: Batch | None) -> bool:
