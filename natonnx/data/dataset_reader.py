@@ -1,5 +1,6 @@
 """Samples of a torch data set, or of whatever else is read by index, that are read when they are needed."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -11,11 +12,14 @@ from natonnx.data.convert import to_array
 from natonnx.data.items import IndexedItems, Items, spread
 from natonnx.data.labels import Targets
 from natonnx.data.load_options import LoadOptions
-from natonnx.data.programs import guarded
+from natonnx.data.programs import guarded, loaded
 from natonnx.data.signature import Signature
 from natonnx.errors import InputError
+from natonnx.notices import NOTICE
 
 __all__ = ["by_need"]
+
+_log = logging.getLogger(__name__)
 
 _COMPARED = 8
 """Samples that are read twice, to see whether they are the same each time."""
@@ -49,6 +53,7 @@ def by_need(
     size = sum(first.inputs[spec.name].size * spec.dtype.itemsize for spec in signature.inputs)
     if count * size <= options.cache_bytes:
         return None, ()
+    _log.log(NOTICE, "%s: %s samples, read as they are needed", items.where, f"{count:,}")
     compared = spread(count, _COMPARED)
     found, again = reader.read(compared), reader.read(compared)
     reader.is_repeatable = _same(found, again)
@@ -114,7 +119,7 @@ class DatasetReader:
             collate_fn=_as_they_are,
             generator=Generator().manual_seed(0),  # the program's own is left alone
         )
-        for samples in guarded(loader, self._items.where):
+        for samples in guarded(loaded(loader), self._items.where):
             yield self._bound(samples) if samples else self._nothing()
 
     def _nothing(self) -> ArrayBatches:

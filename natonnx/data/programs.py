@@ -4,6 +4,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -13,7 +14,7 @@ from natonnx.data.items import Items, is_structure
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 
-__all__ = ["called", "first_item", "guarded", "is_program", "program_items", "program_name", "read_now"]
+__all__ = ["called", "first_item", "guarded", "is_program", "loaded", "program_items", "program_name", "read_now"]
 
 _log = logging.getLogger(__name__)
 _SIGN_OF_LIFE = 5.0  # seconds
@@ -142,7 +143,7 @@ def _loader_items(loader: Any, where: str) -> Items:
 
     is_iterable = isinstance(loader.dataset, _torch("IterableDataset"))
     return Items(
-        lambda: guarded(loader, where),
+        lambda: guarded(loaded(loader), where),
         where,
         in_front=loader.batch_size is not None and loader.collate_fn is default_collate,
         is_stream=True,
@@ -158,6 +159,17 @@ def _loader_samples(loader: Any) -> int | None:
     except TypeError:
         return None
     return count - count % loader.batch_size if loader.drop_last else count
+
+
+def loaded(loader: Any) -> Iterator[Any]:
+    """Yield the batches of a `DataLoader`; a worker process that dies is found out as the next batch is read.
+
+    Torch sets a handler of signals where a loader is opened by the main thread, which raises the death of a worker
+    wherever the program is. Another thread opens it.
+    """
+    with ThreadPoolExecutor(1) as opener:
+        batches = opener.submit(iter, loader).result()
+    yield from batches
 
 
 def guarded(items: Any, where: str) -> Iterator[Any]:

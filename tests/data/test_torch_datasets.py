@@ -1,13 +1,15 @@
 """A torch data set that does not fit into the memory that is given for samples is read by index, as it is needed."""
 
+import multiprocessing
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset, Subset, TensorDataset, get_worker_info
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, get_worker_info
 
 from natonnx.data import ArrayBatches, Batches, IndexedBatches, Parts, load
 from natonnx.errors import InputError
@@ -123,9 +125,32 @@ def test_failures_are_one_line(workers: int) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_worker_that_dies_ends_it_in_one_line() -> None:
-    with pytest.raises(InputError, match=r"^data: reading it failed with RuntimeError: DataLoader worker .* exited"):
-        sum(batch.size for part in parts_of(read(Counted(dies=33), workers=1)) for batch in part.batches(8))
+@pytest.mark.parametrize("how", ["exits", "killed", "loader"])
+def test_a_worker_that_dies_ends_it_in_one_line(how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the next sample is asked for, not in the midst of whatever the program does by then."""
+    waits = "torch.utils.data.dataloader._MultiProcessingDataLoaderIter._try_get_data.__defaults__"
+    monkeypatch.setattr(waits, (0.1,))  # seconds, else 5
+    data = Counted(dies=33 if how == "exits" else -1)
+    before = signal.getsignal(signal.SIGCHLD)
+    parts: Any = data
+    if how == "loader":
+        parts = {"train": DataLoader(data, batch_size=8, num_workers=1), "val": (X, Y)}
+
+    def read_on() -> None:
+        batches = read(parts, workers=1).train.batches(2)
+        next(batches)
+        if how != "exits":
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+        for _ in range(1000):
+            sum(range(1000))  # the program goes on, undisturbed
+        list(batches)
+
+    match = r"^data(\['train'\])?: reading it failed with RuntimeError: DataLoader worker [^\n]*exited unexpectedly"
+    with pytest.raises(InputError, match=match):
+        read_on()
+    assert signal.getsignal(signal.SIGCHLD) == before
 
 
 def test_empty_shares_and_stamps() -> None:
