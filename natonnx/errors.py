@@ -7,6 +7,7 @@ from pathlib import Path
 __all__ = [
     "InputError",
     "NatonnxError",
+    "SampleError",
     "VerificationError",
     "first_line",
     "naming",
@@ -30,6 +31,10 @@ class InputError(NatonnxError):
     exit_code = 2
 
 
+class SampleError(InputError):
+    """A sample of the data that is bad, whatever was done as it was read."""
+
+
 class VerificationError(NatonnxError):
     """A model that natonnx made failed one of its own checks; nothing was written."""
 
@@ -43,9 +48,11 @@ def first_line(error: Exception) -> str:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """What is wrong within is said to be wrong with that file."""
+    """What is wrong within is said to be wrong with that file, but for samples of data."""
     try:
         yield
+    except SampleError:
+        raise
     except InputError as error:
         raise type(error)(f"{path}: {error}") from None
 

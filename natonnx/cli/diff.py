@@ -41,6 +41,7 @@ def diff_command(
     reading: "ParseOptions",
     dataset: str | None,
     preprocessing: dict[str, Any],
+    loading: dict[str, Any],
     classes: Path | None,
     seed: int,
     strict: bool,
@@ -62,6 +63,7 @@ def diff_command(
             seed=seed,
             data=dataset,
             preprocessing=preprocessing,
+            **loading,
             classes=classes,
             tell=tell,
         )

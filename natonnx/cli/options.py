@@ -143,10 +143,13 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 
 
 _PREPROCESSING = ("mean", "std", "scale", "layout")
+_LOADING = ("workers", "cache")
 
 
 def data_options(*, default: str) -> _Decorator:
-    """Options that name data; the command gets `dataset`, and `preprocessing`: fields of `natonnx.data.Preprocessing`.
+    """Options that name data; the command gets `dataset`, and `preprocessing` and `loading`.
+
+    These are fields of `natonnx.data.Preprocessing` and of `natonnx.data.LoadOptions`.
 
     Args:
         default: What happens without --data.
@@ -174,11 +177,27 @@ def data_options(*, default: str) -> _Decorator:
         click.option(
             "--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear."
         ),
+        click.option(
+            "--workers",
+            type=click.IntRange(0, 1024),
+            metavar="N",
+            help="Threads that decode pictures while the model runs, or processes that read a torch data set; 0: none."
+            "  [default: a thread a processor, 4 at most]",
+        ),
+        click.option(
+            "--cache",
+            metavar="SHARE|BYTES",
+            help="Most memory for decoded samples, such as 0.25 of what is free, or 4GiB; what does not fit is read"
+            " in each pass.  [default: 0.25]",
+        ),
     )
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         def run(**arguments: Any) -> Any:
-            return command(preprocessing={name: arguments.pop(name) for name in _PREPROCESSING}, **arguments)
+            preprocessing, loading = (
+                {name: arguments.pop(name) for name in names} for names in (_PREPROCESSING, _LOADING)
+            )
+            return command(preprocessing=preprocessing, loading=loading, **arguments)
 
         return add_options(command, run, options)
 

@@ -4,6 +4,8 @@ from natonnx.data.aside import put_aside
 from natonnx.data.augment import random_shift_flip
 from natonnx.data.batches import ArrayBatches, Batch, Batches, StreamBatches
 from natonnx.data.dataset import Dataset, Parts, Preprocessing, Split
+from natonnx.data.indexed import IndexedBatches
+from natonnx.data.load_options import LoadOptions
 from natonnx.data.loading import load
 from natonnx.data.memory import Data, Held, data_name, hold
 from natonnx.data.metadata import metadata_options
@@ -18,7 +20,9 @@ __all__ = [
     "Data",
     "Dataset",
     "Held",
+    "IndexedBatches",
     "InputSpec",
+    "LoadOptions",
     "Parts",
     "Preprocessing",
     "Signature",

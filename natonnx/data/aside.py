@@ -8,6 +8,7 @@ import numpy as np
 from natonnx.data.batches import ArrayBatches, Batch, Batches, StreamBatches, take
 from natonnx.data.dataset import Parts
 from natonnx.data.divide import draw
+from natonnx.data.indexed import IndexedBatches
 
 __all__ = ["put_aside"]
 
@@ -27,9 +28,9 @@ def put_aside(parts: Parts, seed: int) -> Parts:
 
 
 def _halves(split: Batches, seed: int) -> tuple[Batches, Batches]:
-    if isinstance(split, ArrayBatches):
+    if isinstance(split, ArrayBatches | IndexedBatches):
         return draw(split, 0.5, np.random.default_rng(seed))
-    assert isinstance(split, StreamBatches), "samples in memory, or read when they are needed"
+    assert isinstance(split, StreamBatches), "samples in memory, or read by position, or in their own order"
     return _half(split, seed, heads=True), _half(split, seed, heads=False)
 
 

@@ -1,7 +1,7 @@
 """What data is: samples for one purpose, read batch by batch, each batch a mapping of input names to arrays."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
@@ -19,11 +19,13 @@ __all__ = [
     "ArrayBatches",
     "Batch",
     "Batches",
+    "Positions",
     "Share",
     "StreamBatches",
     "concatenate",
     "ordered",
     "sample_keys",
+    "shuffled",
     "take",
 ]
 
@@ -31,6 +33,7 @@ _MOST_KEPT, _FEWEST_KEPT, _KEPT_BYTES = 4096, 256, 1 << 28
 """Samples of a stream that are drawn from: most, fewest, and what they may take in between."""
 
 Array = npt.NDArray[Any]
+Positions = npt.NDArray[np.int64]
 Axes = Mapping[str, int | None]
 """The axis of each input that counts samples; None where it has none, and its value holds for every sample."""
 Share = tuple[int, int]
@@ -88,6 +91,12 @@ class Batches(Protocol):
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
         """Return some of the samples, in memory: at random where there is a generator, else the first ones."""
 
+    def subset(self, count: int, generator: "torch.Generator | None" = None) -> "Batches":
+        """Return the samples that `sample` does, not read yet where they are read by position."""
+
+    def all_targets(self) -> Array | None:
+        """Return the targets of all samples, in their own order; None where there are none."""
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayBatches:
@@ -132,14 +141,26 @@ class ArrayBatches:
     def sample(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
         """See `Batches.sample`."""
         total = self.samples
-        order = np.arange(total) if generator is None else _shuffled(total, generator)
+        order = np.arange(total) if generator is None else shuffled(total, generator)
         return self.take(order[:count])
+
+    def subset(self, count: int, generator: "torch.Generator | None" = None) -> "ArrayBatches":
+        """See `Batches.subset`."""
+        return self.sample(count, generator)
+
+    def all_targets(self) -> Array | None:
+        """See `Batches.all_targets`."""
+        return self.targets
 
     def take(self, index: npt.NDArray[np.int64]) -> "ArrayBatches":
         """Choose samples by index."""
         targets = None if self.targets is None else self.targets[index]
         positions = index if self.positions is None else self.positions[index]
         return ArrayBatches(take(self.inputs, self.axes, index), self.axes, targets, positions)
+
+    def unlabelled(self) -> "ArrayBatches":
+        """Return the samples without their targets."""
+        return replace(self, targets=None)
 
     def repeat(self, count: int) -> "ArrayBatches":
         """So many samples: these, over and over where they are fewer."""
@@ -203,6 +224,15 @@ class StreamBatches:
             return ArrayBatches(batch.inputs, self.axes, batch.targets)
         raise InputError("the data yields no samples: give at least a few")
 
+    def subset(self, count: int, generator: "torch.Generator | None" = None) -> ArrayBatches:
+        """See `Batches.subset`."""
+        return self.sample(count, generator)
+
+    def all_targets(self) -> Array | None:
+        """See `Batches.all_targets`; they are read."""
+        read = [batch.targets for batch in self.open() if batch.targets is not None]
+        return np.concatenate(read) if read else None
+
     @cached_property
     def _drawn(self) -> ArrayBatches:
         kept, _ = self._read
@@ -230,7 +260,7 @@ def ordered(
     count: int, size: int, generator: "torch.Generator | None", start: int = 0, share: Share = WHOLE
 ) -> Iterator[npt.NDArray[np.int64]]:
     """Divide positions into batches; see `Batches.batches` for the arguments. The order is drawn now."""
-    order = np.arange(count) if generator is None else _shuffled(count, generator)
+    order = np.arange(count) if generator is None else shuffled(count, generator)
     cut = (order[first : first + size] for first in range(start * size, count, size))
     return (index[slice(*bounds(len(index), share))] for index in cut if generator is None or len(index) > 1)
 
@@ -301,7 +331,8 @@ def _part(batch: Batch, axes: Axes, start: int, end: int) -> Batch:
     return Batch(take(batch.inputs, axes, index), targets, len(index))
 
 
-def _shuffled(count: int, generator: "torch.Generator") -> npt.NDArray[np.int64]:
+def shuffled(count: int, generator: "torch.Generator") -> npt.NDArray[np.int64]:
+    """Return so many positions in a random order."""
     import torch
 
     order: npt.NDArray[np.int64] = torch.randperm(count, generator=generator).numpy()

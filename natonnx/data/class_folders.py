@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from natonnx.data.batches import Array
 from natonnx.data.classes import read_classes
 from natonnx.data.dataset import Layout
 from natonnx.data.folder import Listing, passed_over
-from natonnx.data.items import Items
+from natonnx.data.items import IndexedItems
 from natonnx.data.labels import Targets
-from natonnx.data.pictures import PictureFormat, Remarks, counted, picture_format, read_pictures
+from natonnx.data.load_options import LoadOptions
+from natonnx.data.picture_files import LooseFiles
+from natonnx.data.picture_sets import PictureSet, indexed_pictures
+from natonnx.data.pictures import counted
 from natonnx.data.signature import Signature
 from natonnx.errors import InputError
 
@@ -26,8 +28,9 @@ def picture_items(
     targets: Targets,
     classes: Path | Mapping[str, int] | None,
     where: str,
-) -> tuple[dict[str, Items], tuple[str, ...]]:
-    """Read pictures into memory.
+    options: LoadOptions,
+) -> tuple[dict[str, IndexedItems], tuple[str, ...]]:
+    """Say how to read pictures.
 
     Classes are numbered in the order of their names, or as `classes` says. Pictures become grey or RGB as the model has
     one channel or three, and are resized where their size is not the model's.
@@ -39,6 +42,7 @@ def picture_items(
         targets: What labels are for.
         classes: See `read_classes`; the folders may be a subset of these.
         where: The source, for messages.
+        options: Of reading.
 
     Returns:
         The parts, and what was done.
@@ -46,21 +50,12 @@ def picture_items(
     Raises:
         InputError: If the classes do not fit, a picture cannot be read, or the model takes other inputs.
     """
-    if len(signature.inputs) != 1:
-        raise InputError(
-            f"{where}: pictures are for one input, but the model has {len(signature.inputs)} "
-            f"({', '.join(signature.names)}): give .npz files keyed by these names"
-        )
-    made = picture_format(signature.inputs[0].sample_shape, layout, where)
     named = None if classes is None else read_classes(classes)
     _check_names([listing for listing in listings.values() if listing.by_class], named, where)
-    remarks, loose = Remarks(), 0
-    parts: dict[str, Items] = {}
-    for part, listing in listings.items():
-        images, labels = _read(listing, made, named, targets, signature.classes, remarks)
-        loose += len(listing.pictures) if listing.by_class else 0
-        parts[part] = _items(images, labels, str(listing.folder))
-    notes = [*remarks.notes(), *([counted(loose, "pictures beside the class folders: passed over")] if loose else [])]
+    sets = {part: _set(listing, named, targets, signature.classes) for part, listing in listings.items()}
+    parts, remarks = indexed_pictures(sets, signature, layout=layout, where=where, options=options)
+    loose = sum(len(listing.pictures) for listing in listings.values() if listing.by_class)
+    notes = [*remarks, *([counted(loose, "pictures beside the class folders: passed over")] if loose else [])]
     if named is None and targets != "none":
         notes += _ambiguous([*next(iter(listings.values())).by_class])
     return parts, (*notes, *passed_over(listings.values()))
@@ -91,26 +86,15 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:5])) + more
 
 
-def _items(images: Array, labels: Array | None, where: str) -> Items:
-    item = (images,) if labels is None else (images, labels)
-    return Items(lambda: [item], where)
-
-
-def _read(
-    listing: Listing,
-    made: PictureFormat,
-    named: Mapping[str, int] | None,
-    targets: Targets,
-    classes: int | None,
-    remarks: Remarks,
-) -> tuple[Array, Array | None]:
+def _set(listing: Listing, named: Mapping[str, int] | None, targets: Targets, classes: int | None) -> PictureSet:
     where = str(listing.folder)
     if not listing.by_class:
-        return read_pictures(listing.pictures, made, remarks, where), None
+        return PictureSet(LooseFiles(listing.pictures), where, None)
     indices = _indices(listing, named, targets, classes)
-    paths = [(path, indices[name]) for name, files in listing.by_class.items() for path in files]
-    images = read_pictures([path for path, _ in paths], made, remarks, where)
-    return images, np.array([index for _, index in paths], np.int64)
+    paths = [path for files in listing.by_class.values() for path in files]
+    counts = [len(files) for files in listing.by_class.values()]
+    labels = np.repeat(np.array([indices[name] for name in listing.by_class], np.int64), counts)
+    return PictureSet(LooseFiles(paths), where, labels)
 
 
 def _indices(

@@ -1,5 +1,6 @@
 """Bind what a source yields to the inputs of a model, and put it together."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from natonnx.data.batches import Array, ArrayBatches
-from natonnx.data.convert import check_numbers, is_castable, kind_name, to_array
+from natonnx.data.convert import check_numbers, first_samples, is_castable, kind_name, to_array
 from natonnx.data.items import Items, Renamed, is_structure
 from natonnx.data.keys import IMAGES, LABELS
 from natonnx.data.labels import Targets, check_labels
@@ -25,11 +26,13 @@ class Collected:
         arrays: Inputs as the source has them, the samples along the model's batch axes, and labels.
         own_layout: Whether the source has named the model's inputs, and so means the model's layout.
         unused: Names that the source has besides.
+        names: What messages call each input.
     """
 
     arrays: ArrayBatches
     own_layout: bool
     unused: tuple[str, ...]
+    names: Mapping[str, str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,9 @@ class _Bound:
     unused: tuple[str, ...] = ()
 
 
-def collect(items: Iterable[Any], source: Items, signature: Signature, targets: Targets) -> Collected:
+def collect(
+    items: Iterable[Any], source: Items, signature: Signature, targets: Targets, checked: float = math.inf
+) -> Collected:
     """Bind items to a model's inputs, and put them together.
 
     Args:
@@ -50,6 +55,7 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
         source: What they are.
         signature: The model's inputs.
         targets: What labels are for.
+        checked: Bytes of an array beyond which only its first samples are looked at for what is no number.
 
     Raises:
         InputError: If there are none, an input is missing, they differ in shape or number, or labels are bad.
@@ -71,7 +77,8 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
             raise InputError(f"{what} is an array of {wrong}, not of {kind_name(spec.dtype)}: save a plain array")
         inputs[spec.name] = _join(arrays, spec, source, what)
         what = f"{what}, a batch of them," if source.is_stream else what
-        check_numbers(inputs[spec.name], spec.batch_axis, what, masks=len(signature.inputs) > 1)
+        first_ones = first_samples(inputs[spec.name], spec.batch_axis, checked)
+        check_numbers(first_ones, spec.batch_axis, what, masks=len(signature.inputs) > 1)
     counts = _counts(inputs, first, signature, where)
     labels = _labels(bound, source, signature, targets)
     if labels is not None and targets == "none" and len(labels) not in counts.values():
@@ -80,7 +87,7 @@ def collect(items: Iterable[Any], source: Items, signature: Signature, targets: 
         counts[first.labels_name] = len(labels)
     _check_counts(counts, where)
     unused = (*first.unused, *((first.labels_name,) if labels is None and first.labels is not None else ()))
-    return Collected(ArrayBatches(inputs, signature.axes, labels), first.own_layout, unused)
+    return Collected(ArrayBatches(inputs, signature.axes, labels), first.own_layout, unused, first.names)
 
 
 def _bind(item: Any, signature: Signature, where: str) -> _Bound:

@@ -8,7 +8,7 @@ import numpy as np
 from natonnx.data.batches import Array
 from natonnx.errors import InputError, first_line
 
-__all__ = ["cast", "check_numbers", "is_castable", "kind_name", "to_array"]
+__all__ = ["cast", "check_numbers", "first_samples", "is_castable", "kind_name", "to_array"]
 
 _TEXT = "OSU"
 _PLAIN = (Number, str, bytes, range)
@@ -55,6 +55,14 @@ def is_castable(array: Array, dtype: np.dtype[np.generic]) -> bool:
 def kind_name(dtype: np.dtype[np.generic]) -> str:
     """Return what kind an element type is of, in a word."""
     return "text" if dtype.kind in _TEXT else "numbers"
+
+
+def first_samples(array: Array, axis: int | None, size: float) -> Array:
+    """Return an array, or as many of its samples, along an axis, as take so many bytes; at least one."""
+    if axis is None or array.nbytes <= size or array.ndim <= axis:
+        return array
+    most = max(1, int(size * array.shape[axis] // array.nbytes))
+    return array[(slice(None),) * axis + (slice(most),)]
 
 
 def check_numbers(array: Array, axis: int | None, what: str, *, masks: bool = False) -> None:

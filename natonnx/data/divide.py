@@ -1,23 +1,28 @@
 """Divide samples into parts at random, every class in like shares."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from natonnx.data.batches import ArrayBatches
+from natonnx.data.indexed import IndexedBatches
 from natonnx.errors import InputError
 
-__all__ = ["HELD_OUT", "divide", "draw"]
+__all__ = ["HELD_OUT", "Divisible", "divide", "draw"]
 
 HELD_OUT = 0.2
+Divisible = ArrayBatches | IndexedBatches
+
 _SMALL = 500
 """Of fewer samples without targets none are set aside for a test: each counts where weights are fitted."""
 
 
-def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[str, ArrayBatches], str | None]:
+def divide(parts: Mapping[str, Divisible], seed: int, where: str) -> tuple[dict[str, Divisible], str | None]:
     """Make the parts ``train``, ``validation`` and, where there can be one, ``test``.
 
     A single set is divided 60/20/20, one of fewer than 500 samples without targets 80/20; without validation, 20 % of
     the training samples become it. Where targets are one integer a sample, the division is stratified by them; else
-    samples are drawn by chance.
+    samples are drawn by chance. No sample is read.
 
     Args:
         parts: ``all``, or ``train`` and perhaps ``validation`` and ``test``.
@@ -34,7 +39,7 @@ def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[
     made, note = dict(parts), None
     if "all" in made:
         whole = made.pop("all")
-        if whole.targets is None and whole.samples < _SMALL:
+        if not whole.has_targets and whole.samples < _SMALL:
             made["validation"], made["train"] = draw(whole, HELD_OUT, rng)
             note = f"divided by chance (seed {seed}): 80 % training, 20 % validation; too few for a test as well"
         else:
@@ -51,12 +56,12 @@ def divide(parts: dict[str, ArrayBatches], seed: int, where: str) -> tuple[dict[
     return made, note
 
 
-def _strata(part: ArrayBatches) -> np.ndarray[tuple[int], np.dtype[np.integer]] | None:
+def _strata(part: Divisible) -> np.ndarray[tuple[int], np.dtype[np.integer]] | None:
     labels = part.targets
     return labels if labels is not None and labels.ndim == 1 and labels.dtype.kind in "ui" else None
 
 
-def draw(part: ArrayBatches, share: float, rng: np.random.Generator) -> tuple[ArrayBatches, ArrayBatches]:
+def draw(part: Divisible, share: float, rng: np.random.Generator) -> tuple[Divisible, Divisible]:
     """Draw the share of every class, rounded so that the total is right too; return the drawn and the rest."""
     strata = _strata(part)
     order = rng.permutation(part.samples)

@@ -1,14 +1,16 @@
 """Find out what a folder holds: pictures or arrays, in class folders or not, divided into parts or not."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from natonnx.data.keys import part_of
 from natonnx.data.pictures import SUFFIXES
 from natonnx.errors import InputError
 
-__all__ = ["ARRAYS", "Listing", "list_folder", "passed_over"]
+__all__ = ["ARRAYS", "Entries", "Listing", "list_folder", "passed_over", "scan"]
 
 ARRAYS = {".npy", ".npz"}
 
@@ -19,15 +21,15 @@ class Listing:
 
     Attributes:
         folder: Where they are.
-        by_class: Pictures by the class folders that they are in; empty where there are none.
-        pictures: Those that are in no class folder.
+        by_class: Paths of pictures by the class folders that they are in; empty where there are none.
+        pictures: Paths of those that are in no class folder.
         arrays: Files of arrays.
         passed: What else is there, by a suffix such as ``*.txt``, or as a folder's name.
     """
 
     folder: Path
-    by_class: Mapping[str, tuple[Path, ...]]
-    pictures: tuple[Path, ...]
+    by_class: Mapping[str, tuple[str, ...]]
+    pictures: tuple[str, ...]
     arrays: tuple[Path, ...]
     passed: frozenset[str] = frozenset()
 
@@ -47,7 +49,7 @@ def list_folder(folder: Path) -> dict[str, Listing]:
         OSError: If a folder cannot be read.
         InputError: If a part holds nothing, or both pictures and arrays.
     """
-    folders = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and not entry.name.startswith(".")]
+    folders = [folder / name for name in scan(folder).folders]
     named = [(part, entry) for entry in folders if (part := part_of(entry.name))]
     parts = dict(named)
     if "train" not in parts or _is_class(parts["train"], folders):
@@ -63,35 +65,64 @@ def list_folder(folder: Path) -> dict[str, Listing]:
 def _is_class(train: Path, folders: Iterable[Path]) -> bool:
     """Return whether a folder called ``train`` is a class, beside others that hold pictures as it does."""
     others = [entry for entry in folders if part_of(entry.name) is None]
-    return bool(_of(train.iterdir(), SUFFIXES)) and any(_of(one.iterdir(), SUFFIXES) for one in others)
+    return bool(scan(train).pictures) and any(scan(one).pictures for one in others)
+
+
+class Entries(NamedTuple):
+    """What a folder holds, by kind, in the order of names; nothing that is hidden."""
+
+    pictures: tuple[str, ...]
+    arrays: tuple[str, ...]
+    folders: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def scan(folder: Path) -> Entries:
+    """Read a folder: of a million files, what the system says of each with its name must do."""
+    found = Entries([], [], [], [])  # type: ignore[arg-type]
+    kinds = dict.fromkeys(SUFFIXES, found.pictures) | dict.fromkeys(ARRAYS, found.arrays)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith((".", "__MACOSX")):
+                continue
+            kind = found.folders if entry.is_dir() else found.others
+            if kind is found.others and entry.is_file():
+                kind = kinds.get(os.path.splitext(entry.name)[1].lower(), found.others)  # noqa: PTH122
+            kind.append(entry.name)  # type: ignore[attr-defined]
+    return Entries(*(tuple(sorted(names)) for names in found))
 
 
 def _list(folder: Path) -> Listing:
-    entries = [entry for entry in sorted(folder.iterdir()) if not entry.name.startswith((".", "__MACOSX"))]
-    names = [entry for entry in entries if entry.is_dir()]
-    by_class = {entry.name: _of(entry.iterdir(), SUFFIXES) for entry in names}
+    entries = scan(folder)
+    within = {name: scan(folder / name) for name in entries.folders}
+    by_class = {name: _paths(folder / name, one.pictures) for name, one in within.items()}
     by_class = by_class if any(by_class.values()) else {}
-    found = Listing(folder, by_class, _of(entries, SUFFIXES), _of(entries, ARRAYS), _passed(entries, by_class))
+    arrays = tuple(folder / name for name in entries.arrays)
+    passed = _passed(folder, entries, within if by_class else {})
+    found = Listing(folder, by_class, _paths(folder, entries.pictures), arrays, passed)
     if not by_class and not found.pictures and not found.arrays:
-        what = "its folders hold no images" if names else "holds neither images nor arrays"
-        read = SUFFIXES if names else SUFFIXES | ARRAYS
+        what = "its folders hold no images" if entries.folders else "holds neither images nor arrays"
+        read = SUFFIXES if entries.folders else SUFFIXES | ARRAYS
         raise InputError(f"{folder}: {what}: natonnx reads {', '.join(sorted(read))}")
     if found.arrays and (found.pictures or by_class):
         raise InputError(f"{folder}: holds both images and arrays: keep them in folders of their own")
     return found
 
 
-def _passed(entries: Iterable[Path], by_class: Mapping[str, tuple[Path, ...]]) -> frozenset[str]:
-    """Say what is not read, in class folders too; nothing of hidden entries."""
-    within = [one for entry in entries if entry.name in by_class for one in entry.iterdir()]
-    others = [
-        one
-        for one in (*(entry for entry in entries if entry.name not in by_class), *within)
-        if not one.name.startswith(".") and not _of([one], SUFFIXES if by_class else SUFFIXES | ARRAYS)
-    ]
-    return frozenset(
-        f"{one.name}/" if one.is_dir() else f"*{one.suffix}" if one.is_file() else one.name for one in others
-    )
+def _paths(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
+    within = str(folder / "_")[:-1]
+    return tuple(f"{within}{name}" for name in names)
+
+
+def _passed(folder: Path, entries: Entries, within: Mapping[str, Entries]) -> frozenset[str]:
+    """Say what is not read, in class folders too."""
+    folders = [name for name in entries.folders if name not in within]
+    others = [folder / name for name in entries.others]
+    for name, one in within.items():
+        folders += one.folders
+        others += [folder / name / other for other in (*one.others, *one.arrays)]
+    files = (f"*{one.suffix}" if one.is_file() else one.name for one in others)
+    return frozenset((*(f"{name}/" for name in folders), *files))
 
 
 def passed_over(listings: Iterable[Listing]) -> tuple[str, ...]:
@@ -99,11 +130,3 @@ def passed_over(listings: Iterable[Listing]) -> tuple[str, ...]:
     passed = sorted({name for listing in listings for name in listing.passed})
     more = f" and {len(passed) - 5} more" if len(passed) > 5 else ""
     return (f"passed over: {', '.join(passed[:5])}{more}",) if passed else ()
-
-
-def _of(entries: Iterable[Path], suffixes: set[str]) -> tuple[Path, ...]:
-    return tuple(
-        entry
-        for entry in sorted(entries)
-        if entry.suffix.lower() in suffixes and not entry.name.startswith(".") and entry.is_file()
-    )

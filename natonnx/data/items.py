@@ -3,9 +3,15 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Number
+from pathlib import Path
 from typing import Any
 
-__all__ = ["Items", "Renamed", "is_structure"]
+import numpy as np
+
+from natonnx.data.batches import Array, Positions
+from natonnx.data.indexed import Reader
+
+__all__ = ["IndexedItems", "Items", "Renamed", "is_structure", "spread"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +31,8 @@ class Items:
         is_ordered: Whether they come in the same order each time, as far as one can tell.
         from_program: Whether a program yields them, which may have transformed them; else they are raw.
         samples: How many samples there are, where that is known before they were read.
+        files: That they are read from, where they are files of arrays.
+        by_index: What has a length and gives each sample by its index, if anything; it need not be read to the end.
     """
 
     open: Callable[[], Iterable[Any]]
@@ -35,6 +43,36 @@ class Items:
     is_ordered: bool = True
     from_program: bool = False
     samples: int | None = None
+    files: tuple[Path, ...] = ()
+    by_index: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class IndexedItems:
+    """Samples for one purpose that are read by position.
+
+    Attributes:
+        reader: Reads them.
+        count: How many there are.
+        where: The source, for messages.
+        labels: One entry a sample, where they are known without reading samples.
+        has_labels: Whether samples have labels.
+        is_read: Whether all samples were read, and are kept.
+        own_layout: Whether the source has named the model's inputs, and so means the model's layout.
+    """
+
+    reader: Reader
+    count: int
+    where: str
+    labels: Array | None = None
+    has_labels: bool = False
+    is_read: bool = False
+    own_layout: bool = False
+
+
+def spread(count: int, most: int) -> Positions:
+    """Return as many positions of so many samples at most, evenly spread."""
+    return np.linspace(0, count - 1, min(count, most)).astype(np.int64)
 
 
 class Renamed(Mapping[str, Any]):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from natonnx.data.convert import to_array
 from natonnx.data.dataset import Dataset
 from natonnx.data.function import call_function
-from natonnx.data.items import Items, Renamed, is_structure
+from natonnx.data.items import IndexedItems, Items, Renamed, is_structure
 from natonnx.data.keys import LABELS, group, part_of
-from natonnx.data.programs import called, is_program, program_items, program_name, read_now
+from natonnx.data.programs import called, first_item, is_program, program_items, program_name, read_now
 from natonnx.data.shipped import BUILTIN
 from natonnx.errors import InputError
 from natonnx.importing import importable_here, is_named
@@ -53,7 +53,7 @@ class Held:
     """
 
     name: str
-    parts: Mapping[str, Items]
+    parts: Mapping[str, Items | IndexedItems]
     is_prepared: bool = False
     notes: tuple[str, ...] = ()
 
@@ -77,7 +77,8 @@ samples that are not plain arrays, such as loaders, mappings or pairs; a mapping
 of which the first is a must; arrays under the names of a ``.npz``; or a finished `Dataset`.
 
 Loaders, `IterableDataset` and functions are read whenever samples are needed if training and validation are both given,
-and must yield the same validation and test samples in the same order each time. Anything else is read into memory.
+and must yield the same validation and test samples in the same order each time. A torch `Dataset` that would not fit
+into the memory that is given for samples is read by index as they are needed. Anything else is read into memory.
 """
 
 
@@ -85,7 +86,7 @@ def hold(data: Data) -> str | Dataset | Held:
     """Sort out what data is, and read what can be read once only; a spec stays a spec, but for a function's, which is
     called.
 
-    A torch data set is read sample by sample, to the end; random transforms are drawn once.
+    A torch data set is read sample by sample, to the end, when it is first needed; random transforms are drawn once.
 
     Raises:
         InputError: If it is nothing of `Data`.
@@ -120,8 +121,13 @@ def data_name(data: str | Dataset | Held) -> str:
     return data if isinstance(data, str) else data.name
 
 
-def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
+def named_items(arrays: Mapping[str, Any], where: str, files: tuple[Path, ...] = ()) -> dict[str, Items]:
     """Sort arrays by the parts that their names name: see `natonnx.data.keys.group`.
+
+    Args:
+        arrays: By name.
+        where: The source, for messages.
+        files: That they are read from.
 
     Raises:
         InputError: If there are parts, but none to train with.
@@ -129,10 +135,10 @@ def named_items(arrays: Mapping[str, Any], where: str) -> dict[str, Items]:
     grouped = group(arrays)
     shared = {name: key for name, key in grouped.pop("all", {}).items() if not grouped or name not in LABELS}
     if not grouped:
-        return {"all": _single(Renamed(arrays, shared), where)}
+        return {"all": _single(Renamed(arrays, shared), where, files)}
     if "train" not in grouped:
         raise InputError(f"{where}: has {_keys(arrays)}, but nothing to train with: name it x_train, or train/NAME")
-    return {part: _single(Renamed(arrays, {**shared, **names}), where) for part, names in grouped.items()}
+    return {part: _single(Renamed(arrays, {**shared, **names}), where, files) for part, names in grouped.items()}
 
 
 def _held(data: Any, where: str) -> Held:
@@ -197,14 +203,14 @@ def _items(samples: Any, where: str) -> Items:
     return _single(samples, where)
 
 
-def _single(samples: Any, where: str) -> Items:
-    return Items(lambda: [samples], where)
+def _single(samples: Any, where: str, files: tuple[Path, ...] = ()) -> Items:
+    return Items(lambda: [samples], where, files=files)
 
 
 def _is_prepared(items: Items) -> bool:
     if not items.from_program:
         return False
-    item = next(iter(items.open()), None)
+    item = first_item(items)
     if item is None:
         raise InputError(f"{items.where}: yields no samples: give at least a few a class")
     if isinstance(item, tuple | list) and len(item) == 2:

@@ -1,13 +1,10 @@
-"""Read pictures from files: grey or RGB, upright, 8 bits a channel, of the model's size."""
+"""Decode pictures: grey or RGB, upright, 8 bits a channel, of the model's size."""
 
-import logging
+import io
 import math
-import time
 import warnings
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,14 +13,11 @@ from natonnx.data.batches import Array
 from natonnx.data.dataset import Layout
 from natonnx.data.layout import Shape, layout_of, text
 from natonnx.errors import InputError
-from natonnx.notices import NOTICE
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "counted", "picture_format", "read_pictures"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "allow_large", "counted", "decode", "picture_format"]
 
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB", None: "RGB"}
@@ -43,7 +37,6 @@ _ORIENTATION = 0x0112  # the EXIF tag
 _PHOTOMETRIC, _LEAST, _MOST = 262, 340, 341  # TIFF's tags
 _WHITE_IS_ZERO = 0
 _OPAQUE = 255
-_SIGN_OF_LIFE = 5.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -61,31 +54,45 @@ class PictureFormat:
     width: int | None
 
 
+@dataclass
 class Remarks:
-    """What was done to pictures."""
+    """What was done to pictures.
 
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._resized: list[tuple[int, int]] = []
-        self._to: tuple[int, int] | None = None
+    Attributes:
+        counts: Of how many, by what.
+        resized: How many were resized.
+        sizes: The least and the largest size, height and width, of these.
+        to: The size that they have now.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    resized: int = 0
+    sizes: tuple[tuple[int, int], ...] = ()
+    to: tuple[int, int] | None = None
 
     def count(self, what: str) -> None:
         """Count a picture that something was done to."""
-        self._counts[what] += 1
+        self.counts[what] += 1
 
-    def resized(self, size: tuple[int, int], to: tuple[int, int]) -> None:
+    def resize(self, size: tuple[int, int], to: tuple[int, int]) -> None:
         """Note a picture of another size, height and width."""
-        self._resized.append(size)
-        self._to = to
+        self.add(Remarks(resized=1, sizes=(size,), to=to))
 
-    def notes(self) -> tuple[str, ...]:
-        """Return a sentence for each kind of thing."""
-        notes = [counted(count, what) for what, count in self._counts.items()]
-        if self._to is not None:
-            least, most = min(self._resized), max(self._resized)
+    def add(self, other: "Remarks") -> None:
+        """Add what was done to other pictures."""
+        self.counts.update(other.counts)
+        self.resized += other.resized
+        sizes = (*self.sizes, *other.sizes)
+        self.sizes, self.to = (min(sizes), max(sizes)) if sizes else (), other.to or self.to
+
+    def notes(self, suffix: str = "") -> tuple[str, ...]:
+        """Return a sentence for each kind of thing, with what they end in."""
+        notes = [counted(count, what) for what, count in self.counts.items()]
+        if self.to is not None:
+            least, most = self.sizes
             sizes = text(least) if least == most else f"{text(least)} to {text(most)}"
-            notes.append(f"{counted(len(self._resized), 'pictures')} of {sizes} resized to {text(self._to)} (bilinear)")
-        return tuple(notes)
+            notes.append(f"{counted(self.resized, 'pictures')} of {sizes} resized to {text(self.to)} (bilinear)")
+        return tuple(f"{note}{suffix}" for note in notes)
 
 
 def counted(count: int, what: str) -> str:
@@ -116,75 +123,59 @@ def picture_format(shape: Shape, layout: Layout | None, where: str) -> PictureFo
     return PictureFormat(_MODES[channels], height, width)
 
 
-def read_pictures(paths: Sequence[Path], made: PictureFormat, remarks: Remarks, where: str) -> Array:
-    """Read files; the log says from time to time how far it is.
+def decode(content: bytes, name: str, made: PictureFormat, remarks: Remarks) -> Array:
+    """Decode a picture.
 
-    Where a model leaves height and width open, pictures keep their size; where it leaves one open, their proportions.
+    Where a model leaves height and width open, it keeps its size; where it leaves one open, its proportions.
 
     Args:
-        paths: At least one.
-        made: What they are made.
+        content: Of its file.
+        name: Of its file, for messages.
+        made: What it is made.
         remarks: Told what was done.
-        where: The source, for messages.
 
     Returns:
-        uint8 ``[n, H, W]`` or ``[n, H, W, 3]``.
+        uint8 ``[H, W]`` or ``[H, W, 3]``.
 
     Raises:
-        InputError: If one cannot be read, or they are not of one size.
+        InputError: If it cannot be read.
     """
-    from PIL import Image
-
-    images: list[Array] = []
-    begun = said = time.monotonic()
-    for path in paths:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # of what is large, but read all the same
-            images.append(_read(path, made, remarks))
-        if time.monotonic() - said > _SIGN_OF_LIFE:
-            said = time.monotonic()
-            left = (said - begun) * (len(paths) / len(images) - 1)
-            done = f"{len(images):,} of {len(paths):,} pictures"
-            _log.log(NOTICE, "%s: read %s, about %.0f s left", where, done, left)
-    shapes = sorted({image.shape[:2] for image in images})
-    if len(shapes) > 1:
-        raise InputError(
-            f"{where}: images run from {text(shapes[0])} to {text(shapes[-1])} and the model takes any size: say one "
-            "with --input-shape, or resize them to one"
-        )
-    return np.stack(images)
-
-
-def _read(path: Path, made: PictureFormat, remarks: Remarks) -> Array:
     from PIL import Image, ImageOps
 
     try:
-        if path.suffix.lower() == ".png":
-            with Image.open(path) as checked:
+        if name.lower().endswith(".png"):
+            with Image.open(io.BytesIO(content)) as checked:
                 checked.verify()  # its checksums
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(content)) as opened:
             stored = _stored_as(opened)
             pixels_range = _declared_range(opened, stored)
             if getattr(opened, "n_frames", 1) > 1:
                 remarks.count("pictures of several frames or pages: the first was taken")
             opened.load()
             is_turned = opened.getexif().get(_ORIENTATION, 1) in range(2, 9)
-            upright = ImageOps.exif_transpose(opened)
-        grey = _to_8_bits(upright, pixels_range, path, remarks, unsigned=stored in ("I;32", "I;32N", "I;32B"))
+            upright = ImageOps.exif_transpose(opened) if is_turned else opened
+        grey = _to_8_bits(upright, pixels_range, name, remarks, unsigned=stored in ("I;32", "I;32N", "I;32B"))
         image = _to_mode(grey, made.mode, remarks)
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: has too many pixels to be read: make it smaller, or remove it") from error
+        raise InputError(f"{name}: has too many pixels to be read: make it smaller, or remove it") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an image: mend or remove it") from error
+        raise InputError(f"{name}: cannot be read as an image: mend or remove it") from error
     if is_turned:
         remarks.count("pictures turned upright, as EXIF says")
     if ";16" in stored and not upright.mode.startswith("I"):
         remarks.count("pictures of 16 bits a colour read with 8")
     height, width = _size(image, made)
     if (image.height, image.width) != (height, width):
-        remarks.resized((image.height, image.width), (height, width))
+        remarks.resize((image.height, image.width), (height, width))
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image)
+
+
+def allow_large() -> None:
+    """Let Pillow not warn of pictures that are large, but read all the same. The switch is the process's own."""
+    from PIL import Image
+
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def _stored_as(image: "Image.Image") -> str:
@@ -213,7 +204,7 @@ def _declared_range(image: "Image.Image", stored: str) -> tuple[float, float] | 
 
 
 def _to_8_bits(
-    image: "Image.Image", pixels_range: tuple[float, float] | None, path: Path, remarks: Remarks, *, unsigned: bool
+    image: "Image.Image", pixels_range: tuple[float, float] | None, name: str, remarks: Remarks, *, unsigned: bool
 ) -> "Image.Image":
     from PIL import Image
 
@@ -223,18 +214,18 @@ def _to_8_bits(
     raw = np.asarray(image)
     pixels = (raw.view(np.uint32) if unsigned else raw).astype(np.float64)
     if not np.isfinite(pixels).all():
-        raise InputError(f"{path}: has pixels that are NaN or infinite: mend or remove it")
+        raise InputError(f"{name}: has pixels that are NaN or infinite: mend or remove it")
     has = f"has pixels from {pixels.min():.9g} to {pixels.max():.9g}"
     if pixels_range is None and image.mode == "F":
         raise InputError(
-            f"{path}: has floating-point pixels, whose range natonnx cannot know: save it with 8 or 16 bits"
+            f"{name}: has floating-point pixels, whose range natonnx cannot know: save it with 8 or 16 bits"
         )
     if pixels_range is None:
-        raise InputError(f"{path}: {has}: save it with 8 or 16 bits, as natonnx cannot know what is white")
+        raise InputError(f"{name}: {has}: save it with 8 or 16 bits, as natonnx cannot know what is white")
     black, white = pixels_range
     scaled = (pixels - black) / (white - black)
     if scaled.min() < 0 or scaled.max() > 1:
-        raise InputError(f"{path}: {has}, but declares {black:g} to {white:g}: save it with 8 or 16 bits")
+        raise InputError(f"{name}: {has}, but declares {black:g} to {white:g}: save it with 8 or 16 bits")
     what = "floating-point numbers" if image.mode == "F" else "12 bits" if 4095 in pixels_range else "16 bits"
     remarks.count(f"grey pictures of {what} scaled to 8 bits")
     return Image.fromarray(np.round(255 * scaled).astype(np.uint8))

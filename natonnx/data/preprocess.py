@@ -12,6 +12,8 @@ from natonnx.errors import InputError
 __all__ = ["preprocess"]
 
 _FLOAT32 = np.dtype(np.float32)
+_AT_ONCE = 1 << 17
+"""Values that are computed at once: what stays in a processor's cache takes half the time."""
 
 
 def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: np.dtype[Any] = _FLOAT32) -> Array:
@@ -30,21 +32,29 @@ def preprocess(images: Array, preprocessing: Preprocessing, where: str, dtype: n
         InputError: The number of means or stds is not that of the channels, or a value becomes infinite.
     """
     scale = preprocessing.scale if preprocessing.scale is not None else 1 / 255 if images.dtype == np.uint8 else 1.0
-    with np.errstate(over="ignore", invalid="ignore"):
-        x: Array = np.array(images, dtype=np.float64 if dtype == np.float64 else np.float32, order="C")
-        x *= x.dtype.type(scale)
-        if preprocessing.mean is not None:
-            x -= _per_channel("mean", preprocessing.mean, images, preprocessing.layout, where)
-        if preprocessing.std is not None:
-            x /= _per_channel("std", preprocessing.std, images, preprocessing.layout, where)
-        x = x.astype(dtype, copy=False)
-    if not np.isfinite(x).all():
-        bad = np.flatnonzero(~np.isfinite(x.reshape(len(x), -1)).all(1))[0]
-        largest = np.abs(images[bad]).max()
-        raise InputError(
-            f"{where}: holds {largest:.4g}, too large for {dtype} by this scale, mean and std: scale it, or remove it"
-        )
-    return x
+    mean, std = (
+        None if values is None else _per_channel(name, values, images, preprocessing.layout, where)
+        for name, values in (("mean", preprocessing.mean), ("std", preprocessing.std))
+    )
+    made = np.empty(images.shape, dtype)
+    step = max(1, _AT_ONCE // max(1, images[:1].size))
+    for first in range(0, len(images), step):
+        part = images[first : first + step]
+        with np.errstate(over="ignore", invalid="ignore"):
+            x: Array = np.array(part, dtype=np.float64 if dtype == np.float64 else np.float32, order="C")
+            x *= x.dtype.type(scale)
+            if mean is not None:
+                x -= mean
+            if std is not None:
+                x /= std
+            made[first : first + step] = x
+        if not np.isfinite(made[first : first + step]).all():
+            bad = np.flatnonzero(~np.isfinite(made[first : first + step].reshape(len(x), -1)).all(1))[0]
+            raise InputError(
+                f"{where}: holds {np.abs(part[bad]).max():.4g}, too large for {dtype} by this scale, mean and std: "
+                "scale it, or remove it"
+            )
+    return made
 
 
 def _per_channel(

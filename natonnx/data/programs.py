@@ -4,15 +4,17 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from natonnx.data.items import Items, is_structure
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 
-__all__ = ["called", "is_program", "program_items", "program_name", "read_now"]
+__all__ = ["called", "first_item", "guarded", "is_program", "loaded", "program_items", "program_name", "read_now"]
 
 _log = logging.getLogger(__name__)
 _SIGN_OF_LIFE = 5.0  # seconds
@@ -60,18 +62,18 @@ def program_items(data: Any, where: str) -> Items:
     if _is_loader(data):
         return _loader_items(data, where)
     if isinstance(data, _torch("IterableDataset")):
-        return _items(lambda: _guarded(data, where), where, batched=False, is_stream=True)
+        return _items(lambda: guarded(data, where), where, batched=False, is_stream=True)
     if isinstance(data, _torch("Dataset")) or (_is_sequence(data) and not isinstance(data, list)):
         if not hasattr(data, "__len__"):
             raise InputError(f"{where}: {type(data).__name__} has no length: give it a __len__")
-        return read_now(_items(lambda: _guarded(_by_index(data), where), where, batched=False))
+        return _indexed_items(data, where)
     if isinstance(data, list):
         return _items(lambda: data, where)
     if isinstance(data, Iterator):
-        return read_now(_items(lambda: _guarded(data, where), where))
+        return read_now(_items(lambda: guarded(data, where), where))
     if isinstance(data, Iterable):
-        return _items(lambda: _guarded(data, where), where, is_stream=True)
-    return _items(lambda: _guarded(data(), where), where, is_stream=True)
+        return _items(lambda: guarded(data, where), where, is_stream=True)
+    return _items(lambda: guarded(data(), where), where, is_stream=True)
 
 
 def program_name(data: Any) -> str:
@@ -114,6 +116,24 @@ def _seeded() -> Iterator[None]:
         torch.set_rng_state(before)
 
 
+def _indexed_items(data: Any, where: str) -> Items:
+    """Read samples to the end when they are asked for, once: whoever reads them again gets the same."""
+
+    @cache
+    def everything() -> Iterable[Any]:
+        return read_now(_items(lambda: guarded(_by_index(data), where), where, batched=False)).open()
+
+    return replace(_items(everything, where, batched=False), by_index=data)
+
+
+def first_item(items: Items) -> Any:
+    """Return the first of what a source yields; None where it yields nothing."""
+    if items.by_index is None:
+        return next(iter(items.open()), None)
+    with _seeded():
+        return next(guarded(_by_index(items.by_index), items.where), None)
+
+
 def _items(open_: Callable[[], Iterable[Any]], where: str, *, batched: bool = True, is_stream: bool = False) -> Items:
     return Items(open_, where, batched=batched, is_stream=is_stream, from_program=True)
 
@@ -123,7 +143,7 @@ def _loader_items(loader: Any, where: str) -> Items:
 
     is_iterable = isinstance(loader.dataset, _torch("IterableDataset"))
     return Items(
-        lambda: _guarded(loader, where),
+        lambda: guarded(loaded(loader), where),
         where,
         in_front=loader.batch_size is not None and loader.collate_fn is default_collate,
         is_stream=True,
@@ -141,7 +161,18 @@ def _loader_samples(loader: Any) -> int | None:
     return count - count % loader.batch_size if loader.drop_last else count
 
 
-def _guarded(items: Any, where: str) -> Iterator[Any]:
+def loaded(loader: Any) -> Iterator[Any]:
+    """Yield the batches of a `DataLoader`; a worker process that dies is found out as the next batch is read.
+
+    Torch sets a handler of signals where a loader is opened by the main thread, which raises the death of a worker
+    wherever the program is. Another thread opens it.
+    """
+    with ThreadPoolExecutor(1) as opener:
+        batches = opener.submit(iter, loader).result()
+    yield from batches
+
+
+def guarded(items: Any, where: str) -> Iterator[Any]:
     """Yield what a user's program yields; say in one line that it fails."""
     try:
         yield from items
@@ -152,6 +183,8 @@ def _guarded(items: Any, where: str) -> Iterator[Any]:
 
 
 def _reason(error: Exception | SystemExit) -> str:
+    if "Original Traceback" in str(error):  # of a process of torch's DataLoader, which says at its end what it was
+        return str(error).strip().splitlines()[-1]
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

@@ -175,9 +175,9 @@ class Finetuning:
     def settle(self, count: int = CALIBRATION) -> int:
         """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
         problem = self._problem
-        samples = problem.train.sample(count, torch.Generator().manual_seed(self._settings.seed))
+        samples = problem.train.subset(count, torch.Generator().manual_seed(self._settings.seed))
         reestimate(self.supernet, self.architecture, samples, problem.device, problem.objective.captures)
-        return samples.samples
+        return samples.count()
 
     # Checkpoints
 

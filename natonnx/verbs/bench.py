@@ -23,7 +23,7 @@ from natonnx.contract.bench import (
 )
 from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data
+from natonnx.data import Data, LoadOptions
 from natonnx.frontend import Source
 from natonnx.verbs.model_comparison import (
     Conditions,
@@ -49,6 +49,8 @@ def benchmark(
     preprocessing: Mapping[str, Any] | None = None,
     objective: str = "auto",
     classes: Path | Mapping[str, int] | None = None,
+    workers: int | None = None,
+    cache: float | str | None = None,
     profiled: bool = False,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> BenchReport:
@@ -61,6 +63,8 @@ def benchmark(
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
         objective: What models are scored by: "labels", "agreement" with the first model, or "auto".
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
+        workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
+        cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
         profiled: Whether to ask where the time goes.
         tell: Told in a few words what is being done.
 
@@ -85,7 +89,14 @@ def benchmark(
 
         tell("scores")
         runs = [comparison.on(provider) for provider in providers]
-        judged = judge_on_each(runs, data, preprocessing or {}, objective=objective, class_names=classes)
+        judged = judge_on_each(
+            runs,
+            data,
+            preprocessing or {},
+            objective=objective,
+            class_names=classes,
+            loading=LoadOptions(workers, cache),
+        )
         comparison = judged[0].size(comparison)  # what the files leave open is as the data has it
     inputs = comparison.inputs()
     measured = [

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from natonnx.contract.baseline import parse_report
 from natonnx.contract.check import CheckReport, DataRow, status_of
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data
+from natonnx.data import Data, LoadOptions
 from natonnx.errors import InputError
 from natonnx.files import read_bytes
 from natonnx.verbs.earlier import Earlier
@@ -36,6 +36,8 @@ def check(
     preprocessing: Mapping[str, Any] | None = None,
     objective: str = "auto",
     classes: Path | Mapping[str, int] | None = None,
+    workers: int | None = None,
+    cache: float | str | None = None,
     baseline_report: Path | str | None = None,
     tell: Tell = lambda _message: None,
 ) -> CheckReport:
@@ -55,6 +57,8 @@ def check(
         objective: What a drop is measured by: "labels", "agreement" with the baseline, or "auto": labels where the data
             has any and the baseline is a classifier.
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
+        workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
+        cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
         baseline_report: What `natonnx bench --json` or `natonnx optimize --json` printed earlier: its figures of the
             only model, or of the one whose file is called like this one, are those that limits are multiples of.
         tell: Told in a few words what is being done.
@@ -89,7 +93,14 @@ def check(
 
         tell("scores")
         runs = [models.on(provider) for provider in models.providers]
-        judged = judge_on_each(runs, data, preprocessing or {}, objective=objective, class_names=classes)
+        judged = judge_on_each(
+            runs,
+            data,
+            preprocessing or {},
+            objective=objective,
+            class_names=classes,
+            loading=LoadOptions(workers, cache),
+        )
         models = judged[0].size(models)
         if judged[0].few is not None:
             _log.warning("%s", judged[0].few)

@@ -23,8 +23,9 @@ from natonnx.search.outputs import JudgedOutput, judged_outputs
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
-from natonnx.verbs.model_data import choose_data, load_parts, shapes_of, signature_of, tell_notes
+from natonnx.verbs.model_data import LOADING, choose_data, load_parts, shapes_of, signature_of, tell_notes
 from natonnx.verbs.objectives import FEWEST, Choice, choose, count_different, objective_row
+from natonnx.verbs.watched import watched
 
 __all__ = ["JudgedModels", "SplitScores", "judge_models", "judge_on_each"]
 
@@ -111,6 +112,7 @@ def judge_models(
     *,
     objective: str = "auto",
     class_names: Path | Mapping[str, int] | None = None,
+    loading: data.LoadOptions = LOADING,
 ) -> JudgedModels:
     """Score all models on the same data, each preprocessed as its file or, where that is silent, the first's.
 
@@ -120,11 +122,14 @@ def judge_models(
         overrides: Fields of `natonnx.data.Preprocessing` that hold for all models; None is no override.
         objective: "auto", "labels" or "agreement"; see `natonnx.optimize`.
         class_names: Which output each class folder is.
+        loading: How data is read.
 
     Raises:
         InputError: If the data is bad or does not fit a model, or the models' outputs do not belong together.
     """
-    (found,) = judge_on_each([comparison], given, overrides, objective=objective, class_names=class_names)
+    (found,) = judge_on_each(
+        [comparison], given, overrides, objective=objective, class_names=class_names, loading=loading
+    )
     return found
 
 
@@ -135,11 +140,12 @@ def judge_on_each(
     *,
     objective: str = "auto",
     class_names: Path | Mapping[str, int] | None = None,
+    loading: data.LoadOptions = LOADING,
 ) -> list[JudgedModels]:
     """Score the same models on several providers, on data that is loaded once; see `judge_models`."""
     chosen, _ = choose_data(comparisons[0].sources[0], given, overrides)
     loaded: dict[Any, data.Parts] = {}
-    return [_judge(each, chosen, overrides, objective, class_names, loaded) for each in comparisons]
+    return [_judge(each, chosen, overrides, objective, class_names, loading, loaded) for each in comparisons]
 
 
 def _judge(
@@ -148,6 +154,7 @@ def _judge(
     overrides: Mapping[str, Any],
     objective: str,
     class_names: Path | Mapping[str, int] | None,
+    loading: data.LoadOptions,
     loaded: dict[Any, data.Parts],
 ) -> JudgedModels:
     first, is_known = comparison.sources[0], bool(loaded)
@@ -169,6 +176,7 @@ def _judge(
                 targets=choice.targets,
                 seed=comparison.conditions.seed,
                 class_names=class_names,
+                loading=loading,
             )
         models.append(_open(comparison, source, loaded[key], choice, own))
     labels = models[0].labelled is not None
@@ -315,7 +323,7 @@ def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[Ten
 
 def _batches(parts: data.Parts, split: SplitName) -> Iterable[Batch]:
     part = parts.test if split == "test" else parts.validation
-    return part.batches(EVALUATION_BATCH) if part is not None else ()
+    return watched(part, f"{parts.name}: {split}, run on").batches(EVALUATION_BATCH) if part is not None else ()
 
 
 def _same(one: Batch, other: Batch | None) -> bool:

@@ -14,11 +14,13 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network, Source, parse_with
 from natonnx.notices import NOTICE
 
-__all__ = ["Targets", "choose_data", "load_parts", "shapes_of", "signature_of", "sized", "tell_notes"]
+__all__ = ["LOADING", "Targets", "choose_data", "load_parts", "shapes_of", "signature_of", "sized", "tell_notes"]
 
 _log = logging.getLogger(__name__)
 
 Targets = Literal["labels", "any", "none"]
+
+LOADING = data.LoadOptions()
 
 _VALUES = ("natonnx.mean", "natonnx.std", "natonnx.scale")
 _UNREAD = (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING)
@@ -33,6 +35,7 @@ def load_parts(
     targets: Targets = "labels",
     seed: int = 0,
     class_names: Path | Mapping[str, int] | None = None,
+    loading: data.LoadOptions = LOADING,
 ) -> data.Parts:
     """Load data for a model; see `natonnx.data.load`.
 
@@ -44,12 +47,22 @@ def load_parts(
         targets: What is made of labels.
         seed: Of the division into parts.
         class_names: Which output each class folder is.
+        loading: How it is read.
 
     Raises:
         InputError: If the data is bad, or does not fit the model.
     """
     signature = signature_of(source, classes)
-    return data.load(chosen, signature, preprocessing=preprocessing, seed=seed, targets=targets, classes=class_names)
+    return data.load(
+        chosen,
+        signature,
+        preprocessing=preprocessing,
+        seed=seed,
+        targets=targets,
+        classes=class_names,
+        workers=loading.workers,
+        cache=loading.cache,
+    )
 
 
 def tell_notes(parts: data.Parts) -> None:

@@ -24,6 +24,7 @@ from natonnx.search.own import OwnObjective, name_of
 from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
 from natonnx.search.score import Score
 from natonnx.verbs.model_data import Targets
+from natonnx.verbs.watched import watched
 
 __all__ = [
     "FEWEST",
@@ -174,7 +175,7 @@ def make_objective(
 
 def _are_classes(network: Network, output: str, classes: int, train: data.Batches) -> bool:
     """Return whether labels that may be anything are class indices, one for each position of an output."""
-    labels = (train if isinstance(train, data.ArrayBatches) else train.sample(EVALUATION_BATCH)).targets
+    labels = train.sample(EVALUATION_BATCH).targets if isinstance(train, data.StreamBatches) else train.all_targets()
     if labels is None or labels.dtype.kind not in "ui" or labels.min() < 0 or labels.max() >= classes:
         return False
     batch_axis = network.batch_axes.outputs.get(output)
@@ -184,7 +185,7 @@ def _are_classes(network: Network, output: str, classes: int, train: data.Batche
 
 def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> Iterable[Outputs]:
     """Run a model over data, batch by batch."""
-    for batch in tensor_batches(split, EVALUATION_BATCH, device):
+    for batch in tensor_batches(watched(split, "the original: run on"), EVALUATION_BATCH, device):
         yield run(batch.inputs, batch.size)
 
 
@@ -238,8 +239,9 @@ def check_chance(path: Path, objective: Objective, score: Score, split: data.Bat
     """
     if objective.name != "labels":
         return
-    batches = (batch.targets for batch in split.batches(EVALUATION_BATCH))
-    labels = np.concatenate([targets.reshape(len(targets), -1) for targets in batches if targets is not None])
+    targets = split.all_targets()
+    assert targets is not None, "labels are what such a model is judged by"
+    labels = targets.reshape(len(targets), -1)
     classes, counts = np.unique(labels, return_counts=True)
     usual = (labels == classes[counts.argmax()]).mean(1)
     chance, right = float(usual.mean()), score.figures[0]

@@ -16,6 +16,7 @@ from natonnx.search.runner import Runner, file_runner
 from natonnx.search.score import Score, evaluate
 from natonnx.session import session, with_outputs
 from natonnx.verbs.objectives import original_outputs
+from natonnx.verbs.watched import watched
 
 __all__ = ["file_objective", "judged_runner", "reward_of", "runnable_file", "score_file"]
 
@@ -68,7 +69,7 @@ def score_file(
         InputError: If onnxruntime cannot run it.
     """
     with naming(path):
-        found = evaluate(run, objective, split, _CPU, original, ranked=False)
+        found = evaluate(run, objective, watched(split, f"{path}: scored on"), _CPU, original, ranked=False)
     return found if reward is None else with_reward(found, reward)
 
 

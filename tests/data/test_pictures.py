@@ -293,11 +293,11 @@ def test_one_open_size_keeps_the_proportions(tmp_path: Path) -> None:
 
 
 def test_progress_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("natonnx.data.pictures._SIGN_OF_LIFE", -1.0)
-    fill(tmp_path, Image.new("L", (6, 4)))
+    monkeypatch.setattr("natonnx.data.picture_reader._SIGN_OF_LIFE", -1.0)
+    fill(tmp_path, Image.new("L", (6, 4)), count=40)
     with caplog.at_level("INFO", "natonnx.data"):
         load(str(tmp_path), image_model(4, 6))
-    (third,) = (text for text in caplog.messages if text.startswith(f"{tmp_path}: read 3 of 5 pictures, about "))
+    (third,) = (text for text in caplog.messages if text.startswith(f"{tmp_path}: read 24 of 40 pictures, about "))
     assert third.endswith(" s left")
 
 

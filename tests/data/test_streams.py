@@ -216,7 +216,7 @@ def test_a_bad_batch_of_a_stream_is_one_line_when_it_is_read() -> None:
 
 def test_progress_is_logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("natonnx.data.programs._SIGN_OF_LIFE", -1.0)
-    read: Callable[[], Any] = lambda: hold(TENSORS)  # noqa: E731
+    read: Callable[[], Any] = lambda: load(TENSORS, MODEL)  # noqa: E731
     with caplog.at_level("INFO", "natonnx.data"):
         read()
     assert "data: read 50 samples" in caplog.messages

@@ -19,7 +19,7 @@ from natonnx.contract.diff import (
 )
 from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data
+from natonnx.data import Data, LoadOptions
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load, read
 from natonnx.frontend.load import true_inputs
@@ -49,6 +49,8 @@ def diff(
     data: Data | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     classes: Path | Mapping[str, int] | None = None,
+    workers: int | None = None,
+    cache: float | str | None = None,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> DiffReport:
     """Compare two models.
@@ -70,6 +72,8 @@ def diff(
         data: See `natonnx.data.Data`; no scores where None.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the models' metadata.
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
+        workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
+        cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
         tell: Told in a few words what is being done.
 
     Returns:
@@ -88,7 +92,9 @@ def diff(
         tell("scores")
         conditions = Conditions(input_shapes=_shapes(one, other), seed=seed)
         comparison = ModelComparison([one.path, other.path], conditions)
-        judged = judge_models(comparison, data, preprocessing or {}, class_names=classes)
+        judged = judge_models(
+            comparison, data, preprocessing or {}, class_names=classes, loading=LoadOptions(workers, cache)
+        )
         if judged.input_shapes.keys() - reading.input_shapes.keys():  # what the files leave open is as the data has it
             shapes = {**judged.input_shapes, **reading.input_shapes}
             one, other = _load(Path(before), Path(after), replace(reading, input_shapes=shapes))

@@ -8,7 +8,7 @@ from natonnx.architecture import transition_mask
 from natonnx.contract.plan import Plan, PriceRow
 from natonnx.contract.rows import cost_row
 from natonnx.contract.schema import SCHEMA_VERSION
-from natonnx.data import Data
+from natonnx.data import Data, LoadOptions
 from natonnx.frontend import ParseOptions, load
 from natonnx.search import RewardFunction, Settings
 from natonnx.search.price import Together, share
@@ -33,6 +33,8 @@ def plan(
     settings: Settings | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     classes: Path | Mapping[str, int] | None = None,
+    workers: int | None = None,
+    cache: float | str | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     threads: int | None = None,
@@ -70,6 +72,7 @@ def plan(
             device=device,
             settings=settings,
             class_names=classes,
+            loading=LoadOptions(workers, cache),
             conditions=latency,
         )
         check_data(prepared, force=force)

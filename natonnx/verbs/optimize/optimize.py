@@ -9,7 +9,7 @@ from typing import Any
 
 from natonnx import launched
 from natonnx.contract.inspect import inspection
-from natonnx.data import Data
+from natonnx.data import Data, LoadOptions
 from natonnx.errors import InputError
 from natonnx.frontend import ParseOptions, Source, load
 from natonnx.rewrite import require
@@ -53,6 +53,8 @@ def optimize(
     settings: Settings | None = None,
     preprocessing: Mapping[str, Any] | None = None,
     classes: Path | Mapping[str, int] | None = None,
+    workers: int | None = None,
+    cache: float | str | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     threads: int | None = None,
@@ -81,6 +83,8 @@ def optimize(
         settings: Settings of the search.
         preprocessing: Fields of `natonnx.data.Preprocessing` that override those of the model's metadata.
         classes: Which of the model's classes each class folder is, by name, or a file that says so.
+        workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
+        cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
         batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
             model as it is; `auto` unfolds where the file has none and leaves the batch open.
         device: Where the supernet runs.
@@ -125,6 +129,7 @@ def optimize(
             batchnorm=batchnorm,
             device=device,
             class_names=classes,
+            loading=LoadOptions(workers, cache),
             conditions=latency,
         )
         if ranks is not None and ranks.rank:

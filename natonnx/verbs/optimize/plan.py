@@ -3,12 +3,14 @@
 import logging
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
+from natonnx.data import ArrayBatches, Batches, IndexedBatches
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
@@ -92,11 +94,18 @@ def memory_of(prepared: Prepared, settings: Settings) -> int:
         for fmap in network.architecture.topology.maps
     )
     splits = [split for split in (parts.train, parts.validation, parts.test) if split is not None]
-    samples = sum(split.samples or 0 for split in splits)
-    one = parts.validation.sample(1)
-    held = samples * sum(value.nbytes for value in one.inputs.values())
+    held = sum(2 * _array_bytes(split) for split in splits) + _kept_bytes(splits)
     running = max(2 * settings.batch * maps, EVALUATION_BATCH * maps)
-    return int(_LIBRARIES + 2 * held + 4 * running + _COPIES * prepared.source.size_bytes)
+    return int(_LIBRARIES + held + 4 * running + _COPIES * prepared.source.size_bytes)
+
+
+def _array_bytes(split: Batches) -> int:
+    return sum(value.nbytes for value in split.inputs.values()) if isinstance(split, ArrayBatches) else 0
+
+
+def _kept_bytes(splits: Iterable[Batches]) -> int:
+    readers = {id(split.reader): split.reader for split in splits if isinstance(split, IndexedBatches)}
+    return sum(reader.kept_bytes for reader in readers.values())
 
 
 def check_reach(prepared: Prepared, settings: Settings) -> None:
@@ -147,7 +156,7 @@ def keep_held_out(prepared: Prepared, most: int | None, seed: int) -> Prepared:
         split = getattr(parts, name)
         if split is None or split.samples is None or split.samples <= most:
             continue
-        cut[name] = split.sample(most, torch.Generator().manual_seed(seed))
+        cut[name] = split.subset(most, torch.Generator().manual_seed(seed))
         notes.append(f"{name}: {most:,} of {split.samples:,} samples, as the time budget is short")
     if not cut:
         return prepared

@@ -23,7 +23,7 @@ from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
 from natonnx.verbs.model_comparison import Conditions
-from natonnx.verbs.model_data import choose_data, load_parts, sized
+from natonnx.verbs.model_data import LOADING, choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
 from natonnx.verbs.optimize.prices import LatencyMeter, make_prices
 from natonnx.verbs.optimize.stopwatch import CONDITIONS
@@ -90,6 +90,7 @@ def prepare(
     device: DeviceName = "auto",
     settings: Settings | None = None,
     class_names: Path | Mapping[str, int] | None = None,
+    loading: data.LoadOptions = LOADING,
     conditions: Conditions | None = None,
 ) -> Prepared:
     """Load the data that is given, and make a trainable network of the model; see `natonnx.optimize` for the arguments.
@@ -115,7 +116,14 @@ def prepare(
     choice = choose(source, objective)
     chosen, how = choose_data(source, given, preprocessing or {})
     parts = load_parts(
-        source, chosen, how, classes=choice.classes, targets=choice.targets, seed=settings.seed, class_names=class_names
+        source,
+        chosen,
+        how,
+        classes=choice.classes,
+        targets=choice.targets,
+        seed=settings.seed,
+        class_names=class_names,
+        loading=loading,
     )
     if settings.confidence is not None:
         parts = data.put_aside(parts, settings.seed)
@@ -173,8 +181,9 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
         return network, None
     if mode == "auto" and network.batch_axes.size is not None:  # statistics of so few samples would spoil the weights
         return network, None
-    samples, fixed = train.sample(CALIBRATION), network.batch_axes.size
+    samples, fixed = train.subset(CALIBRATION), network.batch_axes.size
     if fixed is not None:  # whole batches only
+        samples = train.sample(CALIBRATION)
         samples = samples.repeat(max(1, samples.samples // fixed) * fixed)
     batches = tensor_batches(samples, fixed or calibration_batch(network, CALIBRATION), torch.device("cpu"))
     unfolded = unfold(network, (batch.inputs for batch in batches))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from natonnx.data.batches import Batches, StreamBatches
+from natonnx.data.indexed import IndexedBatches
 from natonnx.errors import InputError
 from natonnx.files import check_writable, write_bytes
 from natonnx.search import OwnObjective, Settings
@@ -99,9 +100,13 @@ def fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
 def _content(split: Batches) -> Iterator[bytes]:
     """Yield what must be the same for a search to go on: samples and targets, as far as their order is.
 
-    In memory that is all; of a stream it is the number of samples and, unless it shuffles, its first batches.
+    In memory that is all; of files their names, sizes and times; of a stream the number of samples and, unless it
+    shuffles, its first batches.
     """
     yield str(split.samples).encode()
+    if isinstance(split, IndexedBatches):
+        yield from split.stamp()
+        return
     most = None
     if isinstance(split, StreamBatches):
         most = _BATCHES if split.is_ordered else 0

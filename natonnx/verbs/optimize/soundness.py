@@ -8,7 +8,10 @@ import numpy as np
 import onnx
 import torch
 
-from natonnx.data.batches import Array, ArrayBatches, StreamBatches, sample_keys
+from natonnx.data.batches import Array, ArrayBatches, Batches, StreamBatches
+from natonnx.data.duplicates import count_shared
+from natonnx.data.indexed import IndexedBatches
+from natonnx.data.items import spread
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.search import OwnObjective
@@ -28,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _LOOKED_AT = 500
 """Training samples that the model is run on."""
+_LOOKED_BYTES = 1 << 25
+"""Of a part that is read by position, at most."""
 _LOWEST = -1e30
 """What is lower, in one of several inputs, is a mask."""
 _USUAL = 0.25
@@ -88,18 +93,30 @@ def check_data(prepared: Prepared, *, force: bool) -> None:
         InputError: Naming the first, unless forced.
     """
     parts = prepared.parts
+    given: dict[str, Batches] = {}
     looked: dict[str, ArrayBatches] = {}
     for name, part in (("training", parts.train), ("validation", parts.validation), ("test", parts.test)):
         if part is not None:
-            looked[name] = part if isinstance(part, ArrayBatches) else part.sample(_LOOKED_AT)
-            if isinstance(part, StreamBatches) and not part.is_ordered:
-                looked[name] = replace(looked[name], positions=np.full(looked[name].samples, -1))
+            given[name], looked[name] = part, _looked_at(part)
     sizes = {name: _sizes(samples) for name, samples in looked.items()}
     usual = min((float(np.quantile(each[each > 0], _USUAL)) for each in sizes.values() if each.any()), default=0.0)
     apart = _least_apart(np.concatenate([*sizes.values()]), usual)
     for name, samples in looked.items():
         _check_part(prepared, name, samples, sizes[name], (usual, apart), force=force)
-    _check_shared(prepared.parts.name, looked, force=force)
+    by_position = {name: part for name, part in given.items() if isinstance(part, IndexedBatches)}
+    _check_shared(prepared.parts.name, {**looked, **by_position}, force=force)
+
+
+def _looked_at(part: Batches) -> ArrayBatches:
+    """Return samples in memory; of those that are not, some: evenly spread where they are read by position."""
+    if isinstance(part, ArrayBatches):
+        return part
+    if isinstance(part, IndexedBatches):
+        most = min(_LOOKED_AT, max(1, _LOOKED_BYTES // part.sample_bytes))
+        return part.take(spread(part.samples, most)).in_memory()
+    samples = part.sample(_LOOKED_AT)
+    shuffles = isinstance(part, StreamBatches) and not part.is_ordered
+    return replace(samples, positions=np.full(samples.samples, -1)) if shuffles else samples
 
 
 def _least_apart(sizes: Array, usual: float) -> float:
@@ -109,16 +126,15 @@ def _least_apart(sizes: Array, usual: float) -> float:
     return float(rising[steps[0] + 1]) if len(steps) else float("inf")
 
 
-def _check_shared(where: str, parts: Mapping[str, ArrayBatches], *, force: bool) -> None:
+def _check_shared(where: str, parts: Mapping[str, Batches], *, force: bool) -> None:
     """Refuse validation that is training data, which tells nothing of other data; warn of less, and of the test's."""
-    keys = {name: [*sample_keys(samples)] for name, samples in parts.items()}
     for name, others in (("validation", ("training",)), ("test", ("training", "validation"))):
-        known = set().union(*(keys[other] for other in others))
-        own = keys.get(name, [])
-        shared = sum(key in known for key in own)
-        if shared > _SHARED * len(own):
-            told = f"{where}: {shared:,} of {len(own):,} {name} samples are {' or '.join(others)} samples too"
-            is_legal = name == "test" or shared < _MOST_SHARED * len(own)
+        if name not in parts:
+            continue
+        shared, looked_at = count_shared(parts[name], [parts[other] for other in others])
+        if shared > _SHARED * looked_at:
+            told = f"{where}: {shared:,} of {looked_at:,} {name} samples are {' or '.join(others)} samples too"
+            is_legal = name == "test" or shared < _MOST_SHARED * looked_at
             refuse_unless(force or is_legal, f"{told}, which cannot tell how others fare: give samples of their own")
 
 
