@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from natonnx.supernet.ops import OpSpec
 from natonnx.supernet.ops.geometry import Window, torch_pads
+from natonnx.supernet.ops.operands import moved
 
 __all__ = ["LinearOperator", "rows_of"]
 
@@ -95,7 +96,7 @@ class LinearOperator:
         sample, places = _unravel(chosen, (sizes[0], *sizes[2:]))
         position = sample[(..., *[None] * len(places))]  # of each tap in the padded input, flattened
         for axis, (place, step, offset) in enumerate(zip(places, steps, offsets, strict=True)):
-            along = place[:, None] * step + offset.to(place.device)
+            along = place[:, None] * step + moved(offset, place.device)
             shape = [len(chosen), *[1] * len(places)]
             shape[axis + 1] = len(offset)
             position = position * padded.shape[axis + 2] + along.reshape(shape)

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from natonnx.supernet.ops.registry import OpSpec
 
@@ -20,6 +20,7 @@ __all__ = [
     "as_tensor",
     "dtype_of",
     "integers",
+    "moved",
     "normalized",
     "reverse_sequences",
     "shifted",
@@ -104,23 +105,28 @@ def normalized(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(axis + rank if axis < 0 else axis for axis in axes)
 
 
-def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
-    """Bring operands onto one device.
+def aligned(operands: Sequence[Tensor | None], host: Collection[int] = ()) -> Sequence[Tensor | None]:
+    """Bring the operands of a node onto one device.
 
     Shape arithmetic and constants live on the CPU; where they meet a tensor of an accelerator they follow it. Scalars
-    stay where they are: torch mixes them in by itself, without a copy that would wait for the accelerator.
+    stay where they are: torch mixes them in by itself.
 
     Args:
-        operands: The operands of one node.
-
-    Returns:
-        The same operands, those on the CPU moved to the accelerator that another one is on, if any.
+        operands: The operands; what is no tensor stays as it is.
+        host: Positions of those that stay on the CPU.
     """
-    first = operands[0].device
-    if all(operand.device == first for operand in operands):
-        return operands
-    target = next(operand.device for operand in operands if operand.device.type != "cpu")
-    return tuple(operand.to(target) if operand.ndim else operand for operand in operands)
+    for i, operand in enumerate(operands):
+        if isinstance(operand, Tensor) and not operand.is_cpu and i not in host:
+            return [
+                moved(other, operand.device) if isinstance(other, Tensor) and other.ndim and j not in host else other
+                for j, other in enumerate(operands)
+            ]
+    return operands
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """Bring a tensor to a device; nobody waits for an accelerator to have it."""
+    return tensor.to(device, non_blocking=device.type != "cpu")
 
 
 def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:
@@ -134,7 +140,7 @@ def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:
     Returns:
         Indices of type int64, from zero on.
     """
-    indices = indices.to(x.device, torch.int64)
+    indices = moved(indices, x.device).long()
     return torch.where(indices < 0, indices + size, indices)
 
 
@@ -148,7 +154,7 @@ def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         A tensor like x.
     """
-    lengths = lengths.to(x.device, torch.int64)
+    lengths = moved(lengths, x.device).long()
     times = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     sources = torch.where(times < lengths, lengths - 1 - times, times)
     return x[sources, torch.arange(x.shape[1], device=x.device)]

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from natonnx.supernet.ops.geometry import Window
-from natonnx.supernet.ops.operands import aligned, integers
+from natonnx.supernet.ops.operands import integers
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ def grid_sample(spec: OpSpec) -> Kernel:
     corners = bool(spec.integer("align_corners"))
 
     def kernel(x: Tensor, grid: Tensor) -> Tensor:
-        x, grid = aligned(x, grid)
         if x.ndim not in {4, 5} or (x.ndim == 5 and mode == "bicubic"):
             raise spec.unsupported(f"mode '{mode}' over {x.ndim - 2} spatial axes")
         return functional.grid_sample(x, grid, mode, padding, corners)
@@ -37,7 +36,7 @@ def grid_sample(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("AffineGrid")
+@register("AffineGrid", host=(1,))
 def affine_grid(spec: OpSpec) -> Kernel:
     """Make the grid of positions that an affine map of a regular one has."""
     corners = bool(spec.integer("align_corners"))
@@ -140,14 +139,14 @@ def roi_align(spec: OpSpec) -> Kernel:
         return values.sum((2, 4)) * 4 / (rows.shape[1] * columns.shape[1])
 
     def kernel(x: Tensor, rois: Tensor, batch_indices: Tensor) -> Tensor:
-        x, rois = aligned(x, rois)
-        pooled = [pool(x[sample], roi) for sample, roi in zip(integers(batch_indices), rois, strict=True)]
+        samples = batch_indices.long().split(1)
+        pooled = [pool(x.index_select(0, sample)[0], roi) for sample, roi in zip(samples, rois, strict=True)]
         return torch.stack(pooled) if pooled else x.new_zeros((0, x.shape[1], height, width))
 
     return kernel
 
 
-@register("MaxRoiPool")
+@register("MaxRoiPool", host=(1,))
 def max_roi_pool(spec: OpSpec) -> Kernel:
     """Take the largest element of each bin of each region; regions are [sample, left, top, right, bottom]."""
     shape, scale = spec.integers("pooled_shape") or (1, 1), spec.number("spatial_scale", 1.0)
