@@ -56,8 +56,8 @@ class Supernet(nn.Module):
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
-        trainable = _trainable(network)
-        host = _host_only(network, {name: value.dim() for name, value in values.items()}) - trainable
+        host = _host_only(network, {name: value.dim() for name, value in values.items()})
+        trainable = _trainable(network) - host
         self._aliases = {name: one for name, one in network.computed.aliases.items() if one in trainable}
         for name, value in values.items():
             if name not in self._aliases or name in network.outputs:

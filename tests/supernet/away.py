@@ -1,16 +1,19 @@
 """An accelerator without one: torch's device without data, on which whatever waits for the host raises.
 
-torch itself refuses to read a tensor of the device `meta`: `.item()`, `bool()`, `.tolist()`, copies to the CPU, masks as
-indices, shapes that depend on values. It does not see everything that would stop or wait on a GPU: `Away` does.
+torch itself refuses to read a tensor of the device `meta`: `.item()`, `bool()`, `.tolist()`, copies to the CPU, masks
+as indices, shapes that depend on values. It does not see everything that would stop or wait on a GPU: `Away` does.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from natonnx.architecture import Architecture
+from natonnx.supernet import Supernet
 
 META = torch.device("meta")
 _COPIES = ("_to_copy", "copy_")
@@ -69,3 +72,17 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from _tensors(item)
+
+
+def run_away(supernet: Supernet, inputs: Mapping[str, Tensor], architecture: Architecture | None = None) -> None:
+    """Run a supernet there, forward and backward, with all of its inputs there too; its own mode is kept.
+
+    Raises:
+        RuntimeError: Of torch or of this module, where something waits for the host.
+    """
+    supernet.to(META)
+    with Away(), NoLists():
+        outputs = supernet.run({name: moved(value) for name, value in inputs.items()}, architecture)
+        sums = [value.float().sum() for value in outputs.values() if value.requires_grad]
+        if sums:
+            torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]

@@ -80,7 +80,7 @@ def binary(spec: OpSpec) -> Kernel:
     function = _widened(_BINARY[spec.op_type])
     axis = spec.attributes.get("axis") if spec.opset < 7 and spec.integer("broadcast") else None
     if axis is None:
-        return lambda a, b: function(a, b)
+        return function
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         missing = a.ndim - axis % a.ndim - b.ndim
@@ -92,8 +92,7 @@ def binary(spec: OpSpec) -> Kernel:
 @register("Mod")
 def modulo(spec: OpSpec) -> Kernel:
     """Remainder with the sign of the divisor or, with fmod, of the dividend."""
-    function = _widened(torch.fmod if spec.integer("fmod") else torch.remainder)
-    return lambda a, b: function(a, b)
+    return _widened(torch.fmod if spec.integer("fmod") else torch.remainder)
 
 
 @register("BitShift")

@@ -118,9 +118,7 @@ _MODE_DEPENDENT: set[str] = set()
 _HOST: dict[str, frozenset[int]] = {}
 
 
-def register(
-    *op_types: str, mode_dependent: bool = False, host: Collection[int] = ()
-) -> Callable[[Handler], Handler]:
+def register(*op_types: str, mode_dependent: bool = False, host: Collection[int] = ()) -> Callable[[Handler], Handler]:
     """Enter a handler into the table.
 
     Args:
