@@ -131,6 +131,13 @@ _UNCHANGED = 1
 @click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option(
+    "--amp",
+    type=click.Choice(["off", "bf16"]),
+    default="off",
+    show_default=True,
+    help="bf16: train in bfloat16 where torch.autocast does; all that is scored and written stays in float32.",
+)
+@click.option(
     "--batchnorm",
     type=click.Choice(["auto", "keep", "unfold"]),
     default="auto",

@@ -20,6 +20,8 @@ from natonnx.supernet import Supernet
 __all__ = ["Finetuned", "Finetuning", "Limit"]
 
 _WARM_UP = 0.05
+_TOLD = 50
+"""Steps from one loss that is told to the next, where the host would wait for each."""
 
 
 class Finetuned(NamedTuple):
@@ -88,11 +90,13 @@ class Finetuning:
             original,
             learning_rate=settings.finetune_learning_rate,
             distillation=settings.distillation,
+            amp=settings.amp,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._epoch_began = self._generator.get_state()
         self._batches: Iterator[TensorBatch] | None = None
         self._taken = 0
+        self._note = ""
 
     @property
     def follows(self) -> bool:
@@ -127,7 +131,9 @@ class Finetuning:
             self.images += batch.size
             self.seconds = before + time.monotonic() - begun
             if stage is not None:
-                stage.advance(f"loss {loss:.3f}", by=batch.size)
+                if loss.is_cpu or self._trainer.steps % _TOLD == 1:
+                    self._note = f"loss {float(loss):.3f}"
+                stage.advance(self._note, by=batch.size)
             if self.done >= 1:
                 self._trainer.tell_skipped()
 

@@ -107,7 +107,7 @@ class Looker:
 
     def _score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor], parts: Sequence[_Part]) -> Score:
         self._work.load_state_dict(self._given.state_dict())
-        self._work.load_weights(as_arrays(changed))
+        self._work.load_weights(changed)
         self._work.eval()
         objective = self._problem.objective
         run = supernet_runner(self._work, alpha, objective.captures)

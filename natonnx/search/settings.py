@@ -9,10 +9,11 @@ from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, PROPOSERS
 from natonnx.search.amount import Amount, amounts
 
-__all__ = ["REWARDS", "Algorithm", "Limit", "Reward", "Settings", "option_of"]
+__all__ = ["REWARDS", "Algorithm", "Amp", "Limit", "Reward", "Settings", "option_of"]
 
 Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
+Amp = Literal["off", "bf16"]
 REWARDS: tuple[Reward, ...] = get_args(Reward)
 Limit = float | str | Iterable[float | str] | None
 """Most that something may cost: a fraction of the input's, an amount such as "5ms", several of them, or nothing."""
@@ -62,6 +63,8 @@ class Settings:
         finetune_learning_rate: The highest, behind a short warm-up; a cosine takes it to 0.
         distillation: Share of the loss that follows β's own outputs instead of the labels.
         batch: Training batch.
+        amp: "bf16": training steps run in bfloat16 where torch.autocast does; weights and the loss stay as they are,
+            and all that is scored, refitted, verified and written is computed in single precision.
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         reward: What R measures in Algorithm 1: the objective's score, or the mean loss with a minus sign, which for
             labels is the mean log-likelihood in nats.
@@ -93,6 +96,7 @@ class Settings:
     finetune_learning_rate: float = 0.03
     distillation: float = 0.5
     batch: int = 32
+    amp: Amp = "off"
     epochs: int = 8
     reward: Reward = "score"
     alphas: int = 8
@@ -128,6 +132,11 @@ class Settings:
             (
                 self.learner in LEARNERS or self.policy == "scratch",
                 f"policy {self.policy} is for a learned policy: {self.learner} has none",
+            ),
+            (self.amp in get_args(Amp), f"unknown amp {self.amp!r}: choose {' or '.join(get_args(Amp))}"),
+            (
+                self.amp == "off" or self.training,
+                f"amp {self.amp} is for training: leave it out, or --no-training",
             ),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (

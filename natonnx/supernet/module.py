@@ -194,12 +194,12 @@ class Supernet(nn.Module):
                 tensor.mul_(1 + step * (torch.randint(0, 3, tensor.shape, generator=generator) - 1))
         return copy
 
-    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`."""
+    def load_weights(self, weights: Mapping[str, np.ndarray | Tensor]) -> None:
+        """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`; tensors are fine too."""
         tensors = self.named_tensors()
         with torch.no_grad():
             for name, value in weights.items():
-                tensors[name].copy_(as_tensor(value))
+                tensors[name].copy_(value if isinstance(value, Tensor) else as_tensor(value))
 
     def plan(self, architecture: Architecture) -> Plan:
         """The calls that an architecture makes, in order."""

@@ -9,6 +9,7 @@ from collections import ChainMap
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from natonnx.search.refit.schedule import Schedule
 from natonnx.search.refit.site import Site, find_sites, settable_names
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
+from natonnx.supernet.ops.operands import moved
 
 __all__ = ["Refit", "SiteFit"]
 
@@ -206,10 +208,10 @@ def _without(target: Sampled, cut: Cut | None, convolution: bool) -> Sampled:
     axis = 1 if convolution else len(target.shape) - 1
     if cut is None or cut.axis != axis:
         return target
-    kept = torch.from_numpy(cut.kept).to(target.rows.device)
+    kept = moved(torch.from_numpy(np.flatnonzero(cut.kept)), target.rows.device)
     shape = [*target.shape]
     shape[axis] = int(cut.kept.sum())
-    return target._replace(rows=target.rows[:, kept], shape=torch.Size(shape))
+    return target._replace(rows=target.rows.index_select(1, kept), shape=torch.Size(shape))
 
 
 def _precise(value: Tensor) -> Tensor:
@@ -220,4 +222,4 @@ def _precise(value: Tensor) -> Tensor:
 def _mean_square(residuals: Sequence[Tensor]) -> float:
     """Return the mean of squares; no number where there are none."""
     count = sum(part.numel() for part in residuals)
-    return sum(float(part.double().square().sum()) for part in residuals) / count if count else float("nan")
+    return float(sum(part.double().square().sum() for part in residuals)) / count if count else float("nan")

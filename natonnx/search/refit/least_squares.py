@@ -93,7 +93,8 @@ class NormalEquations:
         bias = torch.zeros_like(self._mean_r)
         if has_bias:
             bias = self._mean_r - (matrix @ self._mean_x[..., None])[..., 0]
-        return None if failed.any() or not (matrix.isfinite().all() and bias.isfinite().all()) else Affine(matrix, bias)
+        broken = failed.any() | ~matrix.isfinite().all() | ~bias.isfinite().all()
+        return None if broken else Affine(matrix, bias)
 
     def moments(self, made: Affine) -> Moments:
         """Return the moments of what a map makes of the features."""

@@ -56,7 +56,7 @@ def cast(spec: OpSpec) -> Kernel:
     return lambda x: x.to(dtype)
 
 
-@register("BitCast")
+@register("BitCast", single=True)
 def bit_cast(spec: OpSpec) -> Kernel:
     """Read the same bits as another type of the same width."""
     dtype = dtype_of(spec, spec.integer("to", TensorProto.UNDEFINED))

@@ -45,7 +45,7 @@ def gather_nd(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("ScatterElements", "Scatter")
+@register("ScatterElements", "Scatter", single=True)
 def scatter_elements(spec: OpSpec) -> Kernel:
     """Write one element along an axis for each index, or combine it with what is there."""
     axis, mode = spec.integer("axis"), _reduction(spec)
@@ -56,7 +56,7 @@ def scatter_elements(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("ScatterND")
+@register("ScatterND", single=True)
 def scatter_nd(spec: OpSpec) -> Kernel:
     """Write slices by coordinates, which stand along the last axis of the indices, or combine them with what is there.
 
@@ -74,7 +74,7 @@ def scatter_nd(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("TensorScatter")
+@register("TensorScatter", single=True)
 def tensor_scatter(spec: OpSpec) -> Kernel:
     """Write a run of elements into each sample's cache, from an index of its own on, which may wrap around."""
     axis, circular = spec.integer("axis", -2), spec.text("mode", "linear") == "circular"

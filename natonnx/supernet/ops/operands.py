@@ -25,6 +25,7 @@ __all__ = [
     "reverse_sequences",
     "shifted",
     "torch_dtype",
+    "widened",
 ]
 
 _DTYPES: dict[int, torch.dtype] = {
@@ -127,6 +128,12 @@ def aligned(operands: Sequence[Tensor | None], host: Collection[int] = ()) -> Se
 def moved(tensor: Tensor, device: torch.device) -> Tensor:
     """Bring a tensor to a device; nobody waits for an accelerator to have it."""
     return tensor.to(device, non_blocking=device.type != "cpu")
+
+
+def widened(operand: Tensor | None) -> Tensor | None:
+    """Return what torch.autocast has shortened in single precision, and anything else as it is."""
+    short = isinstance(operand, Tensor) and operand.dtype == torch.bfloat16
+    return operand.float() if short and torch.is_autocast_enabled(operand.device.type) else operand
 
 
 def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:

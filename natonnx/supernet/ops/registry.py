@@ -10,7 +10,7 @@ import onnx
 from onnx import AttributeProto, helper
 
 from natonnx.errors import InputError
-from natonnx.supernet.ops.operands import aligned
+from natonnx.supernet.ops.operands import aligned, widened
 from natonnx.tensors import read_tensor
 
 if TYPE_CHECKING:
@@ -116,15 +116,19 @@ Handler: TypeAlias = Callable[[OpSpec], Kernel]
 _HANDLERS: dict[str, Handler] = {}
 _MODE_DEPENDENT: set[str] = set()
 _HOST: dict[str, frozenset[int]] = {}
+_SINGLE: set[str] = set()
 
 
-def register(*op_types: str, mode_dependent: bool = False, host: Collection[int] = ()) -> Callable[[Handler], Handler]:
+def register(
+    *op_types: str, mode_dependent: bool = False, host: Collection[int] = (), single: bool = False
+) -> Callable[[Handler], Handler]:
     """Enter a handler into the table.
 
     Args:
         op_types: The operators that it handles.
         mode_dependent: Whether its kernels take the keyword argument `training`.
         host: Positions of the inputs that kernels read as numbers: shapes, axes and such, which stay on the CPU.
+        single: Whether its kernels have single precision at least where torch.autocast makes tensors of less.
 
     Returns:
         A decorator that leaves the handler as it is.
@@ -135,6 +139,8 @@ def register(*op_types: str, mode_dependent: bool = False, host: Collection[int]
             _HANDLERS[op_type] = handler
         if mode_dependent:
             _MODE_DEPENDENT.update(op_types)
+        if single:
+            _SINGLE.update(op_types)
         _HOST.update(dict.fromkeys(op_types, frozenset(host)))
         return handler
 
@@ -172,7 +178,7 @@ def build(spec: OpSpec) -> Kernel:
     handler = _HANDLERS.get(spec.op_type)
     if handler is None:
         raise spec.unsupported("the op table has no such operator")
-    kernel = handler(spec)
+    kernel = _in_single_precision(handler(spec)) if spec.op_type in _SINGLE else handler(spec)
     return kernel if spec.n_inputs < 2 else _on_one_device(kernel, _HOST[spec.op_type])
 
 
@@ -196,6 +202,15 @@ def _on_one_device(kernel: Kernel, host: Collection[int]) -> Kernel:
 
     def run(*operands: Tensor | None, **mode: Any) -> Tensor | tuple[Tensor, ...]:
         return kernel(*aligned(operands, host), **mode)
+
+    return run
+
+
+def _in_single_precision(kernel: Kernel) -> Kernel:
+    """Let a kernel find none of the short tensors that torch.autocast makes: torch has none such of it."""
+
+    def run(*operands: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+        return kernel(*map(widened, operands))
 
     return run
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _GRID_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 
 
-@register("GridSample")
+@register("GridSample", single=True)
 def grid_sample(spec: OpSpec) -> Kernel:
     """Interpolate at the positions of a grid, whose coordinates run from -1 to 1."""
     mode = spec.text("mode", "linear")
@@ -43,7 +43,7 @@ def affine_grid(spec: OpSpec) -> Kernel:
     return lambda theta, size: functional.affine_grid(theta, integers(size), corners)
 
 
-@register("DeformConv")
+@register("DeformConv", single=True)
 def deform_conv(spec: OpSpec) -> Kernel:
     """Convolve two spatial axes with a window each of whose taps is moved by an offset and weighted by a mask."""
     group, offset_group = spec.integer("group", 1), spec.integer("offset_group", 1)
@@ -121,7 +121,7 @@ class _Regions:
         return positions.reshape(bins, -1), weights.reshape(bins, -1)
 
 
-@register("RoiAlign")
+@register("RoiAlign", single=True)
 def roi_align(spec: OpSpec) -> Kernel:
     """Average bilinear samples of each bin of each region, or take the largest weighted neighbour of any sample."""
     default = "half_pixel" if spec.opset >= 16 else "output_half_pixel"
@@ -146,7 +146,7 @@ def roi_align(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("MaxRoiPool", host=(1,))
+@register("MaxRoiPool", host=(1,), single=True)
 def max_roi_pool(spec: OpSpec) -> Kernel:
     """Take the largest element of each bin of each region; regions are [sample, left, top, right, bottom]."""
     shape, scale = spec.integers("pooled_shape") or (1, 1), spec.number("spatial_scale", 1.0)

@@ -36,7 +36,7 @@ def window(spec: OpSpec) -> Kernel:
     return lambda size: function(int(size.item()), periodic, dtype=torch.float64).to(dtype)
 
 
-@register("DFT", host=(1, 2))
+@register("DFT", host=(1, 2), single=True)
 def discrete_fourier_transform(spec: OpSpec) -> Kernel:
     """Transform along an axis; the last axis holds real and imaginary parts, or real parts alone.
 
@@ -63,7 +63,7 @@ def discrete_fourier_transform(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("STFT", host=(1, 3))
+@register("STFT", host=(1, 3), single=True)
 def short_time_fourier_transform(spec: OpSpec) -> Kernel:
     """Transform overlapping frames of each signal, [batch, time, 1 or 2]; a real signal's spectra are one-sided."""
     onesided = bool(spec.integer("onesided", 1))
