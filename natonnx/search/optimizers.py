@@ -64,9 +64,10 @@ class Optimizer(ABC):
                 before = [] if valid is None else [self._copied(parameter) for parameter in trained]
                 self._update(group, trained, [parameter.grad for parameter in trained])
                 for parameter, (old, state) in zip(trained, before, strict=False):
+                    assert valid is not None
                     parameter.copy_(torch.where(valid, parameter, old))
                     for name, value in self._state[parameter].items():
-                        value.copy_(torch.where(valid, value, state.get(name, 0.0)))
+                        value.copy_(torch.where(valid, value, state.get(name, torch.zeros_like(value))))
 
     def _copied(self, parameter: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         return parameter.clone(), {name: value.clone() for name, value in self._state[parameter].items()}

@@ -63,7 +63,7 @@ def _placed(tensor: Tensor, device: torch.device) -> Tensor:
 
 def _ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[TensorBatch]:
     """Copy one batch ahead, in a stream of its own, so that the device copies while it computes."""
-    copies, ready = torch.cuda.Stream(device), None
+    copies, ready = torch.cuda.Stream(device), None  # type: ignore[no-untyped-call]
     for batch in batches:
         with torch.cuda.stream(copies):
             coming = to_device(batch, device)

@@ -1,6 +1,6 @@
 """No step of training or scoring waits for the host; see `tests.supernet.away`."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -105,7 +105,7 @@ class Elsewhere(Tensor):
 def test_a_step_that_an_accelerator_takes_back_leaves_nothing() -> None:
     """The same bits as without a flag where it is true; nothing at all, momentum included, where it is not."""
 
-    def run(flags: list[bool | None], gradients: list[Tensor]) -> list[Tensor]:
+    def run(flags: Sequence[bool | None], gradients: list[Tensor]) -> list[Tensor]:
         weight = torch.linspace(-1, 1, 5).requires_grad_()
         optimizer = SGD([{"params": [weight], "weight_decay": 0.1}], 0.1, 0.9)
         for flag, gradient in zip(flags, gradients, strict=True):

@@ -25,8 +25,11 @@ class WaitsError(AssertionError):
     """Something that would wait for the host, or that would not run, on a GPU."""
 
 
-class Away(TorchDispatchMode):
+class Away(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses operations on tensors of two devices, and copies to the device that wait for it."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

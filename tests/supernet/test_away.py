@@ -24,7 +24,7 @@ from tests.supernet.away import META, Away, NoLists, WaitsError, moved, run_away
 from tools.conformance.onnx_cases import Case, all_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from torch import Tensor
 
@@ -216,16 +216,17 @@ def test_what_waits_is_seen() -> None:
     """torch's device without data lets these pass; a GPU would wait, or refuse them."""
     away, here = torch.ones(3, device=META), torch.ones(3)
     scalar = torch.tensor(2.0)
+    wrongs: tuple[Callable[[], Tensor], ...] = (
+        lambda: here.to(META),
+        lambda: scalar.to(META),
+        lambda: torch.empty(3, device=META).copy_(here),
+        lambda: torch.tensor([1.0], device=META),
+        lambda: torch.where(away > 0, away, scalar),
+        lambda: away.index_select(0, torch.tensor([0])),
+        lambda: torch.matmul(here, away),
+    )
     with Away(), NoLists():
-        for wrong in (
-            lambda: here.to(META),
-            lambda: scalar.to(META),
-            lambda: torch.empty(3, device=META).copy_(here),
-            lambda: torch.tensor([1.0], device=META),
-            lambda: torch.where(away > 0, away, scalar),
-            lambda: away.index_select(0, torch.tensor([0])),
-            lambda: torch.matmul(here, away),
-        ):
+        for wrong in wrongs:
             with pytest.raises((RuntimeError, WaitsError)):
                 wrong()
         torch.add(away, scalar)

@@ -134,7 +134,8 @@ def _mean(*operands: Tensor) -> Tensor:
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Choose element by element."""
-    return torch.where(*_in_one_place(condition, a, b))
+    condition, a, b = _in_one_place(condition, a, b)
+    return torch.where(condition, a, b)
 
 
 register_kernels(

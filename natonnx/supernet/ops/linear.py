@@ -38,10 +38,5 @@ def einsum(spec: OpSpec) -> Kernel:
     return lambda *operands: torch.einsum(equation, *operands)
 
 
-@register("Det", single=True)
-def determinant(_spec: OpSpec) -> Kernel:
-    """Return the determinant of each matrix."""
-    return torch.linalg.det
-
-
 register_kernels({"MatMul": torch.matmul})
+register_kernels({"Det": torch.linalg.det}, single=True)

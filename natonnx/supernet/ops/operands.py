@@ -132,8 +132,9 @@ def moved(tensor: Tensor, device: torch.device) -> Tensor:
 
 def widened(operand: Tensor | None) -> Tensor | None:
     """Return what torch.autocast has shortened in single precision, and anything else as it is."""
-    short = isinstance(operand, Tensor) and operand.dtype == torch.bfloat16
-    return operand.float() if short and torch.is_autocast_enabled(operand.device.type) else operand
+    if isinstance(operand, Tensor) and operand.dtype == torch.bfloat16:
+        return operand.float() if torch.is_autocast_enabled(operand.device.type) else operand
+    return operand
 
 
 def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:

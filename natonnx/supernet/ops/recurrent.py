@@ -151,8 +151,7 @@ def _run_fused(
 
 def _in_order(block: Tensor, hidden: int, gates: Sequence[int]) -> Tensor:
     """Return a weight or bias with its gates in another order."""
-    parts = block.split(hidden)
-    return torch.cat([parts[gate] for gate in gates])
+    return torch.cat([block.narrow(0, gate * hidden, hidden) for gate in gates])
 
 
 def _run_steps(operands: _Operands, cells: Sequence[Cell], directions: Sequence[bool]) -> tuple[Tensor, States]:

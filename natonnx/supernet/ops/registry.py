@@ -147,19 +147,20 @@ def register(
     return enter
 
 
-def register_kernels(kernels: Mapping[str, Kernel], host: Collection[int] = ()) -> None:
+def register_kernels(kernels: Mapping[str, Kernel], host: Collection[int] = (), *, single: bool = False) -> None:
     """Enter operators whose kernel depends on neither attributes nor opset.
 
     Args:
         kernels: The kernel of each operator.
         host: See `register`.
+        single: See `register`.
     """
 
     def constant(kernel: Kernel) -> Handler:
         return lambda _spec: kernel
 
     for op_type, kernel in kernels.items():
-        register(op_type, host=host)(constant(kernel))
+        register(op_type, host=host, single=single)(constant(kernel))
 
 
 def build(spec: OpSpec) -> Kernel:

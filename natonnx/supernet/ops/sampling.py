@@ -139,7 +139,7 @@ def roi_align(spec: OpSpec) -> Kernel:
         return values.sum((2, 4)) * 4 / (rows.shape[1] * columns.shape[1])
 
     def kernel(x: Tensor, rois: Tensor, batch_indices: Tensor) -> Tensor:
-        samples = batch_indices.long().split(1)
+        samples = batch_indices.long().unsqueeze(1)
         pooled = [pool(x.index_select(0, sample)[0], roi) for sample, roi in zip(samples, rois, strict=True)]
         return torch.stack(pooled) if pooled else x.new_zeros((0, x.shape[1], height, width))
 
