@@ -12,9 +12,10 @@ from natonnx.data.batches import Axes, Batch, Batches
 from natonnx.errors import InputError
 from natonnx.frontend import BatchAxes
 from natonnx.search.objective import Outputs
-from natonnx.session import run
+from natonnx.session import run, run_bound
 from natonnx.supernet import Supernet
-from natonnx.supernet.ops.operands import as_array, as_tensor, moved
+from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.placement import moved
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -120,16 +121,21 @@ def supernet_runner(
     return run_supernet
 
 
-def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:
+def file_runner(
+    runtime: "InferenceSession", axes: BatchAxes, captures: Axes, device: torch.device | None = None
+) -> Runner:
     """Run a model file in onnxruntime.
 
     Args:
         runtime: A session of it, whose outputs include what is captured.
         axes: Batch axes of its inputs.
         captures: Outputs to return, with the axis that counts samples in each.
+        device: Where the session runs, which gets and gives tensors there; numpy arrays of the CPU where None.
     """
 
     def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if device is not None:
+            return run_bound(runtime, part, list(captures))
         found = run(runtime, {name: as_array(value) for name, value in part.items()})
         missing = captures.keys() - found.keys()
         if missing:
@@ -137,7 +143,7 @@ def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) ->
         return {name: as_tensor(found[name]) for name in captures}
 
     def run_file(inputs: Mapping[str, Tensor], size: int) -> Outputs:
-        placed = {name: value.cpu() for name, value in inputs.items()}
+        placed = {name: value.to(device or "cpu") for name, value in inputs.items()}
         return _by_pieces(once, placed, size, axes, captures, _affordable(inputs, size))
 
     return run_file

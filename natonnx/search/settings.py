@@ -63,8 +63,6 @@ class Settings:
         finetune_learning_rate: The highest, behind a short warm-up; a cosine takes it to 0.
         distillation: Share of the loss that follows β's own outputs instead of the labels.
         batch: Training batch.
-        amp: "bf16": training steps run in bfloat16 where torch.autocast does; weights and the loss stay as they are,
-            and all that is scored, refitted, verified and written is computed in single precision.
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         reward: What R measures in Algorithm 1: the objective's score, or the mean loss with a minus sign, which for
             labels is the mean log-likelihood in nats.
@@ -75,6 +73,8 @@ class Settings:
         entropy: λ at the start; a line takes it to 0.
         edits: Edges that the first α's change on average.
         evaluated: α's that its selection scores on the whole validation split.
+        amp: "bf16": training steps run in bfloat16 where torch.autocast does; weights and the loss stay as they are,
+            and all that is scored, refitted, verified and written is computed in single precision.
     """
 
     algorithm: Algorithm = "refit"
@@ -96,7 +96,6 @@ class Settings:
     finetune_learning_rate: float = 0.03
     distillation: float = 0.5
     batch: int = 32
-    amp: Amp = "off"
     epochs: int = 8
     reward: Reward = "score"
     alphas: int = 8
@@ -106,6 +105,7 @@ class Settings:
     entropy: float = 0.003
     edits: float = 3.0
     evaluated: int = 18
+    amp: Amp = "off"
 
     @property
     def limits(self) -> dict[str, tuple[Amount, ...]]:

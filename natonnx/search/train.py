@@ -15,7 +15,7 @@ from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, TensorBatch, forward
 from natonnx.search.settings import Amp
 from natonnx.supernet import Supernet
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Trainer"]
 

@@ -12,7 +12,8 @@ from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.view import reads
 from natonnx.session import run, session
-from natonnx.supernet.ops.operands import as_tensor, widened
+from natonnx.supernet.ops.operands import as_tensor
+from natonnx.supernet.ops.placement import widened
 
 __all__ = ["HostNode"]
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from natonnx.supernet.ops import OpSpec
 from natonnx.supernet.ops.geometry import Window, torch_pads
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["LinearOperator", "rows_of"]
 

@@ -16,7 +16,8 @@ from natonnx.session import run, session
 from natonnx.supernet.fuse import fuse
 from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError, host_positions
-from natonnx.supernet.ops.operands import as_array, as_tensor, moved
+from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Plan, Step
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed

@@ -9,7 +9,7 @@ from torch import Tensor
 from natonnx.frontend import Trim
 from natonnx.supernet.kernels import NodeKernel
 from natonnx.supernet.ops import Kernel, build
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["trimmed"]
 

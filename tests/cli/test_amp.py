@@ -14,7 +14,10 @@ def test_what_was_trained_in_bfloat16_is_verified_and_written_in_single_precisio
     assert "training steps run in bfloat16" in stderr
     assert "check round trip without edits: passed" in stderr
     written = onnx.load(folder / "model.nat.onnx")
-    assert {tensor.data_type for tensor in written.graph.initializer} <= {onnx.TensorProto.FLOAT, onnx.TensorProto.INT64}
+    assert {tensor.data_type for tensor in written.graph.initializer} <= {
+        onnx.TensorProto.FLOAT,
+        onnx.TensorProto.INT64,
+    }
 
 
 def test_without_training_it_says_that_it_means_nothing(folder: Path) -> None:

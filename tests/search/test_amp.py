@@ -59,7 +59,8 @@ def test_subjects_run_in_bfloat16(name: str) -> None:
     for output, value in expected.items():
         if value.is_floating_point():
             assert float(((found[output].float() - value).norm() / value.norm()).detach()) < 0.1
-    sum(value.float().square().mean() for value in found.values() if value.requires_grad).backward()
+    means = [value.float().square().mean() for value in found.values() if value.requires_grad]
+    torch.stack(means).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in supernet.parameters() if parameter.grad is not None]
     assert gradients
     assert all(bool(gradient.isfinite().all()) for gradient in gradients)

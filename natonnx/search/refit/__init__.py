@@ -22,7 +22,7 @@ from natonnx.search.refit.schedule import Schedule
 from natonnx.search.refit.site import Site, find_sites, settable_names
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Refit", "SiteFit"]
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
 from natonnx.supernet.module import as_channels_last
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Original", "Sampled", "Target"]
 

@@ -11,7 +11,7 @@ from natonnx.frontend import Network, RunNode
 from natonnx.frontend.view import reads
 from natonnx.search.refit.least_squares import Affine, Moments
 from natonnx.supernet.linear import LinearOperator
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Plan, Step
 
 __all__ = ["Site", "find_sites", "settable_names"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from natonnx.supernet.ops.operands import moved
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:

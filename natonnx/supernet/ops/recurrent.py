@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import moved, reverse_sequences
+from natonnx.supernet.ops.operands import reverse_sequences
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.recurrent_cells import CellWeights, activations, make_cell
 from natonnx.supernet.ops.registry import register
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import AttributeProto, helper
 
 from natonnx.errors import InputError
-from natonnx.supernet.ops.operands import aligned, widened
+from natonnx.supernet.ops.placement import aligned, widened
 from natonnx.tensors import read_tensor
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import torch
 from torch.nn import functional
 
 from natonnx.supernet.ops.geometry import torch_pads
-from natonnx.supernet.ops.operands import integers, moved, normalized
+from natonnx.supernet.ops.operands import integers, normalized
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import integers, moved, normalized, shifted
+from natonnx.supernet.ops.operands import integers, normalized, shifted
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
