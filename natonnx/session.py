@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,11 @@ from natonnx.limits import LimitError, limited, memory_limited
 from natonnx.tensors import byte_size, is_external, is_heavy, is_pending, light_copy, read_tensor
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession, SessionOptions
+    import torch
+    from onnxruntime import InferenceSession, OrtValue, SessionOptions
+    from torch import Tensor
 
-__all__ = ["CPU", "run", "session", "with_outputs"]
+__all__ = ["CPU", "run", "run_bound", "session", "with_outputs"]
 
 CPU = "CPUExecutionProvider"
 _REFUSED, _NOT_RUN = "onnxruntime refuses the model", "onnxruntime cannot run the model"
@@ -31,6 +33,7 @@ def session(
     folder: Path | None = None,
     *,
     provider: str = CPU,
+    provider_options: Mapping[str, str] | None = None,
     profile: Path | None = None,
     optimise: bool = True,
 ) -> "InferenceSession":
@@ -42,6 +45,7 @@ def session(
         folder: Where the model's external data is.
         provider: onnxruntime's name of the provider that it should prefer. Where that cannot be loaded it takes the
             CPU, and says why on stderr; the session's `get_providers` tell.
+        provider_options: What the provider is told, in onnxruntime's words.
         profile: Beginning of the path of a file that the session's profile is written to.
         optimise: Let onnxruntime fuse and reorder nodes, as it does unless told otherwise.
 
@@ -66,7 +70,7 @@ def session(
     fed = [onnxruntime.OrtValue.ortvalue_from_numpy(read_tensor(tensor, folder)) for tensor in pending]
     try:
         options.add_external_initializers([tensor.name for tensor in pending], fed)
-        providers = list(dict.fromkeys([provider, CPU]))
+        providers = [(provider, dict(provider_options or {})), *([CPU] if provider != CPU else [])]
         with (
             limits or contextlib.nullcontext(),
             contextlib.redirect_stdout(sys.stderr),
@@ -99,6 +103,47 @@ def run(runtime: "InferenceSession", inputs: Mapping[str, np.ndarray]) -> dict[s
             return dict(zip(names, runtime.run(names, dict(inputs)), strict=True))
     except Exception as error:
         raise (LimitError if limits else InputError)(f"{_NOT_RUN}: {first_line(error)}") from None
+
+
+def run_bound(runtime: "InferenceSession", inputs: Mapping[str, "Tensor"], names: Sequence[str]) -> dict[str, "Tensor"]:
+    """Run a batch of tensors on the device where they are, the CPU or CUDA, and leave what it makes there.
+
+    Raises:
+        InputError: If onnxruntime cannot run the inputs.
+    """
+    import torch
+
+    device = next(value.device for value in inputs.values())
+    if getattr(runtime, "untried", None) is not None:  # the worker tries it first
+        made = run(runtime, {name: value.cpu().numpy() for name, value in inputs.items()})
+        return {name: torch.from_numpy(made[name]).to(device) for name in names}
+    binding, place = runtime.io_binding(), (device.type, device.index or 0)
+    held = {name: value.contiguous() for name, value in inputs.items()}
+    try:
+        for name, value in held.items():
+            element = np.dtype(str(value.dtype).removeprefix("torch.")).type
+            binding.bind_input(name, *place, element, tuple(value.shape), value.data_ptr())
+        for name in names:
+            binding.bind_output(name, *place)
+        if device.type == "cuda":
+            torch.cuda.current_stream(device).synchronize()  # onnxruntime has a stream of its own
+        runtime.run_with_iobinding(binding)
+        binding.synchronize_outputs()
+        made = dict(zip(names, binding.get_outputs(), strict=True))
+    except Exception as error:
+        raise InputError(f"{_NOT_RUN}: {first_line(error)}") from None
+    return {name: _taken(value, device) for name, value in made.items()}
+
+
+def _taken(value: "OrtValue", device: "torch.device") -> "Tensor":
+    """Return what onnxruntime made; older ones give it to numpy alone."""
+    import torch
+    from torch.utils.dlpack import from_dlpack
+
+    if not hasattr(value, "__dlpack__"):
+        return torch.from_numpy(value.numpy()).to(device)
+    taken: Tensor = from_dlpack(value)
+    return taken.bool() if value.data_type() == "tensor(bool)" else taken  # which come as bytes
 
 
 class _Limits:

@@ -4,11 +4,13 @@ import gc
 from pathlib import Path
 
 import numpy as np
-import onnx
+import onnx.parser
+import onnxruntime
 import pytest
+import torch
 
 from natonnx.errors import InputError
-from natonnx.session import run, session
+from natonnx.session import run, run_bound, session
 from natonnx.tensors import with_values
 from tests import external
 from tests.cli import tiny
@@ -62,6 +64,41 @@ def test_outputs_come_by_name_and_nothing_is_said(capfd: pytest.CaptureFixture[s
     assert found.keys() == {"scores"}
     assert found["scores"].shape == (60, tiny.CLASSES)
     assert capfd.readouterr() == ("", "")
+
+
+BOUND = """<ir_version: 8, opset_import: ["" : 18]>
+agraph (float[n, 3] x, int64[n] i, bool[n, 3] b, double[n, 3] d)
+    => (float[n, 3] y, int64[n] j, bool[n, 3] c, double[n, 3] e, float[0] z) <float[0] nothing = {}>
+{ y = Where(b, x, x) j = Add(i, i) c = Not(b) e = Neg(d) z = Identity(nothing) }"""
+
+
+@pytest.mark.parametrize("numpy_alone", [False, True])
+def test_tensors_that_are_bound_give_what_arrays_do(numpy_alone: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any type, whatever their strides; what is made outlives the next run. Older onnxruntimes give numpy alone."""
+    if numpy_alone:
+        monkeypatch.delattr(onnxruntime.OrtValue, "__dlpack__")
+    runtime = session(onnx.parser.parse_model(BOUND))
+    generator = torch.Generator().manual_seed(0)
+
+    def inputs() -> dict[str, torch.Tensor]:
+        x = torch.randn(3, 4, generator=generator).t()
+        return {"x": x, "i": torch.arange(8)[::2], "b": x > 0, "d": x.double()}
+
+    first, second = inputs(), inputs()
+    names = ["e", "y", "j", "c", "z"]
+    made = [run_bound(runtime, given, names) for given in (first, second)]
+    for given, found in zip((first, second), made, strict=True):
+        expected = run(runtime, {name: value.numpy() for name, value in given.items()})
+        assert list(found) == names
+        for name, value in found.items():
+            np.testing.assert_array_equal(value.numpy(), expected[name], strict=True)
+
+
+def test_tensors_that_do_not_fit_are_refused() -> None:
+    runtime = session(onnx.parser.parse_model(BOUND))
+    given = {"x": torch.ones(2, 3), "i": torch.ones(2, dtype=torch.int64), "b": torch.ones(2, 3, dtype=torch.bool)}
+    with pytest.raises(InputError, match="onnxruntime cannot run the model"):
+        run_bound(runtime, {**given, "d": torch.ones(2, 3)}, ["y"])
 
 
 def test_the_tiny_model_was_trained() -> None:

@@ -138,6 +138,13 @@ _UNCHANGED = 1
     help="Let others help, on any machine that sees the folder: natonnx worker --journal FOLDER.",
 )
 @click.option(
+    "--amp",
+    type=click.Choice(["off", "bf16"]),
+    default="off",
+    show_default=True,
+    help="bf16: train in bfloat16 where torch.autocast does; all that is scored and written stays in float32.",
+)
+@click.option(
     "--batchnorm",
     type=click.Choice(["auto", "keep", "unfold"]),
     default="auto",

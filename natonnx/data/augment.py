@@ -44,7 +44,7 @@ def random_shift_flip(
     if kind == "shift-flip":
         mirrored = torch.rand((total, 1), generator=generator, device=generator.device)[first : first + count] < 0.5
         columns = torch.where(mirrored, columns.flip(1), columns)
-    rows, columns = rows.to(images.device), columns.to(images.device)
+    rows, columns = (index.to(images.device, non_blocking=images.device.type != "cpu") for index in (rows, columns))
     image = torch.arange(count, device=images.device)[:, None, None]
     moved = images.movedim(1, -1)[image, rows[:, :, None], columns[:, None, :]]
     return moved.movedim(-1, 1).contiguous()

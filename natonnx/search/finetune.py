@@ -24,6 +24,8 @@ __all__ = ["Finetuned", "Finetuning", "Limit"]
 _WARM_UP = 0.05
 _FEWEST = 2
 """Samples of a minibatch, for statistics of its own."""
+_TOLD = 50
+"""Steps from one loss that is told to the next, where the host would wait for each."""
 
 
 class Finetuned(NamedTuple):
@@ -92,12 +94,14 @@ class Finetuning:
             original,
             learning_rate=settings.finetune_learning_rate,
             distillation=settings.distillation,
+            amp=settings.amp,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
         self._epoch_began = self._generator.get_state()
         self._batches: Iterator[TensorBatch] | None = None
         self._taken = 0
         self._team: Team | None = None
+        self._note = ""
 
     @property
     def follows(self) -> bool:
@@ -138,7 +142,9 @@ class Finetuning:
             self.images += size
             self.seconds = before + time.monotonic() - begun if part is None else part.seconds  # all stop at once
             if stage is not None:
-                stage.advance(f"loss {loss:.3f}", by=size)
+                if loss.is_cpu or self._trainer.steps % _TOLD == 1:
+                    self._note = f"loss {float(loss):.3f}"
+                stage.advance(self._note, by=size)
             if self.done >= 1:
                 self._trainer.tell_skipped()
 

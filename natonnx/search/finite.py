@@ -70,8 +70,8 @@ def find_origin(network: Network, inputs: Mapping[str, Tensor], sample: int) -> 
     axes, nodes = network.batch_axes, network.model.graph.node
     index = torch.full((axes.size or 1,), sample)
     given = {
-        name: as_array(value if (axis := axes.inputs.get(name)) is None else value.cpu().index_select(axis, index))
-        for name, value in inputs.items()
+        name: as_array(value if (axis := axes.inputs.get(name)) is None else value.index_select(axis, index))
+        for name, value in ((name, value.cpu()) for name, value in inputs.items())
     }
     try:
         names = [name for node in nodes for name in node.output if name]

@@ -114,7 +114,7 @@ class Looker:
             return found
         changed_supernet = Supernet(self._problem.network).to(self._problem.device).eval()
         changed_supernet.load_state_dict(self._given.state_dict())
-        changed_supernet.load_weights(as_arrays(changed))
+        changed_supernet.load_weights(changed)
         return with_reward(found, judge(self._problem.reward, runnable(self._problem, changed_supernet, alpha)))
 
     def _score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor], parts: Sequence[_Part]) -> Score:

@@ -47,12 +47,30 @@ class Optimizer(ABC):
         for parameter in self._parameters():
             parameter.grad = None
 
-    def step(self) -> None:
-        """Change the parameters that have a gradient."""
+    def step(self, valid: Tensor | None = None) -> None:
+        """Change the parameters that have a gradient.
+
+        Args:
+            valid: Whether to, where the parameters are: the CPU reads it, an accelerator makes the change and takes it
+                back, so that nobody waits. True where None.
+        """
+        if valid is not None and valid.is_cpu:
+            if not valid:
+                return
+            valid = None
         with torch.no_grad():
             for group in self.param_groups:
                 trained = [parameter for parameter in group["params"] if parameter.grad is not None]
+                before = [] if valid is None else [self._copied(parameter) for parameter in trained]
                 self._update(group, trained, [parameter.grad for parameter in trained])
+                for parameter, (old, state) in zip(trained, before, strict=False):
+                    assert valid is not None
+                    parameter.copy_(torch.where(valid, parameter, old))
+                    for name, value in self._state[parameter].items():
+                        value.copy_(torch.where(valid, value, state.get(name, torch.zeros_like(value))))
+
+    def _copied(self, parameter: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        return parameter.clone(), {name: value.clone() for name, value in self._state[parameter].items()}
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint holds, in the form of torch's classes."""

@@ -1,6 +1,6 @@
 """Run a model on batches: an architecture in the supernet, or a file in onnxruntime; both behind one signature."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,9 +12,10 @@ from natonnx.data.batches import WHOLE, Axes, Batch, Batches, Share
 from natonnx.errors import InputError
 from natonnx.frontend import BatchAxes
 from natonnx.search.objective import Outputs
-from natonnx.session import run
+from natonnx.session import run, run_bound
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.placement import moved
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -60,15 +61,37 @@ def tensor_batches(
     start: int = 0,
     share: Share = WHOLE,
 ) -> Iterator[TensorBatch]:
-    """Read samples as tensors on a device; see `Batches.batches`."""
-    return (to_device(batch, device) for batch in split.batches(size, generator, start=start, share=share))
+    """Read samples as tensors on a device; see `Batches.batches`. CUDA copies one while it computes with another."""
+    batches = split.batches(size, generator, start=start, share=share)
+    return _ahead(batches, device) if device.type == "cuda" else (to_device(batch, device) for batch in batches)
 
 
 def to_device(batch: Batch, device: torch.device) -> TensorBatch:
-    """Turn a batch into tensors on a device."""
-    inputs = {name: as_tensor(value).to(device) for name, value in batch.inputs.items()}
-    targets = None if batch.targets is None else torch.as_tensor(batch.targets).to(device)
+    """Turn a batch into tensors on a device, which nobody waits for."""
+    inputs = {name: _placed(as_tensor(value), device) for name, value in batch.inputs.items()}
+    targets = None if batch.targets is None else _placed(torch.as_tensor(batch.targets), device)
     return TensorBatch(inputs, targets, batch.size)
+
+
+def _placed(tensor: Tensor, device: torch.device) -> Tensor:
+    return moved(tensor.pin_memory() if device.type == "cuda" else tensor, device)
+
+
+def _ahead(batches: Iterable[Batch], device: torch.device) -> Iterator[TensorBatch]:
+    """Copy one batch ahead, in a stream of its own, so that the device copies while it computes."""
+    copies, ready = torch.cuda.Stream(device), None  # type: ignore[no-untyped-call]
+    for batch in batches:
+        with torch.cuda.stream(copies):
+            coming = to_device(batch, device)
+        if ready is not None:
+            yield ready
+        here = torch.cuda.current_stream(device)
+        here.wait_stream(copies)
+        for tensor in (*coming.inputs.values(), *([] if coming.targets is None else [coming.targets])):
+            tensor.record_stream(here)
+        ready = coming
+    if ready is not None:
+        yield ready
 
 
 def forward(
@@ -134,16 +157,21 @@ def evaluate_by_pieces(
     return _by_pieces(once, inputs, size, axes, captures, min(most, _affordable(inputs, size)))
 
 
-def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) -> Runner:
+def file_runner(
+    runtime: "InferenceSession", axes: BatchAxes, captures: Axes, device: torch.device | None = None
+) -> Runner:
     """Run a model file in onnxruntime.
 
     Args:
         runtime: A session of it, whose outputs include what is captured.
         axes: Batch axes of its inputs.
         captures: Outputs to return, with the axis that counts samples in each.
+        device: Where the session runs, which gets and gives tensors there; numpy arrays of the CPU where None.
     """
 
     def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        if device is not None:
+            return run_bound(runtime, part, list(captures))
         found = run(runtime, {name: as_array(value) for name, value in part.items()})
         missing = captures.keys() - found.keys()
         if missing:
@@ -151,7 +179,7 @@ def file_runner(runtime: "InferenceSession", axes: BatchAxes, captures: Axes) ->
         return {name: as_tensor(found[name]) for name in captures}
 
     def run_file(inputs: Mapping[str, Tensor], size: int) -> Outputs:
-        placed = {name: value.cpu() for name, value in inputs.items()}
+        placed = {name: value.to(device or "cpu") for name, value in inputs.items()}
         return _by_pieces(once, placed, size, axes, captures, _affordable(inputs, size))
 
     return run_file
@@ -174,12 +202,18 @@ def _by_pieces(
         count = min(piece, size - start)
         index = torch.arange(start, start + (axes.size or count)).clamp(max=size - 1)
         part = {
-            name: value if (axis := axes.inputs.get(name)) is None else value.index_select(axis, index.to(value.device))
+            name: value
+            if (axis := axes.inputs.get(name)) is None
+            else value.index_select(axis, moved(index, value.device))
             for name, value in inputs.items()
         }
         made = {name: _samples_first(value, captures[name], len(index)) for name, value in once(part).items()}
         pieces.append({name: value[:count] for name, value in made.items()})
     return {name: torch.cat([piece[name] for piece in pieces]) for name in captures}
+
+
+def _chosen(value: Tensor, axis: int, index: Tensor) -> Tensor:
+    return value.index_select(axis, moved(index, value.device))
 
 
 def _affordable(inputs: Mapping[str, Tensor], size: int) -> int:

@@ -1,7 +1,7 @@
 """R(α, w): how good an architecture is on held-out data, with normalisation statistics of its own."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -111,36 +111,39 @@ def score_batches(run: Runner, objective: Objective, parts: Iterable[tuple[Tenso
         InputError: If there are no samples.
     """
     scores: list[Tensor] = []
-    loss, count, ranked, broken, nan, first, differs = 0.0, 0, True, 0, 0, None, False
+    loss, count, ranked, first = torch.zeros((), dtype=torch.float64), 0, True, None
+    broken, nan, differs = torch.tensor(0), torch.tensor(0), torch.tensor(False)
     names = {*objective.captures, *objective.score_captures}
-    with torch.inference_mode():
+    with torch.inference_mode():  # nothing is read before the end: an accelerator goes on meanwhile
         for batch, targets in parts:
             outputs = run(batch.inputs, batch.size)
             ranked = targets.loss is not None
-            scores.append(objective.score(outputs, targets.score).reshape(batch.size, -1).double().cpu())
-            loss += batch.size * float(objective.loss(outputs, targets.loss)) if targets.loss is not None else 0.0
+            scores.append(objective.score(outputs, targets.score).reshape(batch.size, -1).double())
+            if targets.loss is not None:
+                loss = loss + batch.size * objective.loss(outputs, targets.loss).double()
             count += batch.size
-            broken += int(broken_samples(outputs, names).sum())
-            nan += int(broken_samples(outputs, names, infinite=False).sum())
-            if not differs:
+            broken = broken + broken_samples(outputs, names).sum()
+            nan = nan + broken_samples(outputs, names, infinite=False).sum()
+            if not (differs.is_cpu and differs):
                 answers = objective.answers(outputs)
                 first = answers[:1] if first is None else first
-                differs = _differ(answers, first)
+                differs = torch.logical_or(differs, _differ(answers, first))
     if not count:
         raise InputError("the data has no samples to score a model on: give at least a few")
-    found = summarise(torch.cat(scores), _ranking(loss / count) if ranked else math.nan)
-    return found._replace(broken=broken, nan=nan, says_nothing=count > 1 and not differs)
+    found = summarise(torch.cat(scores), _ranking(float(loss) / count) if ranked else math.nan)
+    return found._replace(broken=int(broken), nan=int(nan), says_nothing=count > 1 and not differs)
 
 
-def _differ(answers: Tensor, first: Tensor) -> bool:
+def _differ(answers: Tensor, first: Tensor) -> Tensor:
     """Return whether answers differ from the first one; NaN does from anything, and so does another shape."""
     if answers.shape[1:] != first.shape[1:] or not first.numel():
-        return True
-    return not bool(((answers - first).abs() <= _SAME * first.abs().amax()).all())
+        return torch.tensor(True)
+    return ~((answers - first).abs() <= _SAME * first.abs().amax()).all()
 
 
 def summarise(scores: Tensor, ranking: float) -> Score:
-    """Sum up the samples' own scores [n, figures] in one."""
+    """Sum up the samples' own scores [n, figures] in one, on the CPU."""
+    scores = scores.cpu()
     each = scores.mean(1)
     figures = tuple(scores.mean(0).tolist())
     error = float(each.std(unbiased=False)) / len(each) ** 0.5
@@ -194,7 +197,7 @@ def minibatch_score(
         outputs: Outputs = run(batch.inputs, batch.size)
         scores = objective.score(outputs, targets.score).reshape(batch.size, -1)
         ranking = math.nan if targets.loss is None else _ranking(float(objective.loss(outputs, targets.loss)))
-        return summarise(scores.double().cpu(), ranking)
+        return summarise(scores.double(), ranking)
 
 
 def _ranking(loss: float) -> float:
@@ -225,19 +228,36 @@ def reestimate(
     """
     fixed = supernet.network.batch_axes.size
     batch = fixed or batch
-    if fixed == 1:  # no statistics of a batch; the supernet keeps those that it has
+    statistics = supernet.statistics()
+    if fixed == 1 or not statistics:  # none of a batch; the supernet keeps those that it has
         return
     supernet.train()
-    statistics, used = supernet.statistics(), 0
+
+    def run(*, careful: bool) -> None:
+        used = 0
+        for position, part in enumerate(tensor_batches(data, batch, device)):
+            if part.size > 1 and (part.size == fixed or not fixed or not position):
+                held = [value.clone() for value in statistics] if careful else []
+                forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (used + 1))
+                if careful and not _all_finite(statistics):
+                    _restore(statistics, held)
+                    continue
+                used += 1
+
     with torch.inference_mode():
         for value in statistics:
             torch.nan_to_num_(value, 0.0, 0.0, 0.0)  # whatever training met before
-        for position, part in enumerate(tensor_batches(data, batch, device)):
-            if part.size > 1 and (part.size == fixed or not fixed or not position):
-                before = [value.clone() for value in statistics]
-                forward(supernet, part.inputs, part.size, architecture, captures, momentum=1 / (used + 1))
-                if all(bool(value.isfinite().all()) for value in statistics):
-                    used += 1
-                    continue
-                for value, old in zip(statistics, before, strict=True):
-                    value.copy_(old)
+        before = [value.clone() for value in statistics]
+        run(careful=False)
+        if not _all_finite(statistics):  # no mean over minibatches becomes finite again
+            _restore(statistics, before)
+            run(careful=True)
+
+
+def _all_finite(values: Sequence[Tensor]) -> bool:
+    return bool(torch.stack([value.isfinite().all() for value in values]).all())
+
+
+def _restore(values: Sequence[Tensor], before: Sequence[Tensor]) -> None:
+    for value, old in zip(values, before, strict=True):
+        value.copy_(old)

@@ -9,10 +9,11 @@ from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, PROPOSERS
 from natonnx.search.amount import Amount, amounts
 
-__all__ = ["REWARDS", "Algorithm", "Limit", "Reward", "Settings", "option_of"]
+__all__ = ["REWARDS", "Algorithm", "Amp", "Limit", "Reward", "Settings", "option_of"]
 
 Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
+Amp = Literal["off", "bf16"]
 REWARDS: tuple[Reward, ...] = get_args(Reward)
 Limit = float | str | Iterable[float | str] | None
 """Most that something may cost: a fraction of the input's, an amount such as "5ms", several of them, or nothing."""
@@ -72,6 +73,8 @@ class Settings:
         entropy: λ at the start; a line takes it to 0.
         edits: Edges that the first α's change on average.
         evaluated: α's that its selection scores on the whole validation split.
+        amp: "bf16": training steps run in bfloat16 where torch.autocast does; weights and the loss stay as they are,
+            and all that is scored, refitted, verified and written is computed in single precision.
     """
 
     algorithm: Algorithm = "refit"
@@ -102,6 +105,7 @@ class Settings:
     entropy: float = 0.003
     edits: float = 3.0
     evaluated: int = 18
+    amp: Amp = "off"
 
     @property
     def limits(self) -> dict[str, tuple[Amount, ...]]:
@@ -128,6 +132,11 @@ class Settings:
             (
                 self.learner in LEARNERS or self.policy == "scratch",
                 f"policy {self.policy} is for a learned policy: {self.learner} has none",
+            ),
+            (self.amp in get_args(Amp), f"unknown amp {self.amp!r}: choose {' or '.join(get_args(Amp))}"),
+            (
+                self.amp == "off" or self.training,
+                f"amp {self.amp} is for training: leave it out, or --no-training",
             ),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (

@@ -65,7 +65,7 @@ class Team:
         """Return the mean of a number over the processes."""
         found = value.detach().cpu().double().reshape(1)
         dist.all_reduce(found, group=self._group)
-        return found[0] / self.share[1]
+        return (found[0] / self.share[1]).to(value.device, value.dtype)
 
     def wrap(self, supernet: Supernet, architecture: Architecture, captures: Axes) -> nn.Module:
         """Return a module of inputs and their number whose backward averages gradients over the processes."""

@@ -13,8 +13,10 @@ from natonnx.search.objective import Outputs
 from natonnx.search.optimizers import SGD
 from natonnx.search.problem import Problem
 from natonnx.search.runner import Runner, TensorBatch, forward
+from natonnx.search.settings import Amp
 from natonnx.search.team import Part, Team
 from natonnx.supernet import Supernet
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Trainer"]
 
@@ -37,26 +39,39 @@ class Trainer:
         original: The original model.
         learning_rate: At first; see `set_rate`.
         distillation: Share of the loss that follows the original.
+        amp: Whether the supernet runs in bfloat16 where torch.autocast does; weights, the loss and the original do not.
 
     Attributes:
         optimizer: Its state belongs into checkpoints.
         steps: How many there were.
-        skipped: How many of them had a loss or a gradient that is not finite, and left the weights as they are.
         follows: Whether the original runs on every batch too.
     """
 
     def __init__(
-        self, problem: Problem, supernet: Supernet, original: Runner, *, learning_rate: float, distillation: float
+        self,
+        problem: Problem,
+        supernet: Supernet,
+        original: Runner,
+        *,
+        learning_rate: float,
+        distillation: float,
+        amp: Amp = "off",
     ) -> None:
         objective = problem.objective
         self._problem, self._supernet, self._original, self._share = problem, supernet, original, distillation
+        self._amp = amp
         self._captures = {**objective.captures, **(problem.distillation.loss_captures if distillation else {})}
         self.optimizer = _make_optimizer(supernet, learning_rate)
         self.follows = objective.loss_follows_original or bool(distillation)
-        self.steps = self.skipped = 0
-        self._told = ""
+        self.steps = 0
+        self._skipped = torch.zeros(3)  # how many, and the loss and the largest input of the first
         self._team: Team | None = None
         self._together: torch.nn.Module | None = None
+
+    @property
+    def skipped(self) -> int:
+        """How many steps had a loss or a gradient that is not finite, and left the weights as they are."""
+        return int(self._skipped[0])
 
     def set_rate(self, learning_rate: float) -> None:
         """Set the learning rate of the steps to come."""
@@ -68,8 +83,8 @@ class Trainer:
 
     def step(
         self, batch: TensorBatch, architecture: Architecture, generator: torch.Generator, part: Part | None = None
-    ) -> float:
-        """Take a step on one minibatch under an architecture; return the loss.
+    ) -> Tensor:
+        """Take a step on one minibatch under an architecture; return the loss, for whom it is worth to wait for it.
 
         Args:
             batch: The samples; of a minibatch of several processes, this one's.
@@ -91,14 +106,20 @@ class Trainer:
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             norm = torch.nn.utils.clip_grad_norm_(self._supernet.parameters(), _CLIP)
-            if value.isfinite() and norm.isfinite():
-                self.optimizer.step()
-            else:  # one sample, or one architecture that diverged, would take the weights with it
-                self.skipped += 1
-                self._told = self._told or f"a loss of {float(value.detach()):.4g}, inputs up to {_largest(inputs):.4g}"
-        return float(value.detach())
+            finite = value.detach().isfinite() & norm.isfinite()
+            self.optimizer.step(finite)  # one sample, or one architecture that diverged, would take the weights with it
+            if not (finite.is_cpu and finite):
+                self._count(finite, value.detach(), inputs)
+        return value.detach()
 
     def _outputs(self, inputs: Mapping[str, Tensor], size: int, architecture: Architecture) -> Outputs:
+        if self._amp == "off":
+            return self._forward(inputs, size, architecture)
+        with torch.autocast(self._problem.device.type, torch.bfloat16):
+            outputs = self._forward(inputs, size, architecture)
+        return {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in outputs.items()}
+
+    def _forward(self, inputs: Mapping[str, Tensor], size: int, architecture: Architecture) -> Outputs:
         if self._together is None:
             outputs = forward(self._supernet, inputs, size, architecture, self._captures)
             if self._team is None or not any(value.requires_grad for value in outputs.values()):
@@ -107,15 +128,24 @@ class Trainer:
         together: Outputs = self._together(inputs, size)
         return together
 
+    def _count(self, finite: Tensor, loss: Tensor, inputs: Mapping[str, Tensor]) -> None:
+        """Count a step that is left out, without waiting for whether it is."""
+        before = moved(self._skipped, finite.device)
+        largest = [value.abs().max().float() for value in inputs.values() if value.is_floating_point()]
+        first = torch.stack([loss.float(), torch.stack(largest).max() if largest else loss.new_zeros(()).float()])
+        told = torch.where(before[0] > 0, before[1:], first)
+        self._skipped = torch.where(finite, before, torch.cat([before[:1] + 1, told]))
+
     def tell_skipped(self) -> None:
         """Say that steps were left out, where any were."""
         if self.skipped:
             _log.log(
                 NOTICE,
-                "train: %d of %d steps were left out, as their loss or gradient is no finite number (the first has %s)",
+                "train: %d of %d steps were left out, as their loss or gradient is no finite number (the first has a "
+                "loss of %.4g, inputs up to %.4g)",
                 self.skipped,
                 self.steps,
-                self._told,
+                *self._skipped[1:].tolist(),
             )
 
     def _loss(self, outputs: Outputs, labels: Tensor | None, taught: Outputs) -> Tensor:
@@ -136,11 +166,6 @@ def _make_optimizer(supernet: Supernet, learning_rate: float) -> SGD:
         {"params": [p for p in parameters if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM)
-
-
-def _largest(inputs: Mapping[str, Tensor]) -> float:
-    """Return the largest magnitude of what a model is given."""
-    return max((float(value.abs().max()) for value in inputs.values() if value.is_floating_point()), default=0.0)
 
 
 def _is_matrix(parameter: Tensor) -> bool:

@@ -13,6 +13,7 @@ from natonnx.frontend import Network
 from natonnx.frontend.view import reads
 from natonnx.session import run, session
 from natonnx.supernet.ops.operands import as_tensor
+from natonnx.supernet.ops.placement import widened
 
 __all__ = ["HostNode"]
 
@@ -57,7 +58,8 @@ class HostNode:
     def __call__(self, *operands: Any) -> tuple[Tensor, ...]:
         """Run the node; what is no plain tensor goes in and comes out as onnxruntime has it."""
         device = next((value.device for value in operands if isinstance(value, Tensor)), torch.device("cpu"))
-        made = run(self._session, {name: _plain(value) for name, value in zip(self.inputs, operands, strict=True)})
+        given = zip(self.inputs, map(widened, operands), strict=True)
+        made = run(self._session, {name: _plain(value) for name, value in given})
         return tuple(_back(made.get(name), device) for name in self._all_outputs)
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from natonnx.supernet.ops import OpSpec
 from natonnx.supernet.ops.geometry import Window, torch_pads
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["LinearOperator", "rows_of"]
 
@@ -111,13 +112,13 @@ class LinearOperator:
         sample, places = _unravel(chosen, (sizes[0], *sizes[2:]))
         position = sample[(..., *[None] * len(places))]  # of each tap in the padded input, flattened
         for axis, (place, step, offset) in enumerate(zip(places, steps, offsets, strict=True)):
-            along = place[:, None] * step + offset.to(place.device)
+            along = place[:, None] * step + moved(offset, place.device)
             shape = [len(chosen), *[1] * len(places)]
             shape[axis + 1] = len(offset)
             position = position * padded.shape[axis + 2] + along.reshape(shape)
         position, rows = position.flatten(), rows_of(padded, convolution=True)
         own = rows.shape[1] // self.groups
-        for part in rows.split(rows.shape[1] if self.groups == 1 else own * max(1, _CHANNELS // own), 1):
+        for part in torch.split(rows, rows.shape[1] if self.groups == 1 else own * max(1, _CHANNELS // own), 1):
             taken = part.contiguous().index_select(0, position)  # [positions · taps, channels]
             split = taken.reshape(len(chosen), -1, part.shape[1] // own, own)
             yield split.permute(2, 0, 1, 3).flatten(2)

@@ -16,8 +16,9 @@ from natonnx.session import run, session
 from natonnx.supernet.folded import fold
 from natonnx.supernet.fuse import fuse
 from natonnx.supernet.kernels import build_kernels, constants
-from natonnx.supernet.ops import Kernel, UnsupportedOpError
+from natonnx.supernet.ops import Kernel, UnsupportedOpError, host_positions
 from natonnx.supernet.ops.operands import as_array, as_tensor
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Plan, Step, freeing
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
@@ -25,8 +26,7 @@ from natonnx.supernet.trim import trimmed
 __all__ = ["Supernet", "as_channels_last"]
 
 _CACHED_PLANS = 256
-_HOST = {"Clip": (1, 2), "Resize": (1, 2), "Upsample": (1,)}
-"""Input positions of floating-point constants that decide shapes, or that kernels take as numbers."""
+_OF_SHAPES = frozenset({"Shape", "Size"})
 
 
 class Supernet(nn.Module):
@@ -58,7 +58,8 @@ class Supernet(nn.Module):
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
-        trainable, host = _trainable(network), _host_only(network)
+        host = _host_only(network, {name: value.dim() for name, value in values.items()})
+        trainable = _trainable(network) - host
         self._aliases = {name: one for name, one in network.computed.aliases.items() if one in trainable}
         for name, value in values.items():
             if name not in self._aliases or name in network.outputs:
@@ -205,12 +206,12 @@ class Supernet(nn.Module):
                 tensor.mul_(1 + step * (torch.randint(0, 3, tensor.shape, generator=generator) - 1))
         return copy
 
-    def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
-        """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`."""
+    def load_weights(self, weights: Mapping[str, np.ndarray | Tensor]) -> None:
+        """Set trainable tensors and running statistics by ONNX name: the inverse of `weights`; tensors are fine too."""
         tensors = self.named_tensors()
         with torch.no_grad():
             for name, value in weights.items():
-                tensors[name].copy_(as_tensor(value))
+                tensors[name].copy_(value if isinstance(value, Tensor) else as_tensor(value))
 
     def plan(self, architecture: Architecture) -> Plan:
         """The calls that an architecture makes, in order."""
@@ -262,7 +263,9 @@ class Supernet(nn.Module):
         if isinstance(instruction, RunSkip):
             return Step(instruction, skip_kernel(instruction.skip), (instruction.source,), (instruction.output,))
         if isinstance(instruction, RunSelect):
-            select: Kernel = functools.partial(_select, axis=instruction.axis, indices=instruction.indices)
+            with torch.inference_mode(False):  # the plan is kept, and trained with later
+                indices = torch.tensor(instruction.indices)
+            select: Kernel = functools.partial(_select, axis=instruction.axis, indices=indices)
             return Step(instruction, select, (instruction.source,), (instruction.output,))
         if isinstance(instruction, RunSum):
             inputs = tuple(self._aliases.get(name, name) for name in instruction.inputs)
@@ -340,15 +343,28 @@ def _concat(*tensors: Tensor, axis: int) -> Tensor:
     return torch.cat(tensors, axis)
 
 
-def _select(tensor: Tensor, *, axis: int, indices: tuple[int, ...]) -> Tensor:
-    return tensor.index_select(axis, torch.tensor(indices, device=tensor.device))
+def _select(tensor: Tensor, *, axis: int, indices: Tensor) -> Tensor:
+    return tensor.index_select(axis, moved(indices, tensor.device))
 
 
-def _host_only(network: Network) -> set[str]:
-    """Names of the constants that only positions read which stay on the CPU."""
-    nodes = network.model.graph.node
-    reads = [(name, i in _HOST.get(node.op_type, ())) for node in nodes for i, name in enumerate(node.input)]
-    return {name for name, host in reads if host} - {name for name, host in reads if not host}
+def _host_only(network: Network, ranks: Mapping[str, int]) -> set[str]:
+    """Names of the constants that stay on the CPU: kernels read them as numbers, or arithmetic with shapes does.
+
+    Args:
+        network: The model.
+        ranks: Numbers of axes of its constants, by name.
+    """
+    found: set[str] = set()
+    shapes: set[str] = set()  # what nodes make of shapes and of constants no larger than those
+    for node in network.model.graph.node:
+        names = [name for name in node.input if name]
+        host = host_positions(node.op_type)
+        found.update(name for i, name in enumerate(node.input) if i in host and name in ranks)
+        known = all(name in shapes or ranks.get(name, 2) < 2 for name in names)
+        if node.op_type in _OF_SHAPES or (known and not shapes.isdisjoint(names)):
+            shapes.update(filter(None, node.output))
+            found.update(name for name in names if name in ranks)
+    return found
 
 
 def _trainable(network: Network) -> set[str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 from natonnx.frontend import Trim
 from natonnx.supernet.kernels import NodeKernel
 from natonnx.supernet.ops import Kernel, build
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["trimmed"]
 
@@ -49,7 +50,7 @@ def _run(
         if whole is not None:
             if kept.device != whole.device:
                 with torch.inference_mode(False):
-                    slices[i] = position, axis, kept.to(whole.device)  # moved once, then it stays there
+                    slices[i] = position, axis, moved(kept, whole.device)  # moved once, then it stays there
             own[position] = whole.index_select(axis, slices[i][2])
     if size is not None:
         position, element, value = size

@@ -68,6 +68,7 @@ def test_samples_come_first_whatever_the_batch_that_the_file_takes(batch: int | 
     runners = (
         supernet_runner(Supernet(network).eval(), network.architecture, captures),
         file_runner(session(network.model), network.batch_axes, captures),
+        file_runner(session(network.model), network.batch_axes, captures, torch.device("cpu")),
     )
     for run in runners:
         found = run(given, 7)

@@ -23,6 +23,8 @@ from tools.command import run_command
 from tools.upkeep.export import export
 from tools.upkeep.train_models import mobilenetv2, resnet20
 
+CPU = torch.device("cpu")
+
 Call = Callable[[], None]
 
 
@@ -65,30 +67,41 @@ def main(networks: str, batch: int, rounds: int, threads: int) -> None:
         print(f"| {name} | {training} | {evaluation} |", flush=True)
 
 
-def pairs(name: str, batch: int) -> tuple[tuple[Call, Call], tuple[Call, Call]]:
-    """Return a network's training steps, native and of the supernet, and its evaluations."""
-    torch.manual_seed(0)
-    build, make = NETWORKS[name]
-    native, inputs = build().eval(), make(batch)
-    supernet = Supernet(parse(export(native, tuple(x[:2] for x in inputs), "script", 17, keep_norm=True)))
-    native = native.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def pairs(
+    name: str, batch: int, device: torch.device = CPU, *, short: bool = False
+) -> tuple[tuple[Call, Call], tuple[Call, Call]]:
+    """Return a network's training steps, native and of the supernet, and its evaluations; `short` is in bfloat16."""
+    native, supernet, inputs = models(name, batch)
+    native = native.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    supernet.to(device)
     last = tuple(x.contiguous(memory_format=torch.channels_last) if x.dim() == 4 else x for x in inputs)
+    last = tuple(x.to(device) for x in last)
     (output,) = supernet.network.outputs
     named = dict(zip(supernet.network.inputs, last, strict=True))
     calls: tuple[Callable[[], Tensor], ...] = (lambda: native(*last), lambda: supernet.run(named)[output])
-    labels = torch.randint(native(*inputs).shape[1], (batch,))
-    steps = [stepper(model, call, labels) for model, call in zip((native, supernet), calls, strict=True)]
+    labels = torch.randint(native(*last).shape[1], (batch,)).to(device)
+    steps = [stepper(model, call, labels, short=short) for model, call in zip((native, supernet), calls, strict=True)]
     forwards = [evaluator(model, call) for model, call in zip((native, supernet), calls, strict=True)]
     return (steps[0], steps[1]), (forwards[0], forwards[1])
 
 
-def stepper(model: nn.Module, call: Callable[[], Tensor], labels: Tensor) -> Call:
+def models(name: str, batch: int) -> tuple[nn.Module, Supernet, tuple[Tensor, ...]]:
+    """Return a network, the supernet of what it is exported to, and inputs."""
+    torch.manual_seed(0)
+    build, make = NETWORKS[name]
+    native, inputs = build().eval(), make(batch)
+    return native, Supernet(parse(export(native, tuple(x[:2] for x in inputs), "script", 17, keep_norm=True))), inputs
+
+
+def stepper(model: nn.Module, call: Callable[[], Tensor], labels: Tensor, *, short: bool = False) -> Call:
     """Return one training step."""
     optimizer = torch.optim.SGD(model.parameters(), 1e-3, 0.9)
 
     def step() -> None:
         model.train()
-        loss = functional.cross_entropy(call(), labels)
+        with torch.autocast(labels.device.type, torch.bfloat16, enabled=short):
+            found = call()
+        loss = functional.cross_entropy(found.float(), labels)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -13,7 +13,7 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
-from natonnx.supernet.ops import OpSpec, build, is_mode_dependent, supported
+from natonnx.supernet.ops import OpSpec, build, host_positions, is_mode_dependent, supported
 from natonnx.supernet.ops.operands import as_tensor
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ DTYPES = frozenset(
     f"{kind}{bits}" for kind, widths in (("float", (16, 32, 64)), ("int", (8, 16, 32, 64))) for bits in widths
 ) | {"bool", "bfloat16", "uint8", "uint16", "uint32", "uint64", "complex64", "complex128"}
 """The element types that torch computes with."""
+
+CPU = torch.device("cpu")
 
 OUTSIDE = "operators outside the table"
 FOREIGN_TYPES = "element types that torch does not compute with"
@@ -156,12 +158,13 @@ def _read_arrays(folder: Path, kind: str) -> list[np.ndarray]:
     return arrays
 
 
-def interpret(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[Tensor]:
+def interpret(model: onnx.ModelProto, inputs: Sequence[np.ndarray], device: torch.device = CPU) -> list[Tensor]:
     """Run a model node by node through the op table.
 
     Args:
         model: The model.
         inputs: Its inputs in order; absent ones are left out.
+        device: Where its tensors are, but for those that kernels read as numbers.
 
     Returns:
         Its outputs in order.
@@ -171,6 +174,8 @@ def interpret(model: onnx.ModelProto, inputs: Sequence[np.ndarray]) -> list[Tens
     values: dict[str, Tensor | None] = {"": None}
     values |= {tensor.name: as_tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
     values |= {value.name: as_tensor(np.asarray(array)) for value, array in zip(graph.input, inputs, strict=False)}
+    numbers = {name for node in graph.node for i, name in enumerate(node.input) if i in host_positions(node.op_type)}
+    values |= {name: value.to(device) for name, value in values.items() if value is not None and name not in numbers}
     for node in graph.node:
         spec = OpSpec.from_node(node, opset)
         mode: dict[str, Any] = {}

@@ -91,12 +91,13 @@ class Algorithm1:
 
     def train_weights(self) -> float:
         """Train w for one pass over the training split; return the mean loss."""
-        losses: list[float] = []
+        losses: list[torch.Tensor] = []
         generator = self.state.generator
         for batch in tensor_batches(self.problem.train, self.settings.batch, self.problem.device, generator):
             losses.append(self.state.trainer.step(batch, self._sample_beta(), generator))
             self.state.images += batch.size
-        return _mean([loss for loss in losses if math.isfinite(loss)])
+        found = torch.stack(losses).tolist() if losses else []
+        return _mean([loss for loss in found if math.isfinite(loss)])
 
     def _sample_beta(self) -> Architecture:
         """Draw from p(β) for w: the given model, a random legal neighbour, or an α of the policy's."""

@@ -80,6 +80,7 @@ def start(problem: Problem, settings: Settings, original: Runner) -> SearchState
             original,
             learning_rate=settings.learning_rate,
             distillation=settings.distillation,
+            amp=settings.amp,
         ),
         policy=policy,
         reinforce=Reinforce(policy, settings.policy_learning_rate, POINT if points else _ANY)

@@ -10,6 +10,7 @@ from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from natonnx.search.refit.schedule import Schedule
 from natonnx.search.refit.site import Site, find_sites, settable_names
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Refit", "SiteFit"]
 
@@ -234,10 +236,10 @@ def _without(target: Sampled, cut: Cut | None, convolution: bool) -> Sampled:
     axis = 1 if convolution else len(target.shape) - 1
     if cut is None or cut.axis != axis:
         return target
-    kept = torch.from_numpy(cut.kept).to(target.rows.device)
+    kept = moved(torch.from_numpy(np.flatnonzero(cut.kept)), target.rows.device)
     shape = [*target.shape]
     shape[axis] = int(cut.kept.sum())
-    return target._replace(rows=target.rows[:, kept], shape=torch.Size(shape))
+    return target._replace(rows=target.rows.index_select(1, kept), shape=torch.Size(shape))
 
 
 def _precise(value: Tensor) -> Tensor:
@@ -248,8 +250,5 @@ def _precise(value: Tensor) -> Tensor:
 def _mean_square(residuals: Sequence[Tensor]) -> float:
     """Return the mean of squares; no number where there are none."""
     count = sum(part.numel() for part in residuals)
-    return (
-        sum(float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2 for part in residuals) / count
-        if count
-        else float("nan")
-    )
+    squares = [torch.linalg.vector_norm(part, dtype=torch.float64) ** 2 for part in residuals]
+    return float(sum(squares)) / count if count else float("nan")

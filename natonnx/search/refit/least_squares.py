@@ -127,8 +127,8 @@ class NormalEquations:
         bias = torch.zeros_like(self._mean_r)
         if has_bias:
             bias = self._mean_r - (matrix @ self._mean_x[..., None])[..., 0]
-        broken = failed.any() or not square.isfinite().all()
-        return None if broken or not (matrix.isfinite().all() and bias.isfinite().all()) else Affine(matrix, bias)
+        finite = square.isfinite().all() & matrix.isfinite().all() & bias.isfinite().all()
+        return None if failed.any() | ~finite else Affine(matrix, bias)
 
     def moments(self, made: Affine) -> Moments:
         """Return the moments of what a map makes of the features."""

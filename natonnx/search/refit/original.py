@@ -9,6 +9,7 @@ from torch import Tensor
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
 from natonnx.supernet.module import as_channels_last
+from natonnx.supernet.ops.placement import moved
 
 __all__ = ["Original", "Sampled", "Target"]
 
@@ -122,5 +123,5 @@ class Original:
             if count > self._rows[batch]:
                 generator = torch.Generator().manual_seed(self._seed * 1_000_003 + batch)
                 found = torch.randperm(count, generator=generator)[: self._rows[batch]].sort().values
-            found = self._chosen[batch, count] = found.to(device)
+            found = self._chosen[batch, count] = moved(found, device)
         return found

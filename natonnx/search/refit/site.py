@@ -11,6 +11,7 @@ from natonnx.frontend import Network, RunNode
 from natonnx.frontend.view import reads
 from natonnx.search.refit.least_squares import Affine, Moments
 from natonnx.supernet.linear import LinearOperator
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Plan, Step
 
 __all__ = ["Site", "find_sites", "settable_names"]
@@ -35,7 +36,7 @@ class Operand:
         """Return what is left of it."""
         value = constants[self.name]
         for axis, kept in self.slices:
-            value = value.index_select(axis, torch.tensor(kept, device=value.device))
+            value = value.index_select(axis, moved(torch.tensor(kept), value.device))
         return value
 
     def put(self, constants: Mapping[str, Tensor], value: Tensor) -> Tensor:
@@ -45,7 +46,7 @@ class Operand:
         if self.slices:
             index = [torch.arange(size, device=whole.device) for size in whole.shape]
             for axis, kept in self.slices:
-                index[axis] = torch.tensor(kept, device=whole.device)
+                index[axis] = moved(torch.tensor(kept), whole.device)
             value = whole.clone().index_put(torch.meshgrid(*index, indexing="ij"), value)
         return value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value.contiguous()
 

@@ -30,6 +30,7 @@ from natonnx.supernet.ops.registry import (
     OpSpec,
     UnsupportedOpError,
     build,
+    host_positions,
     is_mode_dependent,
     supported,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "build",
     "convolution",
     "creation",
+    "host_positions",
     "indexing",
     "is_mode_dependent",
     "linear",

@@ -115,7 +115,7 @@ def _limit(x: Tensor, low: float | None, high: float | None) -> Tensor:
     return x.clamp(low, high)
 
 
-@register("Clip")
+@register("Clip", host=(1, 2))
 def clip(spec: OpSpec) -> Kernel:
     """Limit from below and above; the limits are attributes until opset 10, inputs from 11, and both optional."""
     if spec.opset < 11:

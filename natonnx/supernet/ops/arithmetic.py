@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import torch
 from torch import Tensor
 
-from natonnx.supernet.ops.operands import aligned
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
@@ -23,9 +23,15 @@ def _divide(a: Tensor, b: Tensor) -> Tensor:
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
+def _in_one_place(*operands: Tensor) -> tuple[Tensor, ...]:
+    """Bring scalars to where the others are: `where`, and the gradient of `pow`, wait for a scalar of the CPU."""
+    device = next((operand.device for operand in operands if not operand.is_cpu), None)
+    return operands if device is None else tuple(moved(operand, device) for operand in operands)
+
+
 def _power(base: Tensor, exponent: Tensor) -> Tensor:
     """Raise to a power; the result has the type of the base."""
-    return base.pow(exponent).to(base.dtype)
+    return torch.pow(*_in_one_place(base, exponent)).to(base.dtype)
 
 
 _UNSIGNED = {torch.uint16, torch.uint32, torch.uint64}
@@ -74,11 +80,11 @@ def binary(spec: OpSpec) -> Kernel:
     function = _widened(_BINARY[spec.op_type])
     axis = spec.attributes.get("axis") if spec.opset < 7 and spec.integer("broadcast") else None
     if axis is None:
-        return lambda a, b: function(*aligned(a, b))
+        return function
 
     def kernel(a: Tensor, b: Tensor) -> Tensor:
         missing = a.ndim - axis % a.ndim - b.ndim
-        return function(*aligned(a, b.reshape(*b.shape, *(1,) * missing)))
+        return function(a, b.reshape(*b.shape, *(1,) * missing))
 
     return kernel
 
@@ -86,8 +92,7 @@ def binary(spec: OpSpec) -> Kernel:
 @register("Mod")
 def modulo(spec: OpSpec) -> Kernel:
     """Remainder with the sign of the divisor or, with fmod, of the dividend."""
-    function = _widened(torch.fmod if spec.integer("fmod") else torch.remainder)
-    return lambda a, b: function(*aligned(a, b))
+    return _widened(torch.fmod if spec.integer("fmod") else torch.remainder)
 
 
 @register("BitShift")
@@ -96,7 +101,6 @@ def bit_shift(spec: OpSpec) -> Kernel:
     left = spec.text("direction", "") == "LEFT"
 
     def kernel(x: Tensor, count: Tensor) -> Tensor:
-        x, count = aligned(x, count)
         wide, counts = x.to(torch.int64), count.to(torch.int64)
         if left:
             y = torch.where(counts < 64, wide << counts.clamp(max=63), 0)
@@ -120,17 +124,17 @@ def is_inf(spec: OpSpec) -> Kernel:
 def _variadic(function: Binary) -> Kernel:
     """Fold any number of tensors with a function of two."""
     wide = _widened(function)
-    return lambda *operands: reduce(wide, aligned(*operands))
+    return lambda *operands: reduce(wide, operands)
 
 
 def _mean(*operands: Tensor) -> Tensor:
     """Average any number of tensors."""
-    return reduce(torch.add, aligned(*operands)) / len(operands)
+    return reduce(torch.add, operands) / len(operands)
 
 
 def _where(condition: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Choose element by element."""
-    condition, a, b = aligned(condition, a, b)
+    condition, a, b = _in_one_place(condition, a, b)
     return torch.where(condition, a, b)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import aligned, dtype_of
+from natonnx.supernet.ops.operands import dtype_of
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def attention(spec: OpSpec) -> Kernel:
             query, key, value = map(_split_heads, (query, key, value), heads)
         past = 0 if past_key is None else past_key.shape[2]
         if past_key is not None and past_value is not None:
-            key, value = torch.cat(aligned(past_key, key), 2), torch.cat(aligned(past_value, value), 2)
+            key, value = torch.cat((past_key, key), 2), torch.cat((past_value, value), 2)
         present = key, value
         repeats = query.shape[1] // key.shape[1]
         key, value = (key, value) if repeats == 1 else (t.repeat_interleave(repeats, 1) for t in present)
@@ -77,9 +77,7 @@ def rotary_embedding(spec: OpSpec) -> Kernel:
     rotated = spec.integer("rotary_embedding_dim")
 
     def kernel(x: Tensor, cosines: Tensor, sines: Tensor, positions: Tensor | None = None) -> Tensor:
-        x, cosines, sines = aligned(x, cosines, sines)
         if positions is not None:
-            positions = positions.to(x.device)
             cosines, sines = cosines[positions], sines[positions]
         cosines, sines = cosines.unsqueeze(1), sines.unsqueeze(1)
         split = _split_heads(x, heads) if x.ndim == 3 else x
@@ -161,7 +159,7 @@ class _Mask:
         keys = torch.arange(n_keys, device=query.device)
         first: Tensor | int = past
         if lengths is not None:
-            lengths = lengths.to(query.device).view(-1, 1, 1, 1)
+            lengths = lengths.view(-1, 1, 1, 1)
             allowed = keys < lengths
             first = lengths - n_queries
         if self._causal or self._behind >= 0 or self._ahead >= 0:
@@ -171,7 +169,7 @@ class _Mask:
                     allowed = towards <= limit if allowed is None else allowed & (towards <= limit)
         if mask is None:
             return allowed
-        return _combined(mask.to(query.device), allowed, n_keys)
+        return _combined(mask, allowed, n_keys)
 
 
 def _combined(mask: Tensor, allowed: Tensor | None, n_keys: int) -> Tensor:

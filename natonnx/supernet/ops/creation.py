@@ -41,7 +41,7 @@ def constant(spec: OpSpec) -> Kernel:
     return lambda: tensor
 
 
-@register("ConstantOfShape")
+@register("ConstantOfShape", host=(0,))
 def constant_of_shape(spec: OpSpec) -> Kernel:
     """Fill a shape with one value, by default a floating-point zero."""
     filling = _tensor(spec, spec.attributes["value"]) if "value" in spec.attributes else torch.zeros(1)
@@ -56,7 +56,7 @@ def cast(spec: OpSpec) -> Kernel:
     return lambda x: x.to(dtype)
 
 
-@register("BitCast")
+@register("BitCast", single=True)
 def bit_cast(spec: OpSpec) -> Kernel:
     """Read the same bits as another type of the same width."""
     dtype = dtype_of(spec, spec.integer("to", TensorProto.UNDEFINED))
@@ -96,7 +96,8 @@ def _size(x: Tensor) -> Tensor:
     return torch.tensor(x.numel())
 
 
-register_kernels({"CastLike": _cast_like, "Range": _range, "Size": _size})
+register_kernels({"CastLike": _cast_like, "Size": _size})
+register_kernels({"Range": _range}, host=(0, 1, 2))
 
 
 def _tensor(spec: OpSpec, array: np.ndarray) -> Tensor:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import aligned, integers, reverse_sequences, shifted
+from natonnx.supernet.ops.operands import integers, reverse_sequences, shifted
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
@@ -45,19 +46,18 @@ def gather_nd(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("ScatterElements", "Scatter")
+@register("ScatterElements", "Scatter", single=True)
 def scatter_elements(spec: OpSpec) -> Kernel:
     """Write one element along an axis for each index, or combine it with what is there."""
     axis, mode = spec.integer("axis"), _reduction(spec)
 
     def kernel(x: Tensor, indices: Tensor, updates: Tensor) -> Tensor:
-        x, updates = aligned(x, updates)
         return _scatter(x, axis, shifted(indices, x.shape[axis], x), updates, mode)
 
     return kernel
 
 
-@register("ScatterND")
+@register("ScatterND", single=True)
 def scatter_nd(spec: OpSpec) -> Kernel:
     """Write slices by coordinates, which stand along the last axis of the indices, or combine them with what is there.
 
@@ -66,7 +66,6 @@ def scatter_nd(spec: OpSpec) -> Kernel:
     mode = _reduction(spec)
 
     def kernel(x: Tensor, indices: Tensor, updates: Tensor) -> Tensor:
-        x, updates = aligned(x, updates)
         leading = x.shape[: indices.shape[-1]]
         rows = _flat_positions(indices, x, leading).reshape(-1, 1)
         flat = x.reshape(math.prod(leading), -1)
@@ -76,24 +75,23 @@ def scatter_nd(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("TensorScatter")
+@register("TensorScatter", single=True)
 def tensor_scatter(spec: OpSpec) -> Kernel:
     """Write a run of elements into each sample's cache, from an index of its own on, which may wrap around."""
     axis, circular = spec.integer("axis", -2), spec.text("mode", "linear") == "circular"
 
     def kernel(past: Tensor, update: Tensor, write_indices: Tensor | None = None) -> Tensor:
-        past, update = aligned(past, update)
         at = axis % past.ndim
         steps = torch.arange(update.shape[at], device=past.device).view(-1, *(1,) * (past.ndim - at - 1))
         if write_indices is not None:
-            steps = steps + write_indices.to(past.device).view(-1, *(1,) * (past.ndim - 1))
+            steps = steps + write_indices.view(-1, *(1,) * (past.ndim - 1))
         positions = steps % past.shape[at] if circular else steps
         return past.scatter(at, positions.expand_as(update), update)
 
     return kernel
 
 
-@register("OneHot")
+@register("OneHot", host=(1,))
 def one_hot(spec: OpSpec) -> Kernel:
     """Put one value where a new axis meets the index, another elsewhere, and everywhere for an index out of range."""
     axis = spec.integer("axis", -1)
@@ -108,13 +106,13 @@ def one_hot(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Compress")
+@register("Compress", host=(1,))
 def compress(spec: OpSpec) -> Kernel:
     """Keep what a condition selects along an axis, or of the flattened tensor."""
     axis = spec.attributes.get("axis")
 
     def kernel(x: Tensor, condition: Tensor) -> Tensor:
-        chosen = condition.nonzero().squeeze(1).to(x.device)
+        chosen = moved(condition.nonzero().squeeze(1), x.device)
         return x.flatten().index_select(0, chosen) if axis is None else x.index_select(axis, chosen)
 
     return kernel
@@ -128,7 +126,7 @@ def reverse_sequence(spec: OpSpec) -> Kernel:
     return lambda x, lengths: reverse_sequences(x.transpose(0, 1), lengths).transpose(0, 1)
 
 
-@register("MaxUnpool")
+@register("MaxUnpool", host=(2,))
 def max_unpool(spec: OpSpec) -> Kernel:
     """Put each element back where a max pool found it, in a tensor of zeros, which may end in more of them."""
     kernel_shape = spec.integers("kernel_shape") or ()
@@ -139,7 +137,7 @@ def max_unpool(spec: OpSpec) -> Kernel:
         axes = zip(x.shape[2:], strides, pads[:rank], pads[rank:], kernel_shape, strict=True)
         shape = [*x.shape[:2], *((size - 1) * step - begin - end + width for size, step, begin, end, width in axes)]
         flat = x.new_zeros(math.prod(shape))
-        y = flat.scatter(0, indices.flatten().to(x.device), x.flatten()).reshape(shape)
+        y = flat.scatter(0, indices.flatten(), x.flatten()).reshape(shape)
         if output_shape is None:
             return y
         extra = [asked - size for asked, size in zip(integers(output_shape), shape, strict=True)]
@@ -173,7 +171,7 @@ def _scatter(x: Tensor, axis: int, positions: Tensor, updates: Tensor, mode: str
 
 def _flat_positions(indices: Tensor, x: Tensor, sizes: Sequence[int]) -> Tensor:
     """Turn coordinates along the last axis of indices into positions in axes of given sizes, flattened."""
-    indices = indices.to(x.device, torch.int64)
+    indices = indices.long()
     positions = torch.zeros(indices.shape[:-1], dtype=torch.int64, device=x.device)
     for coordinate, size in zip(indices.unbind(-1), sizes, strict=True):
         positions = positions * size + shifted(coordinate, size, x)

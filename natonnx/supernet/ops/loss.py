@@ -23,9 +23,7 @@ def negative_log_likelihood(spec: OpSpec) -> Kernel:
     reduction, ignored = spec.text("reduction", "mean"), spec.integer("ignore_index", _NEVER)
 
     def kernel(scores: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-        return functional.nll_loss(
-            scores, target.to(scores.device).long(), weight, ignore_index=ignored, reduction=reduction
-        )
+        return functional.nll_loss(scores, target.long(), weight, ignore_index=ignored, reduction=reduction)
 
     return kernel
 

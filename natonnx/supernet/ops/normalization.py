@@ -45,7 +45,7 @@ def batch_normalization(spec: OpSpec) -> Kernel:
         if of_the_file:  # what ONNX says: the statistics that it is given stay as they are
             axes = [axis for axis in range(x.dim()) if axis != 1]
             y = functional.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)
-            new = (x.mean(axes), x.var(axes, correction=0))
+            new = (x.mean(axes).to(mean.dtype), x.var(axes, correction=0).to(variance.dtype))
             moved = (old.lerp(value, own_momentum) for old, value in zip((mean, variance), new, strict=True))
             return (y, *tuple(moved)[:more_outputs]) if more_outputs else y
         weight_of_new = own_momentum if momentum is None else momentum

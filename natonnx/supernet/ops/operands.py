@@ -9,13 +9,14 @@ import torch
 from onnx import TensorProto, helper
 from torch import Tensor
 
+from natonnx.supernet.ops.placement import moved
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from natonnx.supernet.ops.registry import OpSpec
 
 __all__ = [
-    "aligned",
     "as_array",
     "as_tensor",
     "dtype_of",
@@ -104,25 +105,6 @@ def normalized(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(axis + rank if axis < 0 else axis for axis in axes)
 
 
-def aligned(*operands: Tensor) -> tuple[Tensor, ...]:
-    """Bring operands onto one device.
-
-    Shape arithmetic and constants live on the CPU; where they meet a tensor of an accelerator they follow it. Scalars
-    stay where they are: torch mixes them in by itself, without a copy that would wait for the accelerator.
-
-    Args:
-        operands: The operands of one node.
-
-    Returns:
-        The same operands, those on the CPU moved to the accelerator that another one is on, if any.
-    """
-    first = operands[0].device
-    if all(operand.device == first for operand in operands):
-        return operands
-    target = next(operand.device for operand in operands if operand.device.type != "cpu")
-    return tuple(operand.to(target) if operand.ndim else operand for operand in operands)
-
-
 def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:
     """Bring indices into an axis to a tensor's device, and count negative ones from the end of the axis.
 
@@ -134,7 +116,7 @@ def shifted(indices: Tensor, size: int, x: Tensor) -> Tensor:
     Returns:
         Indices of type int64, from zero on.
     """
-    indices = indices.to(x.device, torch.int64)
+    indices = moved(indices, x.device).long()
     return torch.where(indices < 0, indices + size, indices)
 
 
@@ -148,7 +130,7 @@ def reverse_sequences(x: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         A tensor like x.
     """
-    lengths = lengths.to(x.device, torch.int64)
+    lengths = moved(lengths, x.device).long()
     times = torch.arange(x.shape[0], device=x.device).unsqueeze(1)
     sources = torch.where(times < lengths, lengths - 1 - times, times)
     return x[sources, torch.arange(x.shape[1], device=x.device)]

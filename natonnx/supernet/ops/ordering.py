@@ -29,7 +29,7 @@ def arg_extreme(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("TopK")
+@register("TopK", host=(1,))
 def top_k(spec: OpSpec) -> Kernel:
     """Take the first elements in sorted order and their positions; of equal ones the earlier goes first.
 
@@ -46,7 +46,7 @@ def top_k(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("CumSum", "CumProd")
+@register("CumSum", "CumProd", host=(1,))
 def cumulative(spec: OpSpec) -> Kernel:
     """Accumulate along an axis, from either end, with or without the element itself."""
     function = torch.cumsum if spec.op_type == "CumSum" else torch.cumprod

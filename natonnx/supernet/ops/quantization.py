@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from natonnx.supernet.ops.convolution import conv
-from natonnx.supernet.ops.operands import aligned, dtype_of
+from natonnx.supernet.ops.operands import dtype_of
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def quantize_linear(spec: OpSpec) -> Kernel:
     precision = dtype_of(spec, spec.integer("precision")) if spec.integer("precision") else None
 
     def kernel(x: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
-        x, scale = aligned(x, _spread(scale, x, axis, block))
+        scale = _spread(scale, x, axis, block)
         if precision is not None:
             x, scale = x.to(precision), scale.to(precision)
         zero = None if zero_point is None else _spread(zero_point, x, axis, block)
@@ -39,9 +39,9 @@ def dequantize_linear(spec: OpSpec) -> Kernel:
     output = dtype_of(spec, spec.integer("output_dtype")) if spec.integer("output_dtype") else None
 
     def kernel(x: Tensor, scale: Tensor, zero_point: Tensor | None = None) -> Tensor:
-        wide, scales = aligned(x.float(), _spread(scale, x, axis, block))
+        wide, scales = x.float(), _spread(scale, x, axis, block)
         if zero_point is not None:
-            wide = wide - _spread(zero_point, x, axis, block).to(wide.device, torch.float32)
+            wide = wide - _spread(zero_point, x, axis, block).float()
         return (wide * scales).to(output or scale.dtype)
 
     return kernel
@@ -63,7 +63,7 @@ def conv_integer(spec: OpSpec) -> Kernel:
     def kernel(
         x: Tensor, weight: Tensor, x_zero_point: Tensor | None = None, weight_zero_point: Tensor | None = None
     ) -> Tensor:
-        y = convolve(*aligned(_centred(x, x_zero_point), _centred(weight, weight_zero_point, of_rows=True)))
+        y = convolve(_centred(x, x_zero_point), _centred(weight, weight_zero_point, of_rows=True))
         assert isinstance(y, Tensor)
         return y.to(torch.int32)
 
@@ -86,10 +86,10 @@ def q_linear_conv(spec: OpSpec) -> Kernel:
         y_zero_point: Tensor,
         bias: Tensor | None = None,
     ) -> Tensor:
-        signal, weights = aligned(_centred(x, x_zero_point), _centred(weight, weight_zero_point, of_rows=True))
-        y = convolve(signal, weights, None if bias is None else bias.to(weights))
+        signal, weights = _centred(x, x_zero_point), _centred(weight, weight_zero_point, of_rows=True)
+        y = convolve(signal, weights, None if bias is None else bias.double())
         assert isinstance(y, Tensor)
-        scale = (x_scale * weight_scale / y_scale).reshape(-1, *(1,) * (x.ndim - 2)).to(y)
+        scale = (x_scale * weight_scale / y_scale).reshape(-1, *(1,) * (x.ndim - 2)).double()
         return _quantized(y * scale, y_zero_point, y_zero_point.dtype)
 
     return kernel
@@ -99,8 +99,7 @@ def _mat_mul_integer(
     a: Tensor, b: Tensor, a_zero_point: Tensor | None = None, b_zero_point: Tensor | None = None
 ) -> Tensor:
     """Multiply integer matrices, in double precision, which holds all their sums."""
-    a, b = aligned(_centred(a, a_zero_point, of_rows=True), _centred(b, b_zero_point))
-    return (a @ b).to(torch.int32)
+    return (_centred(a, a_zero_point, of_rows=True) @ _centred(b, b_zero_point)).to(torch.int32)
 
 
 def _q_linear_mat_mul(
@@ -114,8 +113,8 @@ def _q_linear_mat_mul(
     y_zero_point: Tensor,
 ) -> Tensor:
     """Multiply quantized matrices and quantize the result."""
-    product = torch.matmul(*aligned(_centred(a, a_zero_point), _centred(b, b_zero_point)))
-    return _quantized(product * (a_scale * b_scale / y_scale).to(product), y_zero_point, y_zero_point.dtype)
+    product = _centred(a, a_zero_point) @ _centred(b, b_zero_point)
+    return _quantized(product * (a_scale * b_scale / y_scale).double(), y_zero_point, y_zero_point.dtype)
 
 
 register_kernels(
@@ -143,13 +142,13 @@ def _centred(x: Tensor, zero_point: Tensor | None, *, of_rows: bool = False) -> 
         return wide
     if of_rows and zero_point.ndim == 1:
         zero_point = zero_point.view(-1, *(1,) * (x.ndim - 1))
-    return wide - zero_point.to(wide)
+    return wide - zero_point.double()
 
 
 def _quantized(x: Tensor, zero_point: Tensor | None, dtype: torch.dtype) -> Tensor:
     """Round to even, add a zero point, and keep within an integer type."""
     if dtype.is_floating_point:
         raise TypeError(f"no exact quantization to {dtype}")
-    rounded = x.round() if zero_point is None else x.round() + zero_point.to(x.device, torch.int32)
+    rounded = x.round() if zero_point is None else x.round() + zero_point.to(torch.int32)
     limits = torch.iinfo(dtype)
     return rounded.clamp(limits.min, limits.max).to(torch.int32).to(dtype)

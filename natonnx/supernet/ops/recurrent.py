@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import aligned, reverse_sequences
+from natonnx.supernet.ops.operands import reverse_sequences
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.recurrent_cells import CellWeights, activations, make_cell
 from natonnx.supernet.ops.registry import register
 
@@ -48,7 +49,7 @@ class _Operands:
     peepholes: Tensor | None
 
 
-@register("RNN", "GRU", "LSTM")
+@register("RNN", "GRU", "LSTM", host=(4,))
 def recurrent(spec: OpSpec) -> Kernel:
     """Run a recurrent layer: by torch's fused layer where that is the same function, else step by step.
 
@@ -100,7 +101,6 @@ def _initial(state: Tensor | None, x: Tensor, shape: tuple[int, ...], *, batch_f
     """Return an initial state, [D, batch, hidden]; zeros where the node gives none."""
     if state is None:
         return x.new_zeros(shape)
-    _, state = aligned(x, state)
     return state.transpose(0, 1).contiguous() if batch_first else state
 
 
@@ -140,7 +140,7 @@ def _run_fused(
         blocks = [operands.weight[at], operands.recurrence[at]]
         if operands.bias is not None:
             blocks += operands.bias[at].chunk(2)
-        parameters += [block.reshape(-1, hidden, *block.shape[1:])[gates].flatten(0, 1) for block in blocks]
+        parameters += [_in_order(block, hidden, gates) for block in blocks]
     states = operands.states if len(operands.states) > 1 else operands.states[0]
     biased, bidirectional, for_backward = operands.bias is not None, len(directions) == 2, torch.is_grad_enabled()
     y, *finals = getattr(torch, name)(
@@ -148,6 +148,11 @@ def _run_fused(
     )
     y = y.reshape(*y.shape[:2], len(directions), hidden).transpose(1, 2)
     return y.flip(0) if backwards else y, tuple(finals)
+
+
+def _in_order(block: Tensor, hidden: int, gates: Sequence[int]) -> Tensor:
+    """Return a weight or bias with its gates in another order."""
+    return torch.cat([block.narrow(0, gate * hidden, hidden) for gate in gates])
 
 
 def _run_steps(operands: _Operands, cells: Sequence[Cell], directions: Sequence[bool]) -> tuple[Tensor, States]:
@@ -177,7 +182,7 @@ def _run_direction(operands: _Operands, at: int, cell: Cell, *, backwards: bool)
     weights = CellWeights(operands.recurrence[at], recurrent_bias, peepholes)
     inputs = functional.linear(reverse_sequences(x, lengths) if backwards else x, operands.weight[at], bias)
     shortest = int(lengths.min())
-    limits = lengths.to(x.device).unsqueeze(-1)
+    limits = moved(lengths, x.device).unsqueeze(-1)
     states = tuple(state[at] for state in operands.states)
     outputs = []
     for time, step_inputs in enumerate(inputs):

@@ -89,7 +89,7 @@ _REDUCTIONS: dict[str, Reduction] = {
 }
 
 
-@register(*_REDUCTIONS)
+@register(*_REDUCTIONS, host=(1,))
 def reduction(spec: OpSpec) -> Kernel:
     """Reduce over the given axes, or over all.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +10,7 @@ import onnx
 from onnx import AttributeProto, helper
 
 from natonnx.errors import InputError
+from natonnx.supernet.ops.placement import aligned, widened
 from natonnx.tensors import read_tensor
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ __all__ = [
     "OpSpec",
     "UnsupportedOpError",
     "build",
+    "host_positions",
     "is_mode_dependent",
     "register",
     "register_kernels",
@@ -113,14 +115,20 @@ Handler: TypeAlias = Callable[[OpSpec], Kernel]
 
 _HANDLERS: dict[str, Handler] = {}
 _MODE_DEPENDENT: set[str] = set()
+_HOST: dict[str, frozenset[int]] = {}
+_SINGLE: set[str] = set()
 
 
-def register(*op_types: str, mode_dependent: bool = False) -> Callable[[Handler], Handler]:
+def register(
+    *op_types: str, mode_dependent: bool = False, host: Collection[int] = (), single: bool = False
+) -> Callable[[Handler], Handler]:
     """Enter a handler into the table.
 
     Args:
         op_types: The operators that it handles.
         mode_dependent: Whether its kernels take the keyword argument `training`.
+        host: Positions of the inputs that kernels read as numbers: shapes, axes and such, which stay on the CPU.
+        single: Whether its kernels have single precision at least where torch.autocast makes tensors of less.
 
     Returns:
         A decorator that leaves the handler as it is.
@@ -131,23 +139,28 @@ def register(*op_types: str, mode_dependent: bool = False) -> Callable[[Handler]
             _HANDLERS[op_type] = handler
         if mode_dependent:
             _MODE_DEPENDENT.update(op_types)
+        if single:
+            _SINGLE.update(op_types)
+        _HOST.update(dict.fromkeys(op_types, frozenset(host)))
         return handler
 
     return enter
 
 
-def register_kernels(kernels: Mapping[str, Kernel]) -> None:
+def register_kernels(kernels: Mapping[str, Kernel], host: Collection[int] = (), *, single: bool = False) -> None:
     """Enter operators whose kernel depends on neither attributes nor opset.
 
     Args:
         kernels: The kernel of each operator.
+        host: See `register`.
+        single: See `register`.
     """
 
     def constant(kernel: Kernel) -> Handler:
         return lambda _spec: kernel
 
     for op_type, kernel in kernels.items():
-        register(op_type)(constant(kernel))
+        register(op_type, host=host, single=single)(constant(kernel))
 
 
 def build(spec: OpSpec) -> Kernel:
@@ -157,7 +170,8 @@ def build(spec: OpSpec) -> Kernel:
         spec: The node.
 
     Returns:
-        A function of the node's inputs; everything that depends on attributes and opset alone is decided already.
+        A function of the node's inputs; everything that depends on attributes and opset alone is decided already. Its
+        inputs may be on the CPU and one accelerator: it brings them together, without waiting for that.
 
     Raises:
         UnsupportedOpError: If the table cannot run the node exactly.
@@ -165,7 +179,8 @@ def build(spec: OpSpec) -> Kernel:
     handler = _HANDLERS.get(spec.op_type)
     if handler is None:
         raise spec.unsupported("the op table has no such operator")
-    return handler(spec)
+    kernel = _in_single_precision(handler(spec)) if spec.op_type in _SINGLE else handler(spec)
+    return kernel if spec.n_inputs < 2 else _on_one_device(kernel, _HOST[spec.op_type])
 
 
 def supported() -> frozenset[str]:
@@ -173,9 +188,32 @@ def supported() -> frozenset[str]:
     return frozenset(_HANDLERS)
 
 
+def host_positions(op_type: str) -> frozenset[int]:
+    """Return the positions of an operator's inputs that its kernels read as numbers, which cost nothing on the CPU."""
+    return _HOST.get(op_type, frozenset())
+
+
 def is_mode_dependent(op_type: str) -> bool:
     """Tell whether the kernels of an operator take the keyword argument `training`."""
     return op_type in _MODE_DEPENDENT
+
+
+def _on_one_device(kernel: Kernel, host: Collection[int]) -> Kernel:
+    """Let a kernel find its operands on one device, but for those that it reads as numbers."""
+
+    def run(*operands: Tensor | None, **mode: Any) -> Tensor | tuple[Tensor, ...]:
+        return kernel(*aligned(operands, host), **mode)
+
+    return run
+
+
+def _in_single_precision(kernel: Kernel) -> Kernel:
+    """Let a kernel find none of the short tensors that torch.autocast makes: torch has none such of it."""
+
+    def run(*operands: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+        return kernel(*map(widened, operands))
+
+    return run
 
 
 def _python_value(attribute: AttributeProto, folder: Path | None) -> Any:

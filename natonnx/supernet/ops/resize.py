@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from natonnx.supernet.ops.interpolation import COORDINATES, ROUNDINGS, Axis, Rule, extrapolated, matrix, sources
 from natonnx.supernet.ops.operands import integers, normalized
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _TORCH_MODES = {
 """The names of torch's modes by ONNX's and by rank."""
 
 
-@register("Upsample")
+@register("Upsample", host=(1,))
 def upsample(spec: OpSpec) -> Kernel:
     """Enlarge by scales, an attribute until opset 8 and an input from 9; positions count from the corner."""
     rule = Rule(_mode(spec), "asymmetric", "floor")
@@ -42,7 +43,7 @@ def upsample(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Resize")
+@register("Resize", host=(1, 2, 3))
 def resize(spec: OpSpec) -> Kernel:
     """Interpolate by given scales or to given sizes.
 
@@ -132,12 +133,12 @@ def _resize(x: Tensor, axes: Sequence[Axis], rule: Rule) -> Tensor:
         return y
     for axis in changed:
         if rule.mode == "nearest":
-            x = x.index_select(axis.at, torch.tensor(sources(axis, rule), device=x.device))
+            x = x.index_select(axis.at, moved(torch.tensor(sources(axis, rule)), x.device))
         else:
             x = _weighted(x, axis, rule)
         outside = extrapolated(axis, rule)
         if outside is not None and outside.any():
-            mask = torch.from_numpy(outside).to(x.device).view(-1, *(1,) * (x.ndim - axis.at - 1))
+            mask = moved(torch.from_numpy(outside), x.device).view(-1, *(1,) * (x.ndim - axis.at - 1))
             x = torch.where(mask, rule.outside, x).to(x.dtype)
     return x
 
@@ -145,7 +146,7 @@ def _resize(x: Tensor, axes: Sequence[Axis], rule: Rule) -> Tensor:
 def _weighted(x: Tensor, axis: Axis, rule: Rule) -> Tensor:
     """Interpolate along one axis by a matrix; integers are rounded towards zero."""
     dtype = x.dtype if x.is_floating_point() else torch.float64
-    weights = torch.from_numpy(matrix(axis, rule)).to(x.device, dtype)
+    weights = moved(torch.from_numpy(matrix(axis, rule)).to(dtype), x.device)
     y = (x.to(dtype).movedim(axis.at, -1) @ weights.t()).movedim(-1, axis.at)
     if x.is_floating_point():
         return y

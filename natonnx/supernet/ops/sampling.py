@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from natonnx.supernet.ops.geometry import Window
-from natonnx.supernet.ops.operands import aligned, integers
+from natonnx.supernet.ops.operands import integers
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _GRID_MODES = {"linear": "bilinear", "cubic": "bicubic"}
 
 
-@register("GridSample")
+@register("GridSample", single=True)
 def grid_sample(spec: OpSpec) -> Kernel:
     """Interpolate at the positions of a grid, whose coordinates run from -1 to 1."""
     mode = spec.text("mode", "linear")
@@ -29,7 +29,6 @@ def grid_sample(spec: OpSpec) -> Kernel:
     corners = bool(spec.integer("align_corners"))
 
     def kernel(x: Tensor, grid: Tensor) -> Tensor:
-        x, grid = aligned(x, grid)
         if x.ndim not in {4, 5} or (x.ndim == 5 and mode == "bicubic"):
             raise spec.unsupported(f"mode '{mode}' over {x.ndim - 2} spatial axes")
         return functional.grid_sample(x, grid, mode, padding, corners)
@@ -37,14 +36,14 @@ def grid_sample(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("AffineGrid")
+@register("AffineGrid", host=(1,))
 def affine_grid(spec: OpSpec) -> Kernel:
     """Make the grid of positions that an affine map of a regular one has."""
     corners = bool(spec.integer("align_corners"))
     return lambda theta, size: functional.affine_grid(theta, integers(size), corners)
 
 
-@register("DeformConv")
+@register("DeformConv", single=True)
 def deform_conv(spec: OpSpec) -> Kernel:
     """Convolve two spatial axes with a window each of whose taps is moved by an offset and weighted by a mask."""
     group, offset_group = spec.integer("group", 1), spec.integer("offset_group", 1)
@@ -122,7 +121,7 @@ class _Regions:
         return positions.reshape(bins, -1), weights.reshape(bins, -1)
 
 
-@register("RoiAlign")
+@register("RoiAlign", single=True)
 def roi_align(spec: OpSpec) -> Kernel:
     """Average bilinear samples of each bin of each region, or take the largest weighted neighbour of any sample."""
     default = "half_pixel" if spec.opset >= 16 else "output_half_pixel"
@@ -140,14 +139,14 @@ def roi_align(spec: OpSpec) -> Kernel:
         return values.sum((2, 4)) * 4 / (rows.shape[1] * columns.shape[1])
 
     def kernel(x: Tensor, rois: Tensor, batch_indices: Tensor) -> Tensor:
-        x, rois = aligned(x, rois)
-        pooled = [pool(x[sample], roi) for sample, roi in zip(integers(batch_indices), rois, strict=True)]
+        samples = batch_indices.long().unsqueeze(1)
+        pooled = [pool(x.index_select(0, sample)[0], roi) for sample, roi in zip(samples, rois, strict=True)]
         return torch.stack(pooled) if pooled else x.new_zeros((0, x.shape[1], height, width))
 
     return kernel
 
 
-@register("MaxRoiPool")
+@register("MaxRoiPool", host=(1,), single=True)
 def max_roi_pool(spec: OpSpec) -> Kernel:
     """Take the largest element of each bin of each region; regions are [sample, left, top, right, bottom]."""
     shape, scale = spec.integers("pooled_shape") or (1, 1), spec.number("spatial_scale", 1.0)

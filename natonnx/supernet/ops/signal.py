@@ -28,7 +28,7 @@ _WINDOWS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-@register(*_WINDOWS)
+@register(*_WINDOWS, host=(0,))
 def window(spec: OpSpec) -> Kernel:
     """Make a window of a given length, symmetric or the start of a longer, periodic one."""
     function, periodic = _WINDOWS[spec.op_type], bool(spec.integer("periodic", 1))
@@ -36,7 +36,7 @@ def window(spec: OpSpec) -> Kernel:
     return lambda size: function(int(size.item()), periodic, dtype=torch.float64).to(dtype)
 
 
-@register("DFT")
+@register("DFT", host=(1, 2), single=True)
 def discrete_fourier_transform(spec: OpSpec) -> Kernel:
     """Transform along an axis; the last axis holds real and imaginary parts, or real parts alone.
 
@@ -63,7 +63,7 @@ def discrete_fourier_transform(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("STFT")
+@register("STFT", host=(1, 3), single=True)
 def short_time_fourier_transform(spec: OpSpec) -> Kernel:
     """Transform overlapping frames of each signal, [batch, time, 1 or 2]; a real signal's spectra are one-sided."""
     onesided = bool(spec.integer("onesided", 1))
@@ -73,7 +73,7 @@ def short_time_fourier_transform(spec: OpSpec) -> Kernel:
         x = signal.squeeze(-1) if signal.shape[-1] == 1 else torch.view_as_complex(signal.contiguous())
         frames = x.unfold(1, size, int(step.item()))
         if window is not None:
-            frames = frames * window.to(signal)
+            frames = frames * window.to(signal.dtype)
         return _parts(torch.fft.rfft(frames) if onesided and not x.is_complex() else torch.fft.fft(frames))
 
     return kernel

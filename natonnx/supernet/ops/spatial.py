@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from natonnx.supernet.ops.geometry import torch_pads
 from natonnx.supernet.ops.operands import integers, normalized
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from natonnx.supernet.ops.registry import Kernel, OpSpec
 
 
-@register("Pad")
+@register("Pad", host=(1, 2, 3))
 def pad(spec: OpSpec) -> Kernel:
     """Add a border, or crop where it is negative; its widths are attributes until opset 10, inputs from 11."""
     mode = spec.text("mode", "constant")
@@ -35,21 +36,25 @@ def pad(spec: OpSpec) -> Kernel:
         chosen = range(x.ndim) if axes is None else normalized(integers(axes), x.ndim)
         borders = list(zip(chosen, widths[: len(chosen)], widths[len(chosen) :], strict=True))
         if mode == "constant":
-            return _pad_constant(x, borders, fixed_value if value is None else value.item())
+            return _pad_constant(x, borders, fixed_value if value is None else value)
         for axis, begin, end in borders:
             if begin or end:
-                x = x.index_select(axis, _sources(x.shape[axis], begin, end, mode).to(x.device))
+                x = x.index_select(axis, moved(_sources(x.shape[axis], begin, end, mode), x.device))
         return x
 
     return kernel
 
 
-def _pad_constant(x: Tensor, borders: Sequence[tuple[int, int, int]], value: float) -> Tensor:
+def _pad_constant(x: Tensor, borders: Sequence[tuple[int, int, int]], value: float | Tensor) -> Tensor:
     """Surround a tensor with one value."""
     begins, ends = [0] * x.ndim, [0] * x.ndim
     for axis, begin, end in borders:
         begins[axis], ends[axis] = begin, end
-    return functional.pad(x, torch_pads(begins, ends), value=value)
+    pads = torch_pads(begins, ends)
+    if isinstance(value, float) or value.is_cpu:
+        return functional.pad(x, pads, value=float(value))
+    inside = functional.pad(torch.ones_like(x, dtype=torch.bool), pads)
+    return torch.where(inside, functional.pad(x, pads), value.reshape(()))
 
 
 def _sources(size: int, begin: int, end: int, mode: str) -> Tensor:
@@ -97,7 +102,7 @@ def space_to_depth(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("CenterCropPad")
+@register("CenterCropPad", host=(1,))
 def center_crop_pad(spec: OpSpec) -> Kernel:
     """Crop axes, or surround them with zeros, to given sizes; of an odd difference the larger half lies behind."""
     fixed = spec.integers("axes")
@@ -114,7 +119,7 @@ def center_crop_pad(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Col2Im")
+@register("Col2Im", host=(1, 2))
 def column_to_image(spec: OpSpec) -> Kernel:
     """Add up overlapping blocks into an image: each column of the input holds the blocks of one position."""
     strides, dilations, pads = (spec.integers(name) for name in ("strides", "dilations", "pads"))
@@ -126,7 +131,7 @@ def column_to_image(spec: OpSpec) -> Kernel:
         targets = _block_elements(padded, block, strides or ones, dilations or ones)
         columns = x.reshape(x.shape[0], -1, targets.numel())
         image = x.new_zeros((*columns.shape[:2], math.prod(padded)))
-        image = image.index_add(2, targets.flatten().to(x.device), columns).reshape(*columns.shape[:2], *padded)
+        image = image.index_add(2, moved(targets.flatten(), x.device), columns).reshape(*columns.shape[:2], *padded)
         return functional.pad(image, torch_pads([-begin for begin in begins], [-end for end in ends]))
 
     return kernel

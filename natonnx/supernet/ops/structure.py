@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
-from natonnx.supernet.ops.operands import aligned, integers, normalized, shifted
+from natonnx.supernet.ops.operands import integers, normalized, shifted
+from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.ops.registry import register, register_kernels
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from natonnx.supernet.ops.registry import Kernel, OpSpec
 
 
-@register("Dropout")
+@register("Dropout", host=(1, 2))
 def dropout(spec: OpSpec) -> Kernel:
     """Pass everything, in training too: search and fine-tuning run without dropout, whatever the file says."""
     mask_is_boolean = spec.opset >= 10
@@ -41,7 +42,7 @@ def flatten(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Reshape")
+@register("Reshape", host=(1,))
 def reshape(spec: OpSpec) -> Kernel:
     """Reshape; 0 copies the input's size unless `allowzero`, and -1 is what remains."""
     copies_zero = not spec.integer("allowzero")
@@ -63,7 +64,7 @@ def transpose(spec: OpSpec) -> Kernel:
     return lambda x: x.permute(tuple(reversed(range(x.ndim))) if permutation is None else permutation)
 
 
-@register("Squeeze")
+@register("Squeeze", host=(1,))
 def squeeze(spec: OpSpec) -> Kernel:
     """Drop axes of length one, by default all; the axes are an attribute until opset 12, an input from 13."""
     fixed = spec.integers("axes")
@@ -75,7 +76,7 @@ def squeeze(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Unsqueeze")
+@register("Unsqueeze", host=(1,))
 def unsqueeze(spec: OpSpec) -> Kernel:
     """Insert axes of length one, counted in the result; an attribute until opset 12, an input from 13."""
     fixed = spec.integers("axes") or ()
@@ -93,10 +94,10 @@ def unsqueeze(spec: OpSpec) -> Kernel:
 def concat(spec: OpSpec) -> Kernel:
     """Join along an axis."""
     axis = spec.integer("axis", 1)
-    return lambda *operands: torch.cat(aligned(*operands), axis)
+    return lambda *operands: torch.cat(operands, axis)
 
 
-@register("Split")
+@register("Split", host=(1,))
 def split(spec: OpSpec) -> Kernel:
     """Cut along an axis: into given sizes, or evenly with a smaller last part."""
     axis = spec.integer("axis")
@@ -115,7 +116,7 @@ def split(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Slice")
+@register("Slice", host=(1, 2, 3, 4))
 def slice_(spec: OpSpec) -> Kernel:
     """Cut a range out of each axis; bounds are attributes until opset 9, inputs from 10, which may step backwards."""
     if spec.opset < 10:
@@ -144,7 +145,7 @@ def _cut(x: Tensor, starts: Sequence[int], ends: Sequence[int], axes: Sequence[i
         if step > 0:
             x = x[(slice(None),) * axis + (slice(entries.start, entries.stop, step),)]
         else:
-            x = x.index_select(axis, torch.tensor(list(entries), dtype=torch.int64, device=x.device))
+            x = x.index_select(axis, moved(torch.tensor(list(entries), dtype=torch.int64), x.device))
     return x
 
 
@@ -166,7 +167,7 @@ def gather(spec: OpSpec) -> Kernel:
     return kernel
 
 
-@register("Trilu")
+@register("Trilu", host=(1,))
 def trilu(spec: OpSpec) -> Kernel:
     """Keep the upper or the lower triangle of each matrix, from a diagonal on."""
     function = torch.triu if spec.integer("upper", 1) else torch.tril
@@ -183,4 +184,5 @@ def _tile(x: Tensor, repeats: Tensor) -> Tensor:
     return x.tile(integers(repeats))
 
 
-register_kernels({"Identity": lambda x: x, "Expand": _expand, "Tile": _tile})
+register_kernels({"Identity": lambda x: x})
+register_kernels({"Expand": _expand, "Tile": _tile}, host=(1,))

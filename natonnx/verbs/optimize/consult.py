@@ -66,7 +66,7 @@ def _check_reward(prepared: Prepared, said: float, *, force: bool) -> None:
 
 def _check_score(prepared: Prepared, original: Original, *, force: bool) -> None:
     objective = original.validation
-    batch = next(tensor_batches(prepared.problem.validation, EVALUATION_BATCH, torch.device("cpu")))
+    batch = next(tensor_batches(prepared.problem.validation, EVALUATION_BATCH, original.device))
     outputs = original.run(batch.inputs, batch.size)
     targets = targets_of(objective, batch, original.run, ranked=False).score
     said, again = (objective.score(outputs, targets) for _ in range(2))

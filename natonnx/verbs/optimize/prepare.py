@@ -145,6 +145,8 @@ def prepare(
         torch.get_num_threads(),
         "unfolded" if unfolded else "as in the file",
     )
+    if settings.amp != "off":
+        _log.info("training steps run in bfloat16 where torch.autocast does")
     if problem.without_gradient:
         _log.info("run by onnxruntime, without a gradient: %s", ", ".join(problem.without_gradient))
     return Prepared(source, parts, problem, unfolded, meter)

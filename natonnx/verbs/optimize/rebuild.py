@@ -15,7 +15,7 @@ from natonnx.search.keys import key
 from natonnx.search.runner import Runner
 from natonnx.supernet import fold
 from natonnx.verbs.optimize.prepare import Prepared
-from natonnx.verbs.scoring import file_objective, judged_runner, reward_of, score_file
+from natonnx.verbs.scoring import file_device, file_objective, judged_runner, reward_of, score_file
 
 __all__ = ["Original", "Rebuilt", "Workshop", "file_weights", "open_original"]
 
@@ -30,6 +30,7 @@ class Original:
         test: On the test split; None where there is none.
         score: What the file scores on validation.
         test_score: And on test.
+        device: Where files run.
     """
 
     run: Runner
@@ -37,6 +38,7 @@ class Original:
     test: Objective | None
     score: Score
     test_score: Score | None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,14 +73,16 @@ def open_original(prepared: Prepared) -> Original:
     """
     network, problem = prepared.source.network, prepared.problem
     with naming(prepared.source.path):
-        run = judged_runner(network, network.model, problem.objective, torch.get_num_threads())
-    validation = file_objective(problem.objective, run, prepared.parts.validation)
+        place = file_device(network, problem.device)
+        run = judged_runner(network, network.model, problem.objective, torch.get_num_threads(), place)
+    path, parts = prepared.source.path, prepared.parts
+    validation = file_objective(problem.objective, run, parts.validation, place)
     own = reward_of(problem.reward, network, network.model, torch.get_num_threads())
-    score = score_file(prepared.source.path, run, validation, prepared.parts.validation, run, own)
-    if prepared.parts.test is None:
-        return Original(run, validation, None, score, None)
-    test = file_objective(problem.objective, run, prepared.parts.test)
-    return Original(run, validation, test, score, score_file(prepared.source.path, run, test, prepared.parts.test, run))
+    score = score_file(path, run, validation, parts.validation, run, own, place)
+    if parts.test is None:
+        return Original(run, validation, None, score, None, place)
+    test = file_objective(problem.objective, run, parts.test, place)
+    return Original(run, validation, test, score, score_file(path, run, test, parts.test, run, device=place), place)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +121,8 @@ class Workshop:
             return None
         if rebuilt not in self._tested:
             path = self.prepared.source.path
-            self._tested[rebuilt] = score_file(path, rebuilt.run, objective, test, self.original.run)
+            run, original = rebuilt.run, self.original
+            self._tested[rebuilt] = score_file(path, run, objective, test, original.run, device=original.device)
         return self._tested[rebuilt]
 
     def _build(self, candidate: Candidate) -> Rebuilt:
@@ -125,10 +130,11 @@ class Workshop:
         network, problem = prepared.source.network, prepared.problem
         alpha = network.architecture.with_states(candidate.architecture.states)
         model = build(network, alpha, file_weights(prepared, candidate))
-        run = judged_runner(network, model, problem.objective, threads)
+        original, place = self.original, self.original.device
+        run = judged_runner(network, model, problem.objective, threads, place)
         own = reward_of(problem.reward, network, model, threads)
         validation = prepared.parts.validation
-        found = score_file(prepared.source.path, run, self.original.validation, validation, self.original.run, own)
+        found = score_file(prepared.source.path, run, original.validation, validation, original.run, own, place)
         score = found._replace(ranking=candidate.validation.ranking)
         edits = edits_between(network.architecture, alpha)
         add_provenance(model, version=__version__, source_sha256=prepared.source.sha256, edits=edits)
