@@ -6,6 +6,7 @@ bound, is looked up; the critic then knows more. Variations of the best α's so 
 """
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -104,9 +105,13 @@ class _Search:
         shares = np.array([self._lookups.share(alpha) for alpha in start])
         near = self._acquisition.improve(held, shares, target)[:_REALISED]
         bounds = self._acquisition.bounds(np.concatenate([held[: len(drawn)], near]))
-        for i in np.argsort(-bounds, kind="stable").tolist():
+        ranked = np.argsort(-bounds, kind="stable").tolist()
+        for position, i in enumerate(ranked):
             alpha = drawn[i] if i < len(drawn) else self._realise(near[i - len(drawn)], target, prior)
             if alpha is not None and not self._lookups.knows(alpha):
+                if self._lookups.width > 1:
+                    likely = [near[j - len(drawn)] for j in ranked[position + 1 :] if j >= len(drawn)]
+                    self._lookups.ahead([alpha, *self._likely(likely, target, prior)])
                 self._lookups.score(alpha)
                 self._critic.fit()
                 return True
@@ -114,6 +119,12 @@ class _Search:
                 self._acquisition.refuse(near[i - len(drawn)])
         self._steps = 0  # the policy's draws are always legal
         return False
+
+    def _likely(self, sets: Sequence[npt.NDArray[np.bool_]], target: float, prior: Tensor) -> list[Architecture]:
+        """Make α's that are likely to be looked up next, one fewer than fit; nothing random is used up."""
+        with self._variation.aside():
+            made = (self._realise(held, target, prior) for held in sets)
+            return [*islice((alpha for alpha in made if alpha is not None), self._lookups.width - 1)]
 
     def _realise(self, held: npt.NDArray[np.bool_], target: float, prior: Tensor) -> Architecture | None:
         """Make an α of a set of transitions, and of more where it turns out to cost too much; None where that fails."""

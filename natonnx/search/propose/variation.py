@@ -1,6 +1,7 @@
 """Random α's within a budget, and random variations of one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,15 @@ class Variation:
 
     def __init__(self, moves: Moves, share: Callable[[Architecture], float], generator: torch.Generator) -> None:
         self._moves, self._share, self._generator = moves, share, generator
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """What is drawn within changes nothing of what is drawn afterwards."""
+        state = self._generator.get_state()
+        try:
+            yield
+        finally:
+            self._generator.set_state(state)
 
     def random(self, target: float, logits: Tensor | None = None) -> Architecture | None:
         """Make an α of random transitions; None where that fails.
