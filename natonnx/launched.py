@@ -2,7 +2,7 @@
 
 import os
 
-__all__ = ["is_restarted", "rank", "ranks"]
+__all__ = ["is_restarted", "neighbours", "rank", "ranks"]
 
 
 def ranks() -> int:
@@ -13,6 +13,11 @@ def ranks() -> int:
 def rank() -> int:
     """Return which of them this one is, from 0 on. Rank 0 decides, writes and prints."""
     return int(os.environ.get("RANK", "0")) if ranks() > 1 else 0
+
+
+def neighbours() -> int:
+    """Return how many of them run on this machine, this one included."""
+    return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if ranks() > 1 else 1
 
 
 def is_restarted() -> bool:

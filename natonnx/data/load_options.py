@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from natonnx import launched
 from natonnx.errors import InputError
 
 __all__ = ["LoadOptions", "usable_memory"]
@@ -59,9 +60,9 @@ class LoadOptions:
 
     @property
     def cache_bytes(self) -> int:
-        """Bytes that samples may take in memory."""
+        """Bytes that samples may take in memory; of a share, ranks of torchrun on one machine have equal parts."""
         value, is_share = _amount(self.cache)
-        return int(value * usable_memory() if is_share else value)
+        return int(value * usable_memory() / launched.neighbours() if is_share else value)
 
 
 def _amount(given: float | str | None) -> tuple[float, bool]:
