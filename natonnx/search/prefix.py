@@ -65,6 +65,9 @@ class PrefixRunner:
         Args:
             alpha: The architecture.
             changed: Tensors by ONNX name that differ from the original's.
+
+        Returns:
+            A runner, which raises ValueError on other inputs.
         """
         given = self._supernet.constants()
         own = {name: value.to(given[name].device, given[name].dtype) for name, value in changed.items()}
@@ -79,7 +82,9 @@ class PrefixRunner:
         starts: dict[frozenset[str], tuple[Step, ...]] = {}
 
         def run(inputs: Mapping[str, Tensor], size: int) -> Outputs:
-            batch = next(i for i, known in enumerate(self._batches) if known is inputs)
+            batch = next((i for i, known in enumerate(self._batches) if known is inputs), None)
+            if batch is None:
+                raise ValueError("these inputs are not one of the batches that were given")
             piece = 0
 
             def once(part: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

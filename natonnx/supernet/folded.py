@@ -2,7 +2,7 @@
 
 That is right only where weights stay as they are while samples run. What is made of constants alone comes as steps of
 its own, which are run once for all samples. So are the weights of dense layers laid out as oneDNN wants them, which
-computes them twice as fast on processors for which MKL does not use all that they can (docs/performance.md).
+computes them twice as fast on processors for which MKL does not use all that they can (docs/benchmarks.md).
 """
 
 import functools

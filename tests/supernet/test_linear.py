@@ -62,6 +62,7 @@ def test_matrix_times_features_is_the_output(case: str) -> None:
     chosen = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[: max(1, len(rows) // 2)]
     matrix = linear.to_matrix(torch.from_numpy(weight))
     features = torch.cat([*linear.features(torch.from_numpy(x), torch.from_numpy(weight), expected.shape, chosen)])
+    assert linear.output_shape(x.shape, weight.shape) in {expected.shape, None}
     made = torch.einsum("gof,gpf->pgo", matrix, features).flatten(1)
     torch.testing.assert_close(made, rows[chosen], rtol=1e-4, atol=1e-5)
 

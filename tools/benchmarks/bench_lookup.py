@@ -78,13 +78,13 @@ def problem_of(name: str) -> Problem:
     model = export(module().eval(), make(2), "script", 17, keep_norm=True)
     network = parse(model)
     axes = dict.fromkeys(network.inputs, 0)
-    splits = [
+    train, validation = (
         ArrayBatches({info: as_array(x) for info, x in zip(network.inputs, make(count), strict=True)}, axes)
         for count in (CALIBRATED, HELD_OUT)
-    ]
+    )
     judged = judged_outputs(network, network.outputs[0])
     agreement = Agreement.of(judged, list)
-    return Problem(network, *splits, agreement, agreement, prices_of(network.architecture))
+    return Problem(network, train, validation, agreement, agreement, prices_of(network.architecture))
 
 
 def measure(problem: Problem, count: int) -> list[Times]:

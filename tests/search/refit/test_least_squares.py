@@ -103,3 +103,28 @@ def test_affine_maps_follow_and_add() -> None:
 
     torch.testing.assert_close(apply(second.after(first), x), apply(second, apply(first, x)))
     torch.testing.assert_close(apply(second.plus(first), x), apply(second, x) + apply(first, x))
+
+
+@pytest.mark.parametrize("layout", ["rows", "channels"])
+@pytest.mark.parametrize(("groups", "features"), [(1, 150), (1, 64), (5, 9)])
+def test_sums_are_those_of_numpy(groups: int, features: int, layout: str) -> None:
+    """Of as many features as are multiplied by blocks, and of groups that come one after the other."""
+    chance = np.random.default_rng(0)
+    x = 3 + chance.standard_normal((groups, 200, features)).astype("f4")
+    r = chance.standard_normal((groups, 200, 7)).astype("f4")
+    equations = NormalEquations(groups, features, 7, torch.device("cpu"))
+    for part_x, part_r in zip(np.array_split(x, 2, 1), np.array_split(r, 2, 1), strict=True):
+        tensors = [torch.from_numpy(np.array(part)) for part in np.array_split(part_x, min(groups, 2))]
+        if layout == "channels":
+            tensors = [value.permute(1, 2, 0).contiguous().permute(2, 0, 1) for value in tensors]
+        residuals = np.array_split(part_r, min(groups, 2))
+        equations.add(zip(tensors, map(torch.from_numpy, residuals), strict=True))
+    found = equations.solve(0.5, has_bias=True)
+    assert found is not None
+    for group in range(groups):
+        own, missing = x[group].astype("f8"), r[group].astype("f8")
+        dx, dr = own - own.mean(0), missing - missing.mean(0)
+        matrix = np.linalg.solve(dx.T @ dx / 200 + 0.5 * np.mean(own**2) * np.eye(features), dx.T @ dr / 200)
+        np.testing.assert_allclose(found.matrix[group].T, matrix, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.bias[group], missing.mean(0) - own.mean(0) @ matrix, rtol=1e-3, atol=1e-5)
+    assert equations.mean_square == pytest.approx(float(np.mean(r.astype("f8") ** 2)), rel=1e-6)
