@@ -20,16 +20,17 @@ from natonnx.architecture import (
     State,
     Topology,
     cost,
+    find_liveness,
     transition_mask,
     violation,
 )
-from natonnx.policy.base import draw, greedy, keep_prior, scores
+from natonnx.policy.base import draw, entropy, greedy, keep_prior, log_probability, scores
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
 from tests.architecture import naive
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import legal_architectures, property_test
-from tests.policy.references import by_alpha, edit_count, enumerate_alphas, is_one_of, seeded
+from tests.policy.references import by_alpha, draw_order, edit_count, enumerate_alphas, is_one_of, seeded
 from tools.research.cells import nasbench201_cell
 
 
@@ -335,3 +336,45 @@ def test_random_search_has_nothing_to_learn() -> None:
     policy = RandomPolicy()
     assert not policy.learns
     assert list(policy.parameters()) == []
+
+
+# Drawn by judging the whole anew after each change
+
+
+def _drawn_anew(
+    beta: Architecture, logits: Tensor, uniform: list[float]
+) -> tuple[tuple[State, ...], list[int], list[list[bool]]]:
+    """What a draw does, in as many words: the states, the columns chosen, and what each edge could choose from."""
+    columns = _columns(beta).tolist()
+    masks = transition_mask(beta).tolist()
+    alpha, origin = beta, find_liveness(beta)
+    for e in draw_order(beta):
+        masks[e] = transition_mask(alpha, origin)[e].tolist()
+        highest = max(x for x, free in zip(logits[e].tolist(), masks[e], strict=True) if free)
+        weights = [math.exp(x - highest) if free else 0.0 for x, free in zip(logits[e].tolist(), masks[e], strict=True)]
+        left, chosen = uniform[e] * sum(weights), None
+        for column, weight in enumerate(weights):
+            left -= weight
+            if chosen is None and left < 0 < weight:
+                chosen = column
+        columns[e] = columns[e] if chosen is None else chosen
+        alpha = naive.change(alpha, e, tuple(State)[columns[e]])
+    return naive.without_idle_edits(alpha, beta).states, columns, masks
+
+
+@settings(property_test, max_examples=60)
+@given(legal_architectures(10, concats=True).filter(lambda beta: len(beta.states) > 0), st.integers(0, 2**31))
+def test_draws_are_those_of_the_whole_judged_anew(beta: Architecture, seed: int) -> None:
+    policy, tilt = RandomPolicy(), 2 * torch.randn(len(beta.states), 3, generator=seeded(seed))
+    drawn = draw(policy, beta, 3, seeded(seed), tilt=tilt)
+    generator = seeded(seed)
+    for attempt, alpha in enumerate(drawn.architectures):
+        logits = scores(policy, beta, generator, tilt)
+        if not attempt:
+            at_beta = entropy(logits, torch.from_numpy(transition_mask(beta)))
+            assert torch.equal(drawn.entropy, at_beta)
+        uniform = torch.rand(len(beta.states), generator=generator).tolist()
+        states, columns, masks = _drawn_anew(beta, logits, uniform)
+        assert alpha.states == states
+        log_pi = log_probability(logits, torch.tensor(masks), torch.tensor(columns))
+        assert torch.equal(drawn.log_probabilities[attempt], log_pi)

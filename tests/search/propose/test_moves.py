@@ -3,7 +3,8 @@
 from itertools import combinations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from natonnx.architecture import Architecture, State, cost, violation
 from natonnx.search.keys import signature
@@ -11,7 +12,7 @@ from natonnx.search.price import Madds
 from natonnx.search.propose.moves import Moves
 from tests.architecture import naive
 from tests.architecture.examples import chain, residual_network
-from tests.architecture.strategies import legal_architectures, property_test
+from tests.architecture.strategies import legal_architectures, property_test, seeded
 
 
 @given(legal_architectures(concats=True))
@@ -82,3 +83,30 @@ def test_idle_ones_change_nothing() -> None:
                 continue
             more = moves.compose((*held, i))
             assert more is None or signature(more) == signature(alpha)
+
+
+def _changes(beta: Architecture, alpha: Architecture) -> set[tuple[int, str]]:
+    """Edges that compute something else, and what."""
+    pairs = zip(signature(beta), signature(alpha), strict=True)
+    return {(e, now) for e, (own, now) in enumerate(pairs) if own != now}
+
+
+@settings(property_test, max_examples=60)
+@given(legal_architectures(10, concats=True), st.integers(0, 2**32 - 1))
+def test_what_is_held_and_what_is_idle_is_told_by_sets_of_changes(beta: Architecture, seed: int) -> None:
+    chance, moves = seeded(seed), Moves(beta, Madds(beta))
+    each = [_changes(beta, move.architecture) for move in moves.all]
+    assert [moves.signature(i) for i in range(len(each))] == [signature(move.architecture) for move in moves.all]
+    for _ in range(4):
+        chosen = chance.sample(range(len(each)), min(len(each), chance.randint(0, 4)))
+        idle = [i in chosen or any(each[i] < each[j] for j in chosen) for i in range(len(each))]
+        assert moves.idle(chosen).tolist() == idle
+        states = list(beta.states)
+        for i in chosen:
+            states[moves.all[i].edge] = moves.all[i].state
+        alpha = beta.with_states(tuple(states))
+        assert moves.compose(chosen) == (alpha if violation(alpha, beta) is None else None)
+        held = [one <= _changes(beta, alpha) for one in each]
+        inside = [any(held[j] and each[i] < each[j] for j in range(len(each))) for i in range(len(each))]
+        expected = [is_held and not within for is_held, within in zip(held, inside, strict=True)]
+        assert moves.within([alpha, beta]).tolist() == [expected, [False] * len(each)]
