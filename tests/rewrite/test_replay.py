@@ -9,7 +9,7 @@ import numpy as np
 
 from natonnx.architecture import Cut, Edit, State, apply_edits, cut
 from natonnx.frontend import parse, program
-from natonnx.rewrite import References, build, verify
+from natonnx.rewrite import References, build, lost, part, verify
 from natonnx.rewrite.compare import Verdict
 from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.rewrite.part import Part, Source
@@ -205,3 +205,61 @@ def test_untouched_nodes_run_together(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_close(Replay(network, alpha)(x)["y"], runtime(build(network, alpha), x)["y"])
     assert sorted(counts)[-2:] == [21, 128]
     assert len(counts) == 4
+
+
+def test_the_replay_runs_once_a_sample_in_one_session_for_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = parse(dense())
+    alpha = without(network, "A")
+    calls: list[int] = []
+    opened: list[object] = []
+    replay, open_part = Replay.__call__, part.session
+
+    def counted(self: Replay, inputs: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> object:
+        calls.append(len(inputs["x"]))
+        return replay(self, inputs, names)
+
+    def noted(model: onnx.ModelProto, **options: object) -> object:
+        opened.append(model.graph.name)
+        return open_part(model, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Replay, "__call__", counted)
+    monkeypatch.setattr(part, "session", noted)
+    found = verify(network, alpha, build(network, alpha), lambda: References(Supernet(network).as_reference(alpha)))
+    assert [check.name for check in found][-2:] == [REPLAYED, OPTIMISED]
+    assert calls == [1, 3]
+    assert len(opened) == 4, "the convolution that stays, its join's readers, and the last one; for both batches"
+
+
+def test_sizes_that_onnxruntime_must_know_are_given() -> None:
+    """It refuses a Resize to computed sizes of which it does not even know how many there are."""
+    graph = Builder()
+    graph.op("Shape", graph.conv("x", "a"), out="s")
+    graph.op("Resize", graph.conv("x", "b"), "", "", "s", out="r")
+    graph.op("Add", "r", "a", out="y")
+    source = Source(graph.model("y"), None, [], {})
+    made = source.part([i for i, node in enumerate(source.model.graph.node) if node.op_type == "Resize"])
+    values = {"b": images(2, 4, 8), "s": np.array([2, 4, 8, 8], np.int64)}
+    np.testing.assert_array_equal(made.run(values)["r"], values["b"])
+
+
+def test_a_corner_of_a_picture_tells_which_channels_depend_on_which() -> None:
+    graph = Builder(6, 20)
+    first = graph.op("Relu", graph.batchnorm("x", "n"), out="r")
+    graph.op("Transpose", first, out="t", perm=[0, 1, 3, 2])
+    graph.op("Slice", "t", *(graph.constant(f"k{i}", np.array([i])) for i in (14, 20, 2)), out="w")
+    graph.channels["w"] = 6
+    graph.conv("w", "y", 4)
+    model = graph.model("y")
+    source = Source(model, None, [], {})
+    values = {"x": images(3, 6, 20)}
+    gone = {"x": lost.Lost(1, np.array([True, False, False, True, False, False]))}
+    for i, node in enumerate(model.graph.node[:-1]):
+        made = source.part([i])
+        values.update(made.run(values))
+        output = node.output[0]
+        found = lost.follow(made, values, gone, output, values[output])
+        assert found is not None
+        assert lost.equal(found, next(iter(gone.values()))), output
+        gone = {output: found}
+    dense_one = source.part([len(model.graph.node) - 1])
+    assert lost.follow(dense_one, values, gone, "y", dense_one.run(values)["y"]) is None

@@ -23,6 +23,7 @@ PAGES = (
     "docs/tables.md",
     "docs/latency.md",
     "docs/scale.md",
+    "docs/performance.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 

@@ -1,0 +1,35 @@
+"""The checks of docs/performance.md; see `checks`."""
+
+from tools.upkeep.check_readme.check import Check
+from tools.upkeep.check_readme.compare import rows, says
+
+__all__ = ["PERFORMANCE_CHECKS"]
+
+_NUMBER = r"-?\d+\.\d+"
+
+PERFORMANCE_CHECKS: tuple[Check, ...] = (
+    Check(
+        "python3.11 -m venv peers && peers/bin/pip install onnxslim onnxsim onnxoptimizer",
+        0,
+        "",
+        skip="installs the tools that natonnx is compared with",
+        minutes=1,
+    ),
+    Check(
+        "python -m tools.benchmarks.bench_static --peers-python peers/bin/python",
+        4,
+        "a row of seconds and MiB of each command, and their ratio",
+        says(rf"^\| models/vgg-fashion\.onnx \| ({_NUMBER} \({_NUMBER}–{_NUMBER}\) / \d+ \| ){{3}}{_NUMBER} \("),
+        budget="--models models/vgg-fashion.onnx --rounds 1",
+        fill=(" --peers-python peers/bin/python", ""),
+        minutes=12,
+    ),
+    Check(
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_supernet --rounds 3 --batch 32",
+        20,
+        "networks; ratios by form",
+        rows(["network"], measured={"training": _NUMBER, "evaluation": _NUMBER}),
+        budget="--rounds 2 --networks resnet20",
+        minutes=3,
+    ),
+)
