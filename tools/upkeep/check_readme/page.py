@@ -22,6 +22,7 @@ PAGES = (
     "docs/policy.md",
     "docs/tables.md",
     "docs/latency.md",
+    "docs/devices.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
