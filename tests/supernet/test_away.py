@@ -126,6 +126,22 @@ MIXTURES: Mapping[str, tuple[str, str, str]] = {
         "int64 i = {1}",
     ),
     "zeros of a shape": ("s = Shape(x) z = ConstantOfShape(s) w = Transpose(z) y = MatMul(x, w)", "", ""),
+    "zeros that are added": (
+        "h = MatMul(x, w) s = Shape(h) z = ConstantOfShape(s) g = Relu(h) y = Add(g, z)",
+        "",
+        "float[4, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}",
+    ),
+    "zeros that are joined": (
+        "h = MatMul(x, w) s = Shape(h) z = ConstantOfShape(s) g = Relu(h) y = Concat<axis = 1>(g, z, h)",
+        "",
+        "float[4, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}",
+    ),
+    "a state that is summed": (
+        "h = MatMul(x, w) s = Shape(h) z = ConstantOfShape(s) g = Relu(z) k = Add(g, h) y = Sum(k, z, x)",
+        "",
+        "float[4, 4] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}",
+    ),
+    "a product with a scalar": ("h = Identity(v) y = Einsum<equation = \",ij->ij\">(h, x)", "", "float v = {2.0}"),
     "positions": (
         "s = Shape(x) n = Gather<axis = 0>(s, i) r = Range(a, n, b) f = Cast<to = 1>(r) c = Cos(f) y = Mul(x, c)", "",
         "int64 i = {1}, int64 a = {0}, int64 b = {1}",

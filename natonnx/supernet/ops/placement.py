@@ -20,13 +20,13 @@ def aligned(operands: Sequence[Tensor | None], host: Collection[int] = ()) -> Se
     stay where they are: torch mixes them in by itself.
 
     Args:
-        operands: The operands; what is no tensor stays as it is.
+        operands: The operands, None for an absent one.
         host: Positions of those that stay on the CPU.
     """
     for i, operand in enumerate(operands):
-        if isinstance(operand, Tensor) and not operand.is_cpu and i not in host:
+        if operand is not None and not operand.is_cpu and i not in host:
             return [
-                moved(other, operand.device) if isinstance(other, Tensor) and other.ndim and j not in host else other
+                other if other is None or not other.ndim or j in host else moved(other, operand.device)
                 for j, other in enumerate(operands)
             ]
     return operands

@@ -202,7 +202,10 @@ def _on_one_device(kernel: Kernel, host: Collection[int]) -> Kernel:
     """Let a kernel find its operands on one device, but for those that it reads as numbers."""
 
     def run(*operands: Tensor | None, **mode: Any) -> Tensor | tuple[Tensor, ...]:
-        return kernel(*aligned(operands, host), **mode)
+        for operand in operands:
+            if operand is not None and not operand.is_cpu:
+                return kernel(*aligned(operands, host), **mode)
+        return kernel(*operands, **mode)
 
     return run
 

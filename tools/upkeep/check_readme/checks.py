@@ -370,6 +370,13 @@ CHECKS: tuple[Check, ...] = (
         budget="--rounds 2 --networks resnet20,vit",
         minutes=5,
     ),
+    Check(
+        "python -m tools.benchmarks.check_gpu",
+        0,
+        "",
+        skip="it takes a GPU; tests/tools/benchmarks runs it on the CPU",
+        minutes=10,
+    ),
     # CONTRIBUTING.md
     Check("python3.11 -m venv .venv && .venv/bin/pip install -e '.[test]'", 0, "", skip=_INSTALLS, minutes=1),
     Check(".venv/bin/pre-commit install", 0, "", never="hooks belong into a git checkout"),

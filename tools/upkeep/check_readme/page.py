@@ -24,6 +24,7 @@ PAGES = (
     "docs/latency.md",
     "docs/scale.md",
     "docs/performance.md",
+    "docs/devices.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
