@@ -158,7 +158,9 @@ def decode(content: bytes, name: str, made: PictureFormat, remarks: Remarks) -> 
         image = _to_mode(grey, made.mode, remarks)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: has too many pixels to be read: make it smaller, or remove it") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever damage makes a decoder raise, TypeError among it
         raise InputError(f"{name}: cannot be read as an image: mend or remove it") from error
     if is_turned:
         remarks.count("pictures turned upright, as EXIF says")
