@@ -161,7 +161,8 @@ def data_options(*, default: str) -> _Decorator:
             metavar="SPEC",
             shell_complete=names_or_files("fashion-mnist"),
             help="A built-in set (fashion-mnist), a .npz, a folder of class folders, of pictures or of .npz or"
-            f" .npy files, or package.module:function.  [default: {default}]",
+            " .npy files, a list of pictures (.txt, .csv), tar archives of them, or package.module:function."
+            f"  [default: {default}]",
         ),
         click.option(
             "--classes",

@@ -13,8 +13,6 @@ from natonnx.errors import InputError
 
 __all__ = ["ArrayReader"]
 
-_TOUCHED = 1 << 25
-"""Bytes of mapped files that may be read before their pages are given back."""
 _STAMPED = 1 << 24
 """Bytes that are hashed at a time."""
 
@@ -52,13 +50,10 @@ class ArrayReader:
         Raises:
             InputError: If a sample holds what is no number.
         """
-        touched = 0
         for positions in order:
             made = self._read(positions)
-            touched += sum(value.nbytes for value in made.inputs.values())
-            if touched > _TOUCHED:
-                touched = 0
-                for mapping in self._mappings:
+            for mapping in self._mappings:  # or its pages would count as this process's memory
+                if hasattr(mapping, "madvise"):
                     mapping.madvise(mmap.MADV_DONTNEED)
             for name, value in made.inputs.items():
                 axis = made.axes.get(name)

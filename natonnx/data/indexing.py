@@ -1,6 +1,6 @@
 """Make samples that are read by position a model's inputs, and say which of them stay in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from natonnx.data.array_files import EXPANSION
 from natonnx.data.array_reader import ArrayReader
-from natonnx.data.batches import ArrayBatches
+from natonnx.data.batches import ArrayBatches, Batches
 from natonnx.data.collect import Collected, collect
 from natonnx.data.conform import conform
 from natonnx.data.dataset import Preprocessing
@@ -18,7 +18,17 @@ from natonnx.data.labels import Targets, check_labels
 from natonnx.data.signature import Signature
 from natonnx.errors import InputError
 
-__all__ = ["allot", "first_of", "fitted_bytes", "from_arrays", "gather", "indexed", "raw_in_memory", "small"]
+__all__ = [
+    "allot",
+    "first_of",
+    "fitted_bytes",
+    "from_arrays",
+    "gather",
+    "indexed",
+    "kept_bytes",
+    "raw_in_memory",
+    "small",
+]
 
 _SMALL = 1 << 26
 """Bytes of a data set that is made a model's inputs at once, where they may be kept."""
@@ -123,6 +133,12 @@ def small(parts: Mapping[str, IndexedBatches], size: int) -> bool:
 def raw_in_memory(part: IndexedBatches) -> ArrayBatches:
     """Read all samples as they are."""
     return replace(part, fit=lambda raw: raw).in_memory()
+
+
+def kept_bytes(parts: Iterable[Batches]) -> int:
+    """Return what samples that are read by position take in memory, or will take once they are read."""
+    readers = {id(part.reader): part.reader for part in parts if isinstance(part, IndexedBatches)}
+    return sum(reader.kept_bytes for reader in readers.values())
 
 
 def allot(parts: Sequence[IndexedBatches], size: int) -> tuple[str, ...]:

@@ -14,7 +14,17 @@ from natonnx.data.dataset_reader import by_need
 from natonnx.data.divide import Divisible, divide
 from natonnx.data.folder import list_folder, passed_over
 from natonnx.data.indexed import IndexedBatches
-from natonnx.data.indexing import allot, first_of, fitted_bytes, from_arrays, gather, indexed, raw_in_memory, small
+from natonnx.data.indexing import (
+    allot,
+    first_of,
+    fitted_bytes,
+    from_arrays,
+    gather,
+    indexed,
+    kept_bytes,
+    raw_in_memory,
+    small,
+)
 from natonnx.data.items import IndexedItems, Items
 from natonnx.data.labels import Targets
 from natonnx.data.load_options import LoadOptions
@@ -230,5 +240,7 @@ def _told(made: Parts) -> Parts:
         f"{'?' if part.samples is None else f'{part.samples:,}'} {name}" for name, part in named if part is not None
     )
     labelled = "labelled" if made.train.has_targets else "unlabelled"
-    _log.info("data %s: %s samples, %s, augment %s", made.name, sizes, labelled, made.augment)
+    kept = kept_bytes(part for _, part in named if part is not None)
+    told = f", {kept / 2**20:,.0f} MiB kept as they are read" if kept else ""
+    _log.info("data %s: %s samples, %s, augment %s%s", made.name, sizes, labelled, made.augment, told)
     return made

@@ -16,7 +16,7 @@ import numpy as np
 from natonnx.data.batches import Array, ArrayBatches, Positions
 from natonnx.data.layout import text
 from natonnx.data.picture_files import PictureFiles
-from natonnx.data.pictures import PictureFormat, Remarks, allow_large, decode
+from natonnx.data.pictures import PictureFormat, Remarks, decode, prepare
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 
@@ -59,7 +59,7 @@ class PictureReader:
         """Of one picture, decoded: as the model asks, or as the first picture has it."""
         made = self._made
         if made.height is None or made.width is None:
-            allow_large()
+            prepare()
             return decode(self.files.read(0), self.files.name(0), made, Remarks()).shape
         return (made.height, made.width) if made.mode == "L" else (made.height, made.width, 3)
 
@@ -110,7 +110,7 @@ class PictureReader:
         return found
 
     def _passes(self, order: Iterable[Positions]) -> Iterator[tuple[Array, Sequence[Remarks]]]:
-        allow_large()
+        prepare()
         begun: deque[_Begun] = deque()
         pool = ThreadPoolExecutor(self._threads, "natonnx-pictures") if self._threads else None
         try:

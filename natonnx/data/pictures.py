@@ -17,7 +17,7 @@ from natonnx.errors import InputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "allow_large", "counted", "decode", "picture_format"]
+__all__ = ["SUFFIXES", "PictureFormat", "Remarks", "counted", "decode", "picture_format", "prepare"]
 
 SUFFIXES = {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 _MODES = {1: "L", 3: "RGB", None: "RGB"}
@@ -158,7 +158,9 @@ def decode(content: bytes, name: str, made: PictureFormat, remarks: Remarks) -> 
         image = _to_mode(grey, made.mode, remarks)
     except Image.DecompressionBombError as error:
         raise InputError(f"{name}: has too many pixels to be read: make it smaller, or remove it") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # whatever damage makes a decoder raise, TypeError among it
         raise InputError(f"{name}: cannot be read as an image: mend or remove it") from error
     if is_turned:
         remarks.count("pictures turned upright, as EXIF says")
@@ -171,10 +173,14 @@ def decode(content: bytes, name: str, made: PictureFormat, remarks: Remarks) -> 
     return np.asarray(image)
 
 
-def allow_large() -> None:
-    """Let Pillow not warn of pictures that are large, but read all the same. The switch is the process's own."""
+def prepare() -> None:
+    """Load all of Pillow before several threads ask for parts of it, and let it not warn of what is large but legal.
+
+    That warning is switched for the whole process: no thread can have its own filter of warnings.
+    """
     from PIL import Image
 
+    Image.init()
     warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 

@@ -32,6 +32,8 @@ _KEYS = ("label", "cls", "class", "target")
 """What a label may be called in a ``.json``."""
 _MOST_LABEL = 1 << 20
 """Bytes of a file that holds a label."""
+_LARGE = 1 << 26
+"""Bytes of archives beyond which it is said that their headers are read."""
 _SIGN_OF_LIFE = 5.0  # seconds
 
 
@@ -85,6 +87,9 @@ def read_tars(paths: Sequence[Path], where: str) -> NamedPictures:
         OSError: If one cannot be read.
         InputError: If one is damaged or compressed, there are no pictures, or labels for some alone.
     """
+    whole = sum(path.stat().st_size for path in paths)
+    if whole > _LARGE:
+        _log.log(NOTICE, "data %s: reads the headers of %d archives of %.1f GB", where, len(paths), whole / 1e9)
     names: list[str] = []
     places: list[tuple[int, int, int]] = []
     labels: list[str | None] = []

@@ -329,3 +329,12 @@ def test_a_picture_of_too_many_pixels_is_told_as_such(tmp_path: Path, monkeypatc
     fill(tmp_path / "all", Image.new("L", (7, 6)), count=10)
     with pytest.raises(InputError, match="has too many pixels to be read: make it smaller, or remove it"):
         load(str(tmp_path / "all"), image_model(6, 5))
+
+
+def test_damage_of_any_kind_is_told(tmp_path: Path) -> None:
+    """A TIFF without its sizes, of which Pillow raises no error of files."""
+    tiff(tmp_path / "0.tif", np.zeros((4, 6), np.uint8), 8)
+    content = bytearray((tmp_path / "0.tif").read_bytes())
+    content[content.index(struct.pack("<HHIHH", 256, 3, 1, 6, 0)) + 1] = 0
+    (tmp_path / "0.tif").write_bytes(content)
+    refused(r"0\.tif: cannot be read as an image: mend or remove it", tmp_path, 4, 6)

@@ -184,7 +184,7 @@ def memory(count: int, size: int, caches: str) -> None:
         )
         base = 0
         for pictures, cache in [(few, "0"), *((many, cache) for cache in caches.split(","))]:
-            cost = measure(_optimize(model, pictures, place / "out.onnx", cache))
+            cost = measure(optimization(model, pictures, place / "out.onnx", cache))
             base = base or cost.peak
             number = pictures.name
             click.echo(
@@ -193,7 +193,8 @@ def memory(count: int, size: int, caches: str) -> None:
             )
 
 
-def _optimize(model: Path, pictures: Path, output: Path, cache: str) -> list[str]:
+def optimization(model: Path, pictures: Path, output: Path, cache: str) -> list[str]:
+    """Return the command of a short search."""
     what = ["--data", str(pictures), "--output", str(output), "--cache", cache, "--force", "--threads", "1"]
     search = ["--target-madds", "0.7", "--max-drop", "100", "--lookups", "2", "--finetune-epochs", "1"]
     return [sys.executable, "-m", "natonnx", "optimize", str(model), *what, *search]

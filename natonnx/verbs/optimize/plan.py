@@ -3,14 +3,14 @@
 import logging
 import math
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
-from natonnx.data import ArrayBatches, Batches, IndexedBatches
+from natonnx.data import ArrayBatches, Batches
+from natonnx.data.indexing import kept_bytes
 from natonnx.errors import InputError
 from natonnx.notices import NOTICE
 from natonnx.search import Settings, expected
@@ -94,18 +94,13 @@ def memory_of(prepared: Prepared, settings: Settings) -> int:
         for fmap in network.architecture.topology.maps
     )
     splits = [split for split in (parts.train, parts.validation, parts.test) if split is not None]
-    held = sum(2 * _array_bytes(split) for split in splits) + _kept_bytes(splits)
+    held = sum(2 * _array_bytes(split) for split in splits) + kept_bytes(splits)
     running = max(2 * settings.batch * maps, EVALUATION_BATCH * maps)
     return int(_LIBRARIES + held + 4 * running + _COPIES * prepared.source.size_bytes)
 
 
 def _array_bytes(split: Batches) -> int:
     return sum(value.nbytes for value in split.inputs.values()) if isinstance(split, ArrayBatches) else 0
-
-
-def _kept_bytes(splits: Iterable[Batches]) -> int:
-    readers = {id(split.reader): split.reader for split in splits if isinstance(split, IndexedBatches)}
-    return sum(reader.kept_bytes for reader in readers.values())
 
 
 def check_reach(prepared: Prepared, settings: Settings) -> None:
