@@ -368,6 +368,14 @@ CHECKS: tuple[Check, ...] = (
         budget="--rounds 2 --networks resnet20,vit",
         minutes=5,
     ),
+    Check(
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 40",
+        25,
+        "networks, columns; ratios by form",
+        rows(["network"], header=True, measured={"look-up": _NUMBER, "score / its samples": _NUMBER}),
+        budget="--count 4 --networks bert",
+        minutes=5,
+    ),
     # CONTRIBUTING.md
     Check("python3.11 -m venv .venv && .venv/bin/pip install -e '.[test]'", 0, "", skip=_INSTALLS, minutes=1),
     Check(".venv/bin/pre-commit install", 0, "", never="hooks belong into a git checkout"),
