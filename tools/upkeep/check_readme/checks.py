@@ -353,6 +353,14 @@ CHECKS: tuple[Check, ...] = (
         writes("nat-darts.onnx"),
     ),
     Check(
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 40",
+        25,
+        "networks, columns; ratios by form",
+        rows(["network"], header=True, measured={"look-up": _NUMBER, "score / its samples": _NUMBER}),
+        budget="--count 4 --networks bert",
+        minutes=5,
+    ),
+    Check(
         "python -m tools.benchmarks.bench_scaling",
         2,
         "columns, numbers of nodes; times by form",
@@ -366,14 +374,6 @@ CHECKS: tuple[Check, ...] = (
         "networks; ratios by form",
         rows(["network"], measured={"training": _NUMBER, "evaluation": _NUMBER}),
         budget="--rounds 2 --networks resnet20,vit",
-        minutes=5,
-    ),
-    Check(
-        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 40",
-        25,
-        "networks, columns; ratios by form",
-        rows(["network"], header=True, measured={"look-up": _NUMBER, "score / its samples": _NUMBER}),
-        budget="--count 4 --networks bert",
         minutes=5,
     ),
     # CONTRIBUTING.md
