@@ -355,6 +355,14 @@ CHECKS: tuple[Check, ...] = (
         writes("nat-darts.onnx"),
     ),
     Check(
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 40",
+        25,
+        "networks, columns; ratios by form",
+        rows(["network"], header=True, measured={"look-up": _NUMBER, "score / its samples": _NUMBER}),
+        budget="--count 4 --networks bert",
+        minutes=5,
+    ),
+    Check(
         "python -m tools.benchmarks.bench_scaling",
         2,
         "columns, numbers of nodes; times by form",
