@@ -14,6 +14,7 @@ from natonnx.rewrite.compare import Verdict
 from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.rewrite.part import Part, Source
 from natonnx.rewrite.replay import Replay
+from natonnx.session import session
 from natonnx.supernet import Supernet
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, runtime
 
@@ -212,7 +213,7 @@ def test_the_replay_runs_once_a_sample_in_one_session_for_all_sizes(monkeypatch:
     alpha = without(network, "A")
     calls: list[int] = []
     opened: list[object] = []
-    replay, open_part = Replay.__call__, part.session
+    replay = Replay.__call__
 
     def counted(self: Replay, inputs: Mapping[str, np.ndarray], names: Sequence[str] | None = None) -> object:
         calls.append(len(inputs["x"]))
@@ -220,7 +221,7 @@ def test_the_replay_runs_once_a_sample_in_one_session_for_all_sizes(monkeypatch:
 
     def noted(model: onnx.ModelProto, **options: object) -> object:
         opened.append(model.graph.name)
-        return open_part(model, **options)  # type: ignore[arg-type]
+        return session(model, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Replay, "__call__", counted)
     monkeypatch.setattr(part, "session", noted)
@@ -238,7 +239,7 @@ def test_sizes_that_onnxruntime_must_know_are_given() -> None:
     graph.op("Add", "r", "a", out="y")
     source = Source(graph.model("y"), None, [], {})
     made = source.part([i for i, node in enumerate(source.model.graph.node) if node.op_type == "Resize"])
-    values = {"b": images(2, 4, 8), "s": np.array([2, 4, 8, 8], np.int64)}
+    values: dict[str, np.ndarray] = {"b": images(2, 4, 8), "s": np.array([2, 4, 8, 8], np.int64)}
     np.testing.assert_array_equal(made.run(values)["r"], values["b"])
 
 
