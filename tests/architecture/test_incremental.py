@@ -73,8 +73,9 @@ def _varied(beta: Architecture, chance: Random) -> Architecture:
 
 
 def _names(topology: Topology) -> set[str]:
-    owners = [*topology.maps, *(edge.operation for edge in topology.edges if edge.operation)]
-    return {name for owner in owners for name, _ in owner.weights}
+    owned = [fmap.weights for fmap in topology.maps]
+    owned += [edge.operation.weights for edge in topology.edges if edge.operation]
+    return {name for weights in owned for name, _ in weights}
 
 
 def _any_change(architecture: Architecture, chance: Random) -> tuple[int, State]:

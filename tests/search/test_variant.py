@@ -1,5 +1,7 @@
 """An architecture that changes step by step is judged and priced as the whole of it would be."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,7 +32,11 @@ def _price(name: str, beta: Architecture) -> Price:
             return Params(beta)
         case "together":
             return Together((Madds(beta), Params(beta)), (0.7, 0.5))
-    return MeasuredPrice(beta, Measure("latency_ms", "latency", 3.0, list), _ByEdges())
+    return MeasuredPrice(beta, Measure("latency_ms", "latency", 3.0, _never), _ByEdges())
+
+
+def _never(alphas: Sequence[Architecture]) -> Sequence[Estimate]:
+    raise AssertionError(f"{alphas} are not to be measured")
 
 
 @pytest.mark.parametrize("name", ["madds", "params", "together", "measured"])
