@@ -62,9 +62,8 @@ def main(
     _show("The weights after a training step against the CPU", equality.HEADER, (each.row for each in trained))
     many = lookups or (2 if small else 40)
     _show("Searching", searching.HEADER, searching.rows(model, data, many, place))
-    bad = [each.worst for each in (operators, copied, *trained) if not each.passed] + [
-        told for _, told in found if told
-    ]
+    compared = (operators, copied, *trained)
+    bad = [each.worst for each in compared if not each.passed] + [told for _, told in found if told]
     print(f"{time.monotonic() - begun:.0f} seconds. " + ("; ".join(bad) if bad else "All as it should be."))
     sys.exit(bool(bad))
 
