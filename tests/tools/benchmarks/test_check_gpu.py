@@ -39,6 +39,7 @@ def test_the_check_runs_on_the_cpu(tmp_path: Path) -> None:
     assert len([row for row in rows if row.startswith(("| bert | off | ", "| bert | bf16 | "))]) == 2
     assert "| bert | not seen on the CPU | not seen on the CPU |" in rows
     assert any(row.startswith("| operators | 3 cases of 3 | 0.0e+00 | ") for row in rows)
+    assert "| batches copied ahead | 8 batches | 0.0e+00 | x |" in rows
     assert any(row.startswith("| bert, 2 samples | ") for row in rows)
     assert any(row.startswith("| look-ups per second | cpu | ") for row in rows)
     assert any(row.startswith("| optimize --device cpu | cpu | ") for row in rows)

@@ -56,12 +56,14 @@ def main(
     found = [waits.look(name, size, place) for name in names]
     _show("What waits for the host, in ten training steps and a scoring pass", waits.HEADER, (row for row, _ in found))
     operators = equality.operators(place, cases or (1 if small else None))
-    _show("The op table against the CPU", equality.HEADER, [operators.row])
+    copied = equality.batches(place)
+    _show("The op table and batches against the CPU", equality.HEADER, [operators.row, copied.row])
     trained = [equality.training_step(name, size, place) for name in names]
     _show("The weights after a training step against the CPU", equality.HEADER, (each.row for each in trained))
     many = lookups or (2 if small else 40)
     _show("Searching", searching.HEADER, searching.rows(model, data, many, place))
-    bad = [each.worst for each in (operators, *trained) if not each.passed] + [told for _, told in found if told]
+    compared = (operators, copied, *trained)
+    bad = [each.worst for each in compared if not each.passed] + [told for _, told in found if told]
     print(f"{time.monotonic() - begun:.0f} seconds. " + ("; ".join(bad) if bad else "All as it should be."))
     sys.exit(bool(bad))
 

@@ -6,11 +6,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from natonnx.data.batches import ArrayBatches
 from natonnx.errors import first_line
+from natonnx.search.runner import tensor_batches
 from tools.benchmarks.bench_supernet import CPU, models, stepper
 from tools.conformance.onnx_cases import Case, all_cases, interpret
 
-__all__ = ["HEADER", "Compared", "operators", "training_step"]
+__all__ = ["HEADER", "Compared", "batches", "operators", "training_step"]
 
 HEADER = ("what", "compared", "largest relative difference", "of")
 _MOST = {torch.float16: 2e-2, torch.bfloat16: 5e-2}
@@ -71,6 +73,19 @@ def _difference(found: Tensor, expected: Tensor) -> tuple[float, bool]:
     scale = torch.where(wanted.isfinite(), wanted.abs().double(), 0.0).amax() if wanted.numel() else torch.ones(())
     largest = float(apart.amax() / scale.clamp(min=1e-30)) if apart.numel() else 0.0
     return largest, largest <= _MOST.get(expected.dtype, _MOST_SINGLE)
+
+
+def batches(device: torch.device) -> Compared:
+    """Read batches that are copied ahead while the device is busy with those before."""
+    values = torch.randn(64, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    split = ArrayBatches({"x": values.numpy()}, {"x": 0}, torch.arange(64).numpy())
+    busy, found = torch.ones(1024, 1024, device=device), list[Tensor]()
+    for batch in tensor_batches(split, 8, device):
+        busy = (busy @ busy).clamp(max=1.0)
+        found.append(batch.inputs["x"] + 0 * busy[0, 0])
+    different = int((torch.cat(found).cpu() != values).sum())
+    row = ["batches copied ahead", f"{len(found)} batches", f"{float(different > 0):.1e}", "x"]
+    return Compared(row, not different, f"batches that are copied ahead differ in {different} values")
 
 
 def training_step(name: str, batch: int, device: torch.device) -> Compared:
