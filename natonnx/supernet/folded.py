@@ -110,7 +110,8 @@ def _weights(
 
 
 def _rectified(kernel: Kernel, *operands: Tensor) -> Tensor:
-    made: Tensor = kernel(*operands)
+    made = kernel(*operands)
+    assert isinstance(made, Tensor), "a convolution makes one tensor"
     return made.relu_()
 
 
@@ -127,7 +128,8 @@ def _laid_out(step: Step) -> tuple[Step, Step]:
 def _packed(weight: Tensor) -> Tensor:
     """Return a weight [inputs, outputs] as oneDNN wants it; as it is where this torch or device has no such thing."""
     is_plain = weight.device.type == "cpu" and weight.dtype == torch.float32
-    if is_plain and torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+    has_it = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    if is_plain and has_it and hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.t())  # noqa: SLF001 - torch.compile's own
         return packed
     return weight

@@ -53,7 +53,7 @@ def search(place: Path, data: Any, output: Path | None = None, **options: Any) -
 
 def ended(found: natonnx.Result) -> str:
     """What a search ends with, as text in which NaN equals NaN."""
-    kept = [found.report[key] for key in ("edits", "history", "front", "scored", "images")]  # type: ignore[literal-required]
+    kept = [found.report[key] for key in ("edits", "history", "front", "scored", "images")]
     assert found.model is not None
     return repr((kept, [tensor.SerializeToString() for tensor in found.model.graph.initializer]))
 
