@@ -32,4 +32,12 @@ PERFORMANCE_CHECKS: tuple[Check, ...] = (
         budget="--rounds 2 --networks resnet20",
         minutes=3,
     ),
+    Check(
+        "python -m tools.benchmarks.bench_search_cost --rounds 2",
+        20,
+        "milliseconds by form",
+        says(rf"^\| residual, .* \| draw \| ({_NUMBER} \| ){{2}}{_NUMBER} \|$"),
+        budget="--kinds residual --sizes 100,200",
+        minutes=1,
+    ),
 )
