@@ -47,7 +47,9 @@ def test_training_in_bfloat16_learns_as_much(problem: Problem) -> None:
     assert all(value.dtype == torch.float32 for value in supernet.state_dict().values())
 
 
-@pytest.mark.parametrize("name", [*nets.NETS, *(n for n, s in transformers.SUBJECTS.items() if s.exporter == "script")])
+@pytest.mark.parametrize(
+    "name", ["lstm", "gru", "face", "detector", "mobile", "spelt-before-13", "vit-13", "bert-after-13"]
+)
 def test_subjects_run_in_bfloat16(name: str) -> None:
     """Forward as in single precision but for bfloat16's own eight bits, and backward to finite gradients."""
     source = nets if name in nets.NETS else transformers

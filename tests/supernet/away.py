@@ -7,13 +7,19 @@ as indices, shapes that depend on values. It does not see everything that would 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
+from onnx import numpy_helper
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from natonnx.architecture import Architecture
+from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.supernet import Supernet
+from natonnx.supernet.ops import OpSpec, build, host_positions, is_mode_dependent
+from natonnx.supernet.ops.operands import as_tensor
+from tools.conformance.onnx_cases import Case
 
 META = torch.device("meta")
 _COPIES = ("_to_copy", "copy_")
@@ -89,3 +95,34 @@ def run_away(supernet: Supernet, inputs: Mapping[str, Tensor], architecture: Arc
         sums = [value.float().sum() for value in outputs.values() if value.requires_grad]
         if sums:
             torch.stack(sums).sum().backward()  # type: ignore[no-untyped-call]
+
+
+def run_case(case: Case) -> None:
+    """Run a case away, forward and backward; what its kernels read as numbers stays here.
+
+    Raises:
+        RuntimeError: Of torch or of `Away`, where something waits for the host.
+    """
+    graph = case.model.graph
+    opset = next(entry.version for entry in case.model.opset_import if entry.domain in DEFAULT_DOMAIN)
+    numbers = {name for node in graph.node for i, name in enumerate(node.input) if i in host_positions(node.op_type)}
+    given = {tensor.name: as_tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
+    given |= {value.name: as_tensor(np.asarray(array)) for value, array in zip(graph.input, case.inputs, strict=False)}
+    values: dict[str, Tensor | None] = {"": None}
+    for name, value in given.items():
+        values[name] = value if name in numbers else moved(value)
+    fixed = {name for node in graph.node if "Loss" in node.op_type for name in node.input[2:]}
+    fixed |= {name for node in graph.node if is_mode_dependent(node.op_type) for name in node.input[3:]}
+    leaves = [value for name, value in values.items() if value is not None and name not in fixed]
+    leaves = [leaf.requires_grad_() for leaf in leaves if leaf.is_floating_point() and leaf.device == META]
+    with Away(), NoLists():
+        for node in graph.node:
+            spec = OpSpec.from_node(node, opset)
+            mode = {"training": bool(spec.integer("training_mode"))} if is_mode_dependent(node.op_type) else {}
+            made = build(spec)(*(values[name] for name in node.input), **mode)
+            values |= dict(zip(node.output, made if isinstance(made, tuple) else (made,), strict=True))
+            values[""] = None
+        outputs = [values[output.name] for output in graph.output]
+        sums = [torch.view_as_real(y).sum() if y.is_complex() else y.sum() for y in outputs if y is not None]
+        if total := [value.float() for value in sums if value.requires_grad]:
+            torch.autograd.grad(torch.stack(total).sum(), leaves, allow_unused=True)

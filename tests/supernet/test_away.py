@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,76 +12,16 @@ from onnx import numpy_helper
 
 from natonnx.architecture import Edit, State, apply_edits
 from natonnx.frontend import Network, parse
-from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.policy.base import draw
 from natonnx.policy.random_search import RandomPolicy
 from natonnx.supernet import Supernet
-from natonnx.supernet.ops import OpSpec, build, host_positions, is_mode_dependent
-from natonnx.supernet.ops.operands import as_tensor
 from tests.frontend import nets, transformers
-from tests.supernet.away import META, Away, NoLists, WaitsError, moved, run_away
-from tools.conformance.onnx_cases import Case, all_cases
+from tests.supernet.away import META, Away, NoLists, WaitsError, run_away
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torch import Tensor
-
-WAITS: Mapping[str, str] = {
-    "NonZero": "how many there are depends on values",
-    "Unique": "how many there are depends on values",
-    "uint64": "numbers from 2**63 on are refused",
-}
-"""Operators that wait, of those that ONNX has cases of, and an element type; `test_what_waits` has the others."""
-
-
-FEWEST_CASES = 1000  # a guard against a filter that drops cases silently
-
-
-def run_case(case: Case) -> None:
-    """Run a case away, forward and backward; what its kernels read as numbers stays here.
-
-    Raises:
-        RuntimeError: Of torch or of `Away`, where something waits for the host.
-    """
-    graph = case.model.graph
-    opset = next(entry.version for entry in case.model.opset_import if entry.domain in DEFAULT_DOMAIN)
-    numbers = {name for node in graph.node for i, name in enumerate(node.input) if i in host_positions(node.op_type)}
-    given = {tensor.name: as_tensor(numpy_helper.to_array(tensor)) for tensor in graph.initializer}
-    given |= {value.name: as_tensor(np.asarray(array)) for value, array in zip(graph.input, case.inputs, strict=False)}
-    values: dict[str, Tensor | None] = {"": None}
-    for name, value in given.items():
-        values[name] = value if name in numbers else moved(value)
-    fixed = {name for node in graph.node if "Loss" in node.op_type for name in node.input[2:]}
-    fixed |= {name for node in graph.node if is_mode_dependent(node.op_type) for name in node.input[3:]}
-    leaves = [value for name, value in values.items() if value is not None and name not in fixed]
-    leaves = [leaf.requires_grad_() for leaf in leaves if leaf.is_floating_point() and leaf.device == META]
-    with Away(), NoLists():
-        for node in graph.node:
-            spec = OpSpec.from_node(node, opset)
-            mode = {"training": bool(spec.integer("training_mode"))} if is_mode_dependent(node.op_type) else {}
-            made = build(spec)(*(values[name] for name in node.input), **mode)
-            values |= dict(zip(node.output, made if isinstance(made, tuple) else (made,), strict=True))
-            values[""] = None
-        outputs = [values[output.name] for output in graph.output]
-        sums = [torch.view_as_real(y).sum() if y.is_complex() else y.sum() for y in outputs if y is not None]
-        if total := [value.float() for value in sums if value.requires_grad]:
-            torch.autograd.grad(torch.stack(total).sum(), leaves, allow_unused=True)
-
-
-def test_the_op_table_waits_for_nothing() -> None:
-    failures: dict[str, list[str]] = defaultdict(list)
-    count = 0
-    for case in all_cases():
-        if case.skipped is None and "_expanded" not in case.name:
-            count += 1
-            try:
-                run_case(case)
-            except (RuntimeError, WaitsError) as error:
-                wide = any(value.dtype == np.uint64 for value in case.inputs)
-                failures["uint64" if wide else case.op_type].append(f"{case.name}: {error}")
-    assert count > FEWEST_CASES
-    assert failures.keys() == WAITS.keys(), failures
 
 
 @pytest.mark.parametrize("name", [*nets.NETS, *(n for n, s in transformers.SUBJECTS.items() if s.exporter == "script")])
@@ -94,10 +33,9 @@ def test_subjects_wait_for_nothing(name: str) -> None:
     assert not supernet.in_onnxruntime
     generator = torch.Generator().manual_seed(0)
     drawn = draw(RandomPolicy(most=8.0), network.architecture, 2, generator).architectures
-    for mode in (True, False):
-        supernet.train(mode)
-        for architecture in (network.architecture, *drawn):
-            run_away(supernet, inputs, architecture)
+    run_away(supernet.eval(), inputs)
+    for architecture in (network.architecture, *drawn):
+        run_away(supernet.train(), inputs, architecture)
 
 
 def model(body: str, inputs: str = "float[n, 4] x", constants: str = "", opset: int = 18) -> Network:
