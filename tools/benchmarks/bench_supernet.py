@@ -43,6 +43,7 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tens
     "resnet20": (resnet20, partial(pictures, 1, 28)),
     "mobilenetv2": (mobilenetv2, partial(pictures, 1, 28)),
     "densenet": (partial(modules.densenet, 10, 12, 24), partial(pictures, 3, 32)),
+    "shufflenet": (modules.shufflenet, partial(pictures, 3, 64)),
     "darts": (partial(modules.darts, 8, 5), partial(pictures, 3, 32)),
     "vit": (partial(modules.vit, 4, 96, 6), partial(pictures, 3, 32)),
     "bert": (partial(Bert, hops.VOCABULARY, hops.LENGTH, hops.NAMES, 96), tokens),
