@@ -142,7 +142,7 @@ def test_metadata(built: Built) -> None:
     assert set(metadata.get_all("License-File", [])) == set(LICENCES)
     assert metadata["Description-Content-Type"] == "text/markdown"
     assert metadata.get_payload(decode=True) == (tiny.ROOT / "README.md").read_bytes()
-    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "export", "test"}
+    assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "export", "test", "workers"}
 
 
 @pytest.mark.parametrize(

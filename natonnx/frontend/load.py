@@ -23,6 +23,9 @@ __all__ = ["check", "default_opset", "is_shapeless", "read", "true_inputs", "wro
 
 _log = logging.getLogger(__name__)
 
+_LARGE = 1 << 20
+"""Bytes from which a model is checked without its large weights."""
+
 
 def read(path: Path) -> onnx.ModelProto:
     """Read an ONNX model and validate it with onnx's full checker.
@@ -194,7 +197,8 @@ def check(
     Raises:
         InputError: See `locate`; also if the check takes too long, or too much memory.
     """
-    light = light_copy(model, folder, UNREAD)
+    is_large = model.ByteSize() > _LARGE  # of others a file would cost more than it saves, and room that may be missing
+    light = light_copy(model, folder, UNREAD) if is_large else light_copy(model, folder)
     if accepted:
         shapeless = [one for one in accepted if one.declared is None]
         free = {one.tensor for one in accepted if not one.is_output or one.declared is None}

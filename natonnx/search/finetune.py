@@ -129,7 +129,7 @@ class Finetuning:
             batch = self._next()
             if batch is None:
                 if fresh:
-                    return  # the data has no whole minibatch
+                    break  # the data has no whole minibatch
                 fresh, self._batches = True, None
                 continue
             part = None if team is None else team.part(batch.size, before + time.monotonic() - begun)
@@ -147,6 +147,7 @@ class Finetuning:
                 stage.advance(self._note, by=size)
             if self.done >= 1:
                 self._trainer.tell_skipped()
+        self._trainer.join(None)
 
     def _next(self) -> TensorBatch | None:
         """Return the next minibatch; None behind the last one of a pass."""
@@ -164,11 +165,9 @@ class Finetuning:
 
     def _join(self, team: Team | None) -> None:
         """Train with others from now on, or alone."""
-        if team is self._team:
-            return
-        self._team = team
         self._trainer.join(team)
-        if self._batches is not None:
+        was, self._team = self._team, team
+        if team is not was and self._batches is not None:
             self._reopen()
 
     def _reopen(self) -> None:

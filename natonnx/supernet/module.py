@@ -20,6 +20,7 @@ from natonnx.supernet.ops import Kernel, UnsupportedOpError, host_positions
 from natonnx.supernet.ops.operands import as_array, as_tensor
 from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Plan, Step, freeing
+from natonnx.supernet.sizes import Sizes, of_shapes
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 
@@ -151,11 +152,20 @@ class Supernet(nn.Module):
         plan = self.plan(architecture or self.network.architecture)
         self._require(plan, wanted)
         training = self.training and self.network.batch_axes.size != 1
+        known, made = plan.sizes.of(inputs), dict[str, Tensor]()
         for step in plan.steps if plan.hidden.intersection(wanted) else plan.fused:
-            values.update(step.call(values, training=training, momentum=momentum))
+            if step.outputs[0] in known:
+                values.update((name, known[name]) for name in step.outputs)
+            else:
+                found = step.call(values, training=training, momentum=momentum)
+                values.update(found)
+                if step.outputs[0] in plan.sizes.names:
+                    made.update(found)
             for name in step.spent:
                 if name not in kept:
                     del values[name]
+        if made and not known:
+            plan.sizes.keep(inputs, made)
         return {name: values[name] for name in wanted}
 
     def constants(self) -> dict[str, Tensor]:
@@ -243,7 +253,8 @@ class Supernet(nn.Module):
         alive = {*self._keys, *self._host, *self.network.outputs, *frontier}
         fused = fuse(calls, self._ranks, self._numbers.get, frozenset(alive))
         steps, fewer = freeing(calls, alive), freeing(fused.steps, alive)
-        return Plan(steps, lacking, tuple(frontier), fewer, fused.hidden, program.cut)
+        sizes = Sizes(of_shapes(calls, self._host))
+        return Plan(steps, lacking, tuple(frontier), fewer, fused.hidden, program.cut, sizes)
 
     def evaluation_steps(self, architecture: Architecture, wanted: Collection[str]) -> list[Step]:
         """List the calls that an architecture makes in evaluation mode while weights stay as they are.

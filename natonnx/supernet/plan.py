@@ -8,6 +8,7 @@ from torch import Tensor
 from natonnx.architecture import Cut
 from natonnx.frontend import Instruction
 from natonnx.supernet.ops import Kernel, OpSpec
+from natonnx.supernet.sizes import Sizes
 
 __all__ = ["Plan", "Step", "freeing"]
 
@@ -59,6 +60,7 @@ class Plan:
         fused: The same as `steps`, with fewer calls.
         hidden: Tensors that these do not make.
         cut: Tensors that have lost channels, by name.
+        sizes: What is made of the inputs' shapes alone.
     """
 
     steps: tuple[Step, ...]
@@ -67,6 +69,7 @@ class Plan:
     fused: tuple[Step, ...]
     hidden: frozenset[str]
     cut: Mapping[str, Cut]
+    sizes: Sizes
 
 
 def freeing(calls: Sequence[Step], alive: Collection[str]) -> tuple[Step, ...]:

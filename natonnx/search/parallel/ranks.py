@@ -1,7 +1,8 @@
 """Ranks of `torchrun` as an executor: rank 0 decides what is done, and all carry out their part of it."""
 
+import gc
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -96,7 +97,14 @@ class Ranks:
         return found or []
 
     def close(self) -> None:
-        """Leave the group."""
+        """Leave the group, once all have come so far.
+
+        What still refers to it, as a `DistributedDataParallel` does, would keep its threads alive until Python ends, and
+        one of them might abort the process then.
+        """
+        with suppress(NatonnxError), _losing():
+            dist.barrier()
+        gc.collect()
         dist.destroy_process_group()
 
     def _agree(self, own: dict[str, Any], *, quiet: bool = False) -> None:
