@@ -316,7 +316,7 @@ def tried(place: Place, parent: Path, *, writes: bool) -> Iterator[tuple[str, st
         yield kind, make(folder), folder
     for kind, name in _NAMES.items():
         folder, path = _filled(parent), name
-        if not writes and place.usual:
+        if not writes and place.usual and (folder / place.usual).is_file():
             path = f"{name}{Path(place.usual).suffix}"
             (folder / path).write_bytes((folder / place.usual).read_bytes())
         yield f"a name with {kind}", path, folder

@@ -99,8 +99,8 @@ class Ranks:
     def close(self) -> None:
         """Leave the group, once all have come so far.
 
-        What still refers to it, as a `DistributedDataParallel` does, would keep its threads alive until Python ends, and
-        one of them might abort the process then.
+        What still refers to it, as a `DistributedDataParallel` does, would keep its threads alive until Python ends,
+        and one of them might abort the process then.
         """
         with suppress(NatonnxError), _losing():
             dist.barrier()
