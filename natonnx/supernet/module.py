@@ -19,8 +19,8 @@ from natonnx.supernet.kernels import build_kernels, constants
 from natonnx.supernet.ops import Kernel, UnsupportedOpError, host_positions
 from natonnx.supernet.ops.operands import as_array, as_tensor
 from natonnx.supernet.ops.placement import moved
-from natonnx.supernet.plan import Plan, Step, freeing
-from natonnx.supernet.sizes import Sizes, of_shapes
+from natonnx.supernet.plan import Plan, Step, freeing, of_shapes
+from natonnx.supernet.sizes import Sizes
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 

@@ -1,16 +1,20 @@
 """What an architecture runs: its calls of kernels, in order."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from natonnx.architecture import Cut
-from natonnx.frontend import Instruction
-from natonnx.supernet.ops import Kernel, OpSpec
+from natonnx.frontend import Instruction, RunNode
+from natonnx.supernet.ops import Kernel, OpSpec, host_positions
 from natonnx.supernet.sizes import Sizes
 
-__all__ = ["Plan", "Step", "freeing"]
+__all__ = ["Plan", "Step", "freeing", "of_shapes"]
+
+_OF_SHAPES = frozenset({"Shape", "Size"})
+_OF_VALUES = frozenset({"Compress", "NonZero", "Unique"})
+"""Operators of the table whose outputs have as many elements as values say."""
 
 
 @dataclass(frozen=True)
@@ -81,3 +85,27 @@ def freeing(calls: Sequence[Step], alive: Collection[str]) -> tuple[Step, ...]:
         parts = (step.instruction, step.kernel, step.inputs, step.outputs, step.spec, step.mode_dependent)
         steps.append(Step(*parts, step.training, spent))
     return tuple(steps[::-1])
+
+
+def of_shapes(steps: Iterable[Step], constants: Collection[str]) -> frozenset[str]:
+    """Return the tensors that steps make of shapes alone; none where a shape may depend on values.
+
+    Args:
+        steps: In order.
+        constants: Tensors that nothing changes.
+    """
+    found: set[str] = set()
+    for step in steps:
+        if not isinstance(step.instruction, RunNode):
+            continue
+        if step.spec is None:  # onnxruntime runs it
+            return frozenset()
+        names = [name for name in step.inputs if name]
+        numbers = [name for i, name in enumerate(step.inputs) if name and i in host_positions(step.spec.op_type)]
+        if step.spec.op_type in _OF_SHAPES or (
+            not found.isdisjoint(names) and all(name in found or name in constants for name in names)
+        ):
+            found.update(step.outputs)
+        elif step.spec.op_type in _OF_VALUES or any(name not in found and name not in constants for name in numbers):
+            return frozenset()
+    return frozenset(found)

@@ -49,7 +49,8 @@ def test_ranks_end_alike_where_data_is_bad(tmp_path: Path) -> None:
     lines = [line for line in done.stderr.splitlines() if line.startswith("natonnx: error")]
     assert len(lines) == 1
     assert "nowhere.npz: no such data" in lines[0]
-    assert done.stderr.count("exitcode  : 2") == 2
+    assert "exitcode  : 2" in done.stderr  # torchrun may end the other one before it ends by itself
+    assert "internal error" not in done.stderr
     assert not (folder / OUTPUT).exists()
 
 
