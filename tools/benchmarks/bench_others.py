@@ -130,7 +130,7 @@ def _warm_up(journal: Journal, run: str, beta: str, others: int) -> None:
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--lookups", default=24, show_default=True, type=click.IntRange(1))
 @click.option("--trainings", default=4, show_default=True, type=click.IntRange(1))
-@click.option("--images", default=640, show_default=True, help="Of each training.")
+@click.option("--images", default=2560, show_default=True, help="Of each training.")
 @click.option("--way", type=click.Choice(_WAYS), hidden=True)
 def main(model: Path, processes: int, rounds: int, lookups: int, trainings: int, images: int, way: str | None) -> None:
     """Time look-ups and trainings of MODEL by one process and by several of one thread each."""

@@ -355,7 +355,7 @@ CHECKS: tuple[Check, ...] = (
         writes("nat-darts.onnx"),
     ),
     Check(
-        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 40",
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_lookup --count 20",
         25,
         "networks, columns; ratios by form",
         rows(["network"], header=True, measured={"look-up": _NUMBER, "score / its samples": _NUMBER}),
@@ -371,7 +371,7 @@ CHECKS: tuple[Check, ...] = (
         minutes=0.5,
     ),
     Check(
-        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_supernet",
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_supernet --rounds 7 --batch 32",
         20,
         "networks; ratios by form",
         rows(["network"], measured={"training": _NUMBER, "evaluation": _NUMBER}),

@@ -1,7 +1,7 @@
 """The checks of docs/performance.md; see `checks`."""
 
 from tools.upkeep.check_readme.check import Check
-from tools.upkeep.check_readme.compare import rows, says
+from tools.upkeep.check_readme.compare import says
 
 __all__ = ["PERFORMANCE_CHECKS"]
 
@@ -25,12 +25,12 @@ PERFORMANCE_CHECKS: tuple[Check, ...] = (
         minutes=12,
     ),
     Check(
-        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_supernet --rounds 3 --batch 32",
+        "python -m tools.benchmarks.bench_data loader",
         20,
-        "networks; ratios by form",
-        rows(["network"], measured={"training": _NUMBER, "evaluation": _NUMBER}),
-        budget="--rounds 2 --networks resnet20",
-        minutes=3,
+        "CPU seconds, and their ratio",
+        says(rf"^\| natonnx \| ({_NUMBER} \| ){{2}}\d+ \| {_NUMBER} \("),
+        budget="--count 64 --size 64 --rounds 2",
+        minutes=2,
     ),
     Check(
         "python -m tools.benchmarks.bench_search_cost --rounds 2",
