@@ -39,7 +39,7 @@ class Lookups:
         limit: How many there may be; β's own does not count.
         stop: Whether to stop before that, such as for a time budget.
         ahead: Has several scored at once, so that `score` knows them when they are asked for; see `ahead`.
-        width: How many it is worth giving at once; 1 where nothing is gained by it.
+        width: Tells how many it is worth giving at once now; 1 where nothing is gained by it.
     """
 
     def __init__(
@@ -50,11 +50,11 @@ class Lookups:
         limit: int,
         stop: Callable[[], bool] = lambda: False,
         ahead: Callable[[Sequence[Architecture]], None] = lambda _alphas: None,
-        width: int = 1,
+        width: Callable[[], int] = lambda: 1,
     ) -> None:
         self.beta, self.price = beta, price
         self._score, self._limit, self._stop = score, limit, stop
-        self._ahead, self.width = ahead, width
+        self._ahead, self._width = ahead, width
         self._own = signature(beta)
         self._entries: dict[str, Entry] = {}
 
@@ -62,6 +62,11 @@ class Lookups:
     def left(self) -> int:
         """How many more there may be; 0 once it is time to stop."""
         return 0 if self._stop() else max(0, self._limit - self.used)
+
+    @property
+    def width(self) -> int:
+        """How many it is worth asking for at once now: those who help a search come and go."""
+        return self._width()
 
     @property
     def used(self) -> int:
@@ -94,13 +99,17 @@ class Lookups:
 
     def score_all(self, alphas: Iterable[Architecture]) -> None:
         """Look up architectures one after the other, as far as look-ups reach."""
-        waiting, size = iter(alphas), 1 if self.width == 1 else _ROUNDS * self.width
-        while self.left and (some := list(islice(waiting, size))):
+        waiting = iter(alphas)
+        while self.left and (some := list(islice(waiting, self._at_once()))):
             self.ahead(some[: self.left])
             for alpha in some:
                 if not self.left:
                     return
                 self.score(alpha)
+
+    def _at_once(self) -> int:
+        width = self.width
+        return 1 if width == 1 else _ROUNDS * width
 
     def ahead(self, alphas: Sequence[Architecture]) -> None:
         """Have architectures scored that are likely to be asked for, where that takes no longer than one of them.

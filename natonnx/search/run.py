@@ -226,7 +226,7 @@ class _Search:
                 told.advance(f"score {found:.4g}")
             return found
 
-        return Lookups(self._beta, self._price, score, limit, stop, ahead, self._executor.width)
+        return Lookups(self._beta, self._price, score, limit, stop, ahead, lambda: self._executor.width)
 
     def _look_ahead(self, alphas: Sequence[Architecture]) -> None:
         """Look up architectures at once, so that they are known when they are asked for."""

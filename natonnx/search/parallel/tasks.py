@@ -181,7 +181,7 @@ def on_host(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: on_host(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(map(on_host, value)) if type(value) in (list, tuple) else tuple(map(on_host, value))
+        return [*map(on_host, value)] if isinstance(value, list) else tuple(map(on_host, value))
     return value
 
 

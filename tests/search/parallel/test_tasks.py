@@ -34,7 +34,7 @@ class Elsewhere(Spread):
         del stage
         found = []
         for task in tasks:
-            worker = self._others[len(self.carried) % self.width]
+            worker = self._others[len(self.carried) % len(self._others)]
             self.carried.append(type(task).__name__)
             sent = KINDS[self.carried[-1]](**through_bytes(task.plain()))
             assert sent.digest("search") == task.digest("search")
@@ -76,6 +76,31 @@ def test_what_is_carried_out_elsewhere_is_the_same(problem: Problem, learner: st
     assert [scored.validation[:5] for scored in alone.scored] == [scored.validation[:5] for scored in together.scored]
     carried = executors[0].carried
     assert {kind: carried.count(kind) > 1 for kind in KINDS} == dict.fromkeys(KINDS, True)
+
+
+class Late(Elsewhere):
+    """Others come when some look-ups were made, and leave before the end."""
+
+    @property
+    def width(self) -> int:
+        looked = len(self._worker.looker.scores)
+        return 3 if 4 <= looked < 9 else 1
+
+    @width.setter
+    def width(self, value: int) -> None:
+        pass
+
+
+def test_those_who_help_come_and_go(problem: Problem) -> None:
+    executors: list[Late] = []
+
+    def spread(worker: Worker) -> Late:
+        executors.append(Late(worker, [Worker(problem, FAST, worker.samples) for _ in range(3)]))
+        return executors[0]
+
+    alone, together = search(problem, FAST), search(problem, FAST, executor=spread)
+    assert are_equal(alone, together)
+    assert 1 < executors[0].carried.count("LookUp") < 12
 
 
 def test_without_training_too(problem: Problem) -> None:
