@@ -16,7 +16,7 @@ from natonnx.verbs.optimize.plan import keep_held_out
 from natonnx.verbs.optimize.prepare import DeviceName, torch_settings
 from natonnx.verbs.optimize.recipe import follow_recipe
 
-__all__ = ["work"]
+__all__ = ["claim_any", "work"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,14 +56,16 @@ def work(
     with torch_settings(threads), board.living():
         while idle is None or time.monotonic() - at_work < idle:
             board.refresh()
-            run = next(iter(board.runs), None)
-            if run is not None and (ready is None or ready.run != run):
-                ready = _prepare(board, run, data, device)
-            name = None if run is None else board.claim(run)
-            if ready is None or name is None:
+            if ready is None and board.runs:  # before there is work
+                ready = _prepare(board, next(reversed(board.runs)), data, device)
+            claimed = claim_any(board, None if ready is None else ready.run)
+            if claimed is None:
                 time.sleep(pause)
                 pause = min(_LATE, _SLOWER * pause)
                 continue
+            run, name = claimed
+            if ready is None or ready.run != run:
+                ready = _prepare(board, run, data, device)
             try:
                 carry_out(board, name, ready.worker)
             except InputError:
@@ -76,6 +78,18 @@ def work(
             _log.info("carried out %s of search %s", board.tasks[name].kind if name in board.tasks else "a task", run)
     _log.log(NOTICE, "%s: %d tasks were carried out", journal, done)
     return done
+
+
+def claim_any(board: Journal, first: str | None = None) -> tuple[str, str] | None:
+    """Claim a task of any search, of one before all others; return the search and the task, None where none is free.
+
+    A search that was interrupted, and waits to be resumed, keeps nobody from another one.
+    """
+    for run in sorted(board.runs, key=lambda run: run != first):
+        name = board.claim(run)
+        if name is not None:
+            return run, name
+    return None
 
 
 @dataclass(frozen=True, eq=False)
