@@ -26,6 +26,7 @@ __all__ = ["apply_command"]
 
 
 @click.command("apply")
+@uncollected()
 @log_options
 @model_argument
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
@@ -34,7 +35,6 @@ __all__ = ["apply_command"]
 @reading_options
 @force_option
 @json_option
-@uncollected()
 def apply_command(
     model: Path,
     edits: Path,

@@ -17,12 +17,12 @@ __all__ = ["inspect_command"]
 
 
 @click.command("inspect")
+@uncollected()
 @log_options
 @model_argument
 @reading_options
 @html_option
 @json_option
-@uncollected()
 def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
     from natonnx.verbs.inspect import inspect

@@ -38,11 +38,15 @@ _NO_MEMORY = ("can't allocate memory", "out of memory", "bad_alloc", "bfc_arena"
 
 @contextlib.contextmanager
 def uncollected() -> Iterator[None]:
-    """Look for no cycles of garbage meanwhile: what a short command makes lives to its end."""
+    """Look for no cycles of garbage meanwhile: what a short command loads and makes lives to its end.
+
+    Nor does Python look for them as it ends. Of `inspect` that alone takes 0.06 s, while it loads onnx 0.04 s.
+    """
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         gc.enable()
 
 
