@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import onnx
+import pytest
 from click.testing import CliRunner
 
 from tests.cli import tiny
@@ -38,6 +39,12 @@ def test_what_fails_and_what_takes_too_long_is_said() -> None:
     assert [type(cost) for cost in found["fine"]] == [Cost, Cost]
     assert said == ["bad: no such model", "long: more than 1 s"]
     assert found["bad"] == "no such model"
+
+
+def test_modules_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    keeps = "import sys; sys.exit(sys.dont_write_bytecode or not sys.pycache_prefix)"
+    assert isinstance(cost_of([sys.executable, "-c", keeps], 10), Cost)
 
 
 def test_children_count() -> None:

@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 __all__ = ["Cost", "cost_of", "interleaved", "one_cpu", "spread"]
@@ -28,7 +29,7 @@ def one_cpu() -> None:
 
 
 def cost_of(command: Command, limit: int) -> Cost | str:
-    """Run a command.
+    """Run a command; Python's modules are compiled once and kept in a folder, as pip keeps those that it installs.
 
     Args:
         command: The program and its arguments.
@@ -43,7 +44,7 @@ def cost_of(command: Command, limit: int) -> Cost | str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=_environment(),
         )
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit + 1))
         _, status, used = os.wait4(process.pid, 0)
@@ -55,6 +56,12 @@ def cost_of(command: Command, limit: int) -> Cost | str:
         said.seek(0)
         lines = said.read().decode(errors="replace").split("\n")
         return next((line for line in reversed(lines) if line.strip()), f"exit code {process.returncode}")
+
+
+def _environment() -> dict[str, str]:
+    """The environment of a command: one thread, and a place for compiled modules, whatever the caller's says."""
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir(), "natonnx-bytecode"))}
 
 
 def interleaved(
