@@ -75,14 +75,15 @@ def is_harmless(model: onnx.ModelProto) -> bool:
     sizes = _KnownSizes(stored)
     highest, grown = _LONGEST, 1
     for node in graph.node:
-        kind, inputs = node.op_type, list(filter(None, node.input))
+        kind, read, is_own = node.op_type, tuple(node.input), node.domain in _DOMAINS
+        inputs = [name for name in read if name]
         if not _are_plain(node.attribute):
             return False
-        if kind == "Constant" and node.domain in _DOMAINS:
+        if kind == "Constant" and is_own:
             stored.update((node.output[0], own.t) for own in node.attribute if own.HasField("t") and node.output)
             constant.update(node.output)
             continue
-        if node.domain in _DOMAINS and sizes.add(node):
+        if is_own and sizes.add(node, read):
             constant.update(node.output)
             continue
         if kind == "Expand" and sizes.may_expand(inputs):
@@ -92,16 +93,16 @@ def is_harmless(model: onnx.ModelProto) -> bool:
             continue
         if kind == "Range" and sizes.is_counting(inputs):
             continue
-        if all(name in constant for name in inputs):
-            if kind not in _KEEPING or node.domain not in _DOMAINS:
+        if constant.issuperset(inputs):
+            if kind not in _KEEPING or not is_own:
                 return False
             constant.update(node.output)
-        if node.domain not in _DOMAINS:  # onnx knows nothing of them, and onnxruntime folds constants alone
+        if not is_own:  # onnx knows nothing of them, and onnxruntime folds constants alone
             if node.domain != "com.microsoft":
                 return False
         elif kind in _SIZED:
             made = sizes if kind in _NO_LARGER else ()
-            operands = filter(None, node.input[1:])
+            operands = filter(None, read[1:])
             if not all((name in stored and _is_small(stored[name])) or name in made for name in operands):
                 return False
             highest += _axes(node, stored) if kind == "Unsqueeze" else 0
@@ -130,19 +131,14 @@ class _KnownSizes:
     def __contains__(self, name: object) -> bool:
         return self._made.get(str(name), UNKNOWN) != UNKNOWN
 
-    def add(self, node: onnx.NodeProto) -> bool:
-        """Take up a node that makes such a list, of which not even the length need be known."""
-        if len(node.output) != 1:
+    def add(self, node: onnx.NodeProto, read: Sequence[str]) -> bool:
+        """Take up a node that makes such a list, of which not even the length need be known, of what it reads."""
+        first, is_shape = self._of(read[0]) if read else None, node.op_type == "Shape"
+        if (first is None and not is_shape) or len(node.output) != 1:
             return False
-        if node.op_type == "Shape":
-            known = self._of(node.input[0])
-            operands: list[Sizes | None] = [
-                UNKNOWN if known is None or known == UNKNOWN else Sizes((len(known.entries),) * known.rank)
-            ]
-        elif node.input and self._of(node.input[0]) is not None:
-            operands = [self._of(name) if name else None for name in node.input]
-        else:
-            return False
+        operands: list[Sizes | None] = [first, *(self._of(name) if name else None for name in read[1:])]
+        if is_shape:
+            operands = [UNKNOWN if first is None or first == UNKNOWN else Sizes((len(first.entries),) * first.rank)]
         made = compute(node, operands)
         if made is None:
             return False

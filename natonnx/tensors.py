@@ -36,6 +36,7 @@ __all__ = [
     "locate",
     "location",
     "misfit",
+    "plain_bytes",
     "read_tensor",
     "refer",
     "with_values",
@@ -55,6 +56,9 @@ UNREAD = 1 << 10
 
 _PLAIN: Mapping[int, int] = {TensorProto.FLOAT: 4, TensorProto.DOUBLE: 8, TensorProto.FLOAT16: 2}
 """Types of fractions, and bytes of one."""
+
+_NAMES: Mapping[int, str] = {number: name for name, number in TensorProto.DataType.items()}
+"""Of the types."""
 
 _BITS = {"INT2": 2, "UINT2": 2, "INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4}
 
@@ -95,6 +99,12 @@ def is_pending(tensor: TensorProto) -> bool:
     return is_external(tensor) and tensor.HasField("raw_data")
 
 
+def plain_bytes(tensor: TensorProto) -> int:
+    """Bytes of the fractions that a tensor holds as bytes in the model's own file; 0 for any other tensor."""
+    width = _PLAIN.get(tensor.data_type, 0)
+    return width * math.prod(tensor.dims) if width and tensor.HasField("raw_data") and not is_external(tensor) else 0
+
+
 def is_heavy(tensor: TensorProto, least: int = _HEAVY) -> bool:
     """Whether a tensor lies in the model's own file and is so large that handling it needlessly takes time.
 
@@ -102,10 +112,7 @@ def is_heavy(tensor: TensorProto, least: int = _HEAVY) -> bool:
         tensor: Any tensor.
         least: Bytes from which it is.
     """
-    width = _PLAIN.get(tensor.data_type)
-    if width is None or width * math.prod(tensor.dims) < least:
-        return False
-    return tensor.HasField("raw_data") and not is_external(tensor)
+    return plain_bytes(tensor) >= least
 
 
 def misfit(tensor: TensorProto) -> str | None:
@@ -367,7 +374,7 @@ def byte_size(tensor: TensorProto) -> int:
     Raises:
         InputError: If its type has no bytes.
     """
-    kind = next((name for name, number in TensorProto.DataType.items() if number == tensor.data_type), "UNDEFINED")
+    kind = _NAMES.get(tensor.data_type, "UNDEFINED")
     if kind in {"STRING", "UNDEFINED"}:
         raise InputError(f"tensor {tensor.name!r}: values of the type {kind.lower()} are not bytes; export it again")
     bits = _BITS.get(kind) or 8 * np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)).itemsize

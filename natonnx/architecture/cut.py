@@ -92,10 +92,12 @@ def cuts(architecture: Architecture, liveness: Liveness) -> Cuts:
     joins: dict[int, Cut] = {}
     values: dict[int, Cut] = {}
     topology = architecture.topology
-    if not topology.concats:
+    used = liveness.live & liveness.needed
+    fed = (e for concat in topology.concats if used[concat] for e in topology.incoming[concat])
+    if liveness.active[list(fed)].all():  # no member is lost, and a cut begins nowhere else
         return Cuts(joins, values, None)
     try:
-        for i in np.flatnonzero(liveness.live & liveness.needed).tolist():
+        for i in np.flatnonzero(used).tolist():
             join, value = cuts_of(architecture, liveness, i, values)
             if join is not None:
                 joins[i] = join

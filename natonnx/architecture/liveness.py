@@ -69,12 +69,14 @@ def find_liveness(architecture: Architecture) -> Liveness:
         elif fmap.join is Join.OPAQUE:
             live[i] = all(live[source] for source in topology.fixed_inputs[i])
         else:
-            feeding = (e for e in topology.incoming[i] if states[e] is not State.N and e not in empty)
-            live[i] = any(live[ends[e][0]] for e in feeding)
+            for e in topology.incoming[i]:
+                if states[e] is not State.N and live[ends[e][0]] and e not in empty:
+                    live[i] = True
+                    break
     needed = [False] * len(maps)
     for name in topology.outputs:
         needed[topology.map_index[name]] = True
-    broken = None
+    broken, further = None, topology.further_inputs
     for i in reversed(range(len(maps))):
         if not needed[i]:
             continue
@@ -85,10 +87,10 @@ def find_liveness(architecture: Architecture) -> Liveness:
         for e in topology.incoming[i]:
             if states[e] is not State.N:
                 needed[ends[e][0]] = True
-            if states[e] is State.O and e in topology.further_inputs:
-                for source in topology.further_inputs[e]:
+            if e in further and states[e] is State.O:
+                for source in further[e]:
                     needed[source] = True
-                if not all(live[source] for source in (ends[e][0], *topology.further_inputs[e])):
+                if not all(live[source] for source in (ends[e][0], *further[e])):
                     broken = f"the operation {topology.edges[e].name!r} would lose an input"
     active = np.array(
         [

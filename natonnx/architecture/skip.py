@@ -1,5 +1,6 @@
 """The parameter-free skip: what state S does where the source's shape is not the target's."""
 
+import functools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -37,6 +38,7 @@ class Skip:
         return not self.pool and not self.pad_channels
 
 
+@functools.lru_cache(maxsize=1024)  # a network has few shapes, and asks of each many times
 def match_skip(source: Shape, target: Shape) -> Skip | str:
     """Find the parameter-free skip that turns one shape into another.
 

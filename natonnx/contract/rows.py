@@ -80,14 +80,15 @@ class EdgeRow(TypedDict):
 
 def edge_row(edge: Edge, state: State) -> EdgeRow:
     """Describe an edge in a state."""
+    own = edge.operation
     return {
         "name": edge.name,
         "source": edge.source,
         "target": edge.target,
         "state": state.value,
-        "operation": edge.operation.kind if edge.operation else None,
-        "params": edge.operation.params if edge.operation else 0,
-        "madds": edge.operation.madds if edge.operation else 0,
+        "operation": own.kind if own else None,
+        "params": own.params if own else 0,
+        "madds": own.madds if own else 0,
     }
 
 

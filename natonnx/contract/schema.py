@@ -53,9 +53,12 @@ def _json(value: Any, text: Callable[[str], str], line: str) -> str:
         return json.dumps(finite(value))
     inner = f"{line}  "
     if isinstance(value, (list, tuple)):
-        items = [_json(item, text, inner) for item in value]
+        items = [text(item) if type(item) is str else _json(item, text, inner) for item in value]
         return f"[{inner}{f',{inner}'.join(items)}{line}]" if items else "[]"
-    if isinstance(value, Mapping):
-        items = [f"{text(key)}: {_json(item, text, inner)}" for key, item in value.items()]
+    if isinstance(value, dict | Mapping):  # a dict first: to be told a mapping takes longer than to be written
+        items = [
+            f"{text(key)}: {text(item) if type(item) is str else _json(item, text, inner)}"
+            for key, item in value.items()
+        ]
         return f"{{{inner}{f',{inner}'.join(items)}{line}}}" if items else "{}"
     raise TypeError(f"{type(value).__name__} is no JSON")

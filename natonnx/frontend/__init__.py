@@ -14,7 +14,7 @@ from natonnx.frontend.network import (
 )
 from natonnx.frontend.parse import parse, parse_with
 from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSelect, RunSkip, RunSum, Trim, lower
-from natonnx.frontend.source import Source, load
+from natonnx.frontend.source import Source, load, look
 
 __all__ = [
     "WINDOW",
@@ -37,6 +37,7 @@ __all__ = [
     "default_opset",
     "free_batch",
     "load",
+    "look",
     "lower",
     "parse",
     "parse_with",

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-import onnx
-
+from natonnx.frontend.node import Node
 from natonnx.frontend.vocabulary import QUANTISED
 
 __all__ = ["ComputedWeights", "find_computed"]
@@ -45,7 +44,7 @@ class ComputedWeights:
 class _Graph(Protocol):
     """What is asked of a graph: see `natonnx.frontend.view`."""
 
-    nodes: list[onnx.NodeProto]
+    nodes: list[Node]
     constants: set[str]
     outputs: tuple[str, ...]
 

@@ -6,6 +6,7 @@ onnxruntime runs such files, so the shape that inference finds where nothing is 
 
 import logging
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import onnx
@@ -14,10 +15,12 @@ from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.foreign import foreign_outputs
 from natonnx.frontend.symbols import declared_size
+from natonnx.harmless import is_harmless
 from natonnx.inference import infer_shapes
 from natonnx.limits import LimitError
+from natonnx.tensors import UNREAD, light_copy
 
-__all__ = ["Contradiction", "contradictions", "corrected", "infer", "undeclared"]
+__all__ = ["Contradiction", "Inferences", "contradictions", "corrected", "infer", "undeclared"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,13 +73,40 @@ def infer(model: onnx.ModelProto, *, harmless: bool | None = None) -> onnx.Model
         return None
 
 
-def contradictions(model: onnx.ModelProto) -> tuple[Contradiction, ...]:
+class Inferences:
+    """What need not be done twice while a model is read: its light copy, and inference that no limit could end."""
+
+    def __init__(self) -> None:
+        self._model: onnx.ModelProto | None = None
+        self._light = onnx.ModelProto()
+        self._last = b""
+        self._inferred: onnx.ModelProto | None = None
+
+    def light(self, model: onnx.ModelProto, folder: Path | None) -> onnx.ModelProto:
+        """The model's `light_copy` for inference."""
+        if self._model is not model:
+            self._model, self._light = model, light_copy(model, folder, UNREAD)
+        return self._light
+
+    def of(self, model: onnx.ModelProto) -> tuple[onnx.ModelProto | None, bool]:
+        """See `infer`; also return what `is_harmless` says of the model."""
+        data = model.SerializeToString()
+        if data == self._last:
+            return self._inferred, True
+        harmless = is_harmless(model)
+        inferred = infer(model, harmless=harmless)
+        self._last, self._inferred = (data, inferred) if harmless else (b"", None)
+        return inferred, harmless
+
+
+def contradictions(model: onnx.ModelProto, inferences: Inferences | None = None) -> tuple[Contradiction, ...]:
     """Compare declared shapes with inferred ones.
 
     They contradict in rank, in a fixed size, or where a fixed size is declared of an axis that follows an input's.
 
     Args:
         model: The model, small enough to be serialised; not changed.
+        inferences: Remembers what was inferred.
 
     Returns:
         The outputs first.
@@ -84,13 +114,14 @@ def contradictions(model: onnx.ModelProto) -> tuple[Contradiction, ...]:
     graph = model.graph
     declared = {info.name: _shape(info) for info in (*graph.value_info, *graph.output)}
     outputs = {info.name for info in graph.output}
-    inferred = infer(undeclared(model)) if declared else None
+    inferred, _ = (inferences or Inferences()).of(undeclared(model)) if declared else (None, False)
     if inferred is None:  # such as no opset at all
         return ()
     symbols = {dim.dim_param for info in graph.input for dim in info.type.tensor_type.shape.dim if dim.dim_param}
     given = {info.name: _shape(info) for info in graph.input}
     given |= {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-    computed = {info.name: _shape(info) for info in (*inferred.graph.value_info, *inferred.graph.output)} | given
+    made = (info for info in (*inferred.graph.value_info, *inferred.graph.output) if info.name in declared)
+    computed = {info.name: _shape(info) for info in made} | given
     found = (
         Contradiction(name, own, true, name in outputs)
         for name, own in declared.items()
@@ -121,10 +152,11 @@ def undeclared(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in copy.graph.node:
         _forget_within(node)
     # onnx takes a constant for unknown, and then its axes for others, where it is noted without a shape.
-    made = {name for node in model.graph.node for name in node.output}
-    noted = [info for info in copy.graph.value_info if info.name in made]
-    del copy.graph.value_info[:]
-    copy.graph.value_info.extend(noted)
+    if copy.graph.value_info:
+        made = {name for node in model.graph.node for name in node.output}
+        noted = [info for info in copy.graph.value_info if info.name in made]
+        del copy.graph.value_info[:]
+        copy.graph.value_info.extend(noted)
     for info in (*copy.graph.output, *copy.graph.value_info):
         if info.name not in foreign and info.type.HasField("tensor_type"):
             info.type.tensor_type.ClearField("shape")

@@ -31,9 +31,16 @@ class Elementwise:
     def __init__(self, view: GraphView) -> None:
         self.view = view
         self._groups: dict[str, tuple[int, ...]] = {}
+        self._fitting: dict[int, bool] = {}
 
     def fits(self, i: int) -> bool:
         """Whether a node works on one tensor, entry by entry or channel by channel, and keeps its shape."""
+        known = self._fitting.get(i)
+        if known is None:
+            known = self._fitting[i] = self._fits(i)
+        return known
+
+    def _fits(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         if len(view.variable_inputs(i)) != 1:
             return False

@@ -11,13 +11,13 @@ from google.protobuf.message import DecodeError
 
 from natonnx.errors import InputError, naming
 from natonnx.files import check_regular
-from natonnx.frontend.declared import Contradiction, contradictions, corrected
+from natonnx.frontend.declared import Contradiction, Inferences, contradictions, corrected
 from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.inference import objection
 from natonnx.limits import LimitError, renew
 from natonnx.session import session
-from natonnx.tensors import UNREAD, all_tensors, is_external, light_copy, locate, misfit, refer
+from natonnx.tensors import all_tensors, is_external, light_copy, locate, misfit, plain_bytes, refer
 
 __all__ = ["check", "default_opset", "is_shapeless", "read", "true_inputs", "wrong_declarations"]
 
@@ -27,11 +27,15 @@ _LARGE = 1 << 20
 """Bytes from which a model is checked without its large weights."""
 
 
-def read(path: Path) -> onnx.ModelProto:
+def read(path: Path, inferences: Inferences | None = None) -> onnx.ModelProto:
     """Read an ONNX model and validate it with onnx's full checker.
 
     What the checker objects to, above all a declared shape that contradicts inference, is warned of where onnxruntime
     loads the model all the same.
+
+    Args:
+        path: The file.
+        inferences: Remembers what was inferred.
 
     Returns:
         The model as the file has it: external data stays where it is, to be read by `natonnx.tensors.read_tensor`.
@@ -41,6 +45,7 @@ def read(path: Path) -> onnx.ModelProto:
             missing, truncated or outside its folder.
     """
     renew()
+    inferences = inferences or Inferences()
     try:
         check_regular(path)
         model = onnx.load(path, "protobuf", load_external_data=False)  # whatever the name ends in
@@ -54,7 +59,7 @@ def read(path: Path) -> onnx.ModelProto:
         raise InputError(f"{path}: not an ONNX model, or truncated; export or copy it again") from None
     if not model.ir_version or not model.graph.node:
         raise InputError(f"{path}: not an ONNX model, or truncated (no graph in it); export or copy it again")
-    if any(isinstance(text, bytes) for text in _texts(model)):
+    if bytes in set(map(type, _texts(model))):
         raise InputError(f"{path}: not a valid ONNX model, a name in it is no UTF-8 text; export it again")
     if odd := next(filter(None, map(_odd_attribute, _nodes(model.graph))), None):
         raise InputError(f"{path}: not a valid ONNX model, {odd}; export it again")
@@ -65,12 +70,12 @@ def read(path: Path) -> onnx.ModelProto:
         )
     try:
         with naming(path):
-            of_data, reason = _check_data(model, path), check(model, path.parent)
+            of_data, reason = _check_data(model, path), check(model, path.parent, inferences=inferences)
             if of_data and of_data != reason:
                 raise InputError(f"not a valid ONNX model, or truncated: {of_data}; export it again")
             if reason:
                 _require_runnable(model, path, reason)
-            wrong = wrong_declarations(model, path.parent)
+            wrong = wrong_declarations(model, path.parent, inferences)
             shapeless = [info.name for info in true_inputs(model) if is_shapeless(info)]
             _tell(path, wrong, shapeless, check(model, path.parent, wrong) if reason else None)
     except LimitError as error:
@@ -111,13 +116,15 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 def _odd_attribute(node: onnx.NodeProto) -> str | None:
     """What is wrong with a node's attributes that onnxruntime passes over: what is read of them would be a guess."""
-    what = f"node {node.name or next(iter(node.output), '')!r}"
-    if node.op_type == "Constant" and node.domain in DEFAULT_DOMAIN and len(node.attribute) != 1:
-        return f"{what} is a Constant of {len(node.attribute)} values"
-    referring = next((attribute.name for attribute in node.attribute if attribute.ref_attr_name), None)
-    if referring is not None:
-        return f"{what} has an attribute {referring!r} that refers to one of a function, and stands in none"
-    return None
+    attributes = list(node.attribute)
+    referring = next((attribute.name for attribute in attributes if attribute.ref_attr_name), None)
+    if node.op_type == "Constant" and node.domain in DEFAULT_DOMAIN and len(attributes) != 1:
+        wrong = f"is a Constant of {len(attributes)} values"
+    elif referring is not None:
+        wrong = f"has an attribute {referring!r} that refers to one of a function, and stands in none"
+    else:
+        return None
+    return f"node {node.name or next(iter(node.output), '')!r} {wrong}"
 
 
 def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
@@ -126,8 +133,9 @@ def _check_data(model: onnx.ModelProto, path: Path) -> str | None:
     Raises:
         InputError: See `locate`; also if a tensor's values do not fit its shape.
     """
-    external = list(filter(is_external, all_tensors(model)))
-    for tensor in all_tensors(model):
+    tensors = list(all_tensors(model))
+    external = list(filter(is_external, tensors))
+    for tensor in tensors:
         if wrong := misfit(tensor):
             raise InputError(f"tensor {tensor.name!r}: {wrong}; export it again")
     for tensor in external:
@@ -167,14 +175,18 @@ def is_shapeless(info: onnx.ValueInfoProto) -> bool:
     return info.type.HasField("tensor_type") and not info.type.tensor_type.HasField("shape")
 
 
-def wrong_declarations(model: onnx.ModelProto, folder: Path | None = None) -> tuple[Contradiction, ...]:
+def wrong_declarations(
+    model: onnx.ModelProto, folder: Path | None = None, inferences: Inferences | None = None
+) -> tuple[Contradiction, ...]:
     """Return the tensors of a model whose declared shape is missing or contradicts inference.
 
     Args:
         model: The model.
         folder: Where its external data is.
+        inferences: Remembers what was inferred.
     """
-    return contradictions(light_copy(model, folder, UNREAD))
+    inferences = inferences or Inferences()
+    return contradictions(inferences.light(model, folder), inferences)
 
 
 def check(
@@ -183,6 +195,7 @@ def check(
     accepted: Collection[Contradiction] = (),
     *,
     shapes: bool = True,
+    inferences: Inferences | None = None,
 ) -> str | None:
     """Run onnx's checker with full shape inference; return what it objects to in one line, or None.
 
@@ -193,12 +206,15 @@ def check(
         accepted: Contradictions that are no objection where the model has exactly them; of tensors that are no outputs,
             where it has any. An output without a shape may be computed as any, or as one that inference does not find.
         shapes: Whether shapes are inferred too.
+        inferences: Remembers the model's light copy.
 
     Raises:
         InputError: See `locate`; also if the check takes too long, or too much memory.
     """
-    is_large = model.ByteSize() > _LARGE  # of others a file would cost more than it saves, and room that may be missing
-    light = light_copy(model, folder, UNREAD) if is_large else light_copy(model, folder)
+    # Of others a file would cost more than it saves, and room that may be missing. The whole size is asked for last, as
+    # that goes through all bytes.
+    is_large = sum(map(plain_bytes, model.graph.initializer)) > _LARGE or model.ByteSize() > _LARGE
+    light = (inferences or Inferences()).light(model, folder) if is_large else light_copy(model, folder)
     if accepted:
         shapeless = [one for one in accepted if one.declared is None]
         free = {one.tensor for one in accepted if not one.is_output or one.declared is None}

@@ -102,13 +102,17 @@ def _sizes(model: onnx.ModelProto, values: Assignment, harmless: bool, rounds: i
 
 
 def _told(inferred: onnx.ModelProto | None) -> dict[str, _Numbers]:
-    return {
-        info.name: tuple(
-            dim.dim_value if dim.HasField("dim_value") else None for dim in info.type.tensor_type.shape.dim
-        )
-        for info in ((*inferred.graph.value_info, *inferred.graph.output) if inferred else ())
-        if info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape")
-    }
+    found: dict[str, _Numbers] = {}
+    for info in (*inferred.graph.value_info, *inferred.graph.output) if inferred else ():
+        kind = info.type
+        if kind.HasField("tensor_type") and (tensor := kind.tensor_type).HasField("shape"):
+            found[info.name] = tuple([dim.dim_value or _zero(dim) for dim in tensor.shape.dim])
+    return found
+
+
+def _zero(dim: onnx.TensorShapeProto.Dimension) -> int | None:
+    """What an axis without a positive size has: 0 where that is said, nothing where none is."""
+    return 0 if dim.HasField("dim_value") else None
 
 
 def _put_sizes(model: onnx.ModelProto, shapes: Mapping[str, _Numbers]) -> bool:

@@ -1,5 +1,6 @@
 """Describe the operation of an edge: kind, geometry, weights and multiply-adds."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from math import prod
 
@@ -14,24 +15,26 @@ _BATCHES = (7, 11)
 """Two sizes of the batch at which work is counted, to see whether it grows with it."""
 
 
-def describe(view: GraphView, nodes: Sequence[int]) -> Operation:
+def describe(view: GraphView, nodes: Sequence[int], inputs: tuple[str, ...] = ()) -> Operation:
     """Describe the operation that a run of nodes carries out; the first compute operator gives its kind and geometry.
 
     Args:
         view: The graph.
         nodes: Positions of its nodes: prefix, compute operator (two for a separable convolution), suffix; or one
             elementwise node.
+        inputs: The feature maps that they read besides the first one.
     """
     compute = [i for i in nodes if view.kind(i) in COMPUTE] or nodes[:1]
     head = compute[0]
-    counts = [madds(view, i) for i in compute]
+    counts, kernel = [madds(view, i) for i in compute], _kernel(view, head)
     return Operation(
         kind=view.kind(head),
-        kernel=_kernel(view, head),
-        stride=view.ints(head, "strides", (1,) * len(_kernel(view, head))),
+        kernel=kernel,
+        stride=view.ints(head, "strides", (1,) * len(kernel)),
         groups=_groups(view, head),
         weights=tuple(weight for i in nodes for weight in view.weights(i)),
         madds=None if None in counts else sum(count for count in counts if count is not None),
+        inputs=inputs,
     )
 
 
@@ -111,11 +114,16 @@ def _einsum(view: GraphView, node: int) -> int | None:
 
 def _per_sample(view: GraphView, sizes: Shape) -> int | None:
     """The product of sizes, divided by the batch where it grows with it; None where another size is open."""
-    if view.batch_size is not None:
+    return _divided(sizes, view.batch_symbols, view.batch_size)
+
+
+@functools.lru_cache(maxsize=1024)  # the blocks of a network are alike
+def _divided(sizes: Shape, symbols: frozenset[str], own: int | None) -> int | None:
+    if own is not None:
         count = _product(sizes, {})
-        return count if not count or count % view.batch_size else count // view.batch_size  # 0 samples: no work
+        return count if not count or count % own else count // own  # 0 samples: no work
     batch = max(_BATCHES)
-    one, two = (_product(sizes, dict.fromkeys(view.batch_symbols, size)) for size in _BATCHES)
+    one, two = (_product(sizes, dict.fromkeys(symbols, size)) for size in _BATCHES)
     if one is None or two is None or one == two:
         return one if one == two else None
     return two // batch if one * batch == two * min(_BATCHES) else None

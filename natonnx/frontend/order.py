@@ -4,7 +4,7 @@ from graphlib import CycleError, TopologicalSorter
 
 import onnx
 
-from natonnx.frontend.view import reads
+from natonnx.frontend.node import reads
 
 __all__ = ["in_order"]
 
@@ -17,9 +17,9 @@ def in_order(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     nodes = list(model.graph.node)
     makers = {name: i for i, node in enumerate(nodes) for name in node.output if name}
-    before = {i: [makers[name] for name in reads(node) if name in makers] for i, node in enumerate(nodes)}
-    if all(source < i for i, sources in before.items() for source in sources):
+    if all(makers.get(name, -1) < i for i, node in enumerate(nodes) for name in reads(node)):
         return model
+    before = {i: [makers[name] for name in reads(node) if name in makers] for i, node in enumerate(nodes)}
     try:
         order = list(TopologicalSorter(before).static_order())
     except CycleError:

@@ -18,7 +18,6 @@ nodes.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +26,7 @@ import onnx
 from natonnx.architecture import Edge, FeatureMap, Join, Operation, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
+from natonnx.frontend.declared import Inferences
 from natonnx.frontend.domains import guard_domains
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
@@ -86,9 +86,11 @@ def parse(
     return parse_with(model, options, folder)
 
 
-def parse_with(model: onnx.ModelProto, options: ParseOptions, folder: Path | None = None) -> Network:
-    """Parse a model with options: see `parse`."""
-    shapes, dtypes = infer_shapes(model, options.input_shapes, folder)
+def parse_with(
+    model: onnx.ModelProto, options: ParseOptions, folder: Path | None = None, inferences: Inferences | None = None
+) -> Network:
+    """Parse a model with options: see `parse`; of `inferences`, `infer_shapes`."""
+    shapes, dtypes = infer_shapes(model, options.input_shapes, folder, inferences)
     axes = find_batch_axes(model, shapes, folder)
     view = GraphView(model, shapes, dtypes, folder, axes)
     draft, constant = _Parser(view).run()
@@ -173,7 +175,7 @@ class _Parser:
         elif self._is_operation(i):
             source, before, further = self._origin(i)
             nodes = (*before, i, *self._suffix(i))
-            self._take_edge(nodes, source, replace(describe(self.view, nodes), inputs=further))
+            self._take_edge(nodes, source, describe(self.view, nodes, further))
         elif run := self._preactivation(i):
             source, before, further = self._origin(i)
             read = self.view.variable_inputs(i)[1:] if self._is_padding(i) else ()
@@ -181,7 +183,7 @@ class _Parser:
             self.prefix[self.view.nodes[run[-1]].output[0]] = _Origin(source, (*before, *run), (*further, *amounts))
             self.taken.update(run)
         elif operands := self._elementwise_operands(i):
-            self._take_edge((i,), operands[0], replace(describe(self.view, (i,)), inputs=operands[1:]))
+            self._take_edge((i,), operands[0], describe(self.view, (i,), operands[1:]))
         else:
             self._visit_opaque(i)
 
@@ -240,12 +242,13 @@ class _Parser:
     def _is_sum_of_whole_tensors(self, i: int) -> bool:
         view, node = self.view, self.view.nodes[i]
         variable = view.variable_inputs(i)
+        if view.kind(i) not in vocabulary.JOINS or len(variable) < 2:
+            return False
+        made = view.shape(node.output[0])
         return (
-            view.kind(i) in vocabulary.JOINS
-            and None not in view.shape(node.output[0])  # an unknown size may be 1, and be broadcast
-            and len(variable) > 1
+            None not in made  # an unknown size may be 1, and be broadcast
             and view.is_float(node.output[0])
-            and all(view.shape(name) == view.shape(node.output[0]) != () for name in variable)
+            and all(view.shape(name) == made != () for name in variable)
         )
 
     def _is_concat(self, i: int) -> bool:
@@ -274,13 +277,12 @@ class _Parser:
         return source in self.owner or source in self.prefix
 
     def _fits_an_edge(self, i: int) -> bool:
-        view, node = self.view, self.view.nodes[i]
-        operands = node.input[: 2 if view.kind(i) in vocabulary.PRODUCTS else 1]
+        view, node, kind = self.view, self.view.nodes[i], self.view.kind(i)
         return (
-            view.kind(i) in vocabulary.COMPUTE
-            and (view.kind(i) != "Einsum" or len(node.input) == 2)
+            kind in vocabulary.COMPUTE
+            and (kind != "Einsum" or len(node.input) == 2)
             and len(variable := view.variable_inputs(i)) == 1
-            and variable[0] in operands
+            and variable[0] in node.input[: 2 if kind in vocabulary.PRODUCTS else 1]
             and not view.uses_further_outputs(i)
             and view.is_float(node.output[0])
         )

@@ -15,7 +15,7 @@ import onnx
 from natonnx.architecture import Shape
 from natonnx.errors import InputError
 from natonnx.frontend.batch_axes import UNNAMED, find_input_axes
-from natonnx.frontend.declared import contradictions, corrected, infer, undeclared
+from natonnx.frontend.declared import Inferences, contradictions, corrected, infer, undeclared
 from natonnx.frontend.foreign import ask_onnxruntime, foreign_outputs, use_stand_ins
 from natonnx.frontend.forms import ANY, Assignment, Forms
 from natonnx.frontend.load import true_inputs
@@ -25,8 +25,6 @@ from natonnx.frontend.old_opsets import with_shape_inputs
 from natonnx.frontend.sparse import with_dense_shapes
 from natonnx.frontend.symbolic_shapes import infer_symbolically
 from natonnx.frontend.symbols import declared_size, evaluate
-from natonnx.harmless import is_harmless
-from natonnx.tensors import UNREAD, light_copy
 
 __all__ = ["OTHER_TYPE", "infer_shapes"]
 
@@ -35,7 +33,10 @@ OTHER_TYPE = -1
 
 
 def infer_shapes(
-    model: onnx.ModelProto, input_shapes: Mapping[str, Sequence[int]] | None = None, folder: Path | None = None
+    model: onnx.ModelProto,
+    input_shapes: Mapping[str, Sequence[int]] | None = None,
+    folder: Path | None = None,
+    inferences: Inferences | None = None,
 ) -> tuple[dict[str, tuple[int | str | None, ...]], dict[str, int]]:
     """Infer the shape and element type of every tensor of the main graph.
 
@@ -45,6 +46,7 @@ def infer_shapes(
             of a batch of data. A symbolic batch stays symbolic, wherever it stands and whatever size is given for it.
             An axis of the same name on another input gets the same size.
         folder: Where the model's external data is.
+        inferences: What was inferred before.
 
     Returns:
         Shapes by tensor name (a string is a symbol, or arithmetic over symbols such as `20*N`, with one text for equal
@@ -53,7 +55,8 @@ def infer_shapes(
     Raises:
         InputError: If a named input does not exist or contradicts the file.
     """
-    source, model = model, with_shape_inputs(with_dense_shapes(light_copy(model, folder, UNREAD)))
+    inferences = inferences or Inferences()
+    source, model = model, with_shape_inputs(with_dense_shapes(inferences.light(model, folder)))
     axes, _ = find_input_axes(source, folder)
     if input_shapes:
         model = _with_input_shapes(model, input_shapes, axes)
@@ -64,8 +67,8 @@ def infer_shapes(
     inputs = {info.name: declared[info.name] for info in true_inputs(model) if info.name in declared}
     if unknown := [name for name in foreign_outputs(bare) if name not in declared]:
         bare.graph.value_info.extend(ask_onnxruntime(source, unknown, inputs, folder))
-    harmless = is_harmless(bare)
-    shapes, dtypes = _noted((infer(bare, harmless=harmless) or bare).graph)
+    inferred, harmless = inferences.of(bare)
+    shapes, dtypes = _noted((inferred or bare).graph)
     for _ in model.graph.node:
         if not (states := loop_states(bare, shapes, dtypes)):
             break
@@ -78,7 +81,8 @@ def infer_shapes(
     forms = Forms([symbols])
 
     def is_unknown() -> bool:
-        return any(_is_open(size, symbols) for name in made for size in shapes.get(name, (None,)))
+        different = {shapes.get(name, (None,)) for name in made}
+        return any(_is_open(size, symbols) for shape in different for size in shape)
 
     if is_unknown():
         found, forms = infer_numerically(
@@ -91,7 +95,9 @@ def infer_shapes(
         _add(shapes, further, symbols)
     if is_unknown() and (whole := infer(corrected(model, contradictions(model)))):
         _add(shapes, _noted(whole.graph)[0], symbols)
-    return {name: tuple(_written(size, forms) for size in shape) for name, shape in shapes.items()}, dtypes
+    if len(forms.rows) > 1:
+        shapes = {name: tuple(_written(size, forms) for size in shape) for name, shape in shapes.items()}
+    return shapes, dtypes
 
 
 def _independent(names: Sequence[str]) -> dict[str, int]:
@@ -118,7 +124,7 @@ def _add(shapes: dict[str, Shape], further: Mapping[str, Shape], symbols: Assign
 
 def _written(size: int | str | None, forms: Forms) -> int | str | None:
     """A size in the one text that all equal sizes have."""
-    if not isinstance(size, str) or len(forms.rows) == 1:
+    if not isinstance(size, str):
         return size
     return forms.write([evaluate(size, row) for row in forms.rows], size)
 
@@ -128,17 +134,19 @@ def _noted(graph: onnx.GraphProto) -> tuple[dict[str, Shape], dict[str, int]]:
     shapes: dict[str, Shape] = {}
     dtypes: dict[str, int] = {}
     for info in [*graph.value_info, *graph.input, *graph.output]:
-        if not info.type.HasField("tensor_type"):
-            if info.type.WhichOneof("value"):
-                dtypes[info.name] = OTHER_TYPE
+        name, kind = info.name, info.type
+        if not kind.HasField("tensor_type"):
+            if kind.WhichOneof("value"):
+                dtypes[name] = OTHER_TYPE
             continue
-        if info.type.tensor_type.elem_type:
-            dtypes[info.name] = info.type.tensor_type.elem_type
-        if info.type.tensor_type.HasField("shape"):
-            shapes[info.name] = tuple(map(declared_size, info.type.tensor_type.shape.dim))
-    for tensor in graph.initializer:
-        shapes[tensor.name] = tuple(tensor.dims)
-        dtypes[tensor.name] = tensor.data_type
+        tensor = kind.tensor_type
+        if code := tensor.elem_type:
+            dtypes[name] = code
+        if tensor.HasField("shape"):
+            shapes[name] = tuple(map(declared_size, tensor.shape.dim))
+    for held in graph.initializer:
+        shapes[held.name] = tuple(held.dims)
+        dtypes[held.name] = held.data_type
     return shapes, dtypes
 
 

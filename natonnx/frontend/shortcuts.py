@@ -22,9 +22,12 @@ def add_shortcuts(draft: Draft, view: GraphView, window: int) -> None:
     for k, target in enumerate(usable):
         if target.join not in (Join.SINGLE, Join.SUM):
             continue
+        made = draft.map_bindings[target.name].join_tensor
         for source in usable[max(0, k - window) : k]:
-            skip, _ = find_skip(view, source.name, draft.map_bindings[target.name].join_tensor)
-            if skip is not None and (source.name, target.name) not in joined:
+            if (source.name, target.name) in joined:
+                continue
+            skip, _ = find_skip(view, source.name, made)
+            if skip is not None:
                 name = draft.unique(f"{source.name}->{target.name}")
                 draft.add_edge(Edge(name, source.name, target.name, None, skip), State.N, EdgeBinding((), source.name))
 

@@ -8,7 +8,6 @@ from natonnx.architecture import Skip, match_skip
 from natonnx.errors import InputError
 from natonnx.frontend.channel_parts import takes_all
 from natonnx.frontend.constants import constant_values
-from natonnx.frontend.load import default_opset
 from natonnx.frontend.view import GraphView
 
 __all__ = ["constant_value", "find_skip", "skip_run"]
@@ -28,18 +27,18 @@ def find_skip(view: GraphView, source: str, target: str) -> tuple[Skip | None, s
         source: The tensor that the edge reads.
         target: The tensor that it makes.
     """
-    for name in (source, target):
-        if view.is_known(name) and not view.shape(name):
+    before, after = view.shape(source), view.shape(target)
+    for name, shape in ((source, before), (target, after)):
+        if not shape and view.is_known(name):
             return None, f"{name!r} is a scalar"
     if not view.same_type(source, target):
         return None, "a skip keeps the type of the elements, which differs"
-    skip = match_skip(view.shape(source), view.shape(target))
+    skip = match_skip(before, after)
     if isinstance(skip, str):
         return None, skip
     if skip.pool and view.is_double(source):
         return None, "onnxruntime has no AveragePool of float64, which the skip would take"
-    opset = default_opset(view.model) or 1
-    if skip.pool and opset < _FIRST_POOLING:
+    if skip.pool and (opset := view.opset or 1) < _FIRST_POOLING:
         return None, f"onnxruntime has no AveragePool of opset {opset}, which the skip would take"
     return skip, ""
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from natonnx.architecture import cost, legal_transitions
 from natonnx.errors import naming
 from natonnx.frontend.batch import free_batch
+from natonnx.frontend.declared import Inferences
 from natonnx.frontend.load import read
 from natonnx.frontend.network import Network, ParseOptions
 from natonnx.frontend.order import in_order
 from natonnx.frontend.parse import parse_with
 from natonnx.tensors import data_files
 
-__all__ = ["Source", "load"]
+__all__ = ["Source", "load", "look"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,16 +55,27 @@ def load(path: Path | str, reading: ParseOptions | None = None) -> Source:
     Raises:
         InputError: If the file is not a valid ONNX model, or an option does not fit it.
     """
-    path, reading, begun = Path(path), reading or ParseOptions(), time.monotonic()
-    model = read(path)
+    return _load(Path(path), reading or ParseOptions(), digest=True)
+
+
+def look(path: Path | str, reading: ParseOptions | None = None) -> Network:
+    """Read, validate and parse a model whose digest nobody asks for; see `load`."""
+    return _load(Path(path), reading or ParseOptions(), digest=_log.isEnabledFor(logging.DEBUG)).network
+
+
+def _load(path: Path, reading: ParseOptions, *, digest: bool) -> Source:
+    begun, inferences = time.monotonic(), Inferences()
+    model = read(path, inferences)
     folder = path.absolute().parent
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    sha256 = ""
+    if digest:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = sum(part.stat().st_size for part in (path, *data_files(model, folder)))
     with naming(path):
         ordered = in_order(model)
         own = free_batch(ordered, folder) if reading.free_batch else ordered
-        source = Source(path, parse_with(own, reading, folder), sha256, size, own is not ordered)
+        source = Source(path, parse_with(own, reading, folder, inferences), sha256, size, own is not ordered)
     if _log.isEnabledFor(logging.INFO):
         _log_reading(source, time.monotonic() - begun)
     return source

@@ -32,8 +32,9 @@ _OPERATORS: Mapping[type[ast.operator], Callable[[Fraction, Fraction], Fraction 
 
 def declared_size(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
     """The size of an axis as a file has it; None where it is open and has no real name ("?", "-1", "unk__0")."""
-    if dim.HasField("dim_value") and dim.dim_value >= 0:
-        return int(dim.dim_value)
+    size: int = dim.dim_value
+    if size > 0 or (size == 0 and dim.HasField("dim_value")):
+        return size
     name = str(dim.dim_param)
     return None if name.startswith("unk__") or not name.strip("?-1 ") else name
 

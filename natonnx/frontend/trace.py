@@ -55,7 +55,8 @@ def _cross(draft: Draft, trace: "_Trace", name: str, axes: Mapping[str, set[int]
     found = tuple(_met(draft, trace, (edge.source, *further), binding.nodes, binding.tensor, axes))
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
-        draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
+        if found != edge.operation.cut_rules:
+            draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
         if edge.skip is not None and not edge.skip.pad_channels:  # what the edge would do as a skip
             arriving |= {axis for axis in axes.get(edge.source, ()) if not edge.skip.pool or axis == 1}
     return arriving
@@ -92,7 +93,7 @@ def _met(
     for at, cut in sorted(meeting.items()):
         rule = trace.run(nodes, cut, result)
         if rule is not None:
-            yield replace(rule, axis=at)
+            yield rule if rule.axis == at else replace(rule, axis=at)
 
 
 class _Way(NamedTuple):

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -12,11 +12,13 @@ import onnx
 from natonnx.architecture import Shape, Weight
 from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.computed import ComputedWeights, find_computed
+from natonnx.frontend.load import default_opset
+from natonnx.frontend.node import Node, note, reads
 from natonnx.frontend.shapes import OTHER_TYPE
 from natonnx.frontend.vocabulary import AFFINE, DEFAULT_DOMAIN, TRAINABLE
 from natonnx.tensors import read_tensor
 
-__all__ = ["GraphView"]
+__all__ = ["RANDOM", "GraphView", "reads"]
 
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
@@ -32,6 +34,7 @@ class GraphView:
     Attributes:
         model: The model.
         folder: Where its external data is.
+        opset: The version of ONNX's own operator set that it imports; None where it imports none.
         nodes: The graph's nodes, in file order.
         producer: Node position that makes each tensor.
         readers: Node positions that read each tensor, once per reading input; nested graphs count as their node.
@@ -52,7 +55,8 @@ class GraphView:
     ) -> None:
         graph = model.graph
         self.model = model
-        self.nodes = list(graph.node)
+        self.opset = default_opset(model)
+        self.nodes = [note(node) for node in graph.node]
         self._kinds = [_kind(node) for node in self.nodes]
         self._functions = {(function.domain, function.name) for function in model.functions}
         self._shapes = shapes
@@ -66,18 +70,19 @@ class GraphView:
         self._outputs = frozenset(self.outputs)
         self._inputs = frozenset(self.inputs)
         self.producer = {name: i for i, node in enumerate(self.nodes) for name in node.output if name}
+        self._reads = [list(reads(node)) if node.attribute else list(filter(None, node.input)) for node in self.nodes]
         self.readers: dict[str, list[int]] = {}
-        for i, node in enumerate(self.nodes):
-            for name in reads(node):
+        for i, names in enumerate(self._reads):
+            for name in names:
                 self.readers.setdefault(name, []).append(i)
         self._sparse = {tensor.values.name for tensor in graph.sparse_initializer}
         self.constants = {*self._initializers, *self._sparse}
         made = (i for i in range(len(self.nodes)) if self.attribute(i, "sparse_value") is not None)
         self._sparse.update(name for i in made for name in self.nodes[i].output)
-        for i, node in enumerate(self.nodes):
-            if self.kind(i) not in RANDOM and all(name in self.constants for name in reads(node)):
+        for kind, node, names in zip(self._kinds, self.nodes, self._reads, strict=True):
+            if self.constants.issuperset(names) and kind not in RANDOM:
                 self.constants.update(filter(None, node.output))
-        self._variable: dict[int, list[str]] = {}
+        self._variable = [[name for name in names if name not in self.constants] for names in self._reads]
         self._node_names = Counter(node.name for node in self.nodes)
 
     def kind(self, node: int) -> str:
@@ -111,10 +116,10 @@ class GraphView:
 
     def name(self, node: int) -> str:
         """A unique, stable name of a node: its own where that is unique, its first output's, or its position's."""
-        own: str = self.nodes[node].name
+        own = self.nodes[node].name
         if own and self._node_names[own] == 1:
             return own
-        return str(next(filter(None, self.nodes[node].output), f"{self.nodes[node].op_type}_{node}"))
+        return next(filter(None, self.nodes[node].output), f"{self.nodes[node].op_type}_{node}")
 
     def only_reader(self, tensor: str) -> int | None:
         """The node that alone reads a tensor, by a single input; None where others or the model's output read it."""
@@ -131,19 +136,16 @@ class GraphView:
 
     def reads(self, node: int) -> list[str]:
         """The tensors a node reads, those that its nested graphs capture included."""
-        return list(reads(self.nodes[node]))
+        return self._reads[node]
 
     def variable_inputs(self, node: int) -> list[str]:
         """The tensors a node reads that depend on the model's input, in order, repeats kept."""
-        known = self._variable.get(node)
-        if known is None:
-            known = [name for name in reads(self.nodes[node]) if name not in self.constants]
-            self._variable[node] = known
-        return known
+        return self._variable[node]
 
     def uses_further_outputs(self, node: int) -> bool:
         """Whether anything reads what a node makes besides its first output, or the model puts it out."""
-        return any(name in self.readers or name in self._outputs for name in self.nodes[node].output[1:])
+        further = self.nodes[node].output[1:]
+        return bool(further) and any(name in self.readers or name in self._outputs for name in further)
 
     def reads_only_inputs(self, node: int) -> bool:
         """Whether all that varies in what a node reads is the model's own input."""
@@ -151,12 +153,11 @@ class GraphView:
 
     def weights(self, node: int) -> tuple[Weight, ...]:
         """The trainable tensors of a node, by the names of their holders; sparse ones stay as they are."""
-        proto = self.nodes[node]
-        positions = TRAINABLE.get(self.kind(node), ())
-        names = [proto.input[i] for i in positions if i < len(proto.input) and proto.input[i] in self.constants]
+        kind, inputs = self._kinds[node], self.nodes[node].input
+        names = [inputs[i] for i in TRAINABLE.get(kind, ()) if i < len(inputs) and inputs[i] in self.constants]
         floats = [name for name in names if self.is_float(name) and self.holder(name) not in self._sparse]
         sizes = {self.holder(name): self.size(name) for name in floats}
-        least = 2 if self.kind(node) in AFFINE else 1  # the 6 of a hard swish is no weight
+        least = 2 if kind in AFFINE else 1  # the 6 of a hard swish is no weight
         return tuple(Weight(name, size) for name, size in sizes.items() if size >= least)
 
     @cached_property
@@ -214,18 +215,7 @@ class GraphView:
         return numbers.astype(np.int64 if numbers.dtype.kind == "i" else np.float32)
 
 
-def _kind(node: onnx.NodeProto) -> str:
+def _kind(node: Node) -> str:
     if not node.output:
         return ""
     return node.op_type if node.domain in DEFAULT_DOMAIN else f"{node.domain}::{node.op_type}"
-
-
-def reads(node: onnx.NodeProto) -> Iterator[str]:
-    """Names of the tensors a node reads, those that its nested graphs capture included."""
-    yield from filter(None, node.input)
-    for attribute in node.attribute:
-        for graph in [attribute.g] if attribute.HasField("g") else attribute.graphs:
-            made = {info.name for info in graph.input} | {tensor.name for tensor in graph.initializer}
-            made.update(name for inner in graph.node for name in inner.output)
-            yield from (name for inner in graph.node for name in reads(inner) if name not in made)
-            yield from (info.name for info in graph.output if info.name not in made)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from natonnx.contract.inspect import Inspection, inspection
-from natonnx.frontend import ParseOptions, load
+from natonnx.frontend import ParseOptions, look
 
 __all__ = ["inspect"]
 
@@ -19,5 +19,4 @@ def inspect(path: Path | str, reading: ParseOptions | None = None) -> Inspection
         >>> {edge["name"]: edge["legal"] for edge in found["edges"] if edge["state"] == "O"}
         {'stem': ['S'], 'one': ['S', 'N'], 'two': ['S', 'N'], 'head': []}
     """
-    source = load(path, reading)
-    return inspection(source.network, str(source.path))
+    return inspection(look(path, reading), str(Path(path)))

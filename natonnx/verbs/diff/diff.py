@@ -214,7 +214,7 @@ def _nodes(source: Source, names: Mapping[str, str]) -> dict[str, onnx.NodeProto
     view = GraphView(source.network.model, {}, {})
     given = frozenset(names.values())
     found = {}
-    for i, node in enumerate(view.nodes):
+    for i, node in enumerate(source.network.model.graph.node):
         first, own = next(filter(None, node.output), ""), view.name(i)
         if first:
             found[names.get(first) or (f"{own}#2" if own in given else own)] = node
