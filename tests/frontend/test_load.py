@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from natonnx.errors import InputError
-from natonnx.frontend import parse, read
+from natonnx.frontend import load, look, parse, read
 from natonnx.frontend.load import check
 from natonnx.frontend.shapes import infer_shapes
 from tests import external
@@ -264,3 +264,28 @@ def test_attributes_that_onnxruntime_passes_over(tmp_path: Path) -> None:
     double.graph.node.append(helper.make_node("Constant", [], ["k"], value_float=1.0, value_int=1))
     path.write_bytes(double.SerializeToString())
     assert refusal(path) == "not a valid ONNX model, node 'k' is a Constant of 2 values; export it again"
+
+
+def test_a_shape_of_nothing(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.onnx", onnx.load(RESNET)
+    model.graph.node.append(helper.make_node("Shape", [], ["sizes"]))
+    path.write_bytes(model.SerializeToString())
+    assert refusal(path).startswith("not a valid ONNX model, or truncated: ")
+
+
+def test_shapes_are_inferred_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bytes] = []
+    infer = onnx.shape_inference.infer_shapes
+
+    def counted(model: onnx.ModelProto, **how: bool) -> onnx.ModelProto:
+        asked.append(model.SerializeToString())
+        return infer(model, **how)
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", counted)
+    look(RESNET)
+    assert len(asked) == len(set(asked)) > 0
+
+
+def test_what_is_looked_at_is_what_is_loaded() -> None:
+    network, source = look(RESNET), load(RESNET)
+    assert (network.architecture, network.shapes) == (source.network.architecture, source.network.shapes)
