@@ -155,8 +155,19 @@ class _Edited(Walk):
             raise _UnprovenError
 
     def skip(self, source: str, skip: Skip, output: str) -> None:
-        """Number a skip, which no node of the rewritten model is known to be."""
-        self._put(output, self._terms.of("skip", self._numbers[source], skip), self._lost.get(source))
+        """Number means over windows that leave nothing out, then zero channels."""
+        number, sizes, lost = self._numbers[source], self.network.shapes.get(source, ()), self._lost.get(source)
+        if skip.pool:
+            if any(not isinstance(size, int) or size % own for size, own in zip(sizes[2:], skip.pool, strict=True)):
+                raise _UnprovenError
+            number = self._terms.pool(number, skip.pool)
+        if skip.pad_channels:
+            if lost is not None:
+                raise _UnprovenError
+            amounts = np.zeros(2 * skip.rank, np.int64)
+            amounts[skip.rank + 1] = skip.pad_channels
+            number = self._terms.pad(number, self._terms.constant(amounts))
+        self._put(output, number, lost)
 
     def sum(self, members: Sequence[str], output: str) -> None:
         """Number a sum, all members of which have lost the same."""

@@ -8,9 +8,11 @@ same is another, for it may be random.
 import itertools
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from onnx import numpy_helper
 
 from natonnx.architecture import Shape
 from natonnx.frontend.view import reads
@@ -18,6 +20,10 @@ from natonnx.frontend.vocabulary import DEFAULT_DOMAIN
 from natonnx.tensors import read_tensor
 
 __all__ = ["Terms", "operands"]
+
+
+_PADDED = 2
+"""Operands of a Pad that fills with zeros: the tensor and the amounts."""
 
 
 class Terms:
@@ -70,6 +76,14 @@ class Terms:
         """The number of a concat; of one member it is the member."""
         return members[0] if len(members) == 1 else self.of("concat", axis, *members)
 
+    def pool(self, operand: int, window: Sequence[int]) -> int:
+        """The number of means over windows beside each other."""
+        return self.of("pool", operand, *window)
+
+    def pad(self, operand: int, amounts: int) -> int:
+        """The number of a tensor with zeros around it, so many as a constant says."""
+        return self.of("pad", operand, amounts)
+
     def made(self, node: onnx.NodeProto, position: int | None, read: Sequence[int | None]) -> dict[str, int]:
         """The numbers of what a node makes.
 
@@ -86,6 +100,12 @@ class Terms:
                 return {node.output[0]: self.sum(members)}
             if node.op_type == "Concat":
                 return {node.output[0]: self.concat(members, self.axis(node))}
+            if node.op_type == "AveragePool" and (window := _window(node)):
+                return {node.output[0]: self.pool(members[0], window)}
+            if node.op_type == "Pad" and len(members) == _PADDED and _options(node) in ({}, {"mode": b"constant"}):
+                return {node.output[0]: self.pad(*members)}
+        if node.op_type == "Constant" and position is None and _options(node).keys() == {"value"}:
+            return {node.output[0]: self.constant(numpy_helper.to_array(node.attribute[0].t))}
         what: Hashable = object() if position is None else position
         return {name: self.of("made", what, i, *read) for i, name in enumerate(node.output) if name}
 
@@ -94,6 +114,17 @@ class Terms:
         axis = next((attribute.i for attribute in concat.attribute if attribute.name == "axis"), 1)
         rank = len(self._shapes.get(concat.output[0], ()))
         return axis % rank if rank else axis
+
+
+def _options(node: onnx.NodeProto) -> dict[str, Any]:
+    return {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+
+
+def _window(pool: onnx.NodeProto) -> Sequence[int]:
+    """The window of a pooling that leaves nothing out and has no other options; nothing of others."""
+    options = _options(pool)
+    window: Sequence[int] = options.get("kernel_shape", ())
+    return window if options == {"kernel_shape": window, "strides": window} else ()
 
 
 def operands(node: onnx.NodeProto, numbers: Mapping[str, int]) -> list[int | None]:
