@@ -81,7 +81,7 @@ def _rewritten(model: onnx.ModelProto, source: onnx.ModelProto, terms: Terms) ->
     named = {node.name: i for i, node in enumerate(nodes) if node.name}
     used: set[int] = set()
     for node in model.graph.node:
-        candidates = (makers.get(node.output[0]), named.get(node.name))
+        candidates = (makers.get(next(iter(node.output), "")), named.get(node.name))
         position = next((i for i in candidates if i is not None and i not in used and _is(node, nodes[i])), None)
         if position is not None:
             used.add(position)

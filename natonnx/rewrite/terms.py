@@ -93,7 +93,7 @@ class Terms:
             read: Numbers of its operands.
         """
         members = [number for number in read if number is not None]
-        if node.domain in DEFAULT_DOMAIN and len(members) == len(read) > 0:
+        if node.domain in DEFAULT_DOMAIN and len(members) == len(read) > 0 and len(node.output) == 1:
             if node.op_type == "Identity":
                 return {node.output[0]: members[0]}
             if node.op_type in {"Add", "Sum"} and not node.attribute:
@@ -104,7 +104,7 @@ class Terms:
                 return {node.output[0]: self.pool(members[0], window)}
             if node.op_type == "Pad" and len(members) == _PADDED and _options(node) in ({}, {"mode": b"constant"}):
                 return {node.output[0]: self.pad(*members)}
-        if node.op_type == "Constant" and position is None and _options(node).keys() == {"value"}:
+        if node.op_type == "Constant" and node.output and position is None and _options(node).keys() == {"value"}:
             return {node.output[0]: self.constant(numpy_helper.to_array(node.attribute[0].t))}
         what: Hashable = object() if position is None else position
         return {name: self.of("made", what, i, *read) for i, name in enumerate(node.output) if name}
