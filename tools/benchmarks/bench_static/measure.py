@@ -13,9 +13,6 @@ __all__ = ["Cost", "cost_of", "interleaved", "one_cpu", "spread"]
 
 Command = Sequence[str]
 
-_UNCOMPILED = "PYTHONDONTWRITEBYTECODE"
-"""With it a checkout's modules are compiled at each start; what pip installs is compiled once."""
-
 
 class Cost(NamedTuple):
     """What a process and those that it started and waited for took: CPU seconds, and most MiB of memory of one."""
@@ -46,7 +43,7 @@ def cost_of(command: Command, limit: int) -> Cost | str:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=said,
-            env={**{name: value for name, value in os.environ.items() if name != _UNCOMPILED}, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         resource.prlimit(process.pid, resource.RLIMIT_CPU, (limit, limit + 1))
         _, status, used = os.wait4(process.pid, 0)
