@@ -158,7 +158,9 @@ class _Edited(Walk):
         """Number means over windows that leave nothing out, then zero channels."""
         number, sizes, lost = self._numbers[source], self.network.shapes.get(source, ()), self._lost.get(source)
         if skip.pool:
-            if any(not isinstance(size, int) or size % own for size, own in zip(sizes[2:], skip.pool, strict=True)):
+            if len(sizes) != skip.rank or any(
+                not _divides(own, size) for own, size in zip(skip.pool, sizes[2:], strict=True)
+            ):
                 raise _UnprovenError
             number = self._terms.pool(number, skip.pool)
         if skip.pad_channels:
@@ -217,10 +219,14 @@ class _Edited(Walk):
         if tensor is None or name in {info.name for info in graph.input}:
             raise _UnprovenError
         value = read_tensor(tensor, self.network.folder)
-        if value.shape[axis] != lost.size:
+        if value.shape[axis : axis + 1] != lost.shape:
             raise _UnprovenError
         return self._terms.constant(np.compress(~lost, value, axis))
 
 
 def _equal(one: Flags | None, other: Flags | None) -> bool:
     return one is not None and other is not None and np.array_equal(one, other)
+
+
+def _divides(ratio: int, size: int | str | None) -> bool:
+    return isinstance(size, int) and size % ratio == 0

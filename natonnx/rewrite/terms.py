@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 
 from natonnx.architecture import Shape
 from natonnx.frontend.view import reads
@@ -105,7 +104,7 @@ class Terms:
             if node.op_type == "Pad" and len(members) == _PADDED and _options(node) in ({}, {"mode": b"constant"}):
                 return {node.output[0]: self.pad(*members)}
         if node.op_type == "Constant" and node.output and position is None and _options(node).keys() == {"value"}:
-            return {node.output[0]: self.constant(numpy_helper.to_array(node.attribute[0].t))}
+            return {node.output[0]: self.constant(read_tensor(node.attribute[0].t, self._folder))}
         what: Hashable = object() if position is None else position
         return {name: self.of("made", what, i, *read) for i, name in enumerate(node.output) if name}
 
