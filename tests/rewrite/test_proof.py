@@ -220,3 +220,16 @@ def test_what_is_proven_gives_what_the_replay_gives(
         return  # which is for the run to find
     for name, value in Replay(network, alpha)(x).items():
         assert_close(value, found[name])
+
+
+def test_a_proven_model_must_run_where_the_source_does() -> None:
+    """Beside what the outputs are made of, here: a node that nothing reads, and that no tensor fits."""
+    network = chain().network("y")
+    alpha = alpha_of(network, "B", State.S)
+    model = build(network, alpha)
+    model.graph.initializer.append(numpy_helper.from_array(np.array([7, 7, 7]), "target"))
+    model.graph.node.add(op_type="Reshape", input=["s", "target"], output=["unread"])
+    assert is_proven(network, alpha, model)
+    checks = verified(network, alpha, model)
+    assert [name for name, check in checks.items() if not check.passed] == [RUNS]
+    assert "cannot be reshaped" in checks[RUNS].detail
