@@ -36,6 +36,7 @@ def session(
     provider_options: Mapping[str, str] | None = None,
     profile: Path | None = None,
     optimise: bool = True,
+    lay_out: bool = True,
 ) -> "InferenceSession":
     """Load a model into onnxruntime.
 
@@ -48,6 +49,7 @@ def session(
         provider_options: What the provider is told, in onnxruntime's words.
         profile: Beginning of the path of a file that the session's profile is written to.
         optimise: Let onnxruntime fuse and reorder nodes, as it does unless told otherwise.
+        lay_out: Let it keep weights as its fastest kernels read them, too: that takes longer than a few runs save.
 
     Raises:
         InputError: If onnxruntime does not accept the model.
@@ -57,6 +59,8 @@ def session(
     options = _options(threads, folder)
     if not optimise:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    elif not lay_out:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     if profile is not None:
         options.enable_profiling = True
         options.profile_file_prefix = str(profile)

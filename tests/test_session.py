@@ -145,3 +145,11 @@ def test_missing_data_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[st
             session(model, folder=folder)
         assert "\n" not in str(refused.value)
     assert capfd.readouterr() == ("", "")
+
+
+def test_weights_that_are_not_laid_out_give_the_same() -> None:
+    graph = Builder()
+    graph.op("Relu", graph.batchnorm(graph.conv("x", "a", kernel=3), "n"), out="y")
+    model, x = graph.model("y"), {"x": images(2, 4, 8)}
+    given = run(session(model, optimise=False), x)["y"]
+    np.testing.assert_allclose(run(session(model, lay_out=False), x)["y"], given, rtol=1e-4, atol=1e-5)

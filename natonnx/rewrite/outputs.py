@@ -14,10 +14,15 @@ from natonnx.frontend import Network
 from natonnx.frontend.example_inputs import example_inputs, open_size
 from natonnx.rewrite.build import build
 from natonnx.rewrite.compare import Comparison, Verdict
+from natonnx.rewrite.proof import is_proven
 from natonnx.rewrite.replay import Replay
 from natonnx.rewrite.trial import TOLERANCE, Outputs, Reference, guarded, remembered
+from natonnx.session import run, session
 
 __all__ = ["OutputsCheck", "References", "sample_inputs"]
+
+_FEW = (1, 2)
+"""Batch sizes at which a model is run whose values are compared with nothing."""
 
 _MARGIN = 10.0
 
@@ -62,6 +67,25 @@ class OutputsCheck:
     @functools.cached_property
     def _tried(self) -> Sequence[Outputs]:
         return self.samples or sample_inputs(self.network)
+
+    @functools.cached_property
+    def is_proven(self) -> bool:
+        """Whether the outputs are, node by node, what the edited source makes of its own weights."""
+        return not self.weights and is_proven(self.network, self.architecture, self.model)
+
+    @functools.cached_property
+    def runs(self) -> Verdict:
+        """Whether onnxruntime runs the model, at two batch sizes where the batch is free."""
+        samples = self.samples or sample_inputs(self.network, _FEW)
+        if not samples:
+            return self._judge(Comparison(self.network, self.model, None))
+        try:
+            runtime = session(self.model, folder=self.network.folder, lay_out=False)
+            for sample in samples:
+                run(runtime, sample)
+        except InputError:  # which may be no fault of the edits
+            return self._judge(Comparison(self.network, self.model, None))
+        return Verdict(True, f"batch sizes {[self.network.batch_axes.count(sample) for sample in samples]}")
 
     @functools.cached_property
     def replayed(self) -> Verdict:

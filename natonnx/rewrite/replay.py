@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 import onnx
 
-from natonnx.architecture import Architecture, Join, Skip, State
+from natonnx.architecture import Architecture, Skip
 from natonnx.errors import InputError
 from natonnx.frontend import Network
 from natonnx.frontend.constants import constant_values
@@ -20,6 +20,7 @@ from natonnx.frontend.symbols import evaluate
 from natonnx.frontend.view import reads
 from natonnx.rewrite.lost import Lost, equal, follow
 from natonnx.rewrite.part import Part, Source
+from natonnx.rewrite.walk import Walk
 
 __all__ = ["Replay"]
 
@@ -84,10 +85,6 @@ class Replay:
             self._parts[key] = self._source.part(key, shown if len(key) > 1 else None)
         return self._parts[key]
 
-    def variable(self, position: int) -> list[str]:
-        """Names of the tensors that a node reads and that are not constant."""
-        return [name for name in reads(self.network.model.graph.node[position]) if name not in self.constants]
-
     def zeros(self, name: str, inputs: Arrays) -> np.ndarray:
         """Zeros in the shape that the source gives a tensor; it is run up to there if its inference does not tell."""
         network = self.network
@@ -116,20 +113,18 @@ class Replay:
         return constant_values(self.network.model, [name], self.network.folder)[name]
 
 
-class _Run:
+class _Run(Walk):
     """One run on one sample.
 
     Nodes wait until a value of theirs is needed, and then run together.
     """
 
     def __init__(self, replay: Replay, inputs: Arrays, asked: frozenset[str]) -> None:
+        super().__init__(replay.network, replay.architecture, replay.constants, inputs)
         self.replay, self._inputs, self._asked = replay, inputs, asked
-        self._network, self._architecture = replay.network, replay.architecture
         self._values = dict(inputs)  # in the source's shapes
         self._lost: dict[str, Lost] = {}
-        self._alive = set(inputs)
         self._waiting: list[int] = []
-        self._done: set[int] = set()
         self._alone = 0
 
     def kept(self, name: str) -> np.ndarray:
@@ -139,49 +134,28 @@ class _Run:
             raise InputError(f"tensor {name!r} has lost entries of several axes")
         return value if lost is None else np.compress(~lost.entries, value, lost.axis)
 
-    def all(self) -> None:
-        """Make the feature maps that the outputs depend on."""
-        topology, wanted = self._architecture.topology, _wanted(self._architecture)
-        for i, fmap in enumerate(topology.maps):
-            if i not in wanted:
-                continue
-            binding = self._network.maps[fmap.name]
-            if fmap.join is Join.OPAQUE and binding.join_node is not None:
-                self._nodes([binding.join_node])
-            elif fmap.join is not Join.INPUT:
-                self._join(i)
-            self._nodes(binding.chain)
-
-    def _nodes(self, positions: Sequence[int]) -> None:
-        """Take up nodes of the file whose inputs are all alive, once each."""
-        for position in positions:
-            if position not in self._done and self._alive.issuperset(self.replay.variable(position)):
-                self._done.add(position)
-                self._waiting.append(position)
-                self._alive.update(filter(None, self._network.model.graph.node[position].output))
-
     def _value(self, name: str) -> np.ndarray:
         """A tensor in the source's shape; what waits runs first."""
         if name not in self._values:
             self._flush(name)
         if name not in self._values:
-            if name in self._alive or name not in self.replay.constants:
+            if name in self.alive or name not in self.constants:
                 raise InputError(f"tensor {name!r} is not computed")
             self._values[name] = self.replay.constant(name)
         return self._values[name]
 
     def _flush(self, name: str) -> None:
         """Run what waits and makes a tensor: one by one where it reads lost entries, and together otherwise."""
-        nodes, read, needed = self._network.model.graph.node, {name}, set[int]()
+        nodes, read, needed = self.network.model.graph.node, {name}, set[int]()
         for position in reversed(self._waiting):
             if not read.isdisjoint(nodes[position].output):
                 needed.add(position)
-                read.update(self.replay.variable(position))
+                read.update(self.variable(position))
         waiting = self._waiting
         self._waiting = [position for position in waiting if position not in needed]
         together: list[int] = []
         for position in filter(needed.__contains__, waiting):
-            if self._lost.keys().isdisjoint(self.replay.variable(position)):
+            if self._lost.keys().isdisjoint(self.variable(position)):
                 together.append(position)
                 continue
             self._run(together)
@@ -196,53 +170,19 @@ class _Run:
         if positions:
             self._values.update(self.replay.part(positions, self._asked).run(self._values))
 
-    def _join(self, i: int) -> None:
-        topology = self._architecture.topology
-        fmap, binding = topology.maps[i], self._network.maps[topology.maps[i].name]
-        states = (self._architecture.states, self._network.architecture.states)
-        entering = [e for e in topology.incoming[i] if any(own[e] is not State.N for own in states)]
-        members = [self._member(e) for e in entering]
-        alive = [name for name in members if name is not None]
-        node = None if binding.join_node is None else self._network.model.graph.node[binding.join_node]
-        read = [] if node is None else list(node.input)
-        constants = [name for name in read if name in self.replay.constants]
-        given = [name for name in read if name not in self.replay.constants]
-        if not alive:
-            self._alive.discard(binding.join_tensor)
-        elif binding.join_node is not None and members == given:
-            self._nodes([binding.join_node])
-        elif members == [binding.join_tensor]:
-            return
-        elif fmap.join is Join.CONCAT:
-            assert node is not None
-            self._concat(members, node, binding.join_tensor)
-        else:
-            self._sum([*alive, *constants], binding.join_tensor)
+    def take(self, position: int) -> None:
+        self._waiting.append(position)
 
-    def _member(self, e: int) -> str | None:
-        """Compute what an edge hands to its join; return the tensor's name, or None where it is dead or null."""
-        edge, state = self._architecture.topology.edges[e], self._architecture.states[e]
-        binding = self._network.edges[edge.name]
-        source = self._network.maps[edge.source].value_tensor
-        if state is State.N or source not in self._alive:
-            return None
-        if binding.nodes and state is self._network.architecture.states[e]:
-            self._nodes(binding.nodes)
-            return binding.tensor if binding.tensor in self._alive else None
-        assert edge.skip is not None
-        if edge.skip.is_identity:
-            return source
-        name = f"{edge.name}/skipped"
-        self._put(name, _skip(self._value(source), edge.skip), self._lost.get(source))
-        return name
+    def skip(self, source: str, skip: Skip, output: str) -> None:
+        self._put(output, _skip(self._value(source), skip), self._lost.get(source))
 
     def _put(self, name: str, value: np.ndarray, lost: Lost | None) -> None:
         self._values[name] = value
-        self._alive.add(name)
+        self.alive.add(name)
         if lost is not None:
             self._lost[name] = lost
 
-    def _sum(self, members: Sequence[str], output: str) -> None:
+    def sum(self, members: Sequence[str], output: str) -> None:
         values = [self._value(name) for name in members]
         lost = [self._lost.get(name) for name in members]
         same = all(equal(one, lost[0]) for one in lost)
@@ -253,7 +193,7 @@ class _Run:
             total = total + value
         self._put(output, total, lost[0] if same else None)
 
-    def _concat(self, members: Sequence[str | None], node: onnx.NodeProto, output: str) -> None:
+    def concat(self, members: Sequence[str | None], node: onnx.NodeProto, output: str) -> None:
         """Join members, zeros in the place of the dead ones; their sizes are those that the unedited source has."""
         values: list[np.ndarray] = []
         entries: list[np.ndarray] = []
@@ -268,7 +208,7 @@ class _Run:
             entries.append(np.full(value.shape[axis], member is None) if own is None else own.entries)
         flags = np.concatenate(entries)
         if flags.size and flags.all():  # what has no channels does not keep it alive
-            self._alive.discard(output)
+            self.alive.discard(output)
             return
         self._put(output, np.concatenate(values, axis), Lost(axis, flags) if flags.any() else None)
 
@@ -285,38 +225,11 @@ class _Run:
         self._values.update(made)
 
     def _zeroed(self, position: int, lost: Mapping[str, Lost]) -> dict[str, np.ndarray]:
-        proto = self._network.model.graph.node[position]
+        proto = self.network.model.graph.node[position]
         point = _ZERO_POINT.get(proto.op_type)
         name = proto.input[point] if point is not None and point < len(proto.input) else ""
         zero = self.replay.constant(name) if name else np.zeros(())
         return {tensor: one.fill(self._values[tensor], zero) for tensor, one in lost.items()}
-
-
-def _wanted(architecture: Architecture) -> set[int]:
-    """Positions of the maps that some input reaches and that an output is reached from."""
-    topology = architecture.topology
-    sources: list[set[int]] = []  # of each map that is alive, those that it is made of
-    alive: set[int] = set()
-    for i, fmap in enumerate(topology.maps):
-        sources.append(set())
-        if fmap.join is Join.OPAQUE:
-            sources[i].update(topology.fixed_inputs[i])
-            reached = sources[i] <= alive
-        for e in topology.incoming[i]:
-            read = {topology.ends[e][0]}
-            if architecture.states[e] is State.O:
-                read.update(topology.further_inputs.get(e, ()))
-            if architecture.states[e] is not State.N and read <= alive:
-                sources[i] |= read
-        if fmap.join is not Join.OPAQUE:
-            reached = fmap.join is Join.INPUT or bool(sources[i])
-        if reached:
-            alive.add(i)
-    wanted = {topology.map_index[name] for name in topology.outputs}
-    for i in reversed(range(len(topology.maps))):
-        if i in wanted:
-            wanted |= sources[i]
-    return wanted & alive
 
 
 def _skip(value: np.ndarray, skip: Skip) -> np.ndarray:

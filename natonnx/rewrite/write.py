@@ -16,6 +16,7 @@ from onnx import TensorProto
 
 from natonnx.errors import InputError
 from natonnx.files import Batch, check_writable, is_same
+from natonnx.rewrite.pieces import pieces
 from natonnx.rewrite.provenance import KEY
 from natonnx.tensors import all_tensors, data_files, has_external, is_external, is_pending, locate, location, refer
 
@@ -111,7 +112,7 @@ def write_model(model: onnx.ModelProto, folder: Path | None, output: Path) -> tu
             written.append(_own_file(output, i))
             _write_data(batch.open(written[-1]), tensors, folder, written[-1].name)
         written.append(output)
-        batch.open(output).write(copy.SerializeToString())
+        batch.open(output).writelines(pieces(copy))
         batch.commit()
     _clear(stale, written)
     return tuple(written)

@@ -110,7 +110,7 @@ def test_an_input_without_a_shape_is_given_one(tmp_path: Path, caplog: pytest.Lo
     assert cost(load(path, reading).network.architecture).madds == 2 * 4 * 4 * 8 * 8
     assert load(path, reading).network.batch_axes.inputs == {"x": 0}
     _, checks = apply(path, B_TO_NULL, tmp_path / "out.onnx", reading=reading)
-    assert checks[-1].detail.endswith("batch sizes [1, 3]")
+    assert checks[-1].detail == "batch sizes [1, 2]"
 
 
 @pytest.mark.parametrize(("domain", "reason"), [("", "not a registered function"), ("nobody.knows", "nobody.knows")])
@@ -162,7 +162,7 @@ def test_a_sparse_weight_stays_as_it_is(
     written = onnx.load(tmp_path / "out.onnx")
     assert list(written.graph.sparse_initializer) == list(model.graph.sparse_initializer)
     assert written.graph.node[0] == model.graph.node[0]
-    assert checks[-1].detail.startswith("max relative difference")
+    assert "equals the input, edited node by node" in {check.name for check in checks}
     x = np.random.default_rng(0).standard_normal((3, 4, 1, 1)).astype(np.float32)
     dense = np.zeros((4, 3), np.float32)
     dense[[0, 1, 3], [0, 1, 2]] = 1.5, -2, 0.25

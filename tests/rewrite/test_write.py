@@ -17,6 +17,7 @@ from natonnx.architecture import Edit, State, apply_edits
 from natonnx.errors import InputError
 from natonnx.frontend import Network, parse, read
 from natonnx.rewrite import References, build, verify
+from natonnx.rewrite.pieces import pieces
 from natonnx.rewrite.write import check_output, copied_files, copy_model, own_files, write_model
 from natonnx.session import run, session
 from natonnx.supernet import Supernet
@@ -386,3 +387,13 @@ def test_copy_in_the_same_folder_shares_the_data(tmp_path: Path) -> None:
     assert all(check.passed for check in checks)
     assert output.read_bytes() == path.read_bytes()
     assert {p.name for p in tmp_path.iterdir()} == {"model.onnx", "model.onnx.data", "copy.onnx"}
+
+
+def test_pieces_are_the_bytes_that_protobuf_makes() -> None:
+    unknown = b"\xfa\x3f\x03abc"  # field 1023, of bytes
+    plain = rich_model()
+    odd, within = (onnx.ModelProto.FromString(plain.SerializeToString() + more) for more in (unknown, b""))
+    within.graph.MergeFromString(unknown)
+    for model in (plain, odd, within):
+        assert b"".join(pieces(model)) == model.SerializeToString()
+        assert (unknown in b"".join(pieces(model))) is (model is not plain)
