@@ -213,8 +213,8 @@ class _Walk:
             eye = torch.eye(outputs, dtype=change.matrix.dtype, device=change.matrix.device)
             change = Affine(eye + change.matrix, change.bias)
         wanted = change.after(given) if mixes else given.plus(change)
-        made = change if mixes else wanted
-        return before, site.put(self._constants, wanted, lambda: equations.moments(made))
+        fitted = change if mixes else wanted
+        return before, site.put(self._constants, wanted, lambda: equations.moments(fitted))
 
     def _fits_shapes(self, site: Site, weight: Tensor, targets: Sequence[Sampled]) -> bool:
         """Tell whether what a site makes surely has the shapes of its targets."""
