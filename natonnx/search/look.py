@@ -26,7 +26,9 @@ __all__ = ["Looker", "as_arrays", "calibration_batches", "refit_on"]
 _SAMPLES = Samples()
 _BATCH = 250
 _ROWS = 4096
-"""Positions of a tensor that a look-up's refit looks at."""
+"""Positions of a tensor that a look-up's refit looks at, at most."""
+_PER_FEATURE = 2.0
+"""Of these, for each feature of an operator: more do not rank better (docs/search.md#positions-of-a-look-up)."""
 
 
 class _Part(NamedTuple):
@@ -66,7 +68,7 @@ class Looker:
         self.scores: dict[str, Score] = {}
         self.by_given: dict[str, float] = {}
         self.images = 0
-        self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS)
+        self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS, _PER_FEATURE)
         generator = torch.Generator().manual_seed(seed)
         held_out = [problem.validation.sample(samples.held_out, generator)]
         if topped_up and held_out[0].samples < _SAMPLES.held_out:
@@ -134,10 +136,12 @@ class Looker:
         self.images = state["images"]
 
 
-def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int, rows: int = 8192) -> tuple[Refit, int]:
+def refit_on(
+    problem: Problem, supernet: Supernet, count: int, seed: int, rows: int = 8192, per_feature: float | None = None
+) -> tuple[Refit, int]:
     """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
     batches = calibration_batches(problem, problem.train, count, seed, supernet)
-    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, seed=seed)
+    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, per_feature=per_feature, seed=seed)
     return refit, sum(batch.size for batch in batches)
 
 

@@ -1,4 +1,4 @@
-"""Steps for evaluation alone: a normalisation behind a convolution is part of its weights, its activation in place.
+"""Steps for evaluation alone: a normalisation behind a convolution is part of its weights, activations are in place.
 
 That is right only where weights stay as they are while samples run. What is made of constants alone comes as steps of
 its own, which are run once for all samples. So are the weights of dense layers laid out as oneDNN wants them, which
@@ -7,14 +7,15 @@ computes them twice as fast on processors for which MKL does not use all that th
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from natonnx.frontend import RunNode
+from natonnx.frontend import RunNode, RunSum
 from natonnx.supernet.fuse import affine
 from natonnx.supernet.ops import Kernel
 from natonnx.supernet.plan import Step
@@ -22,12 +23,15 @@ from natonnx.supernet.plan import Step
 __all__ = ["fold"]
 
 
+_FRESH = frozenset({"Add", "BatchNormalization", "Conv"})
+"""Operators whose output is a tensor of its own, which an activation behind may overwrite."""
+
+
 class _Norm(NamedTuple):
-    """A convolution, the normalisation behind it, and a ReLU behind that, if there is one: positions of steps."""
+    """A convolution, and the normalisation behind it: positions of steps."""
 
     convolution: int
     norm: int
-    relu: int | None
 
 
 def fold(steps: Sequence[Step], constants: Collection[str], kept: Collection[str]) -> list[Step]:
@@ -43,17 +47,25 @@ def fold(steps: Sequence[Step], constants: Collection[str], kept: Collection[str
     """
     uses = Counter([*kept, *(name for step in steps for name in step.inputs)])
     reader = {name: i for i, step in enumerate(steps) for name in step.inputs if uses[name] == 1}
-    found = {i: norm for i, step in enumerate(steps) if (norm := _norm(steps, reader, i, constants)) is not None}
-    ends = {norm.norm if norm.relu is None else norm.relu: norm for norm in found.values()}
-    gone = {norm.norm for norm in found.values()} | found.keys()
+    found = {norm.norm: norm for i in range(len(steps)) if (norm := _norm(steps, reader, i, constants)) is not None}
+    convolutions = {norm.convolution for norm in found.values()}
+    activated = dict(_activated(steps, reader))
     made: list[Step] = []
+    waiting: dict[int, Step] = {}  # what an activation is to overwrite, by its position
     for i, step in enumerate(steps):
-        if i in ends:
-            made += _folded(steps, ends[i])
+        if i in convolutions:
+            continue
+        if i in waiting:
+            made.append(_in_place(waiting[i], step))
+            continue
+        own: Sequence[Step] = (step,)
+        if i in found:
+            own = _folded(steps, found[i])
         elif step.kernel is affine and _reads_constants(step, constants):
-            made += _laid_out(step)
-        elif i not in gone:
-            made.append(step)
+            own = _laid_out(step)
+        if i in activated:
+            *own, waiting[activated[i]] = own
+        made += own
     return made
 
 
@@ -65,8 +77,19 @@ def _norm(steps: Sequence[Step], reader: dict[str, int], i: int, constants: Coll
         return None
     if not steps[norm].mode_dependent or steps[norm].training:
         return None
-    relu = reader.get(steps[norm].outputs[0])
-    return _Norm(i, norm, relu if relu is not None and _is_a(steps[relu], "Relu") else None)
+    return _Norm(i, norm)
+
+
+def _activated(steps: Sequence[Step], reader: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """Yield the steps whose output only an activation reads that may overwrite it, and that activation."""
+    for i, step in enumerate(steps):
+        end = reader.get(step.outputs[0])
+        is_sum = isinstance(step.instruction, RunSum) and len(step.inputs) > 1
+        is_fresh = is_sum or (step.spec is not None and step.spec.op_type in _FRESH and len(step.outputs) == 1)
+        if end is None or not is_fresh or step.training or steps[end].inputs[0] != step.outputs[0]:
+            continue
+        if _is_a(steps[end], "Relu") or _is_a(steps[end], "Clip"):
+            yield i, end
 
 
 def _is_a(step: Step, kind: str) -> bool:
@@ -84,14 +107,12 @@ def _folded(steps: Sequence[Step], found: _Norm) -> tuple[Step, Step]:
     """Return what makes the weights, and what runs them."""
     convolution, norm = steps[found.convolution], steps[found.norm]
     assert norm.spec is not None
-    last = norm if found.relu is None else steps[found.relu]
     (x, *own), parameters = convolution.inputs, norm.inputs[1:]
     weights = tuple(f"{norm.outputs[0]}/natonnx_folded_{part}" for part in ("weight", "bias"))
     kernel: Kernel = functools.partial(_weights, norm.spec.number("epsilon", 1e-5))
-    run = convolution.kernel if found.relu is None else functools.partial(_rectified, convolution.kernel)
     return (
         Step(norm.instruction, kernel, (*parameters, *own), weights),
-        replace(last, kernel=run, inputs=(x, *weights), spec=None, mode_dependent=False),
+        replace(norm, kernel=convolution.kernel, inputs=(x, *weights), spec=None, mode_dependent=False),
     )
 
 
@@ -109,10 +130,29 @@ def _weights(
     return folded, shift - gain * (mean if bias is None else mean - bias)
 
 
-def _rectified(kernel: Kernel, *operands: Tensor) -> Tensor:
-    made = kernel(*operands)
-    assert isinstance(made, Tensor), "a convolution makes one tensor"
-    return made.relu_()
+def _in_place(step: Step, activation: Step) -> Step:
+    """Return both as one, which makes no second tensor."""
+    assert activation.spec is not None
+    kernel = functools.partial(step.kernel, training=False) if step.mode_dependent else step.kernel
+    act = _rectify if activation.spec.op_type == "Relu" else functools.partial(_clip, activation.kernel)
+    run: Kernel = functools.partial(_then, kernel, act, len(step.inputs))
+    return replace(activation, kernel=run, inputs=(*step.inputs, *activation.inputs[1:]), spec=None)
+
+
+def _then(kernel: Kernel, activation: Kernel, count: int, *operands: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+    return activation(kernel(*operands[:count]), *operands[count:])
+
+
+def _rectify(x: Tensor) -> Tensor:
+    return x.relu_()
+
+
+def _clip(kernel: Kernel, x: Tensor, *limits: Tensor | None) -> Tensor | tuple[Tensor, ...]:
+    """Limit in place where hardtanh is what the operator itself takes, which gives the same bits."""
+    numbers = [float(limit) for limit in limits if limit is not None and limit.is_cpu]
+    if len(numbers) == 2 and numbers[0] < numbers[1] and x.is_floating_point():
+        return functional.hardtanh_(x, *numbers)
+    return kernel(x, *limits)
 
 
 def _laid_out(step: Step) -> tuple[Step, Step]:

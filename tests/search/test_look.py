@@ -42,7 +42,7 @@ def accuracy(model: onnx.ModelProto) -> float:
 def test_a_score_is_that_of_the_file_with_the_refitted_weights(problem: Problem) -> None:
     """In onnxruntime, on all of the validation split, as it has fewer samples than look-ups take."""
     looker, given = looker_of(problem), Supernet(problem.network).eval()
-    refit, _ = refit_on(problem, given, 160, 0)
+    refit, _ = refit_on(problem, given, 160, 0, 4096, per_feature=2.0)
     found = set()
     for alpha in (problem.network.architecture, *edited(problem)):
         ranking = looker(alpha)

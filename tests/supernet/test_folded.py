@@ -43,6 +43,26 @@ def before(graph: Builder) -> None:
     graph.conv(graph.op("Relu", graph.batchnorm("x", "n"), out="r"), "y", 4, kernel=3)
 
 
+def clipped(graph: Builder) -> None:
+    graph.batchnorm(graph.conv("x", "a", 6, kernel=3), "n")
+    limits = [graph.constant(name, np.float32(value)) for name, value in (("low", 0.0), ("high", 0.5))]
+    graph.op("Clip", "n", *limits, out="y")
+
+
+def clipped_above(graph: Builder) -> None:
+    graph.conv("x", "a", 6, kernel=3)
+    graph.op("Clip", "a", "", graph.constant("high", np.float32(0.5)), out="y")
+
+
+def added(graph: Builder) -> None:
+    graph.op("Relu", graph.op("Add", graph.conv("x", "a", 4, kernel=3), "x", out="s"), out="y")
+
+
+def normed(graph: Builder) -> None:
+    """The input is read again behind, so nothing may overwrite it."""
+    graph.op("Add", graph.op("Relu", graph.batchnorm("x", "n"), out="r"), "x", out="y")
+
+
 def dense(graph: Builder) -> None:
     graph.op("MatMul", "x", graph.weight("w", 8, 5), out="m")
     graph.op("Add", "m", graph.weight("b", 5), out="y")
@@ -60,6 +80,10 @@ CASES: dict[str, tuple[Callable[[Builder], None], int]] = {
     "read twice": (read_twice, 1),
     "read before": (read_before, 0),
     "before": (before, 0),
+    "clipped": (clipped, 1),
+    "clipped above": (clipped_above, 0),
+    "added": (added, 0),
+    "normed": (normed, 0),
     "dense": (dense, 1),
     "dense, bias broadcast": (dense_broadcast, 1),
 }
@@ -98,3 +122,13 @@ def test_what_is_asked_for_is_made() -> None:
     assert made == 0
     for name, wanted in runtime(network.model, {"x": x}).items():
         np.testing.assert_allclose(found[name], wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_activations_overwrite_what_only_they_read() -> None:
+    counts = []
+    for build in (plain, clipped, clipped_above, added, normed, read_twice):
+        graph = Builder(channels=4, size=8)
+        build(graph)
+        steps = Supernet(graph.network("y")).evaluation_steps(graph.network("y").architecture, ["y"])
+        counts.append(len(steps))
+    assert counts == [2, 2, 1, 2, 2, 4]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 Made = TypeVar("Made")
 
-CALIBRATED, HELD_OUT, ROWS = 160, 500, 4096
+CALIBRATED, HELD_OUT, ROWS, PER_FEATURE = 160, 500, 4096, 2.0
 BATCHES = (25, 50, 125, 250)
 """Of which onnxruntime runs by the one that it is fastest with."""
 
@@ -91,7 +91,7 @@ def measure(problem: Problem, count: int) -> list[Times]:
     """Time the look-ups of a search."""
     given = Supernet(problem.network).eval()
     looker = Looker(problem, given, original_runner(problem, given), 0)
-    refit, _ = refit_on(problem, given, CALIBRATED, 0, ROWS)
+    refit, _ = refit_on(problem, given, CALIBRATED, 0, ROWS, PER_FEATURE)
     splits = [split.inputs for split in (problem.train, problem.validation) if isinstance(split, ArrayBatches)]
     batch = _best_batch(problem.network, splits[1])
     found: list[Times] = []

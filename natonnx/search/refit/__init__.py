@@ -29,6 +29,9 @@ __all__ = ["Refit", "SiteFit"]
 _RIDGE = 2.5
 """Share of the features' mean square times the number of samples; from 1 to 2.5 little differs (docs)."""
 
+_LEAST_ROWS = 1024
+"""Positions of a regression, however few its features."""
+
 
 @dataclass(frozen=True)
 class SiteFit:
@@ -53,6 +56,8 @@ class Refit:
         batches: Calibration inputs by name, in the model's own layout, a mapping a batch; of the batch size that the
             file fixes, where it does.
         rows: Positions of a tensor that are looked at, of all samples together.
+        per_feature: Positions that suffice for a regression, for each feature of it; but never fewer than 1,024.
+            None where all of `rows` are looked at.
         largest: Most features of an operator that is solved as a whole; of a larger one, output channels are mixed.
         ridge: λ, as a share of the features' mean square; 2.5 over the number of samples where None.
         seed: Of the choice of positions.
@@ -67,14 +72,19 @@ class Refit:
         batches: Sequence[Mapping[str, Tensor]],
         *,
         rows: int = 8192,
+        per_feature: float | None = None,
         largest: int = 1280,
         ridge: float | None = None,
         seed: int = 0,
     ) -> None:
-        self._supernet, self._largest = supernet, largest
-        self._original = Original(supernet, batches, rows, seed)
+        self._supernet, self._largest, self._per_feature = supernet, largest, per_feature
+        network = supernet.network
+        self._settable = settable_names(network, supernet.named_tensors())
+        plan = supernet.plan(network.architecture)
+        sites = find_sites(network, plan, supernet.constants(), self._settable)
+        own = [_target(site, aim) for site, aim in find_aims(network, network.architecture, plan, sites)]
+        self._original = Original(supernet, batches, rows, seed, own)
         self._ridge = _RIDGE / self._original.samples if ridge is None else ridge
-        self._settable = settable_names(supernet.network, supernet.named_tensors())
 
     def run(self, alpha: Architecture) -> tuple[dict[str, Tensor], tuple[SiteFit, ...]]:
         """Recompute the weights of an architecture.
@@ -85,7 +95,9 @@ class Refit:
             The tensors that change, whole, by ONNX name, and what each operator that changes brought.
         """
         with torch.inference_mode():
-            walk = _Walk(self._supernet, self._original, self._settable, alpha, self._largest, self._ridge)
+            walk = _Walk(
+                self._supernet, self._original, self._settable, alpha, self._largest, self._ridge, self._per_feature
+            )
             walk.run()
         return {name: value.clone() for name, value in walk.changed.items()}, tuple(walk.fits)
 
@@ -101,11 +113,13 @@ class _Walk:
         alpha: Architecture,
         largest: int,
         ridge: float,
+        per_feature: float | None,
     ) -> None:
         network, plan = supernet.network, supernet.plan(alpha)
         self.changed: dict[str, Tensor] = {}
         self.fits: list[SiteFit] = []
         self._largest, self._ridge, self._steps = largest, ridge, plan.steps
+        self._per_feature = per_feature
         given = supernet.constants()
         self._constants = ChainMap(self.changed, given)
         aims = find_aims(network, alpha, plan, find_sites(network, plan, given, settable))
@@ -140,7 +154,8 @@ class _Walk:
         """Fit one operator, and take the new weights if they are nearer."""
         made = self._steps[aim.end].outputs[0]
         cut = self._cut.get(made)
-        targets = [_without(target, cut, site.linear.is_convolution) for target in self._targets[_target(site, aim)]]
+        sampled = self._enough(site, self._targets[_target(site, aim)])
+        targets = [_without(target, cut, site.linear.is_convolution) for target in sampled]
         fitted = self._fitted(site, made, targets)
         if fitted is not None:
             before, changed = fitted
@@ -154,6 +169,15 @@ class _Walk:
                     values.update({name: fresh[name] for name in (site.output, made)})
                 self.fits.append(SiteFit(aim.tensor, before, after))
         self._run(i for i in site.steps if site.output not in self._values[0])
+
+    def _enough(self, site: Site, targets: Sequence[Sampled]) -> Sequence[Sampled]:
+        """Return targets at so many positions as the site's regression takes."""
+        if self._per_feature is None:
+            return targets
+        _, outputs, features = site.linear.to_matrix(site.weight.get(self._constants)).shape
+        wanted = max(_LEAST_ROWS, self._per_feature * (outputs if features > self._largest else features))
+        share = wanted / max(1, sum(len(target.chosen) for target in targets))
+        return targets if share >= 1 else [target.thinned(share) for target in targets]
 
     def _fitted(self, site: Site, made: str, targets: Sequence[Sampled]) -> tuple[float, dict[str, Tensor]] | None:
         """Return the mean square of what is missing, and the constants by which a site makes most of that.
@@ -189,7 +213,8 @@ class _Walk:
             eye = torch.eye(outputs, dtype=change.matrix.dtype, device=change.matrix.device)
             change = Affine(eye + change.matrix, change.bias)
         wanted = change.after(given) if mixes else given.plus(change)
-        return before, site.put(self._constants, wanted, equations.moments(change if mixes else wanted))
+        fitted = change if mixes else wanted
+        return before, site.put(self._constants, wanted, lambda: equations.moments(fitted))
 
     def _fits_shapes(self, site: Site, weight: Tensor, targets: Sequence[Sampled]) -> bool:
         """Tell whether what a site makes surely has the shapes of its targets."""

@@ -1,6 +1,7 @@
 """What the original computes on calibration samples: whole tensors, and targets at some positions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,6 +11,7 @@ from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
 from natonnx.supernet.module import as_channels_last
 from natonnx.supernet.ops.placement import moved
+from natonnx.supernet.plan import Step, freeing
 
 __all__ = ["Original", "Sampled", "Target"]
 
@@ -42,21 +44,37 @@ class Sampled(NamedTuple):
     chosen: Tensor
     shape: torch.Size
 
+    def thinned(self, share: float) -> "Sampled":
+        """Return such a share of the positions, spread evenly."""
+        count = math.ceil(share * len(self.chosen))
+        index = torch.arange(count, device=self.chosen.device) * len(self.chosen) // max(1, count)
+        return self._replace(rows=self.rows.index_select(0, index), chosen=self.chosen.index_select(0, index))
+
 
 class Original:
     """The original on calibration samples; what has been asked for is kept, within limits.
+
+    What else is asked for is computed from there.
 
     Args:
         supernet: The original; its weights stay as they are.
         batches: Inputs by name, in the model's own layout, a mapping a batch.
         rows: Positions of a tensor that are looked at, of all samples together.
         seed: Of their choice.
+        expected: Targets that will be asked for: they are kept as soon as the original runs.
 
     Raises:
         ValueError: If there is no batch.
     """
 
-    def __init__(self, supernet: Supernet, batches: Sequence[Mapping[str, Tensor]], rows: int, seed: int) -> None:
+    def __init__(
+        self,
+        supernet: Supernet,
+        batches: Sequence[Mapping[str, Tensor]],
+        rows: int,
+        seed: int,
+        expected: Iterable[Target] = (),
+    ) -> None:
         if not batches:
             raise ValueError("a refit takes calibration samples")
         self._supernet, self._seed = supernet, seed
@@ -64,6 +82,7 @@ class Original:
         counts = [max(1, supernet.network.batch_axes.count(batch)) for batch in batches]
         self.samples = sum(counts)
         self._rows = [-(-rows * count // self.samples) for count in counts]
+        self._expected = tuple(expected)
         self._chosen: dict[tuple[int, int], Tensor] = {}
         self._tensors: dict[str, list[Tensor]] = {}
         self._targets: dict[Target, list[Sampled]] = {}
@@ -88,32 +107,40 @@ class Original:
             self._tensors.clear()
             self._targets.clear()
         names = [name for name in wanted if name not in self._tensors]
-        fresh = [aim for aim in aims if aim not in self._targets]
+        fresh = [aim for aim in dict.fromkeys((*aims, *self._expected)) if aim not in self._targets]
+        known = dict(self._tensors)
+        steps = self._steps(names, {*names, *(aim.tensor for aim in fresh)}, known.keys())
         self._tensors.update({name: [] for name in names})
         self._targets.update({aim: [] for aim in fresh})
-        for i in range(len(self._batches)):
-            values = self._run(i, {*names, *(aim.tensor for aim in fresh)})
+        sampled = {aim.tensor: [other for other in fresh if other.tensor == aim.tensor] for aim in fresh}
+        for i, batch in enumerate(self._batches):
+            values = self._supernet.constants() | batch | {name: parts[i] for name, parts in known.items()}
+
+            def keep(made: Mapping[str, Tensor], i: int = i) -> None:
+                for name in made:
+                    for aim in sampled.get(name, ()):
+                        rows = rows_of(made[name], convolution=aim.convolution)
+                        chosen = self._choose(i, len(rows), rows.device)
+                        self._targets[aim].append(Sampled(rows[chosen], chosen, made[name].shape))
+
+            keep({name: values[name] for name in sampled if name in values})
+            for step in steps:
+                made = step.call(values, momentum=0.0)
+                keep({name: value for name, value in made.items() if name not in known})
+                values.update(made)
+                for name in step.spent:
+                    values.pop(name, None)
             for name in names:
                 self._tensors[name].append(values[name])
-            for aim in fresh:
-                value = values[aim.tensor]
-                rows = rows_of(value, convolution=aim.convolution)
-                chosen = self._choose(i, len(rows), rows.device)
-                self._targets[aim].append(Sampled(rows[chosen], chosen, value.shape))
 
-    def _run(self, batch: int, wanted: set[str]) -> dict[str, Tensor]:
-        """Run the original, in evaluation mode, until all that is wanted has been made."""
-        values = self._supernet.constants() | self._batches[batch]
-        missing = wanted - values.keys()
-        for step in self._supernet.plan(self._supernet.network.architecture).steps:
-            if not missing:
-                break
-            values.update(step.call(values, momentum=0.0))
-            missing.difference_update(step.outputs)
-            for name in step.spent:
-                if name not in wanted:
-                    values.pop(name, None)
-        return values
+    def _steps(self, kept: Collection[str], wanted: Collection[str], known: Collection[str]) -> tuple[Step, ...]:
+        """Return the original's steps that make what is wanted, others being known; some of that is kept."""
+        needed, steps = set(wanted) - set(known), list[Step]()
+        for step in reversed(self._supernet.plan(self._supernet.network.architecture).steps):
+            if not needed.isdisjoint(step.outputs):
+                steps.append(step)
+                needed.update(name for name in step.inputs if name not in known)
+        return freeing(steps[::-1], {*kept, *self._supernet.constants()})
 
     def _choose(self, batch: int, count: int, device: torch.device) -> Tensor:
         """Return the positions that are looked at in a batch, of so many: the same for all tensors of the size."""

@@ -1,7 +1,7 @@
 """Where weights can be recomputed: linear operators, with the bias and the normalisation behind them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -106,7 +106,7 @@ class Site:
             matrix, bias = gain[..., None] * matrix, gain * (bias - mean) + shift
         return Affine(matrix, bias)
 
-    def put(self, constants: Mapping[str, Tensor], wanted: Affine, moments: Moments) -> dict[str, Tensor]:
+    def put(self, constants: Mapping[str, Tensor], wanted: Affine, moments: Callable[[], Moments]) -> dict[str, Tensor]:
         """Return the constants by which it is another map.
 
         A normalisation keeps what it multiplies by. Its running statistics become those of what it reads, so that
@@ -115,7 +115,7 @@ class Site:
         Args:
             constants: What is there now.
             wanted: W and b.
-            moments: Of what they make of the calibration samples.
+            moments: Returns those of what they make of the calibration samples.
         """
         matrix, bias = wanted
         whole = self.weight.get(constants)
@@ -124,7 +124,8 @@ class Site:
             gain, _, _ = self.norm.get(constants, bias.shape)
             gain = torch.where(gain.abs() <= _LEAST_GAIN * gain.abs().max(), torch.ones_like(gain), gain)
             matrix, own = matrix / gain[..., None], self._own_bias(constants, matrix)
-            mean, variance = (moments.mean - bias) / gain + own, moments.variance / gain.square()
+            made = moments()
+            mean, variance = (made.mean - bias) / gain + own, made.variance / gain.square()
             parts += [
                 (self.norm.mean, mean),
                 (self.norm.variance, variance),

@@ -123,6 +123,23 @@ def test_more_positions_are_looked_at_in_larger_batches() -> None:
     assert few[0].before == pytest.approx(every[0].before, rel=0.5)
 
 
+def test_no_more_positions_than_a_regression_takes() -> None:
+    """So many for each feature, and never fewer than 1,024; where there are fewer than that, all."""
+    network = chain().network("y")
+    alpha, x = edited(network, B="S"), {"x": images(40, 4, 8)}
+    (few, _), (more, _), (every, _) = (refitted(network, alpha, x, per_feature=each) for each in (1, 2, None))
+    (all_of_them, _) = refitted(network, alpha, x, per_feature=1000)
+    for name, value in every.items():
+        np.testing.assert_array_equal(few[name], more[name])  # 1,024 both
+        np.testing.assert_array_equal(all_of_them[name], value)
+    assert any(not np.array_equal(few[name], every[name]) for name in every)
+    names = {fit.tensor for fit in refitted(network, alpha, x)[1]}
+    ours, wanted = (tensors_of(network, alpha, weights, x, *names) for weights in (few, every))
+    original = tensors_of(network, network.architecture, {}, x, *names)
+    for name in names:
+        assert mean_square(ours[name], original[name]) < 1.2 * mean_square(wanted[name], original[name])
+
+
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_no_numbers_leave_the_weights(wrong: float) -> None:
     network = chain().network("y")
