@@ -50,10 +50,11 @@ _UNCHANGED = 1
 )
 @click.option(
     "--learner",
-    type=click.Choice(PROPOSERS),
     default=PROPOSERS[0],
     show_default=True,
-    help="What proposes architectures: a policy, or a baseline.",
+    metavar=f"{'|'.join(PROPOSERS)}|package.module:Policy",
+    shell_complete=lambda _context, _option, start: [name for name in PROPOSERS if name.startswith(start)],
+    help="What proposes architectures: a policy, a baseline, or a policy of your own.",
 )
 @click.option("--lookups", type=int, help="Architectures that are compared.  [default: by the number of transitions]")
 @click.option(
@@ -80,6 +81,12 @@ _UNCHANGED = 1
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Also write every model that was made.",
+)
+@click.option(
+    "--save-policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the policy's weights as the search leaves them, for --policy.",
 )
 @click.option(
     "--objective",
@@ -189,6 +196,7 @@ def optimize_command(
     resume: bool,
     force: bool,
     front: Path | None,
+    save_policy: Path | None,
     journal: Path | None,
     html: Path | None,
     sync_navigation: Path | None,
@@ -247,7 +255,15 @@ def optimize_command(
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
-                model, dataset, output, **shared, front=front, resume=resume, journal=journal, progress=progress
+                model,
+                dataset,
+                output,
+                **shared,
+                front=front,
+                save_policy=save_policy,
+                resume=resume,
+                journal=journal,
+                progress=progress,
             )
     except KeyboardInterrupt as error:
         if saved_state(output).exists():

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from natonnx.architecture import Architecture
 from natonnx.search.score import Score
+
+if TYPE_CHECKING:
+    from natonnx.policy import Policy
 
 __all__ = ["Candidate", "Images", "Outcome", "Scored"]
 
@@ -70,6 +73,7 @@ class Outcome:
         history: One row an epoch of Algorithm 1.
         scored: What the candidates were chosen from.
         images: Where the images went.
+        policy: θ as the search left it; None where it has none.
     """
 
     beta: Candidate | None
@@ -77,3 +81,4 @@ class Outcome:
     history: tuple[Mapping[str, Any], ...] = ()
     scored: tuple[Scored, ...] = ()
     images: Images = field(default_factory=Images)
+    policy: "Policy | None" = None

@@ -131,6 +131,9 @@ class _Search:
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = self._problem.network.architecture, self._problem.prices[0]
         self._moves = Moves(self._beta, self._price)
+        self._proposer = make_proposer(
+            settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy
+        )
         self._given = targets_of(self._problem.prices, settings)
         self._targets = self._given or LADDER
         self._maker = Maker(worker, executor, settings, clock, progress, self.save)
@@ -189,8 +192,7 @@ class _Search:
             return found
 
         lookups = self._lookups("look up", score, self._look_ahead, limit, stop)
-        proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
-        proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
+        self._proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
         _log.info("look up: %d architectures", lookups.used)
         self.save()
         return lookups
@@ -309,7 +311,7 @@ class _Search:
         best, scores = lookups.within(1.0)[:_TOLD], self._looker.scores
         scored = tuple(Scored(entry.architecture, scores[signature(entry.architecture)]) for entry in best)
         images = Images(self._looker.images / 3, self._maker.training, self._maker.teacher)
-        return Outcome(None, tuple(ranked), (), scored, images)
+        return Outcome(None, tuple(ranked), (), scored, images, self._proposer.policy)
 
     # Checkpoints
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from natonnx.errors import InputError
-from natonnx.policy import LEARNERS, PROPOSERS
+from natonnx.policy import LEARNERS, PROPOSERS, is_learner
 from natonnx.search.amount import Amount, amounts
 
 __all__ = ["REWARDS", "Algorithm", "Amp", "Limit", "Reward", "Settings", "option_of"]
@@ -39,7 +39,8 @@ class Settings:
     Attributes:
         algorithm: "refit": architectures are looked up by refitted weights, and training goes into the few that are
             worth it. "paper": Algorithm 1, a supernet whose shared weights are trained with the policy.
-        learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS`, or, for "refit", a baseline of
+        learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS` or one of your own, as
+            "package.module:name" or registered by `natonnx.policy.register_learner`; or, for "refit", a baseline of
             `natonnx.policy.PROPOSERS`.
         policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
         target_madds: Most multiply-adds of α, as a fraction of β's, or an amount such as "50M"; or several of them, for
@@ -124,13 +125,16 @@ class Settings:
                 self.algorithm in get_args(Algorithm),
                 f"unknown algorithm {self.algorithm!r}: choose {' or '.join(get_args(Algorithm))}",
             ),
-            (self.learner in learners, f"unknown learner {self.learner!r}: choose one of {', '.join(learners)}"),
+            (
+                self.learner in learners or is_learner(self.learner),
+                f"unknown learner {self.learner!r}: choose one of {', '.join(learners)}, or package.module:name",
+            ),
             (
                 self.reward in REWARDS,
                 f"unknown reward {self.reward!r}: choose {' or '.join(REWARDS)}; functions go to optimize(reward=...)",
             ),
             (
-                self.learner in LEARNERS or self.policy == "scratch",
+                is_learner(self.learner) or self.policy == "scratch",
                 f"policy {self.policy} is for a learned policy: {self.learner} has none",
             ),
             (self.amp in get_args(Amp), f"unknown amp {self.amp!r}: choose {' or '.join(get_args(Amp))}"),

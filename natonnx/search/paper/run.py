@@ -156,4 +156,4 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
     alphas.sort(key=lambda found: (found.validation.value, found.validation.ranking), reverse=True)
     scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
     images = Images(training=state.images, teacher=state.images / 3 if state.trainer.follows else 0.0)
-    return Outcome(beta, tuple(alphas), tuple(state.history), scored, images)
+    return Outcome(beta, tuple(alphas), tuple(state.history), scored, images, state.policy)
