@@ -123,9 +123,26 @@ _UNCHANGED = 1
     show_default=True,
     help="Train the model that is written; without, its weights are refitted in closed form, in seconds.",
 )
-@click.option("--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6]")
-@click.option("--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03]")
-@click.option("--distillation", type=float, help="Share of the loss that follows MODEL's outputs.  [default: 0.5]")
+@click.option(
+    "--weights",
+    type=click.Choice(["file", "scratch"]),
+    default="file",
+    show_default=True,
+    help="Where training starts: from the file's weights or refitted ones; or from scratch, and the input is trained so"
+    " too, equally long.",
+)
+@click.option(
+    "--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6; from scratch 60]"
+)
+@click.option(
+    "--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03; from scratch 0.1]"
+)
+@click.option(
+    "--distillation",
+    type=float,
+    help="Share of the loss that follows MODEL's outputs.  [default: 0.5; from scratch 0]",
+)
+@click.option("--weight-decay", type=float, help="Of what is trained, but biases and scales.  [default: 0.0005]")
 @click.option("--batch", type=int, help="Training batch.  [default: 32]")
 @click.option("--finalists", type=int, help="Architectures of a target whose training begins.  [default: 2]")
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.  [default: 8]")

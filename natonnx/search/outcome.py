@@ -68,7 +68,8 @@ class Outcome:
     """What a search found.
 
     Attributes:
-        beta: The given model, fine-tuned by the same budget as the candidates; None where no decision needs it.
+        beta: The given model, trained by the same budget as the candidates: fine-tuned, or from scratch as they were;
+            None where no decision needs it.
         candidates: α's with their weights, best validation score first; may be empty.
         history: One row an epoch of Algorithm 1.
         scored: What the candidates were chosen from.

@@ -171,7 +171,8 @@ def optimize(
             check_own(prepared, original, force=force)
             check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
             scored = time.monotonic() - opened
-            reserve = (_ONCE + _EACH * len(likely_targets(problem, settings))) * scored + _LATENCY_SECONDS
+            made = len(likely_targets(problem, settings)) + (settings.weights == "scratch")
+            reserve = (_ONCE + _EACH * made) * scored + _LATENCY_SECONDS
 
             # Search; each candidate is rebuilt once, and decided on by its file
             workshop = Workshop(prepared, original)

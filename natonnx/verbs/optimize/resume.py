@@ -24,7 +24,7 @@ from natonnx.verbs.optimize.prepare import Prepared
 __all__ = ["Checkpoint", "claimed", "fingerprint", "load_checkpoint", "save_checkpoint", "saved_state"]
 
 _MARK = b"natonnx checkpoint "
-_HEAD = _MARK + b"7\n"
+_HEAD = _MARK + b"8\n"
 """What a checkpoint begins with: its format. The SHA-256 of all that follows is next."""
 _DIGEST = hashlib.sha256().digest_size
 _BATCH = 64
