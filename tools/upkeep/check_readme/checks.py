@@ -18,6 +18,7 @@ from tools.upkeep.check_readme.compare import (
 from tools.upkeep.check_readme.latency import LATENCY_CHECKS
 from tools.upkeep.check_readme.nasbench import captured
 from tools.upkeep.check_readme.page import Shown
+from tools.upkeep.check_readme.paper import PAPER_CHECKS
 from tools.upkeep.check_readme.performance import PERFORMANCE_CHECKS
 from tools.upkeep.check_readme.place import Ran
 from tools.upkeep.check_readme.sample import consistent, optimized
@@ -592,4 +593,5 @@ CHECKS: tuple[Check, ...] = (
     *LATENCY_CHECKS,
     *SCALE_CHECKS,
     *PERFORMANCE_CHECKS,
+    *PAPER_CHECKS,
 )
