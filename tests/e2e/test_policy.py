@@ -1,6 +1,7 @@
 """`natonnx optimize` with a learner of one's own, and θ as a file."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,26 +14,15 @@ from natonnx.policy import make_policy
 from natonnx.policy.pretrained import load_policy
 from tests.cli import tiny
 
-OWN = """
-import torch
+PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
+(EXAMPLE,) = re.findall(r"```python\n(.*?class ByItself.*?)```", PAGE, re.DOTALL)
+OWN = f"""{EXAMPLE}
 
-from natonnx.policy import FEATURES, Policy, small_head
-
-
-class Mine(Policy):
-    def __init__(self, *, edits=3.0, seed=0):
-        super().__init__(edits)
-        torch.manual_seed(seed)
-        self.head = small_head(FEATURES)
-
-    def forward(self, features, graph):
-        return self.head(features)
-
-
-class Broken(Mine):
+class Broken(ByItself):
     def forward(self, features, graph):
         return features
 """
+MINE = "own:ByItself"
 COMMAND = ["optimize", "model.onnx", "--data", "data.npz", "--lookups", "12", "--no-training", "--threads", "1"]
 COMMAND += ["--target-madds", "0.55", "--max-drop", "100", "-o", "out.onnx"]
 
@@ -45,18 +35,18 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_learner_of_ones_own_searches_and_its_weights_go_on(folder: Path) -> None:
     """What --save-policy wrote is what --policy begins with, and is not what the learner began with."""
-    made = tiny.natonnx(*COMMAND, "--learner", "own:Mine", "--save-policy", "theta.safetensors", "--json", cwd=folder)
+    made = tiny.natonnx(*COMMAND, "--learner", MINE, "--save-policy", "theta.safetensors", "--json", cwd=folder)
     assert made.code == 0, made.stderr
-    assert json.loads(made.stdout)["learner"] == "own:Mine"
+    assert json.loads(made.stdout)["learner"] == MINE
     learned = safetensors.torch.load_file(folder / "theta.safetensors")
     torch.manual_seed(0)
     assert set(learned) == {"head.weight", "head.bias"}
     assert float(learned["head.bias"].abs().max()) > 0  # it begins at 0
-    again = tiny.natonnx(*COMMAND, "--learner", "own:Mine", "--policy", "theta.safetensors", "--force", cwd=folder)
+    again = tiny.natonnx(*COMMAND, "--learner", MINE, "--policy", "theta.safetensors", "--force", cwd=folder)
     assert again.code == 0, again.stderr
     other = tiny.natonnx(*COMMAND, "--policy", "theta.safetensors", "--force", cwd=folder)
     assert other.code == 2
-    assert "is of the learner 'own:Mine', not 'gcn-directed'" in other.stderr
+    assert "is of the learner 'own:ByItself', not 'gcn-directed'" in other.stderr
 
 
 def test_a_policy_of_ours_is_saved_as_the_search_left_it(folder: Path) -> None:
