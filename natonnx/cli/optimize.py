@@ -50,10 +50,11 @@ _UNCHANGED = 1
 )
 @click.option(
     "--learner",
-    type=click.Choice(PROPOSERS),
     default=PROPOSERS[0],
     show_default=True,
-    help="What proposes architectures: a policy, or a baseline.",
+    metavar=f"{'|'.join(PROPOSERS)}|package.module:Policy",
+    shell_complete=lambda _context, _option, start: [name for name in PROPOSERS if name.startswith(start)],
+    help="What proposes architectures: a policy, a baseline, or a policy of your own.",
 )
 @click.option("--lookups", type=int, help="Architectures that are compared.  [default: by the number of transitions]")
 @click.option(
@@ -80,6 +81,12 @@ _UNCHANGED = 1
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Also write every model that was made.",
+)
+@click.option(
+    "--save-policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the policy's weights as the search leaves them, for --policy.",
 )
 @click.option(
     "--objective",
@@ -116,9 +123,26 @@ _UNCHANGED = 1
     show_default=True,
     help="Train the model that is written; without, its weights are refitted in closed form, in seconds.",
 )
-@click.option("--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6]")
-@click.option("--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03]")
-@click.option("--distillation", type=float, help="Share of the loss that follows MODEL's outputs.  [default: 0.5]")
+@click.option(
+    "--weights",
+    type=click.Choice(["file", "scratch"]),
+    default="file",
+    show_default=True,
+    help="Where training starts: from the file's weights or refitted ones; or from scratch, and the input is trained so"
+    " too, equally long.",
+)
+@click.option(
+    "--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6; from scratch 60]"
+)
+@click.option(
+    "--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03; from scratch 0.1]"
+)
+@click.option(
+    "--distillation",
+    type=float,
+    help="Share of the loss that follows MODEL's outputs.  [default: 0.5; from scratch 0]",
+)
+@click.option("--weight-decay", type=float, help="Of what is trained, but biases and scales.  [default: 0.0005]")
 @click.option("--batch", type=int, help="Training batch.  [default: 32]")
 @click.option("--finalists", type=int, help="Architectures of a target whose training begins.  [default: 2]")
 @click.option("--epochs", type=int, help="Passes of Algorithm 1.  [default: 8]")
@@ -189,6 +213,7 @@ def optimize_command(
     resume: bool,
     force: bool,
     front: Path | None,
+    save_policy: Path | None,
     journal: Path | None,
     html: Path | None,
     sync_navigation: Path | None,
@@ -247,7 +272,15 @@ def optimize_command(
     try:
         with shown as progress, contextlib.redirect_stdout(sys.stderr):  # a --data function may print
             result = optimize(
-                model, dataset, output, **shared, front=front, resume=resume, journal=journal, progress=progress
+                model,
+                dataset,
+                output,
+                **shared,
+                front=front,
+                save_policy=save_policy,
+                resume=resume,
+                journal=journal,
+                progress=progress,
             )
     except KeyboardInterrupt as error:
         if saved_state(output).exists():

@@ -71,6 +71,9 @@ class FrontRow(CandidateRow):
         lost_at_most: What a promise says of that, before `Unit.scale`; left out where none was asked for.
         met: Whether it meets every constraint; None where it meets those on validation, and a promise was asked for but
             not of this model: a dearer one did not keep it, or another one of the same target was chosen.
+        behind: What its score loses to that of the input trained alike, before `Unit.scale`; left out where the input
+            was not trained.
+        behind_interval: Its interval, as of `lost`.
         images: Training images that went into its weights.
         path: Where it was written; None where it was not.
     """
@@ -81,6 +84,8 @@ class FrontRow(CandidateRow):
     interval: tuple[float, float] | None
     lost_at_most: NotRequired[float]
     met: bool | None
+    behind: NotRequired[float]
+    behind_interval: NotRequired[tuple[float, float] | None]
     images: int
     path: str | None
 
@@ -216,12 +221,15 @@ class OptimizeReport(TypedDict):
         without_gradient: Operators that onnxruntime ran, so that what only leads there was not trained.
         algorithm: `refit`, or `paper`.
         learner: The policy, or another proposer.
+        protocol: What the weights of the models that were made are: refitted in closed form; fine-tuned from the file's
+            or refitted ones; or trained from scratch, as the input then was too, equally long.
         seed: Of all randomness.
         seconds: That all took.
         data: What it was trained and judged on.
         history: One row an epoch of Algorithm 1.
         images: Where the images went.
-        finetuned_input: The input itself, fine-tuned like the candidates; None where no decision needs that.
+        finetuned_input: The input itself, trained by the same protocol as the candidates; None where no decision needs
+            that.
         front: The models that were made, dearest first.
         nearest: Where the input stands, the one that came nearest; None where there is an output, or nothing was made.
         scored: The best of the architectures that those were chosen from.
@@ -239,6 +247,7 @@ class OptimizeReport(TypedDict):
     without_gradient: list[str]
     algorithm: str
     learner: str
+    protocol: Literal["refitted", "fine-tuned", "scratch"]
     seed: int
     seconds: float
     data: DataRow

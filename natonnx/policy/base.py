@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from natonnx.architecture import Architecture, Legality, State, find_liveness, transition_mask, without_idle_edits
+from natonnx.errors import InputError, running
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -33,6 +34,8 @@ _TRIES = 50
 
 class Policy(nn.Module, ABC):
     """A learner: maps β to one distribution over O, S, N an edge.
+
+    A subclass takes `edits` and `seed` by name; a search makes it so.
 
     Attributes:
         learns: Whether REINFORCE can train it.
@@ -57,8 +60,18 @@ class Policy(nn.Module, ABC):
         """
 
     def logits(self, architecture: Architecture) -> Tensor:
-        """Scores [edges, 3] of one architecture."""
-        scores: Tensor = self(torch.from_numpy(encode(architecture)), edge_graph(architecture.topology))
+        """Scores [edges, 3] of one architecture.
+
+        Raises:
+            InputError: If `forward` gives something else, or no finite numbers.
+        """
+        name = f"{type(self).__module__}:{type(self).__qualname__}"
+        with running(name):
+            scores: Any = self(torch.from_numpy(encode(architecture)), edge_graph(architecture.topology))
+        wanted = (len(architecture.states), len(State))
+        if not isinstance(scores, Tensor) or scores.shape != wanted or not bool(scores.isfinite().all()):
+            what = f"a tensor {[*scores.shape]}" if isinstance(scores, Tensor) else type(scores).__name__
+            raise InputError(f"{name}: forward gave {what}; it must give finite scores [edges, 3], here {[*wanted]}")
         return scores
 
     def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from natonnx.policy.base import Policy, small_head
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import RELATIONS, Graph, aggregate
+from natonnx.policy.registry import register_learner
 
 __all__ = ["DirectedGCN", "DirectedGCNPolicy"]
 
@@ -39,6 +40,7 @@ class DirectedGCN(nn.Module):
         return normalised
 
 
+@register_learner("gcn-directed")
 class DirectedGCNPolicy(Policy):
     """A `DirectedGCN` and a linear head.
 

@@ -18,10 +18,12 @@ from torch import Generator, Tensor, nn
 from natonnx.policy.base import Policy, small_head
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import Graph
+from natonnx.policy.registry import register_learner
 
 __all__ = ["GCNPolicy", "MaximumGCNPolicy"]
 
 
+@register_learner("gcn")
 class GCNPolicy(Policy):
     """Graph convolutions and a linear head, on the CPU; α's are sampled (the paper's Sampling-GCN).
 
@@ -77,6 +79,7 @@ class GCNPolicy(Policy):
         return self._mixing[1]
 
 
+@register_learner("gcn-max")
 class MaximumGCNPolicy(GCNPolicy):
     """The same, but α is the most probable one, in training too (the paper's Maximum-GCN).
 

@@ -7,10 +7,12 @@ from torch.nn.utils import rnn
 from natonnx.policy.base import Policy, small_head
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import Graph
+from natonnx.policy.registry import register_learner
 
 __all__ = ["LSTMPolicy"]
 
 
+@register_learner("lstm")
 class LSTMPolicy(Policy):
     """A bidirectional LSTM and a linear head; it knows of the graph only what the order and each edge's features tell.
 

@@ -13,9 +13,10 @@ from natonnx.files import check_regular, write_bytes
 from natonnx.policy.base import Policy
 from natonnx.policy.encode import FEATURES
 
-__all__ = ["load_policy", "save_policy"]
+__all__ = ["FORMAT", "load_policy", "save_policy"]
 
-_FORMAT = "natonnx policy 1"
+FORMAT = "natonnx policy 1"
+"""What the metadata of such a file says."""
 
 
 def load_policy(policy: Policy, learner: str, source: str) -> None:
@@ -51,7 +52,7 @@ def save_policy(weights: Mapping[str, Tensor], learner: str, path: Path, note: s
         path: Where.
         note: How it was made, in a line.
     """
-    metadata = {"format": _FORMAT, "learner": learner, "features": str(FEATURES), "note": note}
+    metadata = {"format": FORMAT, "learner": learner, "features": str(FEATURES), "note": note}
     write_bytes(path, save({name: value.contiguous() for name, value in weights.items()}, metadata))
 
 
@@ -63,7 +64,7 @@ def _load(policy: Policy, learner: str, path: Path) -> None:
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
     except (OSError, safetensors.SafetensorError) as error:
         raise InputError(f"--policy {path}: cannot be read ({error}); give a file that natonnx saved") from None
-    if metadata.get("format") != _FORMAT:
+    if metadata.get("format") != FORMAT:
         raise InputError(f"--policy {path}: no policy of this version of natonnx; give a file that it saved")
     if metadata.get("learner") != learner:
         raise InputError(

@@ -21,8 +21,8 @@ def optimization(payload: OptimizeReport) -> str:
     payload = all_visible(payload)
     after = payload["output"]
     files = code(payload["input"]["path"] or "") + (f" became {code(after['path'])}" if after and after["path"] else "")
-    how = f"algorithm {payload['algorithm']}, learner {payload['learner']}, seed {payload['seed']}"
-    parts = [f"{TITLE}: {payload['status']}", f"{files}, {payload['seconds']:.0f} s, {how}"]
+    how = f"algorithm {payload['algorithm']}, learner {payload['learner']}, protocol {payload['protocol']}"
+    parts = [f"{TITLE}: {payload['status']}", f"{files}, {payload['seconds']:.0f} s, {how}, seed {payload['seed']}"]
     if not after:
         parts.append("No architecture met every constraint; the input model stands, nothing was written.")
     parts += [

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-from natonnx.contract.objective import Unit
+from natonnx.contract.objective import Objective, Unit
 from natonnx.contract.optimize import ConstraintRow, CostKey, FrontRow, NearestRow, OptimizeReport
 from natonnx.report.numbers import count, ratio
 from natonnx.report.score import bound, difference, heading, in_words, label, reported_split, score_rows, with_interval
@@ -107,10 +107,21 @@ def notes(report: OptimizeReport) -> list[str]:
     if beta := report["finetuned_input"]:
         split = reported_split(beta["score"])
         told = f"{label(split, objective)} {in_words(beta['score'][split], objective['unit'])}"
-        found.append(f"the input itself, fine-tuned by the same budget: {told}")
+        how = "trained from scratch" if report["protocol"] == "scratch" else "fine-tuned"
+        found.append(f"the input itself, {how} by the same budget: {told}")
+    if report["protocol"] == "scratch":
+        found += [_behind(number, row, objective) for number, row in enumerate(report["front"], 1)]
     if (nearest := report["nearest"]) is not None:
         found.append(_nearest(nearest))
     return [*found, *_images(report)]
+
+
+def _behind(number: int, row: FrontRow, objective: Objective) -> str:
+    """What a model loses to the input, both from scratch."""
+    unit, interval = objective["unit"], row.get("behind_interval")
+    between = "" if interval is None else f" (95 % interval {' to '.join(difference(end, unit) for end in interval)})"
+    lost = difference(row.get("behind", 0.0), unit)
+    return f"number {number}, from scratch: {label('validation', objective)} lost to that input {lost}{between}"
 
 
 def _nearest(nearest: NearestRow) -> str:

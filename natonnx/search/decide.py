@@ -11,7 +11,7 @@ from natonnx.search.outcome import Candidate, Outcome
 from natonnx.search.price import Price
 from natonnx.search.promise import Promise
 from natonnx.search.score import Score
-from natonnx.search.settings import Settings
+from natonnx.search.settings import Protocol, Settings
 from natonnx.search.targets import limited_prices, targets_of
 
 __all__ = [
@@ -48,6 +48,7 @@ class Criteria:
         max_drop: Most that may be lost, in the objective's unit.
         unit: The objective's.
         measure: What the objective calls its score.
+        protocol: How β was trained where it was; see `Settings.protocol`.
     """
 
     reference: Architecture
@@ -56,6 +57,7 @@ class Criteria:
     max_drop: float
     unit: Unit
     measure: str
+    protocol: Protocol = "fine-tuned"
 
     @staticmethod
     def of(
@@ -76,7 +78,7 @@ class Criteria:
             usual = AGREEMENT_DROP
         drop = usual if settings.max_drop is None else settings.max_drop
         target = min(targets_of(prices, settings), default=None)
-        return Criteria(reference, prices, target, drop, unit, measure)
+        return Criteria(reference, prices, target, drop, unit, measure, settings.protocol)
 
     def costs(self, candidate: Candidate) -> tuple[float, ...]:
         """Return the cost of a candidate by each price."""
@@ -100,6 +102,20 @@ class Criteria:
             cost, found = price.cost(alpha), price.estimate(alpha)
             value, bounds = (cost, None) if found is None else (found.value, (found.low, found.high))
             yield Constraint(price.name, price.label, None, most, value, cost <= most, bounds=bounds)
+
+    def behind(self, candidate: Candidate, outcome: Outcome) -> "Constraint | None":
+        """Return by how much a candidate is behind β trained alike; None where β was not.
+
+        It may not be by more than `max_drop`, and must be better at equal cost.
+        """
+        if outcome.beta is None:
+            return None
+        behind, error = self.lost(outcome.beta.validation, candidate.validation)
+        cheaper = any(own < full for own, full in zip(self.costs(candidate), self.full, strict=True))
+        met = behind < 0 or (cheaper and behind <= self.max_drop)
+        alike = "input from scratch" if self.protocol == "scratch" else "fine-tuned input"
+        label = f"validation {self.measure} behind the {alike}"
+        return Constraint("behind_finetuned_input", label, self.unit, self.max_drop, behind, met, error)
 
     def lost(self, before: Score, after: Score) -> tuple[float, float]:
         """Return how much worse one score is than another, in the unit, and the standard error of that."""
@@ -182,8 +198,8 @@ def decide(
 
     An α must cost no more than its target (than β where there is none). It must not give NaN or infinity where β gives
     numbers, nor the same answer for all samples where β does not. On the validation split it must lose at most
-    `max_drop` to the given β. Where β was fine-tuned by the same budget, and there is no cost target, it must also lose
-    at most that to it, or the gain would be fine-tuning's and not the architecture's; at equal cost it must be better.
+    `max_drop` to the given β. Where β was trained by the same budget, and there is no cost target, it must also lose at
+    most that to it, or the gain would be training's and not the architecture's; at equal cost it must be better.
 
     Of those that qualify, the ones of the cheapest target win; among them the best, where all that are within one
     standard error of it, pair by pair on the same samples, are a tie that the cheapest wins (the one-standard-error
@@ -273,16 +289,12 @@ def _distance(limits: tuple[Constraint, ...]) -> tuple[int, float]:
 
 def judge(candidate: Candidate, given: Score, outcome: Outcome, criteria: Criteria) -> tuple[Constraint, ...]:
     """Return the constraints on a candidate; see `decide`."""
-    costs, unit, most = criteria.costs(candidate), criteria.unit, criteria.max_drop
+    unit, most = criteria.unit, criteria.max_drop
     drop, error = criteria.lost(given, candidate.validation)
     label = f"validation {criteria.measure} lost"
     limits = [*criteria.limits(candidate), Constraint("lost", label, unit, most, drop, drop <= most, error)]
-    if criteria.target is None and outcome.beta is not None:
-        behind, error = criteria.lost(outcome.beta.validation, candidate.validation)
-        cheaper = any(own < full for own, full in zip(costs, criteria.full, strict=True))
-        met = behind < 0 or (cheaper and behind <= most)
-        label = f"validation {criteria.measure} behind the fine-tuned input"
-        limits.append(Constraint("behind_finetuned_input", label, unit, most, behind, met, error))
+    if criteria.target is None and (behind := criteria.behind(candidate, outcome)) is not None:
+        limits.append(behind)
     return (*limits, *faults(candidate.validation, given))
 
 

@@ -34,9 +34,10 @@ class Effort(NamedTuple):
 def expected(problem: Problem, settings: Settings) -> Effort:
     """Return what a search will do, were its time not limited."""
     count = problem.train.count()
-    teacher = 1.0 if settings.distillation or problem.objective.loss_follows_original else 0.0
+    recipe, from_scratch = settings.recipe, settings.weights == "scratch"
+    teacher = 1.0 if recipe.distillation or problem.objective.loss_follows_original else 0.0
     if settings.algorithm == "paper":
-        trained = count * (settings.epochs + settings.finetune_epochs * (settings.finalists + 1))
+        trained = count * (settings.epochs + recipe.epochs * (settings.finalists + 1))
         scored = (problem.validation.samples or count) * settings.epochs * (settings.alphas + 1)
         told = f"{settings.epochs} epochs of Algorithm 1, then {settings.finalists} finalists and the input are trained"
         return Effort(told, (3 + teacher) * trained + scored)
@@ -44,15 +45,17 @@ def expected(problem: Problem, settings: Settings) -> Effort:
     targets = given or LADDER
     lookups = settings.lookups or usual_lookups(Moves(problem.network.architecture, problem.prices[0]), targets)
     rungs = likely_targets(problem, settings)
-    images = round(count * settings.finetune_epochs) if settings.training else 0
+    images = round(count * recipe.epochs) if settings.training else 0
     samples = Samples().fitting(problem)
     passes = lookups * samples.look_up + sum(target * samples.target(settings.finalists) for target in rungs)
     trained = planned_images(images, settings.finalists)
     passes += sum((3 * target + teacher) * trained for target in rungs)
+    passes += (3 + teacher) * images if from_scratch else 0.0
     told = f"{lookups} look-ups"
     if images:
         which = "each target" if len(given) > 1 else "the model that is made"
         told += f", then {images:,} training images for {which}"
+        told += ", and as many for the input, both from scratch" if from_scratch else ""
         told += "" if given else ", and as many for each cheaper one as long as --max-drop holds"
     return Effort(told, passes)
 

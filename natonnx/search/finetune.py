@@ -63,7 +63,7 @@ class Finetuning:
     Args:
         problem: Network and data.
         architecture: α, or β.
-        settings: Learning rate, batch size, share of distillation, seed.
+        settings: The recipe, batch size, seed.
         original: The original model.
         limit: How long it is trained in all.
         start: Tensors by ONNX name that differ from the file's, where it starts.
@@ -92,8 +92,9 @@ class Finetuning:
             problem,
             self.supernet,
             original,
-            learning_rate=settings.finetune_learning_rate,
-            distillation=settings.distillation,
+            learning_rate=settings.recipe.learning_rate,
+            distillation=settings.recipe.distillation,
+            weight_decay=settings.weight_decay,
             amp=settings.amp,
         )
         self._generator = torch.Generator().manual_seed(settings.seed)
@@ -136,7 +137,7 @@ class Finetuning:
             if part is not None and part.smallest < _FEWEST:
                 continue  # too few for statistics of their own
             fresh = False
-            self._trainer.set_rate(self._settings.finetune_learning_rate * _schedule(self.done))
+            self._trainer.set_rate(self._settings.recipe.learning_rate * _schedule(self.done))
             loss = self._trainer.step(batch, self.architecture, self._generator, part)
             size = batch.size if part is None else part.total
             self.images += size

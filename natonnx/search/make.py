@@ -16,7 +16,7 @@ from natonnx.search.parallel.tasks import Begin, score_of
 from natonnx.search.parallel.worker import Worker
 from natonnx.search.progress import Progress
 from natonnx.search.settings import Settings
-from natonnx.search.spend import Halving, Start, planned_images
+from natonnx.search.spend import Halving, Start, Trained, planned_images
 
 __all__ = ["Maker"]
 
@@ -37,6 +37,7 @@ class Maker:
     Attributes:
         training: Training images that were used.
         teacher: What the original took on them, forward alone counted as a third.
+        beta: β trained from scratch; None where it was not.
         halving: The training that goes on; None between two.
     """
 
@@ -53,6 +54,7 @@ class Maker:
         self._problem, self._samples = worker.problem, worker.samples
         self._clock, self._progress, self._save = clock, progress, save
         self.training, self.teacher = 0.0, 0.0
+        self.beta: Candidate | None = None
         self.halving: Halving | None = None
 
     def make(
@@ -80,7 +82,22 @@ class Maker:
                 starts = [Start.of_dict(saved, self._problem.network.architecture) for saved in resumed["starts"]]
         if not self._settings.training:
             return self._untrained(starts[0], target)
-        limit = self._limit(len(done))
+        start, training = self._trained(starts, self._limit(len(done)), resumed)
+        return self._finished(training, target, start.images + training.images)
+
+    def make_beta(self, resumed: Mapping[str, Any] | None = None) -> Candidate:
+        """Train β from scratch; what is made later is trained as long, by images.
+
+        Args:
+            resumed: See `make`.
+        """
+        start = self._worker.from_scratch(self._problem.network.architecture)
+        _, training = self._trained([start], self._limit(0), resumed)
+        self.beta = self._finished(training, None, training.images)
+        return self.beta
+
+    def _trained(self, starts: Sequence[Start], limit: Limit, resumed: Mapping[str, Any] | None) -> Trained:
+        """Train the most promising of some to the end; return it."""
         self.halving = Halving(
             lambda start: self._worker.training(start, limit),
             self._executor.train,
@@ -92,11 +109,11 @@ class Maker:
         if resumed is not None:
             with restoring():
                 self.halving.load_dict(resumed)
-        start, training = self.halving.run()
+        found = self.halving.run()
         self.training += self.halving.images
-        self.teacher += self.halving.images / 3 if training.follows else 0.0
+        self.teacher += self.halving.images / 3 if found[1].follows else 0.0
         self.halving = None
-        return self._finished(training, target, start.images + training.images)
+        return found
 
     def _starts(
         self, alphas: Sequence[Architecture], target: float, done: Sequence[Candidate], rival: Architecture | None
@@ -119,11 +136,14 @@ class Maker:
 
     def _limit(self, made: int) -> Limit:
         """Return how long each architecture of a target may be trained, where some were made already."""
-        images = round(self._settings.finetune_epochs * self._problem.train.count())
+        images = round(self._settings.recipe.epochs * self._problem.train.count())
+        if self.beta is not None:
+            images = min(images, self.beta.images)
         left = self._clock.left
         if left is None:
             return Limit(images)
         rest = max(1, len(likely_targets(self._problem, self._settings)) - made)
+        rest += self._settings.weights == "scratch" and self.beta is None
         overhead = planned_images(1_000_000, self._settings.finalists) / 1_000_000
         afterwards = (self._clock.each or 0.0) * self._samples.finish(self._settings.finalists)
         return Limit(images, max(0.0, left / rest - afterwards) / overhead)
@@ -134,6 +154,6 @@ class Maker:
         score = self._worker.score(training)
         return Candidate(training.architecture, training.supernet.weights(), score, target, 0)
 
-    def _finished(self, training: Finetuning, target: float, images: int) -> Candidate:
+    def _finished(self, training: Finetuning, target: float | None, images: int) -> Candidate:
         score = self._worker.settle(training, self._samples.settled)
         return Candidate(training.architecture, training.supernet.weights(), score, target, images)

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from natonnx.architecture import Architecture
 from natonnx.search.score import Score
+
+if TYPE_CHECKING:
+    from natonnx.policy import Policy
 
 __all__ = ["Candidate", "Images", "Outcome", "Scored"]
 
@@ -65,11 +68,13 @@ class Outcome:
     """What a search found.
 
     Attributes:
-        beta: The given model, fine-tuned by the same budget as the candidates; None where no decision needs it.
+        beta: The given model, trained by the same budget as the candidates: fine-tuned, or from scratch as they were;
+            None where no decision needs it.
         candidates: α's with their weights, best validation score first; may be empty.
         history: One row an epoch of Algorithm 1.
         scored: What the candidates were chosen from.
         images: Where the images went.
+        policy: θ as the search left it; None where it has none.
     """
 
     beta: Candidate | None
@@ -77,3 +82,4 @@ class Outcome:
     history: tuple[Mapping[str, Any], ...] = ()
     scored: tuple[Scored, ...] = ()
     images: Images = field(default_factory=Images)
+    policy: "Policy | None" = None

@@ -131,6 +131,9 @@ class _Search:
         self._settings, self._clock, self._progress, self._save = settings, clock, progress, save
         self._beta, self._price = self._problem.network.architecture, self._problem.prices[0]
         self._moves = Moves(self._beta, self._price)
+        self._proposer = make_proposer(
+            settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy
+        )
         self._given = targets_of(self._problem.prices, settings)
         self._targets = self._given or LADDER
         self._maker = Maker(worker, executor, settings, clock, progress, self.save)
@@ -146,6 +149,10 @@ class _Search:
                 self._load(resume)
         lookups = self._look_up()
         self._rivals = self._go_down_by_given()
+        if self._settings.weights == "scratch" and self._maker.beta is None:
+            resumed, self._resumed = self._resumed, None
+            self._maker.make_beta(resumed)
+            self.save()
         for target in self._targets:
             if self._is_late() and self._done:
                 _log.log(NOTICE, "no time was left for %g of the cost, and what is cheaper", target)
@@ -189,8 +196,7 @@ class _Search:
             return found
 
         lookups = self._lookups("look up", score, self._look_ahead, limit, stop)
-        proposer = make_proposer(settings.learner, edits=settings.edits, seed=settings.seed, policy=settings.policy)
-        proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
+        self._proposer.propose(lookups, self._targets, torch.Generator().manual_seed(settings.seed))
         _log.info("look up: %d architectures", lookups.used)
         self.save()
         return lookups
@@ -309,7 +315,7 @@ class _Search:
         best, scores = lookups.within(1.0)[:_TOLD], self._looker.scores
         scored = tuple(Scored(entry.architecture, scores[signature(entry.architecture)]) for entry in best)
         images = Images(self._looker.images / 3, self._maker.training, self._maker.teacher)
-        return Outcome(None, tuple(ranked), (), scored, images)
+        return Outcome(self._maker.beta, tuple(ranked), (), scored, images, self._proposer.policy)
 
     # Checkpoints
 
@@ -320,6 +326,7 @@ class _Search:
             {
                 "samples": asdict(self._samples),
                 "looker": self._looker.to_dict(),
+                "beta": None if self._maker.beta is None else _to_dict(self._maker.beta),
                 "done": [_to_dict(found) for found in self._done],
                 "training": self._maker.training,
                 "teacher": self._maker.teacher,
@@ -330,6 +337,7 @@ class _Search:
     def _load(self, state: Mapping[str, Any]) -> None:
         self._looker.load_dict(state["looker"])
         self._done = [self._from_dict(found) for found in state["done"]]
+        self._maker.beta = None if state["beta"] is None else self._from_dict(state["beta"])
         self._maker.training, self._maker.teacher = state["training"], state["teacher"]
         self._resumed = state["halving"]
         _log.info("resumed behind %d look-ups and %d candidates", len(self._looker.scores), len(self._done))

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from natonnx.errors import InputError
-from natonnx.policy import LEARNERS, PROPOSERS
+from natonnx.policy import LEARNERS, PROPOSERS, is_learner
 from natonnx.search.amount import Amount, amounts
 
-__all__ = ["REWARDS", "Algorithm", "Amp", "Limit", "Reward", "Settings", "option_of"]
+__all__ = ["REWARDS", "Algorithm", "Amp", "Limit", "Protocol", "Recipe", "Reward", "Settings", "Weights", "option_of"]
 
 Algorithm = Literal["refit", "paper"]
 Reward = Literal["score", "likelihood"]
 Amp = Literal["off", "bf16"]
+Weights = Literal["file", "scratch"]
+Protocol = Literal["refitted", "fine-tuned", "scratch"]
 REWARDS: tuple[Reward, ...] = get_args(Reward)
 Limit = float | str | Iterable[float | str] | None
 """Most that something may cost: a fraction of the input's, an amount such as "5ms", several of them, or nothing."""
@@ -32,6 +34,24 @@ def option_of(price: str) -> str:
     return f"--{_LIMITED[price].replace('_', '-')}"
 
 
+class Recipe(NamedTuple):
+    """How the models that are made are trained.
+
+    Attributes:
+        epochs: Passes over the training split.
+        learning_rate: The highest, behind a short warm-up; a cosine takes it to 0.
+        distillation: Share of the loss that follows β's own outputs instead of the labels.
+    """
+
+    epochs: float
+    learning_rate: float
+    distillation: float
+
+
+_RECIPES: dict[Weights, Recipe] = {"file": Recipe(6, 0.03, 0.5), "scratch": Recipe(60, 0.1, 0.0)}
+"""Where the user does not say."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Settings of a search; each default is what `natonnx optimize` uses.
@@ -39,7 +59,8 @@ class Settings:
     Attributes:
         algorithm: "refit": architectures are looked up by refitted weights, and training goes into the few that are
             worth it. "paper": Algorithm 1, a supernet whose shared weights are trained with the policy.
-        learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS`, or, for "refit", a baseline of
+        learner: What proposes architectures: a policy, one of `natonnx.policy.LEARNERS` or one of your own, as
+            "package.module:name" or registered by `natonnx.policy.register_learner`; or, for "refit", a baseline of
             `natonnx.policy.PROPOSERS`.
         policy: Where θ starts: "scratch", "pretrained", or a file; see `natonnx.policy.pretrained.load_policy`.
         target_madds: Most multiply-adds of α, as a fraction of β's, or an amount such as "50M"; or several of them, for
@@ -58,10 +79,15 @@ class Settings:
         time_budget: Seconds that all should take at most; there are fewer look-ups then, and less training.
         lookups: Architectures that are looked up; where None as many as the space is worth.
         training: Whether anything is trained; else the refitted weights are what is written.
-        finetune_epochs: Passes over the training split for each model that is made.
+        weights: Where the training of a model starts: "file", from the file's weights or refitted ones; "scratch", from
+            numbers that are drawn anew, and β is trained so too, equally long.
+        finetune_epochs: Passes over the training split for each model that is made. Where None 6, from scratch 60.
         finalists: α's of a target whose training begins; half of them are dropped again and again.
-        finetune_learning_rate: The highest, behind a short warm-up; a cosine takes it to 0.
-        distillation: Share of the loss that follows β's own outputs instead of the labels.
+        finetune_learning_rate: The highest, behind a short warm-up; a cosine takes it to 0. Where None 0.03, from
+            scratch 0.1.
+        distillation: Share of the loss that follows β's own outputs instead of the labels. Where None a half, from
+            scratch none.
+        weight_decay: Of all that is trained but biases, scales and shifts.
         batch: Training batch.
         epochs: Passes of Algorithm 1, each once over the training split (w) and once over the validation split (θ).
         reward: What R measures in Algorithm 1: the objective's score, or the mean loss with a minus sign, which for
@@ -91,10 +117,12 @@ class Settings:
     time_budget: float | None = None
     lookups: int | None = None
     training: bool = True
-    finetune_epochs: float = 6
+    weights: Weights = "file"
+    finetune_epochs: float | None = None
     finalists: int = 2
-    finetune_learning_rate: float = 0.03
-    distillation: float = 0.5
+    finetune_learning_rate: float | None = None
+    distillation: float | None = None
+    weight_decay: float = 5e-4
     batch: int = 32
     epochs: int = 8
     reward: Reward = "score"
@@ -113,6 +141,20 @@ class Settings:
         given = {name: getattr(self, field) for name, field in _LIMITED.items()}
         return {name: amounts(value, name, option_of(name)) for name, value in given.items() if value is not None}
 
+    @property
+    def recipe(self) -> Recipe:
+        """How the models that are made are trained: as the user says, else as usual for where the weights start."""
+        given = (self.finetune_epochs, self.finetune_learning_rate, self.distillation)
+        usual = _RECIPES[self.weights]
+        return Recipe(*(other if one is None else one for one, other in zip(given, usual, strict=True)))
+
+    @property
+    def protocol(self) -> Protocol:
+        """What the weights of the models that are made are."""
+        if self.weights == "scratch":
+            return "scratch"
+        return "fine-tuned" if self.training else "refitted"
+
     def __post_init__(self) -> None:
         for field in _LIMITED.values():
             if isinstance(value := getattr(self, field), Iterable) and not isinstance(value, str):
@@ -124,13 +166,16 @@ class Settings:
                 self.algorithm in get_args(Algorithm),
                 f"unknown algorithm {self.algorithm!r}: choose {' or '.join(get_args(Algorithm))}",
             ),
-            (self.learner in learners, f"unknown learner {self.learner!r}: choose one of {', '.join(learners)}"),
+            (
+                self.learner in learners or is_learner(self.learner),
+                f"unknown learner {self.learner!r}: choose one of {', '.join(learners)}, or package.module:name",
+            ),
             (
                 self.reward in REWARDS,
                 f"unknown reward {self.reward!r}: choose {' or '.join(REWARDS)}; functions go to optimize(reward=...)",
             ),
             (
-                self.learner in LEARNERS or self.policy == "scratch",
+                is_learner(self.learner) or self.policy == "scratch",
                 f"policy {self.policy} is for a learned policy: {self.learner} has none",
             ),
             (self.amp in get_args(Amp), f"unknown amp {self.amp!r}: choose {' or '.join(get_args(Amp))}"),
@@ -138,9 +183,17 @@ class Settings:
                 self.amp == "off" or self.training,
                 f"amp {self.amp} is for training: leave it out, or --no-training",
             ),
+            (
+                self.weights in get_args(Weights),
+                f"unknown weights {self.weights!r}: choose {' or '.join(get_args(Weights))}",
+            ),
+            (
+                self.weights == "file" or self.training,
+                f"weights {self.weights} are to be trained: leave that out, or --no-training",
+            ),
             (self.epochs >= 1, f"epochs {self.epochs} must be at least 1"),
             (
-                0 <= self.finetune_epochs < math.inf,
+                self.finetune_epochs is None or 0 <= self.finetune_epochs < math.inf,
                 f"fine-tuning epochs {self.finetune_epochs} must be a number, not negative",
             ),
             (
@@ -183,10 +236,14 @@ class Settings:
             (self.evaluated >= 1, f"evaluated {self.evaluated} must be at least 1"),
             (self.finalists >= 1, f"finalists {self.finalists} must be at least 1"),
             (
-                0 < self.finetune_learning_rate < math.inf,
+                self.finetune_learning_rate is None or 0 < self.finetune_learning_rate < math.inf,
                 f"fine-tuning's learning rate {self.finetune_learning_rate} must be a number above 0",
             ),
-            (0 <= self.distillation <= 1, f"distillation {self.distillation} must be from 0 to 1"),
+            (
+                self.distillation is None or 0 <= self.distillation <= 1,
+                f"distillation {self.distillation} must be from 0 to 1",
+            ),
+            (0 <= self.weight_decay < math.inf, f"weight decay {self.weight_decay} must be a number, not negative"),
         )
         for passed, message in checks:
             if not passed:

@@ -23,7 +23,6 @@ __all__ = ["Trainer"]
 _log = logging.getLogger(__name__)
 
 _CLIP = 5.0
-_WEIGHT_DECAY = 5e-4
 _MOMENTUM = 0.9
 
 
@@ -39,6 +38,7 @@ class Trainer:
         original: The original model.
         learning_rate: At first; see `set_rate`.
         distillation: Share of the loss that follows the original.
+        weight_decay: Of all but biases, scales and shifts.
         amp: Whether the supernet runs in bfloat16 where torch.autocast does; weights, the loss and the original do not.
 
     Attributes:
@@ -55,13 +55,14 @@ class Trainer:
         *,
         learning_rate: float,
         distillation: float,
+        weight_decay: float = 5e-4,
         amp: Amp = "off",
     ) -> None:
         objective = problem.objective
         self._problem, self._supernet, self._original, self._share = problem, supernet, original, distillation
         self._amp = amp
         self._captures = {**objective.captures, **(problem.distillation.loss_captures if distillation else {})}
-        self.optimizer = _make_optimizer(supernet, learning_rate)
+        self.optimizer = _make_optimizer(supernet, learning_rate, weight_decay)
         self.follows = objective.loss_follows_original or bool(distillation)
         self.steps = 0
         self._skipped = torch.zeros(3)  # how many, and the loss and the largest input of the first
@@ -158,11 +159,11 @@ class Trainer:
         return own if not share else (1 - share) * own + share * self._problem.distillation.loss(outputs, taught)
 
 
-def _make_optimizer(supernet: Supernet, learning_rate: float) -> SGD:
+def _make_optimizer(supernet: Supernet, learning_rate: float, weight_decay: float) -> SGD:
     """Make SGD with Nesterov momentum; weight decay spares biases, scales and shifts, which extend along one axis."""
     parameters = [parameter for parameter in supernet.parameters() if parameter.requires_grad]
     groups = [
-        {"params": [p for p in parameters if _is_matrix(p)], "weight_decay": _WEIGHT_DECAY},
+        {"params": [p for p in parameters if _is_matrix(p)], "weight_decay": weight_decay},
         {"params": [p for p in parameters if not _is_matrix(p)], "weight_decay": 0.0},
     ]
     return SGD([g for g in groups if g["params"]], learning_rate, _MOMENTUM)

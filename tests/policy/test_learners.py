@@ -155,5 +155,7 @@ def test_a_model_without_edges_has_one_alpha(learner: str) -> None:
 
 def test_an_unknown_learner_is_refused() -> None:
     known = ", ".join(LEARNERS)
-    with pytest.raises(InputError, match=rf"^unknown learner 'lstmm': choose one of {known}$"):
+    with pytest.raises(
+        InputError, match=rf"^unknown learner 'lstmm': choose one of {known}.*, or package.module:name of your own$"
+    ):
         make_policy("lstmm")

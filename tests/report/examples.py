@@ -136,6 +136,7 @@ def found(edge: str = "one", **changed: Any) -> OptimizeReport:
         "without_gradient": [],
         "algorithm": "refit",
         "learner": "gcn-directed",
+        "protocol": "fine-tuned",
         "seed": 3,
         "seconds": 12.3,
         "data": {"name": "set.npz", "samples": {"train": 800, "validation": 200, "test": None}, "notes": []},

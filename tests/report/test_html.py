@@ -98,7 +98,7 @@ def test_a_search() -> None:
         ["1", "0.6", "0.530", "−47.0 %", "−1.0 points", "−3.0 to +1.0", "1", "met"]
     ]
     kinds = [row[0] for row in page.tables["Candidates considered"][1:]]
-    assert kinds == ["input as given", "input, fine-tuned alike", "chosen", *["scored before fine-tuning"] * 2]
+    assert kinds == ["input as given", "input, trained alike", "chosen", *["scored before training"] * 2]
     assert "1 more lie below 75.0 %" in text
     assert ENVIRONMENT["command"] is not None
     assert ENVIRONMENT["command"] in text
@@ -123,7 +123,7 @@ def test_without_a_fine_tuned_input_there_is_no_column_of_it() -> None:
     page = Page(html_report(inspected(), ENVIRONMENT, found(finetuned_input=None)))
     assert page.tables["Before and after"][0] == ["", "before", "after", "change"]
     assert "fine-tuning" not in [row[0] for row in page.tables["Before and after"]]
-    assert "input, fine-tuned alike" not in [row[0] for row in page.tables["Candidates considered"]]
+    assert "input, trained alike" not in [row[0] for row in page.tables["Candidates considered"]]
     assert "last column" not in page.text()
 
 

@@ -10,7 +10,7 @@ from natonnx.cli import main
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
 from natonnx.report.markdown import check_summary, optimization, table
-from tests.report.examples import AGREEMENT, HOSTILE, POINTS, SHOWN
+from tests.report.examples import AGREEMENT, HOSTILE, POINTS, SHOWN, found, made
 from tests.report.test_console import FRONT, report, row
 
 
@@ -22,7 +22,10 @@ def test_improved() -> None:
     text = optimization(payload())
     lines = text.splitlines()
     assert lines[0] == "## natonnx optimize: improved"
-    assert lines[2] == "`model.onnx` became `out[1].onnx`, 12 s, algorithm refit, learner gcn-directed, seed 3"
+    assert (
+        lines[2]
+        == "`model.onnx` became `out[1].onnx`, 12 s, algorithm refit, learner gcn-directed, protocol fine-tuned, seed 3"
+    )
     start = lines.index("|  | before | after | change |")
     assert lines[start + 1] == "| --- | --: | --: | --: |"
     assert lines[start + 2 : start + 8] == [
@@ -35,6 +38,7 @@ def test_improved() -> None:
     ]
     assert "| MAdds | 600,000 | at most 700,000 | met |" in lines
     assert "- the input itself, fine-tuned by the same budget: test accuracy 88.5 %" in lines
+    assert not any("from scratch" in line for line in lines)
     assert "<details><summary>Edits: 1</summary>" in lines
     assert "| `block[0].conv` | O → S |" in lines
     assert "- 2,400 training images, 80 % of them into the model that is written; the teacher's took 800 more," in text
@@ -160,3 +164,14 @@ def test_control_and_bidi_characters_are_written_out(sign: str) -> None:
     assert sign not in text
     escaped = sign.encode("unicode_escape").decode()
     assert f"`a{escaped}[31mb`" in text
+
+
+def test_from_scratch_each_model_is_held_against_the_input_trained_alike() -> None:
+    front = [made(behind=0.012, behind_interval=(-0.004, 0.028)), made(behind=-0.02, behind_interval=None)]
+    text = optimization(found(protocol="scratch", front=front))
+    assert "protocol scratch" in text
+    assert "- the input itself, trained from scratch by the same budget: validation accuracy 90.5 %\n" in text
+    assert (
+        "- number 1, from scratch: validation accuracy lost to that input +1.2 points (95 % interval -0.4 points to "
+        "+2.8 points)\n- number 2, from scratch: validation accuracy lost to that input -2.0 points\n" in text
+    )

@@ -114,7 +114,7 @@ def test_the_rate_rises_and_falls_to_nothing(problem: Problem) -> None:
         training.images = round(part * training.limit.images)
         training.run(training.done + 1e-9)  # one minibatch
         (rates[part],) = {group["lr"] for group in training._trainer.optimizer.param_groups}
-    highest = SETTINGS.finetune_learning_rate
+    highest = SETTINGS.recipe.learning_rate
     assert rates[0.0] == pytest.approx(0.2 * highest, abs=1e-3)
     assert rates[0.025] == pytest.approx(0.6 * highest, abs=1e-3)
     assert rates[0.05] == pytest.approx(highest, abs=1e-3)

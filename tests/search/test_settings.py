@@ -8,6 +8,7 @@ import pytest
 from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, PROPOSERS
 from natonnx.search import Settings
+from natonnx.search.settings import Recipe
 
 
 def test_the_default_learner_is_the_first() -> None:
@@ -54,6 +55,9 @@ def test_the_default_learner_is_the_first() -> None:
         ({"finalists": 0}, "finalists 0"),
         ({"finetune_learning_rate": 0.0}, "fine-tuning's learning rate 0.0 must be a number above 0"),
         ({"finetune_learning_rate": float("inf")}, "fine-tuning's learning rate inf"),
+        ({"weights": "none"}, "unknown weights 'none': choose file or scratch"),
+        ({"weights": "scratch", "training": False}, "weights scratch are to be trained"),
+        ({"weight_decay": -1e-4}, "weight decay -0.0001 must be a number, not negative"),
         ({"distillation": -0.1}, "distillation -0.1 must be from 0 to 1"),
         ({"distillation": 1.5}, "distillation 1.5"),
     ],
@@ -68,3 +72,12 @@ def test_every_proposer_is_a_learner(learner: str) -> None:
     assert Settings(learner=learner).learner == learner
     if learner in LEARNERS:
         assert Settings(learner=learner, algorithm="paper").learner == learner
+
+
+def test_the_recipe_is_the_usual_one_of_its_protocol_where_nothing_is_said() -> None:
+    assert (Settings().protocol, Settings().recipe) == ("fine-tuned", Recipe(6, 0.03, 0.5))
+    assert Settings(training=False).protocol == "refitted"
+    scratch = Settings(weights="scratch")
+    assert (scratch.protocol, scratch.recipe) == ("scratch", Recipe(60, 0.1, 0.0))
+    given = Settings(weights="scratch", finetune_epochs=0, distillation=0.3)
+    assert given.recipe == Recipe(0, 0.1, 0.3)

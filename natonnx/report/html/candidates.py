@@ -14,10 +14,10 @@ __all__ = ["candidates_section"]
 
 _KINDS = {
     "given": "input as given",
-    "beta": "input, fine-tuned alike",
+    "beta": "input, trained alike",
     "chosen": "chosen",
-    "tuned": "candidate, fine-tuned",
-    "scored": "scored before fine-tuning",
+    "tuned": "candidate that was made",
+    "scored": "scored before training",
 }
 _AXES = {"params": "parameters", "madds": "MAdds a sample"}
 _BELOW = 15.0

@@ -83,6 +83,7 @@ def _made(environment: Environment, optimization: OptimizeReport | None) -> str:
     rows = [(escape(name), escape(version or UNKNOWN)) for name, version in environment["versions"].items()]
     if optimization is not None:
         rows.append(("learner", escape(optimization["learner"])))
+        rows.append(("protocol", optimization["protocol"]))
         rows.append(("seed", str(optimization["seed"])))
         rows.append(("seconds", f"{optimization['seconds']:.0f}"))
         rows.append(("data", _data(optimization["data"])))

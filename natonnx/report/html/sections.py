@@ -82,11 +82,12 @@ def _before_and_after(payload: OptimizeReport) -> str:
         what = escape(heading(f"{row.label}{of}", unit, "{}, {}"))
         first, second, alike = (with_interval(*pair, unit) for pair in zip(row.values, row.errors, strict=True))
         rows.append((what, first, second, difference(row.values[0], row.values[1], unit), alike))
-    columns: tuple[str, ...] = ("", "before", "after", "change", "before, fine-tuned alike")
+    columns: tuple[str, ...] = ("", "before", "after", "change", "before, trained alike")
     if beta is None:
         rows, columns = [row[:-1] for row in rows], columns[:-1]
     note = (
-        "<p>The last column is the input model itself after the same fine-tuning: what the architecture did not do.</p>"
+        "<p>The last column is the input model itself, trained by the same protocol: what the architecture did not do."
+        "</p>"
     )
     return table(columns, rows, "Before and after", numeric=columns[1:]) + ("" if beta is None else note)
 

@@ -1,4 +1,4 @@
-"""The paper's search: Algorithm 1, then selection, then fine-tuning of the finalists and of β by the same budget."""
+"""The paper's search: Algorithm 1, then selection, then training of the finalists and of β by the same budget."""
 
 import logging
 import math
@@ -17,6 +17,7 @@ from natonnx.search.budget import Budget
 from natonnx.search.clock import Clock
 from natonnx.search.finetune import Finetuned, Finetuning, Limit
 from natonnx.search.keys import from_key, key
+from natonnx.search.look import as_arrays
 from natonnx.search.outcome import Candidate, Images, Outcome, Scored
 from natonnx.search.paper.algorithm import Algorithm1
 from natonnx.search.paper.select import choose_finalists
@@ -29,7 +30,7 @@ from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.search.targets import targets_of
 from natonnx.search.train import Trainer
-from natonnx.supernet import Supernet
+from natonnx.supernet import Supernet, initial_weights
 
 __all__ = ["search_by_algorithm_1", "start"]
 
@@ -61,7 +62,7 @@ def search_by_algorithm_1(
     if state.finalists is None:
         Algorithm1(problem, settings, state, original, clock).run(progress, save)
         state.finalists = choose_finalists(state, problem, settings, original, progress)
-        state.finetune_epochs = clock.affordable_epochs(math.ceil(settings.finetune_epochs), settings.finalists + 1)
+        state.finetune_epochs = clock.affordable_epochs(math.ceil(settings.recipe.epochs), settings.finalists + 1)
         save(state.to_dict())
     return _finetune_finalists(problem, settings, state, original, clock, enough, progress, save)
 
@@ -79,7 +80,8 @@ def start(problem: Problem, settings: Settings, original: Runner) -> SearchState
             supernet,
             original,
             learning_rate=settings.learning_rate,
-            distillation=settings.distillation,
+            distillation=settings.recipe.distillation,
+            weight_decay=settings.weight_decay,
             amp=settings.amp,
         ),
         policy=policy,
@@ -101,8 +103,9 @@ def _finetune_finalists(
     progress: Progress,
     save: Save,
 ) -> Outcome:
-    """Fine-tune β and the finalists, then, as long as those will not do, the reserves one by one."""
+    """Train β and the finalists, then, as long as those will not do, the reserves one by one."""
     beta = problem.network.architecture
+    drawn = as_arrays(initial_weights(state.supernet, settings.seed)) if settings.weights == "scratch" else None
     queue = {key(beta): False, **(state.finalists or {})}
     stage = Stage(progress, "fine-tune", min(len(queue), settings.finalists + 1))
     for position, (text, from_supernet) in enumerate(queue.items()):
@@ -110,6 +113,7 @@ def _finetune_finalists(
             break
         if text not in state.finetuned:
             start = state.supernet.weights() if from_supernet else {}
+            start = start if drawn is None else drawn
             state.finetuned[text] = _finetune(problem, from_key(beta, text), settings, state, original, start)
             save(state.to_dict())
         score = state.finetuned[text].validation
@@ -156,4 +160,4 @@ def _outcome(problem: Problem, state: SearchState) -> Outcome:
     alphas.sort(key=lambda found: (found.validation.value, found.validation.ranking), reverse=True)
     scored = tuple(Scored(from_key(problem.network.architecture, text), score) for text, score in state.scored.items())
     images = Images(training=state.images, teacher=state.images / 3 if state.trainer.follows else 0.0)
-    return Outcome(beta, tuple(alphas), tuple(state.history), scored, images)
+    return Outcome(beta, tuple(alphas), tuple(state.history), scored, images, state.policy)

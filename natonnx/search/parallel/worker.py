@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 
 from natonnx.architecture import Architecture
@@ -16,7 +17,7 @@ from natonnx.search.samples import Samples
 from natonnx.search.score import Score
 from natonnx.search.settings import Settings
 from natonnx.search.spend import Start
-from natonnx.supernet import Supernet
+from natonnx.supernet import Supernet, initial_weights
 
 __all__ = ["Worker"]
 
@@ -52,7 +53,8 @@ class Worker:
         """Choose where an α starts, and score it: from refitted weights, or given ones that have hardly suffered.
 
         Given are the file's weights, and those of the candidate before; refitted ones score better than they, but where
-        an α without any refit keeps most of that score, training ends better from them (docs/search.md#starts).
+        an α without any refit keeps most of that score, training ends better from them (docs/search.md#starts). Where
+        all is trained from scratch, the score is that of the refitted ones.
 
         Args:
             alpha: The architecture.
@@ -63,6 +65,8 @@ class Worker:
         self.looker.images += refitted_samples
         refitted = Start(alpha, as_arrays(changed))
         score = self._scored(refitted)
+        if self._settings.weights == "scratch":
+            return score, self.from_scratch(alpha)
         given = [Start(alpha, {})]
         if before is not None:
             given.append(Start(alpha, before.weights, before.images))
@@ -72,6 +76,10 @@ class Worker:
             return max((score, refitted), (best, start), key=lambda pair: pair[0].ranking)
         keeps = best.value >= score.value - (1 - _KEPT) * abs(score.value)
         return (max(score, best, key=lambda one: one.ranking), start) if keeps else (score, refitted)
+
+    def from_scratch(self, architecture: Architecture) -> Start:
+        """Start an architecture from weights that are drawn anew: the same ones, whatever it is."""
+        return Start(architecture, self._drawn)
 
     def training(self, start: Start, limit: Limit) -> Finetuning:
         """Begin the training of an α."""
@@ -108,6 +116,10 @@ class Worker:
     def keep(self, training: Finetuning, mark: str) -> None:
         """Remember a training as it is left, for `resume`; one at most."""
         self._kept = mark, training
+
+    @cached_property
+    def _drawn(self) -> Mapping[str, np.ndarray]:
+        return as_arrays(initial_weights(self._given, self._settings.seed))
 
     @cached_property
     def _refit(self) -> tuple[Refit, int]:

@@ -3,18 +3,27 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from natonnx.errors import InputError
-from natonnx.policy import LEARNERS, PROPOSERS, make_policy
+from natonnx.policy import make_policy
 from natonnx.search.lookup import Lookups
 
 if TYPE_CHECKING:
     import torch
 
+    from natonnx.policy import Policy
+
 __all__ = ["Proposer", "make_proposer"]
 
 
 class Proposer(Protocol):
-    """Chooses what to look up."""
+    """Chooses what to look up.
+
+    Attributes:
+        policy: What it learns with; None where it has none.
+    """
+
+    @property
+    def policy(self) -> "Policy | None":
+        """See above."""
 
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: "torch.Generator") -> None:
         """Look up α's until no look-up is left, or nothing is left that is worth one.
@@ -31,7 +40,7 @@ def make_proposer(name: str, *, edits: float = 3.0, seed: int = 0, policy: str =
     """Make a proposer.
 
     Args:
-        name: One of `PROPOSERS`.
+        name: One of `natonnx.policy.PROPOSERS`, or a learner of the user's: see `natonnx.policy.make_policy`.
         edits: Edges that the first α's of a policy change on average.
         seed: Of a policy's initial weights.
         policy: Where a policy starts: see `natonnx.policy.pretrained.load_policy`.
@@ -52,8 +61,6 @@ def make_proposer(name: str, *, edits: float = 3.0, seed: int = 0, policy: str =
             return Evolution()
         case "random":
             return RandomDraws()
-    if name not in LEARNERS:
-        raise InputError(f"unknown learner {name!r}: choose one of {', '.join(PROPOSERS)}")
     from natonnx.policy.pretrained import load_policy
 
     learned = make_policy(name, edits=edits, seed=seed)

@@ -28,6 +28,8 @@ class Evolution:
         tournament: Of how many the best has offspring.
     """
 
+    policy = None
+
     def __init__(self, population: int = 16, tournament: int = 5) -> None:
         self._population, self._tournament = population, tournament
 

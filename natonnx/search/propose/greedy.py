@@ -34,6 +34,8 @@ class Beam:
         tries: Ways that are looked up for each of them, at each step.
     """
 
+    policy = None
+
     def __init__(self, width: int = 3, tries: int = 12) -> None:
         self._width, self._tries = width, tries
 

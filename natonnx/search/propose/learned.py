@@ -46,10 +46,13 @@ class Learned:
         policy: What draws; its weights change where it learns.
         learning_rate: Of θ, by Adam.
         singles: Most of the look-ups that may go to single transitions first, as a share of all.
+
+    Attributes:
+        policy: As given.
     """
 
     def __init__(self, policy: Policy, *, learning_rate: float = 0.003, singles: float = 0.5) -> None:
-        self._policy, self._singles = policy, singles
+        self.policy, self._singles = policy, singles
         self._reinforce = Reinforce(policy, learning_rate, 1e-6) if policy.learns else None
 
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
@@ -61,7 +64,7 @@ class Learned:
         self._look_at_singles(lookups, moves, generator)
         if lookups.left >= len(moves.savers) >= _LARGE:
             Greedy().descend(lookups, moves, min(targets))
-        search = _Search(self._policy, self._reinforce, lookups, moves, generator)
+        search = _Search(self.policy, self._reinforce, lookups, moves, generator)
         for target, until in lookups.divide(targets):
             idle = 0
             while lookups.left and lookups.used < until and idle < _PATIENCE:

@@ -31,6 +31,7 @@ from natonnx.verbs.optimize.report import make_report
 from natonnx.verbs.optimize.result import Result, check_place
 from natonnx.verbs.optimize.resume import Checkpoint, claimed, fingerprint, saved_state
 from natonnx.verbs.optimize.soundness import check_data, check_outputs, check_weights
+from natonnx.verbs.optimize.theta import check_policy, write_policy
 from natonnx.verbs.optimize.write import check_front, verify_front, verify_winner, write_front, write_winner
 
 __all__ = ["optimize"]
@@ -61,6 +62,7 @@ def optimize(
     reading: ParseOptions | None = None,
     force: bool = False,
     front: Path | str | None = None,
+    save_policy: Path | str | None = None,
     resume: bool = False,
     latency: Conditions | None = None,
     journal: Path | str | None = None,
@@ -93,6 +95,7 @@ def optimize(
         force: Overwrite an output that natonnx did not write; and go on where validation can tell next to nothing, for
             it has too few samples or the model is no better on it than chance.
         front: A folder to write every model to that was made, cheaper ones that lose more among them.
+        save_policy: Where to write the policy's weights as the search leaves them, for `Settings.policy`.
         resume: Go on from the state that an interrupted run left beside the output.
         latency: What latency is measured under, where it is limited: provider, threads, batch, seconds.
         journal: A folder through which other processes help, on any machine that sees it; see `natonnx worker`.
@@ -137,6 +140,8 @@ def optimize(
         place = _place(source, output, force=force, resume=resume)
         if front is not None:
             check_front(Path(front), force=force or resume)
+        if save_policy is not None:
+            check_policy(Path(save_policy), settings, source.file, *filter(None, [place]))
         resume = resume or (launched.is_restarted() and place is not None and saved_state(place).exists())
 
         describe = partial(make_recipe, *prepare.args, **prepare.keywords, settings=settings)
@@ -166,7 +171,8 @@ def optimize(
             check_own(prepared, original, force=force)
             check_chance(source.path, problem.objective, original.score, problem.validation, force=force)
             scored = time.monotonic() - opened
-            reserve = (_ONCE + _EACH * len(likely_targets(problem, settings))) * scored + _LATENCY_SECONDS
+            made = len(likely_targets(problem, settings)) + (settings.weights == "scratch")
+            reserve = (_ONCE + _EACH * made) * scored + _LATENCY_SECONDS
 
             # Search; each candidate is rebuilt once, and decided on by its file
             workshop = Workshop(prepared, original)
@@ -208,6 +214,8 @@ def optimize(
             models = {} if front is None else verify_front(prepared, workshop, outcome)
             written = write_winner(source, winner, place)
             paths = {} if front is None else write_front(prepared, models, Path(front))
+            if save_policy is not None:
+                write_policy(Path(save_policy), outcome, settings, source)
             checkpoint.remove()
 
             # Report

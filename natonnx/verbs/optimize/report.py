@@ -98,6 +98,7 @@ def make_report(
         "without_gradient": list(problem.without_gradient),
         "algorithm": settings.algorithm,
         "learner": settings.learner,
+        "protocol": settings.protocol,
         "seed": settings.seed,
         "seconds": time.monotonic() - begun,
         "data": data_row(prepared.parts),
@@ -208,6 +209,9 @@ def _front(
     }
     if promise is not None:
         row["lost_at_most"] = promise.value / scale
+    if (behind := criteria.behind(candidate, outcome)) is not None:
+        row["behind"], between = behind.value / scale, behind.interval
+        row["behind_interval"] = None if between is None else (between[0] / scale, between[1] / scale)
     return row
 
 

@@ -15,6 +15,8 @@ from natonnx.data.batches import Batches, StreamBatches
 from natonnx.data.indexed import IndexedBatches
 from natonnx.errors import InputError
 from natonnx.files import check_writable, write_bytes
+from natonnx.importing import is_named
+from natonnx.policy.registry import policy_class
 from natonnx.search import OwnObjective, Settings
 from natonnx.search.own import identity_of
 from natonnx.verbs.optimize.prepare import Prepared
@@ -22,7 +24,7 @@ from natonnx.verbs.optimize.prepare import Prepared
 __all__ = ["Checkpoint", "claimed", "fingerprint", "load_checkpoint", "save_checkpoint", "saved_state"]
 
 _MARK = b"natonnx checkpoint "
-_HEAD = _MARK + b"7\n"
+_HEAD = _MARK + b"8\n"
 """What a checkpoint begins with: its format. The SHA-256 of all that follows is next."""
 _DIGEST = hashlib.sha256().digest_size
 _BATCH = 64
@@ -88,6 +90,8 @@ def fingerprint(prepared: Prepared, settings: Settings, batchnorm: str) -> str:
         told.append(identity_of(objective.own))
     if problem.reward is not None:
         told.append(identity_of(problem.reward))
+    if is_named(settings.learner):
+        told.append(identity_of(policy_class(settings.learner).forward))
     digest = hashlib.sha256(" ".join(map(str, told)).encode(errors="surrogateescape"))
     if Path(settings.policy).is_file():
         digest.update(Path(settings.policy).read_bytes())

@@ -18,8 +18,10 @@ from tools.upkeep.check_readme.compare import (
 from tools.upkeep.check_readme.latency import LATENCY_CHECKS
 from tools.upkeep.check_readme.nasbench import captured
 from tools.upkeep.check_readme.page import Shown
+from tools.upkeep.check_readme.paper import PAPER_CHECKS
 from tools.upkeep.check_readme.performance import PERFORMANCE_CHECKS
 from tools.upkeep.check_readme.place import Ran
+from tools.upkeep.check_readme.python import PYTHON_CHECKS
 from tools.upkeep.check_readme.sample import consistent, optimized
 from tools.upkeep.check_readme.scale import SCALE_CHECKS
 
@@ -300,12 +302,7 @@ CHECKS: tuple[Check, ...] = (
         writes("natonnx.fish"),
         fill=("~/.config/fish/completions/", ""),
     ),
-    # docs/python.md, and the README's example
-    Check("python: >>> import natonnx", 0, "", never="tests/e2e/test_doctest.py runs it"),
-    Check("python: class Overlap:", 0, "", never="tests/e2e/test_any_model.py runs it"),
-    Check(
-        "python: def reward(model: natonnx.RunnableModel) -> float:", 0, "", never="a sketch; the docstrings have one"
-    ),
+    *PYTHON_CHECKS,
     # docs/benchmarks.md
     Check(
         "python -m tools.benchmarks.subjects --markdown docs/subjects.md",
@@ -592,4 +589,5 @@ CHECKS: tuple[Check, ...] = (
     *LATENCY_CHECKS,
     *SCALE_CHECKS,
     *PERFORMANCE_CHECKS,
+    *PAPER_CHECKS,
 )

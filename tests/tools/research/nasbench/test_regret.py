@@ -26,6 +26,8 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Macro:
 class _Counting:
     """Looks up what has most layers removed first, whatever the target: 255, 254, … as bits."""
 
+    policy = None
+
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
         del targets, generator
         lookups.score(lookups.beta)
@@ -58,6 +60,8 @@ def test_regret_is_what_the_best_look_up_lacks(table: Macro) -> None:
 
 def test_without_any_look_up_that_meets_the_budget_there_is_no_regret(table: Macro) -> None:
     class OneLayer:
+        policy = None
+
         def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
             del targets, generator
             lookups.score(_without(lookups.beta, 1))

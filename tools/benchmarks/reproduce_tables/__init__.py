@@ -1,0 +1,1 @@
+"""The comparisons of the NAT paper, on networks and with budgets that two CPU cores can bear: docs/paper.md."""
