@@ -115,7 +115,8 @@ class _Bench:
         for run in self.grid:
             if run.job.learner not in best or run.tuning > best[run.job.learner].tuning:
                 best[run.job.learner] = run
-        return {learner: run.job.recipe for learner, run in best.items()}
+        chosen = ((learner, run.job.recipe) for learner, run in best.items())
+        return {learner: recipe for learner, recipe in chosen if isinstance(recipe, Recipe)}
 
     def compare(self, learners: Sequence[str], recipes: "dict[str, Recipe]", seeds: int) -> "list[Run]":
         """Every learner by its recipe, several seeds."""

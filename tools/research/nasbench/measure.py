@@ -47,6 +47,7 @@ class Measures:
         not_worse_validation: The same on the validation set.
         params: Total parameters of the α's over those of the β's, less one.
         madds: The same for MAdds.
+        dearer: Share of β's whose α has more parameters or MAdds.
     """
 
     beta: float
@@ -58,6 +59,7 @@ class Measures:
     not_worse_validation: float
     params: float
     madds: float
+    dearer: float
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -125,8 +127,8 @@ def measure(space: Space, betas: Tensor, alphas: Tensor, accuracy: Accuracies) -
     def not_worse(of: Tensor) -> float:
         return float((of[alphas] >= of[betas]).float().mean())
 
-    before, after = space.own_costs[betas].sum(0), space.own_costs[alphas].sum(0)
-    params, madds = (after / before - 1).tolist()
+    before, after = space.own_costs[betas], space.own_costs[alphas]
+    params, madds = (after.sum(0) / before.sum(0) - 1).tolist()
     return Measures(
         beta=mean(betas),
         alpha=mean(alphas),
@@ -137,6 +139,7 @@ def measure(space: Space, betas: Tensor, alphas: Tensor, accuracy: Accuracies) -
         not_worse_validation=not_worse(accuracy.validation),
         params=params,
         madds=madds,
+        dearer=float((after > before).any(1).float().mean()),
     )
 
 

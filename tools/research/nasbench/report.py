@@ -11,11 +11,13 @@ from tools.research.nasbench.measure import Measures
 from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret
 from tools.research.nasbench.runs import CHOICES, REWARD, Run
 from tools.research.nasbench.table import DATASETS
+from tools.research.nasbench.training import Recipe
 
 __all__ = [
     "choices_table",
     "grid_table",
     "learners_table",
+    "optimizers_table",
     "plot_curves",
     "plot_efficiency",
     "regret_table",
@@ -38,6 +40,7 @@ def grid_table(runs: Sequence[Run]) -> str:
         best = max(group, key=lambda run: run.tuning)
         for run in group:
             recipe = run.job.recipe
+            assert isinstance(recipe, Recipe), "NAO has no grid"
             mark = "**" if run is best else ""
             cells = (learner, f"{recipe.learning_rate:g}", f"{recipe.entropy:g}", f"{mark}{run.tuning:.2f}{mark}")
             rows.append(cells)
@@ -80,6 +83,39 @@ def learners_table(runs: Sequence[Run]) -> str:
                     f"{np.mean([run.seconds for run in group]):.0f}" if name == REWARD else "0",
                 )
             )
+    return _table(header, rows)
+
+
+def optimizers_table(runs: Sequence[Run]) -> str:
+    """Optimizers that may raise the cost, and those that may not, by how α is chosen: means over seeds ± deviation."""
+    header = (
+        "data",
+        "optimizer",
+        "α is",
+        "α, test %",
+        "captured",
+        "not worse (test)",
+        "parameters",
+        "MAdds",
+        "β's whose α costs more",
+    )
+    rows = []
+    for name in DATASETS:
+        for learner, group in _by(runs, "learner"):
+            for choice in CHOICES:
+                found = [run.measures[name][choice] for run in group]
+                rows.append(
+                    (
+                        _NAMES[name],
+                        learner,
+                        _WAYS[choice],
+                        f"{_mean(found, 'alpha'):.2f}",
+                        _spread(found, "captured"),
+                        f"{_mean(found, 'not_worse'):.3f}",
+                        *(f"{100 * _mean(found, key):+.1f} %" for key in ("params", "madds")),
+                        f"{_mean(found, 'dearer'):.3f}",
+                    )
+                )
     return _table(header, rows)
 
 

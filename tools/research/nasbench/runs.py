@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from natonnx.policy import make_policy
-from tools.research.nasbench.measure import Measures, choose, measure, transform
+from tools.research.nasbench.measure import Draws, Measures, choose, measure, transform
+from tools.research.nasbench.nao import NAO, NAORecipe, improve, train_nao
+from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Table, read_table, split
-from tools.research.nasbench.training import Recipe, train
+from tools.research.nasbench.training import Recipe, Training, train
 
 __all__ = ["CHOICES", "REWARD", "Job", "Run", "run_all"]
 
@@ -28,7 +30,7 @@ class Job:
 
     Attributes:
         learner: Its name.
-        recipe: How it is trained.
+        recipe: How it is trained; a `NAORecipe` for NAO, which is no policy.
         seed: Of its weights and of training.
         options: Of the learner's class.
         label: What a table calls it.
@@ -36,7 +38,7 @@ class Job:
     """
 
     learner: str
-    recipe: Recipe = field(default_factory=Recipe)
+    recipe: Recipe | NAORecipe = field(default_factory=Recipe)
     seed: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
@@ -118,13 +120,12 @@ def _run(path: Path, job: Job) -> Run:
     torch.set_num_threads(1)
     table = _table(path)
     cells = split(len(table.space.cells))
-    policy = make_policy(job.learner, seed=job.seed, **job.options)
     reward = table.accuracies[REWARD]
-    training = train(policy, table.space, reward.validation, cells.training, job.recipe, seed=job.seed)
-    tuned = transform(policy, table.space, cells.tuning, job.seed).likely
+    model, training, become = _train(job, table.space, reward.validation, cells.training)
+    tuned = become(cells.tuning).likely
     measures: dict[str, dict[str, Measures]] = {}
     if job.measured:
-        draws = transform(policy, table.space, cells.held_out, job.seed)
+        draws = become(cells.held_out)
         for name, accuracy in table.accuracies.items():
             alphas = choose(draws, accuracy)
             measures[name] = {
@@ -138,8 +139,21 @@ def _run(path: Path, job: Job) -> Run:
         training.curve,
         100 * float(reward.validation[tuned].mean()),
         measures,
-        {name: value.detach() for name, value in policy.state_dict().items()},
+        {name: value.detach() for name, value in model.state_dict().items()},
     )
+
+
+def _train(
+    job: Job, space: Space, accuracy: torch.Tensor, cells: torch.Tensor
+) -> tuple[torch.nn.Module, Training, Callable[[torch.Tensor], Draws]]:
+    """Train what a job is about; return what it learned, and what makes α's of β's by it."""
+    if isinstance(job.recipe, NAORecipe):
+        nao = NAO(seed=job.seed, **job.options)
+        training = train_nao(nao, space, accuracy, cells, job.recipe, seed=job.seed)
+        return nao, training, lambda betas: improve(nao, space, betas)
+    policy = make_policy(job.learner, seed=job.seed, **job.options)
+    training = train(policy, space, accuracy, cells, job.recipe, seed=job.seed)
+    return policy, training, lambda betas: transform(policy, space, betas, job.seed)
 
 
 @functools.cache

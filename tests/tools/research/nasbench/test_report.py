@@ -11,7 +11,7 @@ from tools.research.nasbench.table import DATASETS
 
 
 def _run(label: str, seed: int, queries: int, captured: float) -> Run:
-    measures = Measures(50.0, 60.0, 70.0, captured, captured, 0.9, 0.9, -0.1, -0.1)
+    measures = Measures(50.0, 60.0, 70.0, captured, captured, 0.9, 0.9, -0.1, -0.1, 0.0)
     measured = {name: {"zero_shot": measures} for name in DATASETS}
     return Run(Job("gcn", seed=seed, label=label), queries, queries, 2.0, (), 70.0, measured, {})
 
