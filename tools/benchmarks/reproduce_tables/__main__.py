@@ -1,6 +1,7 @@
-"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners`."""
+"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners` or `nao`."""
 
 import itertools
+import os
 from pathlib import Path
 
 import click
@@ -93,6 +94,39 @@ def learners(
         write_bytes(markdown, tables(rows).encode())
     if plot is not None:
         draw(rows, plot)
+
+
+@cli.command()
+@click.option("--table", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The CSV.")
+@click.option("--optimizers", default="nao,gcn,gcn-directed", show_default=True, help="With commas between.")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--steps", type=click.IntRange(1), help="Of training.  [default: each one's own]")
+@click.option("--folder", default=FOLDER / "nao", show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option("--processes", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(1))
+@click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Also write the table.")
+def nao(
+    table: Path,
+    optimizers: str,
+    seeds: int,
+    steps: int | None,
+    folder: Path,
+    processes: int,
+    markdown: Path | None,
+) -> None:
+    """Compare NAO, which may raise the cost, with policies of NAT on NAS-Bench-201: same cells, same look-ups.
+
+    Each run is a file of FOLDER, and one that is there is not run again.
+    """
+    from tools.benchmarks.reproduce_tables.optimizers import compare
+    from tools.research.nasbench.report import optimizers_table
+
+    def told(run: str) -> None:
+        click.echo(f"{run}: done", err=True)
+
+    text = optimizers_table(compare(table, optimizers.split(","), seeds, steps, folder, processes, told))
+    print(text)
+    if markdown is not None:
+        write_bytes(markdown, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tools.research.nasbench.table import DATASETS
 from tools.research.nasbench.training import Recipe
 
 __all__ = [
+    "Measured",
     "choices_table",
     "grid_table",
     "learners_table",
@@ -24,6 +25,8 @@ __all__ = [
     "variants_table",
 ]
 
+Measured = Mapping[str, Mapping[str, Measures]]
+"""By data set and way to choose."""
 _NAMES = {"cifar10": "CIFAR-10", "cifar100": "CIFAR-100", "imagenet16": "ImageNet16-120"}
 _WAYS = {
     "zero_shot": "most probable α",
@@ -86,7 +89,7 @@ def learners_table(runs: Sequence[Run]) -> str:
     return _table(header, rows)
 
 
-def optimizers_table(runs: Sequence[Run]) -> str:
+def optimizers_table(found: Sequence[tuple[str, Measured]]) -> str:
     """Optimizers that may raise the cost, and those that may not, by how α is chosen: means over seeds ± deviation."""
     header = (
         "data",
@@ -101,19 +104,19 @@ def optimizers_table(runs: Sequence[Run]) -> str:
     )
     rows = []
     for name in DATASETS:
-        for learner, group in _by(runs, "learner"):
+        for optimizer in dict.fromkeys(optimizer for optimizer, _ in found):
             for choice in CHOICES:
-                found = [run.measures[name][choice] for run in group]
+                own = [measures[name][choice] for one, measures in found if one == optimizer]
                 rows.append(
                     (
                         _NAMES[name],
-                        learner,
+                        optimizer,
                         _WAYS[choice],
-                        f"{_mean(found, 'alpha'):.2f}",
-                        _spread(found, "captured"),
-                        f"{_mean(found, 'not_worse'):.3f}",
-                        *(f"{100 * _mean(found, key):+.1f} %" for key in ("params", "madds")),
-                        f"{_mean(found, 'dearer'):.3f}",
+                        f"{_mean(own, 'alpha'):.2f}",
+                        _spread(own, "captured"),
+                        f"{_mean(own, 'not_worse'):.3f}",
+                        *(f"{100 * _mean(own, key):+.1f} %" for key in ("params", "madds")),
+                        f"{_mean(own, 'dearer'):.3f}",
                     )
                 )
     return _table(header, rows)
