@@ -12,11 +12,12 @@ from natonnx.search.assess import runnable, with_reward
 from natonnx.search.finite import broken_samples
 from natonnx.search.keys import signature
 from natonnx.search.own import judge
-from natonnx.search.prefix import PrefixRunner
+from natonnx.search.prefix import MOST_BYTES, PrefixRunner
 from natonnx.search.problem import Problem
-from natonnx.search.refit import Refit
+from natonnx.search.refit import MOST_KEPT, Refit
+from natonnx.search.room import KEPT, ORIGINAL, REFIT, room
 from natonnx.search.runner import Runner, TensorBatch, supernet_runner, tensor_batches
-from natonnx.search.samples import Samples
+from natonnx.search.samples import MOST_HELD, Samples, samples_in
 from natonnx.search.score import BatchTargets, Score, score_batches, targets_of
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops.operands import as_array
@@ -76,7 +77,13 @@ class Looker:
             for split in held_out
             for batch in tensor_batches(split, _BATCH, problem.device)
         ]
-        self._held_out = PrefixRunner(supernet, [part.batch for part in self.parts], problem.objective.captures)
+        batches, most = [part.batch for part in self.parts], room(problem, KEPT, MOST_BYTES)
+        self._held_out = PrefixRunner(supernet, batches, problem.objective.captures, most)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of the original's tensors on the held-out samples."""
+        return self._held_out.kept_bytes
 
     def __call__(self, alpha: Architecture) -> float:
         """Return what ranks an architecture: the mean loss with a minus sign, or the user's own reward."""
@@ -137,7 +144,9 @@ class Looker:
 def refit_on(problem: Problem, supernet: Supernet, count: int, seed: int, rows: int = 8192) -> tuple[Refit, int]:
     """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
     batches = calibration_batches(problem, problem.train, count, seed, supernet)
-    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, seed=seed)
+    held = samples_in(room(problem, REFIT, MOST_HELD), problem.network)
+    kept = room(problem, ORIGINAL, MOST_KEPT)
+    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, seed=seed, held=held, most_bytes=kept)
     return refit, sum(batch.size for batch in batches)
 
 

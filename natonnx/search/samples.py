@@ -3,14 +3,15 @@
 import math
 from dataclasses import dataclass
 
+from natonnx.frontend import Network
 from natonnx.search.problem import Problem
 
-__all__ = ["Samples"]
+__all__ = ["MOST_HELD", "Samples", "samples_in"]
 
 _REFITTED = 4.0
 """What refitting takes, times running the same samples."""
-_MOST_VALUES = 1 << 29
-"""Numbers that a refit may hold at once: two gigabytes."""
+MOST_HELD = 1 << 31
+"""Bytes that a refit may hold at once: two gigabytes."""
 _HELD = 6
 """Tensors of the largest size that it holds of each sample, as a guess."""
 _SMALLEST = 1 / 16
@@ -51,9 +52,7 @@ class Samples:
 
     def fitting(self, problem: Problem) -> "Samples":
         """Return fewer where there are not as many, or maps are so large that a refit would not fit in memory."""
-        shapes = problem.network.shapes.values()
-        largest = max((math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes), default=1)
-        most = max(1, _MOST_VALUES // (_HELD * max(1, largest)))
+        most = samples_in(MOST_HELD, problem.network)
         train, held_out = problem.train.count(), problem.validation.count()
         return Samples(
             min(self.calibrated, most, train),
@@ -80,3 +79,10 @@ class Samples:
             math.ceil(part * self.refitted),
             math.ceil(part * self.settled),
         )
+
+
+def samples_in(size: int, network: Network) -> int:
+    """Return of how many samples a refit can hold tensors in so many bytes; at least one."""
+    shapes = network.shapes.values()
+    largest = max((math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes), default=1)
+    return max(1, size // (4 * _HELD * max(1, largest)))

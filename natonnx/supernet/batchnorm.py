@@ -9,6 +9,7 @@ else needs to know.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,10 @@ __all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 _EPSILON = 1e-5
 _LARGEST = 1e18
 """Values whose squares, and the sums of these, single precision can hold."""
-_MOST_VALUES = 1 << 28
-"""Captured at once: a gigabyte."""
+_MOST_VALUES = 1 << 24
+"""At once: 64 MiB."""
+_RUNNING = 3
+"""Tensors of the largest size that are alive besides what is captured, as a guess."""
 
 
 class _Moments:
@@ -136,10 +139,18 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
 
 
 def calibration_batch(network: Network, most: int) -> int:
-    """Return how many samples `unfold` can take at once, which holds all outputs of convolutions in memory."""
-    sizes = [network.shapes.get(network.model.graph.node[i].output[0], ()) for i in _candidates(network)]
-    values = sum(math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in sizes)
-    return max(1, min(most, _MOST_VALUES // max(1, values)))
+    """Return how many samples `unfold` can take at once, which holds all outputs of convolutions in memory.
+
+    It depends on the network alone: statistics are rounded alike however much memory there is.
+    """
+    captured = sum(_numbers(network, network.model.graph.node[i].output[0]) for i in _candidates(network))
+    running = _RUNNING * max(map(partial(_numbers, network), network.shapes))
+    return max(1, min(most, _MOST_VALUES // max(1, captured + running)))
+
+
+def _numbers(network: Network, tensor: str) -> int:
+    """Return how many numbers a tensor has of each sample, as far as sizes are known."""
+    return math.prod(size for size in network.shapes.get(tensor, ())[1:] if isinstance(size, int))
 
 
 def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

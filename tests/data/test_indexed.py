@@ -182,11 +182,25 @@ def test_amounts_of_memory(cache: Any, expected: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "given", [{"cache": -1}, {"cache": "much"}, {"cache": "150%"}, {"cache": "nan"}, {"workers": -1}]
+    "given",
+    [{"cache": -1}, {"cache": "much"}, {"cache": "150%"}, {"cache": "nan"}, {"workers": -1}, {"memory": "1 ton"}],
 )
 def test_bad_options_are_refused(given: Any) -> None:
-    with pytest.raises(InputError, match=r"^(cache|workers) "):
+    with pytest.raises(InputError, match=r"^(cache|workers|memory) "):
         LoadOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("memory", "usable", "cached"), [(None, 1000, 250), (600, 100, 25), (9000, 1000, 250), ("50%", 250, 62), ("1B", 0, 0)]
+)
+def test_a_limit_of_the_process_leaves_what_it_has_not_taken(
+    memory: Any, usable: int, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("natonnx.data.load_options.usable_memory", lambda: 1000)
+    monkeypatch.setattr("natonnx.data.load_options.resident_memory", lambda: 500)
+    options = LoadOptions(memory=memory)
+    assert (options.usable_bytes, options.cache_bytes) == (usable, cached)
+    assert LoadOptions(cache=400, memory=memory).cache_bytes == (400 if memory is None else min(400, usable))
 
 
 def test_memory_is_what_a_limit_leaves() -> None:

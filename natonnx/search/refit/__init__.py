@@ -27,7 +27,7 @@ from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
 from natonnx.supernet.ops.placement import moved
 
-__all__ = ["Refit", "SiteFit"]
+__all__ = ["MOST_KEPT", "Refit", "SiteFit"]
 
 _RIDGE = 2.5
 """Share of the features' mean square times the number of samples; from 1 to 2.5 little differs (docs)."""

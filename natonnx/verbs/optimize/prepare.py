@@ -135,7 +135,7 @@ def prepare(
         _check_limits(source, settings)
         prices, meter = make_prices(source, parts.validation, settings, conditions or CONDITIONS)
         problem = _make_problem(network, parts, choice, place, prices, labels=labels)
-        problem = replace(problem, reward=reward)
+        problem = replace(problem, reward=reward, loading=loading)
     _check_drop(problem, settings)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from natonnx.frontend import parse
 from natonnx.search.refit import Refit
 from natonnx.supernet import Supernet, unfold
+from natonnx.supernet.plan import Step
 from tests.rewrite.helpers import Builder, arrays, assert_close, copy, images, runtime, shipped_model
 from tests.search.conftest import tiny_model, tiny_split
 from tests.search.refit.helpers import ALL, edited, mean_square, refitted, tensors_of
@@ -105,6 +106,32 @@ def test_is_the_same_every_time_and_for_beta_nothing() -> None:
     kept, _ = runs[0].run(alphas[0])  # what is kept from other look-ups changes nothing
     fresh, _ = Refit(Supernet(network), [x], rows=200).run(alphas[0])
     assert all(torch.equal(kept[name], fresh[name]) for name in fresh)
+
+
+@pytest.mark.parametrize("largest", [1280, 10])
+def test_parts_of_the_samples_are_as_all_of_them(largest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more than may be held run at once; what comes out differs by rounding alone, by how kernels divide work."""
+    network, sizes = chain().network("y"), set[int]()
+    alpha = edited(network, B="S", **{"rb->rs": "N"})
+    batches = [{"x": torch.from_numpy(images(count, 4, 8))} for count in (24, 17)]
+    call = Step.call
+
+    def watched(step: Step, values: Any, momentum: float = 0.1) -> Any:
+        made = call(step, values, momentum=momentum)
+        sizes.update(len(value) for value in made.values())
+        return made
+
+    monkeypatch.setattr(Step, "call", watched)
+    whole, parts = (Refit(Supernet(network), batches, rows=300, largest=largest, held=held) for held in (41, 7))
+    wanted, fits = whole.run(alpha)
+    assert max(sizes) == 24
+    sizes.clear()
+    weights, again = parts.run(alpha)
+    assert max(sizes) == 7
+    assert [fit.tensor for fit in again] == [fit.tensor for fit in fits]
+    assert weights.keys() == wanted.keys()
+    for name, value in weights.items():
+        torch.testing.assert_close(value, wanted[name], rtol=1e-3, atol=1e-5)
 
 
 def test_the_default_ridge_goes_with_one_over_the_samples() -> None:
