@@ -69,9 +69,9 @@ class Looker:
         self.images = 0
         self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS)
         generator = torch.Generator().manual_seed(seed)
-        held_out = [problem.validation.sample(samples.held_out, generator)]
-        if topped_up and held_out[0].samples < _SAMPLES.held_out:
-            held_out.append(problem.train.sample(_SAMPLES.held_out - held_out[0].samples, generator))
+        held_out = [problem.validation.subset(samples.held_out, generator)]
+        if topped_up and (count := held_out[0].count()) < _SAMPLES.held_out:
+            held_out.append(problem.train.subset(_SAMPLES.held_out - count, generator))
         self.parts = [
             _Part(batch, targets_of(problem.objective, batch, original))
             for split in held_out
@@ -155,12 +155,16 @@ def calibration_batches(
 ) -> Sequence[TensorBatch]:
     """Return a random part of a split, in batches that the network takes; without what the original makes NaN of."""
     fixed = problem.network.batch_axes.size
-    samples = split.sample(count, torch.Generator().manual_seed(seed))
+    chosen = split.subset(count, torch.Generator().manual_seed(seed))
     captures = problem.objective.captures
     run = supernet_runner(supernet, problem.network.architecture, captures)
-    parts = tensor_batches(samples, fixed or _BATCH, problem.device)
+    parts = list(tensor_batches(chosen, fixed or _BATCH, problem.device))
     broken = torch.cat([broken_samples(run(p.inputs, p.size), captures, infinite=False) for p in parts])
-    if broken.any() and not broken.all():
+    is_mixed = bool(broken.any() and not broken.all())
+    if fixed is None and not is_mixed:
+        return parts
+    samples = split.sample(count, torch.Generator().manual_seed(seed))
+    if is_mixed:
         samples = samples.take(np.flatnonzero(~broken.cpu().numpy()))
     if fixed is not None:  # whole batches only
         samples = samples.repeat(max(1, -(-samples.samples // fixed)) * fixed)

@@ -1,11 +1,15 @@
 """What a search holds in memory by choice, to save work: parts of what its process may still take.
 
-Nothing that is found depends on it but by rounding, where samples run in parts.
+Nothing that is found depends on it but by rounding, where samples run in parts; unless not even the samples themselves
+have room.
 """
 
 from natonnx.search.problem import Problem
 
-__all__ = ["KEPT", "ORIGINAL", "REFIT", "room"]
+__all__ = ["INPUTS", "KEPT", "ORIGINAL", "REFIT", "room"]
+
+INPUTS = 1 / 4
+"""For the samples of look-ups and refits themselves: where that is too little, there are fewer."""
 
 KEPT = 1 / 8
 """For the original's tensors that look-ups begin at."""

@@ -108,7 +108,9 @@ def search(
 
 def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
     """Return how many samples are looked at besides training, as memory and time allow."""
-    samples = Samples().fitting(problem)
+    usual, samples = Samples(), Samples().fitting(problem)
+    if samples.held_out < min(usual.held_out, problem.validation.count()):
+        _log.log(NOTICE, "look-ups score %d samples instead of %d: memory is short", samples.held_out, usual.held_out)
     if clock.left is None or clock.each is None:
         return samples
     share = _FINISH_SHARE * clock.left / len(likely_targets(problem, settings))

@@ -3,8 +3,10 @@
 import math
 from dataclasses import dataclass
 
+from natonnx.architecture import Shape
 from natonnx.frontend import Network
 from natonnx.search.problem import Problem
+from natonnx.search.room import INPUTS, room
 
 __all__ = ["MOST_HELD", "Samples", "samples_in"]
 
@@ -51,15 +53,22 @@ class Samples:
         return halvings + self.settled + self.held_out
 
     def fitting(self, problem: Problem) -> "Samples":
-        """Return fewer where there are not as many, or maps are so large that a refit would not fit in memory."""
+        """Return fewer where there are not as many, maps are very large, or the samples would not fit in memory."""
         most = samples_in(MOST_HELD, problem.network)
         train, held_out = problem.train.count(), problem.validation.count()
-        return Samples(
+        found = Samples(
             min(self.calibrated, most, train),
             min(self.held_out, held_out),
             min(self.refitted, most, train),
             min(self.settled, train),
         )
+        shapes = (problem.network.shapes.get(name, ()) for name in problem.network.inputs)
+        size = 4 * sum(_numbers(shape) for shape in shapes) * (found.calibrated + found.held_out + found.refitted)
+        if (part := room(problem, INPUTS, size) / max(1, size)) == 1:
+            return found
+        counts = (max(1, int(part * count)) for count in (found.calibrated, found.held_out, found.refitted))
+        calibrated, held_out, refitted = counts
+        return Samples(calibrated, held_out, refitted, found.settled)
 
     def within(self, seconds: float, each: float, finalists: int) -> "Samples":
         """Return fewer where a target would take more than some seconds besides training.
@@ -83,6 +92,10 @@ class Samples:
 
 def samples_in(size: int, network: Network) -> int:
     """Return of how many samples a refit can hold tensors in so many bytes; at least one."""
-    shapes = network.shapes.values()
-    largest = max((math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes), default=1)
+    largest = max(map(_numbers, network.shapes.values()), default=1)
     return max(1, size // (4 * _HELD * max(1, largest)))
+
+
+def _numbers(shape: Shape) -> int:
+    """Return how many numbers a tensor has of each sample, as far as sizes are known."""
+    return math.prod(size for size in shape[1:] if isinstance(size, int))

@@ -14,6 +14,7 @@ from natonnx.errors import InputError
 from natonnx.search.finite import broken_samples
 from natonnx.search.objective import Objective, Outputs, Targets
 from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
+from natonnx.search.samples import samples_in
 from natonnx.supernet import Supernet
 
 __all__ = [
@@ -30,6 +31,9 @@ __all__ = [
 CALIBRATION = 500
 """Training samples from which an architecture's statistics are re-estimated before it is compared."""
 
+_RUN_BYTES = 1 << 29
+"""Of tensors as statistics are re-estimated: 250 samples of maps of 16 × 74 × 74."""
+_LEAST_BATCH = 32
 _LEAST_RANKING = -1e6
 """Of what diverged: finite, as rewards are averaged."""
 _SAME = 1e-6
@@ -224,10 +228,10 @@ def reestimate(
             a single sample always.
         device: Where the supernet is.
         captures: Tensors up to which the model is run, with their batch axes.
-        batch: Samples a minibatch, where the file leaves that open.
+        batch: Samples a minibatch, where the file leaves that open; fewer where maps are large.
     """
     fixed = supernet.network.batch_axes.size
-    batch = fixed or batch
+    batch = fixed or min(batch, max(_LEAST_BATCH, samples_in(_RUN_BYTES, supernet.network)))
     statistics = supernet.statistics()
     if fixed == 1 or not statistics:  # none of a batch; the supernet keeps those that it has
         return

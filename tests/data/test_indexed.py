@@ -191,7 +191,8 @@ def test_bad_options_are_refused(given: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("memory", "usable", "cached"), [(None, 1000, 250), (600, 100, 25), (9000, 1000, 250), ("50%", 250, 62), ("1B", 0, 0)]
+    ("memory", "usable", "cached"),
+    [(None, 1000, 250), (600, 100, 25), (9000, 1000, 250), ("50%", 250, 62), ("1B", 0, 0)],
 )
 def test_a_limit_of_the_process_leaves_what_it_has_not_taken(
     memory: Any, usable: int, cached: int, monkeypatch: pytest.MonkeyPatch
