@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from natonnx.data import LoadOptions
 from natonnx.search import Problem
 from natonnx.search.samples import Samples
 from tests.search.conftest import tiny_split
@@ -19,6 +20,14 @@ def test_large_maps_leave_fewer_to_a_refit_alone(problem: Problem) -> None:
     large = replace(problem, network=replace(problem.network, shapes={"map": (1, 64, 1024, 1024)}))
     many = replace(large, train=tiny_split(3000, 1), validation=tiny_split(600, 2))
     assert Samples().fitting(many) == Samples(1, 500, 1, 2000)
+
+
+def test_samples_that_memory_has_no_room_for_are_left_out(problem: Problem) -> None:
+    """Those of look-ups and refits alike; nothing is held of what statistics are estimated from at last."""
+    many = replace(problem, train=tiny_split(3000, 1), validation=tiny_split(600, 2))
+    assert Samples().fitting(many) == Samples()
+    full = replace(many, loading=LoadOptions(memory="1B"))
+    assert Samples().fitting(full) == Samples(1, 1, 1, 2000)
 
 
 @pytest.mark.parametrize("each", [1e-4, 1e-3, 1e-2])

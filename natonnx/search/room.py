@@ -1,0 +1,23 @@
+"""What a search may hold in memory where a limit is given: fixed shares of it, so that what is found depends on nothing
+else that takes memory meanwhile.
+"""  # noqa: D205
+
+from natonnx.data.load_options import LoadOptions
+
+__all__ = ["INPUTS", "KEPT", "ORIGINAL", "RUNNING", "UNFOLDED", "room"]
+
+INPUTS = 1 / 8
+"""For samples of look-ups and refits, which are held as the model takes them."""
+KEPT = 1 / 16
+"""For the original's tensors that look-ups begin at."""
+ORIGINAL = 1 / 32
+"""For those that each of two refits begins at."""
+RUNNING = 3 / 8
+"""For what is held of a refit's samples, or of a minibatch as statistics are estimated."""
+UNFOLDED = 1 / 8
+"""For outputs of convolutions as normalisation is unfolded."""
+
+
+def room(loading: LoadOptions, share: float, most: int) -> int:
+    """Return the bytes that something may hold: a share of what there is, and no more than `most`."""
+    return most if loading.spare_bytes is None else min(most, int(share * loading.spare_bytes))
