@@ -6,13 +6,13 @@ from natonnx.data.load_options import LoadOptions
 
 __all__ = ["INPUTS", "KEPT", "ORIGINAL", "RUNNING", "UNFOLDED", "room"]
 
-INPUTS = 1 / 8
+INPUTS = 1 / 4
 """For samples of look-ups and refits, which are held as the model takes them."""
 KEPT = 1 / 16
 """For the original's tensors that look-ups begin at."""
 ORIGINAL = 1 / 32
 """For those that each of two refits begins at."""
-RUNNING = 3 / 8
+RUNNING = 1 / 4
 """For what is held of a refit's samples, or of a minibatch as statistics are estimated."""
 UNFOLDED = 1 / 8
 """For outputs of convolutions as normalisation is unfolded."""

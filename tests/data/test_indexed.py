@@ -193,7 +193,7 @@ def test_bad_options_are_refused(given: Any) -> None:
 
 @pytest.mark.parametrize(
     ("memory", "spare", "cached"),
-    [(None, None, 250), ("1448MiB", 1000 << 20, 250 << 20), ("25%", 0, 0), ("50%", 500 << 20, 125 << 20), ("1B", 0, 0)],
+    [(None, None, 250), ("1512MiB", 1000 << 20, 250 << 20), ("20%", 0, 0), ("50%", 436 << 20, 109 << 20), ("1B", 0, 0)],
 )
 def test_shares_are_of_the_limit_less_what_libraries_take(
     memory: Any, spare: int | None, cached: int, monkeypatch: pytest.MonkeyPatch
