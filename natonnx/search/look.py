@@ -1,6 +1,7 @@
 """A look-up: refit an architecture on calibration samples, and score it on samples that are held out."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,6 +87,8 @@ class Looker:
             for split in held_out
             for batch in tensor_batches(split, evaluation_batch(split), problem.device)
         ]
+        before = accumulate((part.batch.size for part in self.parts), initial=0)
+        self._first_parts = [part for part, count in zip(self.parts, before, strict=False) if count < EVALUATION_BATCH]
         batches, most = [part.batch for part in self.parts], room(problem.loading, KEPT, MOST_BYTES)
         self._held_out = PrefixRunner(supernet, batches, problem.objective.captures, most)
 
@@ -116,7 +119,7 @@ class Looker:
 
     def given_rank(self, alpha: Architecture) -> float:
         """Rank an architecture by the file's own weights, whether that is known or not."""
-        return self._score(alpha, {}, self.parts[:1]).ranking
+        return self._score(alpha, {}, self._first_parts).ranking
 
     def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
         """Score an architecture on the held-out samples.

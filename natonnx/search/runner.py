@@ -54,8 +54,8 @@ Runner = Callable[[Mapping[str, Tensor], int], Outputs]
 
 
 def evaluation_batch(split: Batches) -> int:
-    """Return how many samples are read at once where only the time depends on it; fewer where they are large."""
-    return max(1, min(EVALUATION_BATCH, _MOST_BYTES // max(1, split.sample_bytes)))
+    """Return how many samples are read at once where only the time depends on it; parts of 250 where they are large."""
+    return max(1, EVALUATION_BATCH // max(1, -(-EVALUATION_BATCH * split.sample_bytes // _MOST_BYTES)))
 
 
 def tensor_batches(
