@@ -195,7 +195,7 @@ def data_options(*, default: str) -> _Decorator:
             "--memory",
             metavar="BYTES|SHARE",
             help="Most memory for the process as a whole, such as 1GiB: samples and whatever else is held to save work"
-            " make do with what is left of it.  [default: what the system lets it take]",
+            " are fixed parts of it.  [default: no limit]",
         ),
     )
 

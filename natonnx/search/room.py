@@ -1,6 +1,4 @@
-"""What a search may hold in memory where a limit is given: fixed shares of it, so that what is found depends on nothing
-else that takes memory meanwhile.
-"""  # noqa: D205
+"""Bytes that a search may hold where memory is limited: fixed shares, whatever else takes memory at the moment."""
 
 from natonnx.data.load_options import LoadOptions
 

@@ -75,8 +75,8 @@ def diff(
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
-        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold comes out of
-            it. What the system lets it take where None.
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         tell: Told in a few words what is being done.
 
     Returns:

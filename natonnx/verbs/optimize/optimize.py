@@ -86,8 +86,8 @@ def optimize(
         classes: Which of the model's classes each class folder is, by name, or a file that says so.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
-        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold comes out of
-            it. What the system lets it take where None.
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
             model as it is; `auto` unfolds where the file has none and leaves the batch open.
         device: Where the supernet runs.
