@@ -143,7 +143,7 @@ def _numbers(_context: click.Context, parameter: click.Parameter, value: str | N
 
 
 _PREPROCESSING = ("mean", "std", "scale", "layout")
-_LOADING = ("workers", "cache")
+_LOADING = ("workers", "cache", "memory")
 
 
 def data_options(*, default: str) -> _Decorator:
@@ -190,6 +190,12 @@ def data_options(*, default: str) -> _Decorator:
             metavar="SHARE|BYTES",
             help="Most memory for decoded samples, such as 0.25 of what is free, or 4GiB; what does not fit is read"
             " in each pass.  [default: 0.25]",
+        ),
+        click.option(
+            "--memory",
+            metavar="BYTES|SHARE",
+            help="Most memory for the process as a whole, such as 1GiB: samples and whatever else is held to save work"
+            " are fixed parts of it.  [default: no limit]",
         ),
     )
 

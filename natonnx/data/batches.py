@@ -71,6 +71,10 @@ class Batches(Protocol):
     def has_targets(self) -> bool:
         """Whether the batches have targets."""
 
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample as a model's inputs; 0 where that is not known."""
+
     def count(self) -> int:
         """Return how many samples there are; where that is not known they are read, once."""
 
@@ -123,6 +127,12 @@ class ArrayBatches:
     def has_targets(self) -> bool:
         """Whether there are targets."""
         return self.targets is not None
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes of one sample."""
+        total = sum(value.nbytes for name, value in self.inputs.items() if self.axes.get(name) is not None)
+        return total // max(1, self.samples)
 
     def count(self) -> int:
         """See `Batches.count`."""
@@ -177,6 +187,7 @@ class StreamBatches:
         has_targets: Whether the batches have targets.
         samples: How many there are, where that is known.
         is_ordered: Whether they come in the same order each time, as far as one can tell.
+        sample_bytes: See `Batches.sample_bytes`.
     """
 
     open: Callable[[], Iterable[Batch]]
@@ -184,6 +195,7 @@ class StreamBatches:
     has_targets: bool
     samples: int | None = None
     is_ordered: bool = True
+    sample_bytes: int = 0
 
     def count(self) -> int:
         """See `Batches.count`."""

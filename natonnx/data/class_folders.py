@@ -7,6 +7,7 @@ import numpy as np
 
 from natonnx.data.classes import read_classes
 from natonnx.data.dataset import Layout
+from natonnx.data.file_names import FileNames
 from natonnx.data.folder import Listing, passed_over
 from natonnx.data.items import IndexedItems
 from natonnx.data.labels import Targets
@@ -91,7 +92,7 @@ def _set(listing: Listing, named: Mapping[str, int] | None, targets: Targets, cl
     if not listing.by_class:
         return PictureSet(LooseFiles(listing.pictures), where, None)
     indices = _indices(listing, named, targets, classes)
-    paths = [path for files in listing.by_class.values() for path in files]
+    paths = FileNames.joined(listing.by_class.values())
     counts = [len(files) for files in listing.by_class.values()]
     labels = np.repeat(np.array([indices[name] for name in listing.by_class], np.int64), counts)
     return PictureSet(LooseFiles(paths), where, labels)

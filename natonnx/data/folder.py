@@ -1,11 +1,12 @@
 """Find out what a folder holds: pictures or arrays, in class folders or not, divided into parts or not."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from natonnx.data.file_names import FileNames
 from natonnx.data.keys import part_of
 from natonnx.data.pictures import SUFFIXES
 from natonnx.errors import InputError
@@ -28,8 +29,8 @@ class Listing:
     """
 
     folder: Path
-    by_class: Mapping[str, tuple[str, ...]]
-    pictures: tuple[str, ...]
+    by_class: Mapping[str, FileNames]
+    pictures: FileNames
     arrays: tuple[Path, ...]
     passed: frozenset[str] = frozenset()
 
@@ -94,8 +95,11 @@ def scan(folder: Path) -> Entries:
 
 def _list(folder: Path) -> Listing:
     entries = scan(folder)
-    within = {name: scan(folder / name) for name in entries.folders}
-    by_class = {name: _paths(folder / name, one.pictures) for name, one in within.items()}
+    within, by_class = dict[str, Entries](), dict[str, FileNames]()
+    for name in entries.folders:
+        one = scan(folder / name)
+        by_class[name] = _paths(folder / name, one.pictures)
+        within[name] = one._replace(pictures=())  # a million names are held once
     by_class = by_class if any(by_class.values()) else {}
     arrays = tuple(folder / name for name in entries.arrays)
     passed = _passed(folder, entries, within if by_class else {})
@@ -109,9 +113,8 @@ def _list(folder: Path) -> Listing:
     return found
 
 
-def _paths(folder: Path, names: Iterable[str]) -> tuple[str, ...]:
-    within = str(folder / "_")[:-1]
-    return tuple(f"{within}{name}" for name in names)
+def _paths(folder: Path, names: Sequence[str]) -> FileNames:
+    return FileNames.of(names, str(folder / "_")[:-1])
 
 
 def _passed(folder: Path, entries: Entries, within: Mapping[str, Entries]) -> frozenset[str]:

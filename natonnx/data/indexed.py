@@ -152,8 +152,7 @@ class IndexedBatches:
     @cached_property
     def sample_bytes(self) -> int:
         """Bytes of one sample as a model's inputs."""
-        one = self.sample(1)
-        return sum(value.nbytes for name, value in one.inputs.items() if self.axes.get(name) is not None)
+        return self.sample(1).sample_bytes if self.samples else 0
 
     def stamp(self) -> Iterator[bytes]:
         """Yield what differs where the samples do, without reading all of them."""

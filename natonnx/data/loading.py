@@ -61,6 +61,7 @@ def load(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
 ) -> Parts:
     """Load data in the names, shapes, layouts and types that a model takes.
 
@@ -90,6 +91,7 @@ def load(
             be as many as the classes, and are numbered in the order of their names.
         workers: See `natonnx.data.LoadOptions`.
         cache: See `natonnx.data.LoadOptions`.
+        memory: See `natonnx.data.LoadOptions`.
 
     Returns:
         The parts; the test part is None if the source has none.
@@ -97,7 +99,7 @@ def load(
     Raises:
         InputError: The spec, the data or the preprocessing is bad, or does not fit the model.
     """
-    options = LoadOptions(workers, cache)
+    options = LoadOptions(workers, cache, memory)
     held = hold(data)
     if isinstance(held, Dataset):
         return _told(check_ready(held, signature, targets))

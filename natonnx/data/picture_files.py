@@ -1,16 +1,20 @@
 """Where pictures are: files, or members of tar archives; each is read by its position."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from natonnx.data.file_names import FileNames
 from natonnx.errors import InputError
 
 __all__ = ["LooseFiles", "PictureFiles"]
+
+_AT_ONCE = 10_000
+"""Names that are told at once."""
 
 
 class PictureFiles(Protocol):
@@ -39,7 +43,7 @@ class PictureFiles(Protocol):
 class LooseFiles:
     """Files by their paths."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: FileNames) -> None:
         self._paths = paths
 
     def __len__(self) -> int:
@@ -76,5 +80,7 @@ class LooseFiles:
 
     def stamp(self) -> Iterator[bytes]:
         """See `PictureFiles.stamp`."""
-        yield "\0".join(self._paths).encode(errors="surrogateescape")
+        for first in range(0, len(self), _AT_ONCE):
+            told = "\0".join(self._paths[first : first + _AT_ONCE])
+            yield (f"\0{told}" if first else told).encode(errors="surrogateescape")
         yield self._looked_at.tobytes()

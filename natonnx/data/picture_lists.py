@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from natonnx.data.file_names import FileNames
 from natonnx.data.folder import scan
 from natonnx.data.keys import part_of
 from natonnx.data.named_pictures import NamedPictures
@@ -79,7 +80,7 @@ def read_list(path: Path) -> NamedPictures:
         if not os.path.isfile(file):  # noqa: PTH113
             raise InputError(f"{path}: line {number} names {name!r}, which is no file: paths are relative to the list")
     labels: Sequence[str] | None = None if bare is not None else [label or "" for _, _, label in rows]
-    return NamedPictures(LooseFiles(paths), str(path), labels)
+    return NamedPictures(LooseFiles(FileNames.of(paths)), str(path), labels)
 
 
 def _rows(path: Path) -> Iterator[_Row]:
@@ -89,6 +90,8 @@ def _rows(path: Path) -> Iterator[_Row]:
         with path.open(encoding="utf-8-sig", newline="" if separator else None) as file:
             lines = csv.reader(file, delimiter=separator) if separator else ([line.strip()] for line in file)
             for number, cells in enumerate(lines, 1):
+                if cells and "\0" in cells[0]:
+                    raise ValueError("no path has a NUL")
                 if not cells or not cells[0].strip() or cells[0].startswith("#"):
                     continue
                 if number == 1 and separator and cells[0].strip().lower() in _HEADS:

@@ -13,6 +13,7 @@ from natonnx.data.batches import WHOLE
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Stage
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
+from natonnx.search.samples import estimated_on
 from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
 from natonnx.search.team import Team
@@ -182,7 +183,8 @@ class Finetuning:
         """Re-estimate the statistics of normalisation on so many training samples; return how many there were."""
         problem = self._problem
         samples = problem.train.subset(count, torch.Generator().manual_seed(self._settings.seed))
-        reestimate(self.supernet, self.architecture, samples, problem.device, problem.objective.captures)
+        captures, batch = problem.objective.captures, estimated_on(problem)
+        reestimate(self.supernet, self.architecture, samples, problem.device, captures, batch)
         return samples.count()
 
     # Checkpoints

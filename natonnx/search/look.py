@@ -1,6 +1,7 @@
 """A look-up: refit an architecture on calibration samples, and score it on samples that are held out."""
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +13,19 @@ from natonnx.search.assess import runnable, with_reward
 from natonnx.search.finite import broken_samples
 from natonnx.search.keys import signature
 from natonnx.search.own import judge
-from natonnx.search.prefix import PrefixRunner
+from natonnx.search.prefix import MOST_BYTES, PrefixRunner
 from natonnx.search.problem import Problem
-from natonnx.search.refit import Refit
-from natonnx.search.runner import Runner, TensorBatch, supernet_runner, tensor_batches
-from natonnx.search.samples import Samples
+from natonnx.search.refit import MOST_KEPT, Refit
+from natonnx.search.room import KEPT, ORIGINAL, room
+from natonnx.search.runner import (
+    EVALUATION_BATCH,
+    Runner,
+    TensorBatch,
+    evaluation_batch,
+    supernet_runner,
+    tensor_batches,
+)
+from natonnx.search.samples import Samples, holdable
 from natonnx.search.score import BatchTargets, Score, score_batches, targets_of
 from natonnx.supernet import Supernet
 from natonnx.supernet.ops.operands import as_array
@@ -24,7 +33,6 @@ from natonnx.supernet.ops.operands import as_array
 __all__ = ["Looker", "as_arrays", "calibration_batches", "refit_on"]
 
 _SAMPLES = Samples()
-_BATCH = 250
 _ROWS = 4096
 """Positions of a tensor that a look-up's refit looks at, at most."""
 _PER_FEATURE = 2.0
@@ -70,15 +78,24 @@ class Looker:
         self.images = 0
         self._refit, self._calibration = refit_on(problem, supernet, samples.calibrated, seed, _ROWS, _PER_FEATURE)
         generator = torch.Generator().manual_seed(seed)
-        held_out = [problem.validation.sample(samples.held_out, generator)]
-        if topped_up and held_out[0].samples < _SAMPLES.held_out:
-            held_out.append(problem.train.sample(_SAMPLES.held_out - held_out[0].samples, generator))
+        held_out = [problem.validation.subset(samples.held_out, generator)]
+        wanted = holdable(problem, _SAMPLES.held_out) if topped_up else 0
+        if (count := held_out[0].count()) < wanted:
+            held_out.append(problem.train.subset(wanted - count, generator))
         self.parts = [
             _Part(batch, targets_of(problem.objective, batch, original))
             for split in held_out
-            for batch in tensor_batches(split, _BATCH, problem.device)
+            for batch in tensor_batches(split, evaluation_batch(split), problem.device)
         ]
-        self._held_out = PrefixRunner(supernet, [part.batch for part in self.parts], problem.objective.captures)
+        before = accumulate((part.batch.size for part in self.parts), initial=0)
+        self._first_parts = [part for part, count in zip(self.parts, before, strict=False) if count < EVALUATION_BATCH]
+        batches, most = [part.batch for part in self.parts], room(problem.loading, KEPT, MOST_BYTES)
+        self._held_out = PrefixRunner(supernet, batches, problem.objective.captures, most)
+
+    @property
+    def kept_bytes(self) -> int:
+        """What is kept of the original's tensors on the held-out samples."""
+        return self._held_out.kept_bytes
 
     def __call__(self, alpha: Architecture) -> float:
         """Return what ranks an architecture: the mean loss with a minus sign, or the user's own reward."""
@@ -102,7 +119,7 @@ class Looker:
 
     def given_rank(self, alpha: Architecture) -> float:
         """Rank an architecture by the file's own weights, whether that is known or not."""
-        return self._score(alpha, {}, self.parts[:1]).ranking
+        return self._score(alpha, {}, self._first_parts).ranking
 
     def score(self, alpha: Architecture, changed: Mapping[str, torch.Tensor]) -> Score:
         """Score an architecture on the held-out samples.
@@ -141,7 +158,8 @@ def refit_on(
 ) -> tuple[Refit, int]:
     """Make a refit on so many training samples, as far as there are; return how many it runs on, too."""
     batches = calibration_batches(problem, problem.train, count, seed, supernet)
-    refit = Refit(supernet, [batch.inputs for batch in batches], rows=rows, per_feature=per_feature, seed=seed)
+    inputs, kept = [batch.inputs for batch in batches], room(problem.loading, ORIGINAL, MOST_KEPT)
+    refit = Refit(supernet, inputs, rows=rows, per_feature=per_feature, seed=seed, most_bytes=kept)
     return refit, sum(batch.size for batch in batches)
 
 
@@ -150,16 +168,20 @@ def calibration_batches(
 ) -> Sequence[TensorBatch]:
     """Return a random part of a split, in batches that the network takes; without what the original makes NaN of."""
     fixed = problem.network.batch_axes.size
-    samples = split.sample(count, torch.Generator().manual_seed(seed))
+    chosen = split.subset(count, torch.Generator().manual_seed(seed))
     captures = problem.objective.captures
     run = supernet_runner(supernet, problem.network.architecture, captures)
-    parts = tensor_batches(samples, fixed or _BATCH, problem.device)
+    parts = list(tensor_batches(chosen, fixed or EVALUATION_BATCH, problem.device))
     broken = torch.cat([broken_samples(run(p.inputs, p.size), captures, infinite=False) for p in parts])
-    if broken.any() and not broken.all():
+    is_mixed = bool(broken.any() and not broken.all())
+    if fixed is None and not is_mixed:
+        return parts
+    samples = split.sample(count, torch.Generator().manual_seed(seed))
+    if is_mixed:
         samples = samples.take(np.flatnonzero(~broken.cpu().numpy()))
     if fixed is not None:  # whole batches only
         samples = samples.repeat(max(1, -(-samples.samples // fixed)) * fixed)
-    return list(tensor_batches(samples, fixed or _BATCH, problem.device))
+    return list(tensor_batches(samples, fixed or EVALUATION_BATCH, problem.device))
 
 
 def as_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -23,9 +23,9 @@ from natonnx.supernet import Supernet
 from natonnx.supernet.module import as_channels_last
 from natonnx.supernet.plan import Step, freeing
 
-__all__ = ["PrefixRunner"]
+__all__ = ["MOST_BYTES", "PrefixRunner"]
 
-_MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 30
 """Of tensors that are kept: a gigabyte."""
 _CACHED_BYTES = 1 << 23
 """Of the largest tensor of a piece on the CPU: what is larger falls out of caches, and its memory is mapped anew."""
@@ -42,7 +42,7 @@ class PrefixRunner:
     """
 
     def __init__(
-        self, supernet: Supernet, batches: Iterable[TensorBatch], captures: Axes, most_bytes: int = _MOST_BYTES
+        self, supernet: Supernet, batches: Iterable[TensorBatch], captures: Axes, most_bytes: int = MOST_BYTES
     ) -> None:
         self._supernet, self._captures = supernet, captures
         self._batches = tuple(batch.inputs for batch in batches)

@@ -6,6 +6,7 @@ import torch
 
 from natonnx.data.batches import Batches
 from natonnx.data.dataset import Augment
+from natonnx.data.load_options import LoadOptions
 from natonnx.frontend import Network
 from natonnx.search.agreement import Agreement
 from natonnx.search.objective import Objective
@@ -29,6 +30,7 @@ class Problem:
         device: Where the supernet runs.
         augment: What may be done to training images.
         without_gradient: Operators that onnxruntime runs, so that no gradient flows through them.
+        loading: How samples are read, and what the process may take in memory.
         reward: The user's own function, which judges architectures in the objective's place; None for the objective.
     """
 
@@ -42,3 +44,4 @@ class Problem:
     augment: Augment = "none"
     without_gradient: tuple[str, ...] = ()
     reward: RewardFunction | None = None
+    loading: LoadOptions = field(default_factory=LoadOptions)

@@ -3,12 +3,13 @@
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
 
 from natonnx.architecture import Architecture, transition_mask
+from natonnx.data.load_options import LoadOptions
 from natonnx.errors import restoring
 from natonnx.notices import NOTICE
 from natonnx.search.assess import original_runner
@@ -109,6 +110,9 @@ def search(
 def _samples(problem: Problem, settings: Settings, clock: Clock) -> Samples:
     """Return how many samples are looked at besides training, as memory and time allow."""
     samples = Samples().fitting(problem)
+    if samples != Samples().fitting(replace(problem, loading=LoadOptions())):
+        told = "memory leaves room for %d samples that look-ups score, %d that they refit on, and %d at a start"
+        _log.log(NOTICE, told, samples.held_out, samples.calibrated, samples.refitted)
     if clock.left is None or clock.each is None:
         return samples
     share = _FINISH_SHARE * clock.left / len(likely_targets(problem, settings))

@@ -25,6 +25,7 @@ __all__ = [
     "Runner",
     "TensorBatch",
     "evaluate_by_pieces",
+    "evaluation_batch",
     "file_runner",
     "forward",
     "supernet_runner",
@@ -33,10 +34,10 @@ __all__ = [
 
 EVALUATION_BATCH = 250
 """Samples at once where only the time depends on it."""
-_CPU_BATCH = 50
-"""Samples at once on the CPU, in evaluation."""
 _MOST_BYTES = 1 << 25
 """Of inputs at once, in evaluation: 250 pictures of 3 × 105 × 105."""
+_CPU_BATCH, _CPU_BYTES = 50, 1 << 23
+"""Samples at once on the CPU, in evaluation, and bytes of their inputs: 50 pictures of 3 × 118 × 118."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,11 @@ class TensorBatch:
 
 Runner = Callable[[Mapping[str, Tensor], int], Outputs]
 """Runs a model on the inputs of so many samples: what is captured by name, the samples along the first axis."""
+
+
+def evaluation_batch(split: Batches) -> int:
+    """Return how many samples are read at once where only the time depends on it; parts of 250 where they are large."""
+    return max(1, EVALUATION_BATCH // max(1, -(-EVALUATION_BATCH * split.sample_bytes // _MOST_BYTES)))
 
 
 def tensor_batches(
@@ -221,9 +227,10 @@ def _affordable(inputs: Mapping[str, Tensor], size: int) -> int:
 
     On the CPU they are fewer than would fit: of some 50 the feature maps stay in its caches (docs/benchmarks.md).
     """
+    on_cpu = all(value.device.type == "cpu" for value in inputs.values())
+    most, count = (_CPU_BYTES, _CPU_BATCH) if on_cpu else (_MOST_BYTES, size)
     total = sum(value.numel() * value.element_size() for value in inputs.values())
-    fitting = max(1, size * _MOST_BYTES // max(1, total))
-    return min(fitting, _CPU_BATCH) if all(value.device.type == "cpu" for value in inputs.values()) else fitting
+    return max(1, min(count, size * most // max(1, total)))
 
 
 def _samples_first(value: Tensor, axis: int | None, size: int) -> Tensor:

@@ -1,18 +1,24 @@
 """How many samples a search looks at besides training: in a look-up, where an α starts, and as it is finished."""
 
 import math
+import sys
 from dataclasses import dataclass
 
+from natonnx.architecture import Shape
+from natonnx.frontend import Network
 from natonnx.search.problem import Problem
+from natonnx.search.room import INPUTS, RUNNING, room
+from natonnx.search.runner import EVALUATION_BATCH
 
-__all__ = ["Samples"]
+__all__ = ["Samples", "estimated_on", "holdable"]
 
 _REFITTED = 4.0
 """What refitting takes, times running the same samples."""
-_MOST_VALUES = 1 << 29
-"""Numbers that a refit may hold at once: two gigabytes."""
+_MOST_HELD = 1 << 31
+"""Bytes that a refit may hold at once: two gigabytes."""
 _HELD = 6
 """Tensors of the largest size that it holds of each sample, as a guess."""
+_LEAST_ESTIMATED = 32
 _SMALLEST = 1 / 16
 _FEWEST = 100
 """Held-out samples, at least."""
@@ -50,17 +56,13 @@ class Samples:
         return halvings + self.settled + self.held_out
 
     def fitting(self, problem: Problem) -> "Samples":
-        """Return fewer where there are not as many, or maps are so large that a refit would not fit in memory."""
-        shapes = problem.network.shapes.values()
-        largest = max((math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in shapes), default=1)
-        most = max(1, _MOST_VALUES // (_HELD * max(1, largest)))
+        """Return fewer where there are not as many, maps are very large, or a limit of memory leaves no room."""
+        most = _runnable(room(problem.loading, RUNNING, _MOST_HELD), problem.network)
         train, held_out = problem.train.count(), problem.validation.count()
-        return Samples(
-            min(self.calibrated, most, train),
-            min(self.held_out, held_out),
-            min(self.refitted, most, train),
-            min(self.settled, train),
-        )
+        calibrated, refitted = min(self.calibrated, most, train), min(self.refitted, most, train)
+        fitting = holdable(problem, calibrated + refitted + self.held_out)
+        scored = max(1, min(self.held_out, held_out, fitting - calibrated - refitted))
+        return Samples(calibrated, scored, refitted, min(self.settled, train))
 
     def within(self, seconds: float, each: float, finalists: int) -> "Samples":
         """Return fewer where a target would take more than some seconds besides training.
@@ -80,3 +82,27 @@ class Samples:
             math.ceil(part * self.refitted),
             math.ceil(part * self.settled),
         )
+
+
+def holdable(problem: Problem, count: int) -> int:
+    """Return of so many samples how many there is room for, as the model takes them."""
+    shapes = (problem.network.shapes.get(name, ()) for name in problem.network.inputs)
+    each = 4 * max(1, sum(map(_numbers, shapes)))
+    return room(problem.loading, INPUTS, each * count) // each
+
+
+def estimated_on(problem: Problem) -> int:
+    """Return how many samples a minibatch has by which statistics are estimated, which all run at once."""
+    fitting = _runnable(room(problem.loading, RUNNING, sys.maxsize), problem.network)
+    return max(_LEAST_ESTIMATED, min(EVALUATION_BATCH, fitting))
+
+
+def _runnable(size: int, network: Network) -> int:
+    """Return of how many samples what a refit holds fits in so many bytes; at least one."""
+    largest = max(map(_numbers, network.shapes.values()), default=1)
+    return max(1, size // (4 * _HELD * max(1, largest)))
+
+
+def _numbers(shape: Shape) -> int:
+    """Return how many numbers a tensor has of each sample, as far as sizes are known."""
+    return math.prod(size for size in shape[1:] if isinstance(size, int))

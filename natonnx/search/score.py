@@ -13,7 +13,15 @@ from natonnx.data.batches import Axes, Batches
 from natonnx.errors import InputError
 from natonnx.search.finite import broken_samples
 from natonnx.search.objective import Objective, Outputs, Targets
-from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, forward, supernet_runner, tensor_batches
+from natonnx.search.runner import (
+    EVALUATION_BATCH,
+    Runner,
+    TensorBatch,
+    evaluation_batch,
+    forward,
+    supernet_runner,
+    tensor_batches,
+)
 from natonnx.supernet import Supernet
 
 __all__ = [
@@ -99,7 +107,7 @@ def evaluate(
     Raises:
         InputError: If there are no samples.
     """
-    batches = tensor_batches(split, EVALUATION_BATCH, device)
+    batches = tensor_batches(split, evaluation_batch(split), device)
     parts = ((batch, targets_of(objective, batch, original, ranked=ranked)) for batch in batches)
     return score_batches(run, objective, parts)
 

@@ -21,13 +21,15 @@ from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
 
-__all__ = ["Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
+__all__ = ["MOST_CAPTURED", "Unfolded", "calibration_batch", "fold", "has_batchnorm", "unfold"]
 
 _EPSILON = 1e-5
 _LARGEST = 1e18
 """Values whose squares, and the sums of these, single precision can hold."""
-_MOST_VALUES = 1 << 28
-"""Captured at once: a gigabyte."""
+MOST_CAPTURED = 1 << 30
+"""Bytes that are captured at once: a gigabyte."""
+_RUNNING = 3
+"""Tensors of the largest size that are alive where less is captured, as a guess."""
 
 
 class _Moments:
@@ -94,7 +96,7 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
     raw = [network.model.graph.node[i].output[0] for i in positions]
     moments = {name: _Moments() for name in raw}
     with torch.inference_mode():
-        for batch in calibration:
+        for batch in calibration if raw else ():
             for name, output in supernet.run(batch, capture=raw).items():
                 moments[name].add(output)
     view = GraphView(network.model, network.shapes, {})
@@ -135,11 +137,14 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
     return Unfolded(unfolded, tuple(pairs))
 
 
-def calibration_batch(network: Network, most: int) -> int:
-    """Return how many samples `unfold` can take at once, which holds all outputs of convolutions in memory."""
-    sizes = [network.shapes.get(network.model.graph.node[i].output[0], ()) for i in _candidates(network)]
-    values = sum(math.prod(size for size in shape[1:] if isinstance(size, int)) for shape in sizes)
-    return max(1, min(most, _MOST_VALUES // max(1, values)))
+def calibration_batch(network: Network, most: int, size: int = MOST_CAPTURED) -> int:
+    """Return how many samples `unfold` can take at once, which holds all outputs of convolutions in so many bytes."""
+    numbers = {
+        name: math.prod(size for size in shape[1:] if isinstance(size, int)) for name, shape in network.shapes.items()
+    }
+    captured = sum(numbers.get(network.model.graph.node[i].output[0], 1) for i in _candidates(network))
+    values = max(captured, _RUNNING * max(numbers.values(), default=1))
+    return max(1, min(most, size // (4 * max(1, values))))
 
 
 def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -51,6 +51,7 @@ def benchmark(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
     profiled: bool = False,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> BenchReport:
@@ -65,6 +66,8 @@ def benchmark(
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         profiled: Whether to ask where the time goes.
         tell: Told in a few words what is being done.
 
@@ -95,7 +98,7 @@ def benchmark(
             preprocessing or {},
             objective=objective,
             class_names=classes,
-            loading=LoadOptions(workers, cache),
+            loading=LoadOptions(workers, cache, memory),
         )
         comparison = judged[0].size(comparison)  # what the files leave open is as the data has it
     inputs = comparison.inputs()

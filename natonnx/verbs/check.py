@@ -38,6 +38,7 @@ def check(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
     baseline_report: Path | str | None = None,
     tell: Tell = lambda _message: None,
 ) -> CheckReport:
@@ -59,6 +60,8 @@ def check(
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         baseline_report: What `natonnx bench --json` or `natonnx optimize --json` printed earlier: its figures of the
             only model, or of the one whose file is called like this one, are those that limits are multiples of.
         tell: Told in a few words what is being done.
@@ -99,7 +102,7 @@ def check(
             preprocessing or {},
             objective=objective,
             class_names=classes,
-            loading=LoadOptions(workers, cache),
+            loading=LoadOptions(workers, cache, memory),
         )
         models = judged[0].size(models)
         if judged[0].few is not None:

@@ -20,7 +20,7 @@ from natonnx.search.agreement import Agreement
 from natonnx.search.finite import Origin, broken_samples, find_origin
 from natonnx.search.objective import Figure, Labels, Objective, Outputs
 from natonnx.search.outputs import JudgedOutput, judged_outputs
-from natonnx.search.runner import EVALUATION_BATCH, Runner, TensorBatch, file_runner, to_device
+from natonnx.search.runner import Runner, TensorBatch, evaluation_batch, file_runner, to_device
 from natonnx.search.score import Score, summarise
 from natonnx.verbs.model_comparison import ModelComparison
 from natonnx.verbs.model_data import LOADING, choose_data, load_parts, shapes_of, signature_of, tell_notes
@@ -323,7 +323,7 @@ def _runs(models: Sequence[_Model], split: SplitName) -> Iterator[tuple[list[Ten
 
 def _batches(parts: data.Parts, split: SplitName) -> Iterable[Batch]:
     part = parts.test if split == "test" else parts.validation
-    return watched(part, f"{parts.name}: {split}, run on").batches(EVALUATION_BATCH) if part is not None else ()
+    return watched(part, f"{parts.name}: {split}, run on").batches(evaluation_batch(part)) if part is not None else ()
 
 
 def _same(one: Batch, other: Batch | None) -> bool:

@@ -62,6 +62,7 @@ def load_parts(
         classes=class_names,
         workers=loading.workers,
         cache=loading.cache,
+        memory=loading.memory,
     )
 
 

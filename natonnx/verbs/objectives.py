@@ -21,7 +21,7 @@ from natonnx.search.decide import CONFIDENCE
 from natonnx.search.objective import Labels, Objective, Outputs, Unit
 from natonnx.search.outputs import JudgedOutput, judged_outputs, scores_output
 from natonnx.search.own import OwnObjective, name_of
-from natonnx.search.runner import EVALUATION_BATCH, Runner, tensor_batches
+from natonnx.search.runner import EVALUATION_BATCH, Runner, evaluation_batch, tensor_batches
 from natonnx.search.score import Score
 from natonnx.verbs.model_data import Targets
 from natonnx.verbs.watched import watched
@@ -185,7 +185,7 @@ def _are_classes(network: Network, output: str, classes: int, train: data.Batche
 
 def original_outputs(run: Runner, split: data.Batches, device: torch.device) -> Iterable[Outputs]:
     """Run a model over data, batch by batch."""
-    for batch in tensor_batches(watched(split, "the original: run on"), EVALUATION_BATCH, device):
+    for batch in tensor_batches(watched(split, "the original: run on"), evaluation_batch(split), device):
         yield run(batch.inputs, batch.size)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from natonnx.data import Batch, Batches, StreamBatches
 from natonnx.notices import NOTICE
-from natonnx.search.runner import EVALUATION_BATCH
+from natonnx.search.runner import evaluation_batch
 
 __all__ = ["watched"]
 
@@ -22,13 +22,15 @@ def watched(split: Batches, what: str) -> Batches:
         split: The samples.
         what: What is done, for messages, such as "model.onnx: scored on".
     """
-    return StreamBatches(lambda: _told(split, what), split.axes, split.has_targets, split.samples)
+    return StreamBatches(
+        lambda: _told(split, what), split.axes, split.has_targets, split.samples, sample_bytes=split.sample_bytes
+    )
 
 
 def _told(split: Batches, what: str) -> Iterator[Batch]:
     begun = said = time.monotonic()
     done, total = 0, split.samples
-    for batch in split.batches(EVALUATION_BATCH):
+    for batch in split.batches(evaluation_batch(split)):
         yield batch
         done += batch.size
         if (now := time.monotonic()) - said > _SIGN_OF_LIFE and done != total:

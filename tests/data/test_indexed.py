@@ -2,6 +2,7 @@
 
 import resource
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,11 +183,29 @@ def test_amounts_of_memory(cache: Any, expected: int, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "given", [{"cache": -1}, {"cache": "much"}, {"cache": "150%"}, {"cache": "nan"}, {"workers": -1}]
+    "given",
+    [{"cache": -1}, {"cache": "much"}, {"cache": "150%"}, {"cache": "nan"}, {"workers": -1}, {"memory": "1 ton"}],
 )
 def test_bad_options_are_refused(given: Any) -> None:
-    with pytest.raises(InputError, match=r"^(cache|workers) "):
+    with pytest.raises(InputError, match=r"^(cache|workers|memory) "):
         LoadOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("memory", "spare", "cached"),
+    [(None, None, 250), ("1512MiB", 1000 << 20, 250 << 20), ("20%", 0, 0), ("50%", 436 << 20, 109 << 20), ("1B", 0, 0)],
+)
+def test_shares_are_of_the_limit_less_what_libraries_take(
+    memory: Any, spare: int | None, cached: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is free, or taken, at the moment."""
+    monkeypatch.setattr("natonnx.data.load_options.usable_memory", lambda: 1396 << 20)
+    monkeypatch.setattr("natonnx.data.load_options.resident_memory", lambda: 500 << 20)
+    options = LoadOptions(memory=memory)
+    monkeypatch.setattr("natonnx.data.load_options.usable_memory", lambda: 1000)
+    monkeypatch.setattr("natonnx.data.load_options.resident_memory", lambda: 7)
+    assert (options.spare_bytes, options.cache_bytes) == (spare, cached)
+    assert replace(options, cache=4000).cache_bytes == (4000 if spare is None else min(4000, spare))
 
 
 def test_memory_is_what_a_limit_leaves() -> None:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from natonnx.architecture import Architecture, State
+from natonnx.data import LoadOptions
 from natonnx.data.batches import Batch, StreamBatches
 from natonnx.frontend import parse
 from natonnx.rewrite import build
@@ -52,6 +53,16 @@ def test_a_score_is_that_of_the_file_with_the_refitted_weights(problem: Problem)
         assert (score.ranking, score.samples) == (ranking, 90)
         found.add(ranking)
     assert len(found) > 5
+
+
+def test_what_is_kept_comes_out_of_what_the_process_may_take(problem: Problem) -> None:
+    """A process that is full keeps nothing, and finds the same to the bit."""
+    lean = replace(problem, loading=LoadOptions(memory="1B"))
+    rich, poor = looker_of(problem), looker_of(lean)
+    for alpha in edited(problem)[:6]:
+        assert rich.rank_by_given(alpha) == poor.rank_by_given(alpha)
+        assert rich(alpha) == poor(alpha)
+    assert rich.kept_bytes > poor.kept_bytes == 0
 
 
 def test_nothing_is_looked_up_twice(problem: Problem) -> None:

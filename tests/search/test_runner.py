@@ -9,8 +9,9 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from natonnx.data.batches import ArrayBatches, StreamBatches
 from natonnx.frontend import Network, parse
-from natonnx.search.runner import file_runner, forward, supernet_runner
+from natonnx.search.runner import evaluation_batch, file_runner, forward, supernet_runner
 from natonnx.session import session
 from natonnx.supernet import Supernet
 
@@ -104,7 +105,7 @@ def test_large_inputs_are_run_in_pieces_that_fit_into_memory(monkeypatch: pytest
         return run(part, *arguments, **options)
 
     monkeypatch.setattr(supernet, "run", counting)
-    monkeypatch.setattr("natonnx.search.runner._MOST_BYTES", 3 * 4 * (4 + 6) + 4)  # three samples, and the factor
+    monkeypatch.setattr("natonnx.search.runner._CPU_BYTES", 3 * 4 * (4 + 6) + 4)  # three samples, and the factor
     parts = supernet_runner(supernet, network.architecture, captures)(given, 7)
     by_file = file_runner(session(network.model), network.batch_axes, captures)(given, 7)
     supernet.train()
@@ -113,3 +114,14 @@ def test_large_inputs_are_run_in_pieces_that_fit_into_memory(monkeypatch: pytest
     for name, value in whole.items():
         torch.testing.assert_close(parts[name], value)
         torch.testing.assert_close(by_file[name], value, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("side", "expected"), [(32, 250), (105, 250), (224, 50), (3000, 1)])
+def test_large_samples_are_read_in_smaller_batches(side: int, expected: int) -> None:
+    """32 MiB of float32 at most, and one at least; 250 where a stream does not say how large they are."""
+    samples = np.broadcast_to(np.float32(0), (2, 3, side, side))
+    split = ArrayBatches({"x": samples, "shared": np.zeros(9)}, {"x": 0, "shared": None})
+    assert evaluation_batch(split) == expected
+    stream = StreamBatches(list, {"x": 0}, has_targets=False, sample_bytes=split.sample_bytes)
+    assert evaluation_batch(stream) == expected
+    assert evaluation_batch(StreamBatches(list, {"x": 0}, has_targets=False)) == 250

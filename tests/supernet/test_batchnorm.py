@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ from torch.nn import functional as f
 
 from natonnx.frontend import parse
 from natonnx.rewrite import build
-from natonnx.supernet import Supernet, Unfolded, fold, has_batchnorm, unfold
+from natonnx.supernet import Supernet, Unfolded, calibration_batch, fold, has_batchnorm, unfold
 from tests.rewrite.helpers import Builder, assert_close, images, runtime, shipped_model, shipped_network
 from tools.conformance.wild.alphas import random_alpha
 
@@ -149,6 +150,26 @@ def test_shared_weights_stay_folded() -> None:
     graph.op("Conv", "a", "a.w", "a.b", out="b")
     graph.conv("b", "c", bias=True)
     assert [pair.weight for pair in unfold_and_compare(graph.network("c")).pairs] == ["c.w"]
+
+
+def test_nothing_is_read_where_nothing_is_unfolded() -> None:
+    graph = Builder()
+    graph.conv("x", "a", bias=False)
+    batches = iter([{"x": torch.from_numpy(images(2, 4, 8))}])
+    assert not unfold(graph.network("a"), batches).pairs
+    assert len([*batches]) == 1
+
+
+def test_a_batch_of_samples_fits_where_it_is_captured() -> None:
+    """Of two maps, or of three of the largest size that run, whichever is more; one sample at least."""
+    graph = Builder()
+    graph.conv(graph.conv("x", "a", bias=True), "b", bias=True)
+    network = graph.network("b")
+    shapes = (shape[1:] for shape in network.shapes.values() if len(shape) == 4)
+    largest = max(math.prod(size for size in shape if isinstance(size, int)) for shape in shapes)
+    assert calibration_batch(network, 500, 12 * largest * 7) == 7
+    assert calibration_batch(network, 5, 12 * largest * 7) == 5
+    assert calibration_batch(network, 500, 0) == 1
 
 
 @pytest.mark.parametrize("name", ["", "same"])

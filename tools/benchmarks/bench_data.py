@@ -105,28 +105,30 @@ def measure(command: Sequence[str], limit: float = 3600) -> Cost:
     return Cost(float(cpu), time.monotonic() - begun, int(peak) * 1024, first)
 
 
-def make_pictures(folder: Path, count: int, size: int) -> Path:
-    """Write JPEGs of smooth noise into class folders, as photographs are about as hard to decode."""
+def make_pictures(folder: Path, count: int, size: int, links: int = 1) -> Path:
+    """Write JPEGs of smooth noise into class folders, as hard to decode as photographs; each under some names."""
     rng = np.random.default_rng(0)
     for index in range(count):
         place = folder / f"class{index % _CLASSES}"
         place.mkdir(parents=True, exist_ok=True)
         noise = rng.integers(0, 256, (max(2, size // 8), max(2, size // 8), 3), dtype=np.uint8)
         picture = Image.fromarray(noise).resize((size, size), Image.Resampling.BICUBIC)
-        picture.save(place / f"{index:07}.jpg", quality=90)
+        first = place / f"{index:07}.jpg"
+        picture.save(first, quality=90)
+        for link in range(1, links):
+            (place / f"{index:07}_{link:05}.jpg").hardlink_to(first)
     return folder
 
 
 def make_model(path: Path, size: int) -> Path:
-    """Write a small network of convolutions for such pictures."""
+    """Write a small ResNet for such pictures."""
     import torch
-    from torch import nn
 
+    from tools.benchmarks.bench_search.modules import resnet
     from tools.upkeep.export import export
 
     torch.manual_seed(0)
-    layers = [nn.Conv2d(3, 8, 3, 2, 1), nn.ReLU(), nn.Conv2d(8, 8, 3, 1, 1), nn.ReLU(), nn.Conv2d(8, 16, 3, 2, 1)]
-    model = nn.Sequential(*layers, nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, _CLASSES)).eval()
+    model = resnet(1, (16, 32, 64)).eval()
     onnx.save(export(model, (torch.zeros(2, 3, size, size),), "script", 17), path)
     return path
 
@@ -167,36 +169,32 @@ def loader(count: int, size: int, batch: int, rounds: int) -> None:
 
 
 @main.command()
-@click.option("--count", default=20000, show_default=True, help="JPEGs.")
+@click.option("--count", default=1000, show_default=True, help="JPEGs.")
+@click.option("--links", default=880, show_default=True, help="Names of each: hard links.")
 @click.option("--size", default=64, show_default=True, help="Pixels a side.")
-@click.option("--caches", default="0,24MB,240MB", show_default=True, help="Values of --cache, with commas between.")
-def memory(count: int, size: int, caches: str) -> None:
-    """Peak memory of `natonnx optimize` on pictures, by what --cache gives, and on few pictures."""
+@click.option("--batch", default=32, show_default=True, help="Of training.")
+@click.option("--limits", default="1GiB,none", show_default=True, help="Values of --memory, with commas between.")
+def memory(count: int, links: int, size: int, batch: int, limits: str) -> None:
+    """Peak memory of `natonnx optimize` on a folder of many pictures, by what --memory gives."""
     with TemporaryDirectory() as folder:
         place = Path(folder)
-        model = make_model(place / "model.onnx", size)
-        few, many = (make_pictures(place / str(number), number, size) for number in (1000, count))
-        click.echo(
-            f"{count:,} pictures take {3 * size * size * count / 1e6:.0f} MB decoded, four times that in float32."
-        )
-        click.echo(
-            "| pictures | --cache | peak MB | beyond few pictures | CPU s | first line s |\n|---|---|---|---|---|---|"
-        )
-        base = 0
-        for pictures, cache in [(few, "0"), *((many, cache) for cache in caches.split(","))]:
-            cost = measure(optimization(model, pictures, place / "out.onnx", cache))
-            base = base or cost.peak
-            number = pictures.name
-            click.echo(
-                f"| {number} | {cache} | {cost.peak / 1e6:.0f} | {(cost.peak - base) / 1e6:+.0f} | {cost.cpu:.1f} "
-                f"| {cost.first:.1f} |"
-            )
+        model, data = make_model(place / "model.onnx", size), place / "data"
+        make_pictures(data / "train", count, size, links)
+        for part in ("val", "test"):
+            make_pictures(data / part, min(count, 1000), size)
+        number = count * links
+        click.echo(f"{number:,} pictures of {size}×{size} take {3 * size * size * number / 2**30:.1f} GiB decoded.")
+        click.echo("| pictures | --memory | peak MiB | CPU s | first line s |\n|---|---|---|---|---|")
+        for limit in limits.split(","):
+            options = ["--batch", str(batch), *([] if limit == "none" else ["--memory", limit])]
+            cost = measure(optimization(model, data, place / "out.onnx", *options))
+            click.echo(f"| {number:,} | {limit} | {cost.peak / 2**20:.0f} | {cost.cpu:.1f} | {cost.first:.1f} |")
 
 
-def optimization(model: Path, pictures: Path, output: Path, cache: str) -> list[str]:
-    """Return the command of a short search."""
-    what = ["--data", str(pictures), "--output", str(output), "--cache", cache, "--force", "--threads", "1"]
-    search = ["--target-madds", "0.7", "--max-drop", "100", "--lookups", "2", "--finetune-epochs", "1"]
+def optimization(model: Path, data: Path, output: Path, *options: str) -> list[str]:
+    """Return the command of a short search, with all the samples that a long one looks at, too."""
+    what = ["--data", str(data), "--output", str(output), "--force", "--threads", "1", *options]
+    search = ["--target-madds", "0.8", "--max-drop", "100", "--lookups", "12", "--finetune-epochs", "0.002"]
     return [sys.executable, "-m", "natonnx", "optimize", str(model), *what, *search]
 
 

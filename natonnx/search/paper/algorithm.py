@@ -28,6 +28,7 @@ from natonnx.search.paper.state import SearchState, Visit
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.runner import Runner, TensorBatch, tensor_batches
+from natonnx.search.samples import estimated_on
 from natonnx.search.score import CALIBRATION, minibatch_score, reestimate, targets_of
 from natonnx.search.settings import Settings
 
@@ -190,7 +191,8 @@ class Algorithm1:
         text = key(architecture)
         if text not in self._judged:
             calibration, captures = self._calibration, self.problem.objective.captures
-            reestimate(self.state.supernet, architecture, calibration, self.problem.device, captures)
+            batch = estimated_on(self.problem)
+            reestimate(self.state.supernet, architecture, calibration, self.problem.device, captures, batch)
             self._judged[text] = judge(reward, runnable(self.problem, self.state.supernet, architecture))
         return self._judged[text]
 

@@ -15,6 +15,7 @@ from natonnx.search.paper.state import SearchState
 from natonnx.search.problem import Problem
 from natonnx.search.progress import Progress, Stage
 from natonnx.search.runner import Runner
+from natonnx.search.samples import estimated_on
 from natonnx.search.score import CALIBRATION, Score, reestimate
 from natonnx.search.settings import Settings
 from natonnx.supernet import Supernet
@@ -52,7 +53,8 @@ def choose_finalists(
     calibration = problem.train.sample(CALIBRATION, state.generator)
 
     def score(supernet: Supernet, alpha: Architecture) -> Score:
-        reestimate(supernet, alpha, calibration, problem.device, problem.objective.captures)
+        captures, batch = problem.objective.captures, estimated_on(problem)
+        reestimate(supernet, alpha, calibration, problem.device, captures, batch)
         return assess(problem, supernet, alpha, original)
 
     shares = {key(alpha): state.budget.share(alpha) for alpha in pool}

@@ -17,14 +17,14 @@ from torch import Tensor
 from natonnx.architecture import Architecture, Cut
 from natonnx.search.refit.aim import Aim, find_aims
 from natonnx.search.refit.least_squares import Affine, NormalEquations
-from natonnx.search.refit.original import Original, Sampled, Target
+from natonnx.search.refit.original import MOST_KEPT, Original, Sampled, Target
 from natonnx.search.refit.schedule import Schedule
 from natonnx.search.refit.site import Site, find_sites, settable_names
 from natonnx.supernet import Supernet
 from natonnx.supernet.linear import rows_of
 from natonnx.supernet.ops.placement import moved
 
-__all__ = ["Refit", "SiteFit"]
+__all__ = ["MOST_KEPT", "Refit", "SiteFit"]
 
 _RIDGE = 2.5
 """Share of the features' mean square times the number of samples; from 1 to 2.5 little differs (docs)."""
@@ -61,6 +61,7 @@ class Refit:
         largest: Most features of an operator that is solved as a whole; of a larger one, output channels are mixed.
         ridge: λ, as a share of the features' mean square; 2.5 over the number of samples where None.
         seed: Of the choice of positions.
+        most_bytes: Of the original's tensors that are kept.
 
     Raises:
         ValueError: If there is no batch.
@@ -76,6 +77,7 @@ class Refit:
         largest: int = 1280,
         ridge: float | None = None,
         seed: int = 0,
+        most_bytes: int = MOST_KEPT,
     ) -> None:
         self._supernet, self._largest, self._per_feature = supernet, largest, per_feature
         network = supernet.network
@@ -83,7 +85,7 @@ class Refit:
         plan = supernet.plan(network.architecture)
         sites = find_sites(network, plan, supernet.constants(), self._settable)
         own = [_target(site, aim) for site, aim in find_aims(network, network.architecture, plan, sites)]
-        self._original = Original(supernet, batches, rows, seed, own)
+        self._original = Original(supernet, batches, rows, seed, own, most_bytes)
         self._ridge = _RIDGE / self._original.samples if ridge is None else ridge
 
     def run(self, alpha: Architecture) -> tuple[dict[str, Tensor], tuple[SiteFit, ...]]:

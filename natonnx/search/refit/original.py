@@ -13,10 +13,10 @@ from natonnx.supernet.module import as_channels_last
 from natonnx.supernet.ops.placement import moved
 from natonnx.supernet.plan import Step, freeing
 
-__all__ = ["Original", "Sampled", "Target"]
+__all__ = ["MOST_KEPT", "Original", "Sampled", "Target"]
 
-_MOST_KEPT = 1 << 28
-"""Numbers that are kept: a gigabyte."""
+MOST_KEPT = 1 << 30
+"""Bytes that are kept: a gigabyte."""
 
 
 class Target(NamedTuple):
@@ -62,6 +62,7 @@ class Original:
         rows: Positions of a tensor that are looked at, of all samples together.
         seed: Of their choice.
         expected: Targets that will be asked for: they are kept as soon as the original runs.
+        most_bytes: What may be kept until something else is asked for.
 
     Raises:
         ValueError: If there is no batch.
@@ -74,10 +75,11 @@ class Original:
         rows: int,
         seed: int,
         expected: Iterable[Target] = (),
+        most_bytes: int = MOST_KEPT,
     ) -> None:
         if not batches:
             raise ValueError("a refit takes calibration samples")
-        self._supernet, self._seed = supernet, seed
+        self._supernet, self._seed, self._most = supernet, seed, most_bytes
         self._batches = [as_channels_last(batch) for batch in batches]
         counts = [max(1, supernet.network.batch_axes.count(batch)) for batch in batches]
         self.samples = sum(counts)
@@ -103,7 +105,7 @@ class Original:
     def _compute(self, wanted: Iterable[str], aims: Iterable[Target]) -> None:
         kept = [*(part for parts in self._tensors.values() for part in parts)]
         kept += [part.rows for parts in self._targets.values() for part in parts]
-        if sum(value.numel() for value in kept) > _MOST_KEPT:
+        if sum(value.numel() * value.element_size() for value in kept) > self._most:
             self._tensors.clear()
             self._targets.clear()
         names = [name for name in wanted if name not in self._tensors]

@@ -51,6 +51,7 @@ def diff(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> DiffReport:
     """Compare two models.
@@ -74,6 +75,8 @@ def diff(
         classes: Which of the model's classes each class folder is; see `natonnx.optimize`.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         tell: Told in a few words what is being done.
 
     Returns:
@@ -93,7 +96,7 @@ def diff(
         conditions = Conditions(input_shapes=_shapes(one, other), seed=seed)
         comparison = ModelComparison([one.path, other.path], conditions)
         judged = judge_models(
-            comparison, data, preprocessing or {}, class_names=classes, loading=LoadOptions(workers, cache)
+            comparison, data, preprocessing or {}, class_names=classes, loading=LoadOptions(workers, cache, memory)
         )
         if judged.input_shapes.keys() - reading.input_shapes.keys():  # what the files leave open is as the data has it
             shapes = {**judged.input_shapes, **reading.input_shapes}

@@ -12,7 +12,7 @@ from natonnx.search import OwnObjective
 from natonnx.search.assess import original_runner
 from natonnx.search.objective import Outputs
 from natonnx.search.own import WORST, RunnableModel, judge, name_of
-from natonnx.search.runner import EVALUATION_BATCH, tensor_batches
+from natonnx.search.runner import evaluation_batch, tensor_batches
 from natonnx.search.score import targets_of
 from natonnx.supernet import Supernet
 from natonnx.verbs.objectives import refuse_unless
@@ -66,7 +66,8 @@ def _check_reward(prepared: Prepared, said: float, *, force: bool) -> None:
 
 def _check_score(prepared: Prepared, original: Original, *, force: bool) -> None:
     objective = original.validation
-    batch = next(tensor_batches(prepared.problem.validation, EVALUATION_BATCH, original.device))
+    validation = prepared.problem.validation
+    batch = next(tensor_batches(validation, evaluation_batch(validation), original.device))
     outputs = original.run(batch.inputs, batch.size)
     targets = targets_of(objective, batch, original.run, ranked=False).score
     said, again = (objective.score(outputs, targets) for _ in range(2))
@@ -95,7 +96,8 @@ def _changed(outputs: Outputs, change: _Change) -> Outputs:
 def _check_loss(prepared: Prepared, objective: OwnObjective) -> None:
     """Refuse a loss that is no number for the model as it is, or that no weight changes."""
     run = original_runner(prepared.problem, Supernet(prepared.problem.network).to(prepared.problem.device))
-    batch = next(tensor_batches(prepared.problem.validation, EVALUATION_BATCH, prepared.problem.device))
+    validation = prepared.problem.validation
+    batch = next(tensor_batches(validation, evaluation_batch(validation), prepared.problem.device))
     targets = targets_of(objective, batch, run)
     assert targets.loss is not None
     made = run(batch.inputs, batch.size)

@@ -35,6 +35,7 @@ def plan(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     threads: int | None = None,
@@ -72,7 +73,7 @@ def plan(
             device=device,
             settings=settings,
             class_names=classes,
-            loading=LoadOptions(workers, cache),
+            loading=LoadOptions(workers, cache, memory),
             conditions=latency,
         )
         check_data(prepared, force=force)

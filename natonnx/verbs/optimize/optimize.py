@@ -56,6 +56,7 @@ def optimize(
     classes: Path | Mapping[str, int] | None = None,
     workers: int | None = None,
     cache: float | str | None = None,
+    memory: float | str | None = None,
     batchnorm: BatchNormMode = "auto",
     device: DeviceName = "auto",
     threads: int | None = None,
@@ -87,6 +88,8 @@ def optimize(
         classes: Which of the model's classes each class folder is, by name, or a file that says so.
         workers: Threads that decode pictures while the model runs, or processes that read a torch data set; 0 for none.
         cache: Most memory for samples: a share of what is free, such as 0.25, or bytes, such as "4GiB".
+        memory: Most that the whole process takes, such as "1GiB": what samples, look-ups and refits hold is a part
+            of it. No limit where None.
         batchnorm: `unfold` trains with BatchNormalization behind each convolution and folds it back; `keep` trains the
             model as it is; `auto` unfolds where the file has none and leaves the batch open.
         device: Where the supernet runs.
@@ -132,7 +135,7 @@ def optimize(
             batchnorm=batchnorm,
             device=device,
             class_names=classes,
-            loading=LoadOptions(workers, cache),
+            loading=LoadOptions(workers, cache, memory),
             conditions=latency,
         )
         if ranks is not None and ranks.rank:

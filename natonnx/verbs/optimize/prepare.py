@@ -19,9 +19,11 @@ from natonnx.search.objective import Outputs
 from natonnx.search.outputs import JudgedOutput
 from natonnx.search.price import Price
 from natonnx.search.propose import make_proposer
+from natonnx.search.room import UNFOLDED, room
 from natonnx.search.runner import supernet_runner, tensor_batches
 from natonnx.search.score import CALIBRATION
 from natonnx.supernet import Supernet, Unfolded, calibration_batch, has_batchnorm, unfold
+from natonnx.supernet.batchnorm import MOST_CAPTURED
 from natonnx.verbs.model_comparison import Conditions
 from natonnx.verbs.model_data import LOADING, choose_data, load_parts, sized
 from natonnx.verbs.objectives import Choice, choose, make_objective, original_outputs
@@ -131,11 +133,11 @@ def prepare(
     source, parts = _sized(source, parts)
     check_runnable(source)
     with naming(source.path):
-        network, unfolded = _trainable(source, parts.train, batchnorm)
+        network, unfolded = _trainable(source, parts.train, batchnorm, loading)
         _check_limits(source, settings)
         prices, meter = make_prices(source, parts.validation, settings, conditions or CONDITIONS)
         problem = _make_problem(network, parts, choice, place, prices, labels=labels)
-        problem = replace(problem, reward=reward)
+        problem = replace(problem, reward=reward, loading=loading)
     _check_drop(problem, settings)
     _log.info(
         "%s: objective %s, on %s, %d CPU threads, BatchNormalization %s",
@@ -176,7 +178,9 @@ def tell_pieces(source: Source) -> None:
         )
 
 
-def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tuple[Network, Unfolded | None]:
+def _trainable(
+    source: Source, train: data.Batches, mode: BatchNormMode, loading: data.LoadOptions
+) -> tuple[Network, Unfolded | None]:
     """Make the network whose weights are trained: the model's own, or that with normalisation unfolded."""
     network = source.network
     if mode == "keep" or (mode == "auto" and has_batchnorm(network)):
@@ -187,7 +191,8 @@ def _trainable(source: Source, train: data.Batches, mode: BatchNormMode) -> tupl
     if fixed is not None:  # whole batches only
         samples = train.sample(CALIBRATION)
         samples = samples.repeat(max(1, samples.samples // fixed) * fixed)
-    batches = tensor_batches(samples, fixed or calibration_batch(network, CALIBRATION), torch.device("cpu"))
+    size = fixed or calibration_batch(network, CALIBRATION, room(loading, UNFOLDED, MOST_CAPTURED))
+    batches = tensor_batches(samples, size, torch.device("cpu"))
     unfolded = unfold(network, (batch.inputs for batch in batches))
     return unfolded.network, unfolded
 

@@ -18,7 +18,7 @@ from natonnx.search import OwnObjective
 from natonnx.search.finite import Origin, broken_samples, find_origin
 from natonnx.search.objective import is_masked
 from natonnx.search.own import WORST, name_of
-from natonnx.search.runner import EVALUATION_BATCH, supernet_runner, tensor_batches
+from natonnx.search.runner import evaluation_batch, supernet_runner, tensor_batches
 from natonnx.supernet import Supernet
 from natonnx.tensors import read_tensor
 from natonnx.verbs.objectives import refuse_unless
@@ -219,7 +219,7 @@ def _run(prepared: Prepared, samples: ArrayBatches) -> tuple[Array, Origin | Non
     run = supernet_runner(supernet, network.architecture, {**captures, **judged})
     made: list[Array] = []
     origin: Origin | None = None
-    for batch in tensor_batches(samples, EVALUATION_BATCH, problem.device):
+    for batch in tensor_batches(samples, evaluation_batch(samples), problem.device):
         outputs = run(batch.inputs, batch.size)
         broken = broken_samples(outputs, judged)
         if broken.any() and origin is None:
@@ -268,7 +268,8 @@ def check_outputs(prepared: Prepared, original: Original, *, force: bool) -> Non
 
 
 def _first_origin(prepared: Prepared, original: Original) -> Origin | None:
-    for batch in tensor_batches(prepared.parts.validation, EVALUATION_BATCH, torch.device("cpu")):
+    validation = prepared.parts.validation
+    for batch in tensor_batches(validation, evaluation_batch(validation), torch.device("cpu")):
         outputs = original.run(batch.inputs, batch.size)
         broken = broken_samples(outputs, outputs)
         if broken.any():

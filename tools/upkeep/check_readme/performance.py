@@ -33,6 +33,14 @@ PERFORMANCE_CHECKS: tuple[Check, ...] = (
         minutes=2,
     ),
     Check(
+        "python -m tools.benchmarks.bench_data memory",
+        20,
+        "peak memory by what --memory gives",
+        says(r"^\| [\d,]+ \| 1GiB \| \d+ \|"),
+        budget="--count 200 --links 2 --size 32 --limits 1GiB",
+        minutes=6,
+    ),
+    Check(
         "python -m tools.benchmarks.bench_search_cost --rounds 2",
         20,
         "milliseconds by form",
