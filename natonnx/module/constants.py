@@ -1,6 +1,8 @@
 """The constants of a model: which are trained, which nodes make others of those, and the values of the rest."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import onnx
 
@@ -9,6 +11,7 @@ from natonnx.frontend.view import reads
 from natonnx.frontend.vocabulary import DEFAULT_DOMAIN, TRAINABLE
 from natonnx.module.skeleton import leaves
 from natonnx.supernet.ops import host_positions
+from natonnx.tensors import read_tensor
 
 __all__ = ["Constants", "find_constants"]
 
@@ -18,7 +21,8 @@ _THROUGH = _ARITHMETIC | {
     *("Transpose", "Unsqueeze"),
 }
 """Operators that may stand between a weight and the node that it is trained in: they run in every step."""
-_STATISTICS = (3, 4)
+_JOINING = frozenset({"Concat", "Expand"})
+"""Operators that put a learnt token beside data; what is the same number everywhere is padding."""
 _FLOATS = frozenset(
     {onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16}
 )
@@ -42,8 +46,8 @@ class Constants:
 def find_constants(network: Network, needed: frozenset[int]) -> Constants:
     """Look at every use of every constant.
 
-    A parameter is a floating-point tensor of the file that is trained wherever it is read (`TRAINABLE`), be it by way
-    of nodes that transpose, cut, join or scale it.
+    A parameter is a floating-point tensor of the file that is trained wherever it is read (`TRAINABLE`, or a token that
+    is put beside data), be it by way of nodes that transpose, cut, join or scale it.
 
     Args:
         network: The model.
@@ -51,11 +55,8 @@ def find_constants(network: Network, needed: frozenset[int]) -> Constants:
     """
     graph = network.model.graph
     constant = needed.intersection(network.constant_nodes)
-    held = {
-        name: len(tensor.dims) and tensor.dims != [1]
-        for name, tensor in leaves(network.model)
-        if tensor.data_type in _FLOATS and name not in network.outputs
-    }
+    held = {name: tensor for name, tensor in leaves(network.model) if tensor.data_type in _FLOATS}
+    arrays = {name: tensor for name, tensor in held.items() if math.prod(tensor.dims) > 1}
     unfit = set(network.outputs)
     read: set[str] = set()
     for i in sorted(needed, reverse=True):  # whoever reads what a node makes has been seen before it
@@ -69,7 +70,9 @@ def find_constants(network: Network, needed: frozenset[int]) -> Constants:
                 fits = leads_on and position not in host_positions(node.op_type)
             else:
                 fits = plain and position in TRAINABLE.get(node.op_type, ())
-            if node.op_type in _ARITHMETIC and not held.get(name, True):
+                joins = plain and node.op_type in _JOINING and position not in host_positions(node.op_type)
+                fits |= joins and name in arrays and _varies(arrays[name], network.folder)
+            if node.op_type in _ARITHMETIC and name in held.keys() - arrays:
                 fits = False  # a single number is a constant of the architecture
             if not fits:
                 unfit.add(name)
@@ -82,6 +85,11 @@ def find_constants(network: Network, needed: frozenset[int]) -> Constants:
             running.add(i)
             made.update(graph.node[i].output)
     return Constants(frozenset(trained), frozenset(statistics), frozenset(running))
+
+
+def _varies(tensor: onnx.TensorProto, folder: Path | None) -> bool:
+    value = read_tensor(tensor, folder)
+    return bool((value != value.flat[0]).any())
 
 
 def _statistics(network: Network, needed: frozenset[int]) -> set[str]:

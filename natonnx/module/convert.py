@@ -11,8 +11,9 @@ from torch.nn import functional
 from natonnx.frontend import Network, RunNode
 from natonnx.module.layers import Layer, Node, layer_of, linear
 from natonnx.module.module import Call, Held, OnnxModule, Wiring
+from natonnx.module.numbers import Numbers, as_numbers
 from natonnx.module.operator import Function, Operator
-from natonnx.module.skeleton import without_values
+from natonnx.module.skeleton import leaves, without_values
 from natonnx.module.steps import Parts, parts_of
 from natonnx.module.tree import Path, path_of, put_module, put_tensor
 from natonnx.supernet.fuse import affine
@@ -158,24 +159,25 @@ class _Conversion:
                 wanted.update(self._inputs(i))
         return alive
 
-    def _put_tensors(self, read: Iterable[str]) -> tuple[dict[str, Path], dict[str, Tensor]]:
+    def _put_tensors(self, read: Iterable[str]) -> tuple[dict[str, Path], dict[str, Tensor | Numbers]]:
         """Put tensors that no layer holds into the module; return where they are, and those on the CPU."""
         parts = self.parts
         numbers = host_only(self.network, {name: value.dim() for name, value in parts.values.items()})
+        files = {name for name, _ in leaves(self.network.model)}
         places: dict[str, Path] = {}
-        host: dict[str, Tensor] = {}
+        host: dict[str, Tensor | Numbers] = {}
         read = {*read, *self.network.outputs}
         for name in sorted(read & parts.values.keys()):
             value, trained = parts.values[name], name in parts.constants.trained
             if not trained and (name in numbers or not value.is_floating_point()):
-                host[name] = value.clone()
+                host[name] = as_numbers(value.clone())
                 continue
             path = tuple(name.split("."))
             path = path if all(path) else (name.replace(".", "%2E"),)
             kept = trained or name in parts.constants.statistics
             own = nn.Parameter(value.clone()) if trained else value.clone()
             places[name] = put_tensor(self.module, path, own, kept=kept)
-            if kept:
+            if name in files:
                 self.held[name] = Held(places[name])
         return places, host
 

@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from natonnx.architecture import Edit
 from natonnx.frontend import ParseOptions
+from natonnx.module.numbers import Numbers, as_tensor
+from natonnx.module.operator import Operator
 from natonnx.module.tree import Path, descend
 
 __all__ = ["Call", "Held", "OnnxModule", "Origin", "Wiring"]
@@ -65,7 +67,7 @@ class Wiring:
     outputs: tuple[str, ...]
     calls: tuple[Call, ...]
     tensors: Mapping[str, Path]
-    host: Mapping[str, Tensor] = field(repr=False)
+    host: Mapping[str, Tensor | Numbers] = field(repr=False)
 
 
 class Origin(NamedTuple):
@@ -148,7 +150,8 @@ class OnnxModule(nn.Module):
         for name, path in wiring.tensors.items():
             values[name] = getattr(descend(self, path[:-1]), path[-1])
         for call in wiring.calls:
-            made = descend(self, call.path)(*[values[name] for name in call.inputs])
+            module, operands = descend(self, call.path), [values[name] for name in call.inputs]
+            made = module(*operands) if isinstance(module, Operator) else module(*map(as_tensor, operands))
             if isinstance(made, tuple):
                 values.update(zip(call.outputs, made, strict=False))
             else:
@@ -156,7 +159,7 @@ class OnnxModule(nn.Module):
             for name in call.spent:
                 if name not in kept:
                     del values[name]
-        return tuple(values[name] for name in names)
+        return tuple(as_tensor(values[name]) for name in names)
 
 
 def _given(names: Sequence[str], inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> dict[str, Tensor]:

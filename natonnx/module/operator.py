@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional
 
+from natonnx.module.numbers import Numbers, as_tensor, numbers_at, rule_of
 from natonnx.supernet.ops import Kernel, OpSpec, build, is_mode_dependent
 from natonnx.supernet.ops.geometry import Window, torch_pads
 from natonnx.supernet.ops.operands import shifted
@@ -25,22 +26,30 @@ class Operator(nn.Module):
     def __init__(self, spec: OpSpec) -> None:
         super().__init__()
         self.spec = spec
-        self._kernel = build(spec)
-        self._has_mode = is_mode_dependent(spec.op_type)
+        self._build()
 
-    def forward(self, *operands: Tensor | None) -> Tensor | tuple[Tensor, ...]:
-        """Run the node; of several outputs as many as it names."""
+    def _build(self) -> None:
+        self._kernel, self._rule = build(self.spec), rule_of(self.spec)
+        self._numbers_at = numbers_at(self.spec.op_type)
+        self._has_mode = is_mode_dependent(self.spec.op_type)
+
+    def forward(self, *operands: Tensor | Numbers | None) -> Tensor | Numbers | tuple[Tensor, ...]:
+        """Run the node; of several outputs as many as it names. What it makes of shapes alone are numbers."""
+        made: Tensor | Numbers | None = None if self._rule is None else self._rule(*operands)
+        if made is not None:
+            return made
+        tensors = [one if i in self._numbers_at else as_tensor(one) for i, one in enumerate(operands)]
         if self._has_mode:
             training = self.training or bool(self.spec.integer("training_mode"))
-            return self._kernel(*operands, training=training, momentum=None)
-        return self._kernel(*operands)
+            return self._kernel(*tensors, training=training, momentum=None)
+        return self._kernel(*tensors)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in self.__dict__.items() if name != "_kernel"}
+        return {name: value for name, value in self.__dict__.items() if name not in {"_kernel", "_rule"}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._kernel = build(self.spec)
+        self._build()
 
     def extra_repr(self) -> str:
         """Name the operator and its attributes."""
