@@ -31,6 +31,13 @@ __all__ = ["apply_command"]
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
 @output_option
 @click.option("--pick", type=int, metavar="K", help="Take the K-th model of the report's front, not the output.")
+@click.option(
+    "--torch",
+    "module",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the result as a torch module, by torch.save.",
+)
 @reading_options
 @force_option
 @json_option
@@ -40,6 +47,7 @@ def apply_command(
     edits: Path,
     output: Path | None,
     pick: int | None,
+    module: Path | None,
     reading: "ParseOptions",
     force: bool,
     as_json: bool,
@@ -55,6 +63,11 @@ def apply_command(
 
     changes = parse_edits(_read(edits), str(edits), pick)
     path, checks = apply(model, changes, output, force=force, reading=reading)
+    if module is not None:
+        from natonnx.verbs.load_weights import save_module
+        from natonnx.verbs.torch_module import to_torch
+
+        save_module(to_torch(path), module, force=force)
     if as_json:
         print_json(apply_report(path, len(changes), checks))
     else:

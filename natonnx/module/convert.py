@@ -1,6 +1,6 @@
 """ONNX → a plain torch module."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import onnx
@@ -13,6 +13,7 @@ from natonnx.module.layers import Layer, Node, layer_of, linear
 from natonnx.module.module import Call, Held, OnnxModule, Wiring
 from natonnx.module.numbers import Numbers, as_numbers
 from natonnx.module.operator import Function, Operator
+from natonnx.module.sizes import Sizes, find_sizes
 from natonnx.module.skeleton import leaves, without_values
 from natonnx.module.steps import Parts, parts_of
 from natonnx.module.tree import Path, path_of, put_module, put_tensor
@@ -54,7 +55,7 @@ class _Conversion:
         places = self._put_layers()  # before all else, so that names of weights come first
         alive = self._alive()
         tensors, host = self._put_tensors({name for i in alive for name in self._inputs(i)})
-        calls = [call for i in sorted(alive) for call in self._calls(i, places.get(i))]
+        calls = self._calls(alive, places, host)
         module.wiring = Wiring(network.inputs, network.outputs, _freeing(calls, network.outputs), tensors, host)
         module.held, module.reading = self.held, network.options
         module.skeleton = without_values(network.model, self.held, network.folder)
@@ -181,22 +182,45 @@ class _Conversion:
                 self.held[name] = Held(places[name])
         return places, host
 
-    def _calls(self, i: int, place: Path | None) -> Sequence[Call]:
-        """The calls that run a step."""
+    def _calls(self, alive: set[int], places: Mapping[int, Path], host: Mapping[str, Tensor | Numbers]) -> list[Call]:
+        """All calls, in order."""
+        steps = {i: self.parts.steps[i] for i in sorted(alive)}
+        kernels = {i: step for i, step in steps.items() if i not in self.layers}
+        numbers = {name: value for name, value in host.items() if isinstance(value, Numbers)}
+        read = [*self.network.outputs, *(name for i in steps if i in self.layers for name in self._inputs(i))]
+        groups = find_sizes(kernels, numbers, read)
+        made = {name: i for i, step in steps.items() for name in step.outputs}
+        found: dict[int, list[Call]] = {}
+        for group in groups:
+            step = steps[group.steps[-1]]
+            path = put_module(self.module, path_of(self._name(step)), Sizes(group, steps, numbers))
+            at = max((made.get(name, -1) for name in group.sources), default=-1)  # as soon as it can be
+            found.setdefault(at, []).append(Call(path, group.sources, (group.output,), _position(step)))
+        names = numbers.keys() | {group.output for group in groups}
+        within = {i for group in groups for i in group.steps}
+        for i in steps.keys() - within:
+            found[i] = [*self._own_calls(i, places.get(i), names), *found.get(i, [])]
+        return [call for i in sorted(found) for call in found[i]]
+
+    def _own_calls(self, i: int, place: Path | None, numbers: Collection[str]) -> Sequence[Call]:
+        """The calls that run a step; some of its inputs may be numbers."""
         step, layer = self.parts.steps[i], self.layers.get(i)
         outputs = tuple(name or f"{step.outputs[0]}#{n}" for n, name in enumerate(step.outputs))
-        before: list[Call] = []
         inputs = self._inputs(i)
         if layer is not None:
             module = layer.module
         else:
-            module = Function(step.kernel) if step.spec is None else Operator(step.spec)
+            given = [n for n, name in enumerate(inputs) if name in numbers]
+            module = Function(step.kernel) if step.spec is None else Operator(step.spec, given)
         own = place or put_module(self.module, self._path(step, layer or Layer(module, ())), module)
-        if layer is not None and layer.before is not None:
-            path = put_module(self.module, (*own[:-1], f"{own[-1]}_border"), layer.before)
-            before.append(Call(path, inputs, (f"{outputs[0]}#border",), _position(step)))
-            inputs = before[0].outputs
-        return (*before, Call(own, inputs, outputs, _position(step)))
+        if layer is None or layer.before is None:
+            return (Call(own, inputs, outputs, _position(step)),)
+        border = f"{outputs[0]}#border"
+        path = put_module(self.module, (*own[:-1], f"{own[-1]}_border"), layer.before)
+        return (
+            Call(path, inputs, (border,), _position(step)),
+            Call(own, (border,), outputs, _position(step)),
+        )
 
 
 def _position(step: Step) -> int:

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from natonnx.architecture import Edit
 from natonnx.frontend import ParseOptions
 from natonnx.module.numbers import Numbers, as_tensor
-from natonnx.module.operator import Operator
 from natonnx.module.tree import Path, descend
 
 __all__ = ["Call", "Held", "OnnxModule", "Origin", "Wiring"]
@@ -150,8 +149,7 @@ class OnnxModule(nn.Module):
         for name, path in wiring.tensors.items():
             values[name] = getattr(descend(self, path[:-1]), path[-1])
         for call in wiring.calls:
-            module, operands = descend(self, call.path), [values[name] for name in call.inputs]
-            made = module(*operands) if isinstance(module, Operator) else module(*map(as_tensor, operands))
+            made = descend(self, call.path)(*[values[name] for name in call.inputs])
             if isinstance(made, tuple):
                 values.update(zip(call.outputs, made, strict=False))
             else:

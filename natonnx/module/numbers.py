@@ -13,7 +13,7 @@ from torch import Tensor
 
 from natonnx.supernet.ops import OpSpec, host_positions
 
-__all__ = ["Numbers", "as_numbers", "as_tensor", "numbers_at", "rule_of"]
+__all__ = ["Numbers", "as_numbers", "as_tensor", "numbers_at", "of_numbers", "of_shapes", "rule_of"]
 
 Rule: TypeAlias = Callable[..., Any]
 
@@ -73,6 +73,16 @@ def numbers_at(op_type: str) -> frozenset[int]:
     """Return the positions of the inputs that an operator's kernels take numbers at: they read them by `integers`."""
     reads = op_type in _READ_AS_INTEGERS or op_type.startswith("Reduce")
     return host_positions(op_type) if reads else frozenset()
+
+
+def of_shapes(op_type: str) -> bool:
+    """Whether an operator makes numbers of the shape of a tensor."""
+    return op_type in {"Shape", "Size"}
+
+
+def of_numbers(op_type: str) -> bool:
+    """Whether an operator makes numbers of numbers."""
+    return op_type in _RULES.keys() - {"Range"} | {"ConstantOfShape", "Gather"}
 
 
 def rule_of(spec: OpSpec) -> Rule | None:

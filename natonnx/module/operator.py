@@ -1,11 +1,12 @@
 """Modules around kernels of the op table, for what torch has no layer of its own."""
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from natonnx.module.numbers import Numbers, as_tensor, numbers_at, rule_of
+from natonnx.module.numbers import as_tensor, numbers_at, rule_of
 from natonnx.supernet.ops import Kernel, OpSpec, build, is_mode_dependent
 from natonnx.supernet.ops.geometry import Window, torch_pads
 from natonnx.supernet.ops.operands import shifted
@@ -18,31 +19,38 @@ class Operator(nn.Module):
 
     Args:
         spec: The node.
+        numbers: Positions of the inputs that may be `Numbers`.
 
     Raises:
         UnsupportedOpError: If the table cannot run it exactly.
     """
 
-    def __init__(self, spec: OpSpec) -> None:
+    def __init__(self, spec: OpSpec, numbers: Collection[int] = ()) -> None:
         super().__init__()
         self.spec = spec
+        self._numbers = tuple(numbers)
         self._build()
 
     def _build(self) -> None:
-        self._kernel, self._rule = build(self.spec), rule_of(self.spec)
-        self._numbers_at = numbers_at(self.spec.op_type)
-        self._has_mode = is_mode_dependent(self.spec.op_type)
+        op_type = self.spec.op_type
+        self._kernel = build(self.spec)
+        self._rule = rule_of(self.spec) if self._numbers else None
+        self._to_tensors = tuple(i for i in self._numbers if i not in numbers_at(op_type))
+        self._has_mode = is_mode_dependent(op_type)
 
-    def forward(self, *operands: Tensor | Numbers | None) -> Tensor | Numbers | tuple[Tensor, ...]:
-        """Run the node; of several outputs as many as it names. What it makes of shapes alone are numbers."""
-        made: Tensor | Numbers | None = None if self._rule is None else self._rule(*operands)
-        if made is not None:
+    def forward(self, *operands: Any) -> Any:
+        """Run the node on tensors; of several outputs it makes as many as it names.
+
+        What it makes of shapes alone are numbers.
+        """
+        if self._rule is not None and (made := self._rule(*operands)) is not None:
             return made
-        tensors = [one if i in self._numbers_at else as_tensor(one) for i, one in enumerate(operands)]
+        if self._to_tensors:
+            operands = tuple(as_tensor(one) if i in self._to_tensors else one for i, one in enumerate(operands))
         if self._has_mode:
             training = self.training or bool(self.spec.integer("training_mode"))
-            return self._kernel(*tensors, training=training, momentum=None)
-        return self._kernel(*tensors)
+            return self._kernel(*operands, training=training, momentum=None)
+        return self._kernel(*operands)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name not in {"_kernel", "_rule"}}

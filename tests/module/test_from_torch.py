@@ -165,8 +165,8 @@ def test_pruned_shapes_are_written(tmp_path: Path) -> None:
     onnx.save(onnx.shape_inference.infer_shapes(nets.exported("picture")), source)
     module, x, keep = natonnx.to_torch(source), nets.inputs_of("picture"), [0, 3, 4, 6]
     layers: Any = dict(module.named_modules())
-    for path in ("stem.0", "stem.1", "depthwise", "norm"):
-        prune(layers[path], keep)
+    for name in ("stem.0", "stem.1", "depthwise", "norm"):
+        prune(layers[name], keep)
     layers["depthwise"].groups = 4
     up, head = layers["up"], layers["head"]
     up.weight, up.bias = nn.Parameter(up.weight[keep][:, keep].detach()), nn.Parameter(up.bias[keep].detach())
