@@ -13,7 +13,6 @@ from natonnx.cli.check import check_command
 from natonnx.cli.completion import PROGRAM, complete, completion_command
 from natonnx.cli.diff import diff_command
 from natonnx.cli.inspect import inspect_command
-from natonnx.cli.load_weights import load_weights_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
 from natonnx.cli.process import abandon, fail, is_out_of_memory, is_output_failure, open_streams, signals
@@ -58,7 +57,6 @@ def help_command(context: click.Context, command: str | None) -> None:
 cli.add_command(inspect_command)
 cli.add_command(optimize_command)
 cli.add_command(apply_command)
-cli.add_command(load_weights_command)
 cli.add_command(bench_command)
 cli.add_command(check_command)
 cli.add_command(diff_command)

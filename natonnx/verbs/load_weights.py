@@ -1,21 +1,21 @@
-"""`load-weights`: a state of tensors into a model file."""
+"""`apply --weights`: a state of tensors into a model file."""
 
-import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from natonnx.architecture import Edit
 from natonnx.errors import InputError
-from natonnx.files import check_regular, check_writable, write_bytes
+from natonnx.files import check_regular
 from natonnx.frontend import ParseOptions
 from natonnx.rewrite import Check
 from natonnx.rewrite.write import default_output
 from natonnx.verbs.torch_module import from_torch, to_torch
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
-__all__ = ["load_weights", "save_module"]
+__all__ = ["load_weights"]
 
 _NO_STATE = "holds no plain tensors by name; save module.state_dict()"
 _WRAPPERS = ("module.", "_orig_mod.")
@@ -23,7 +23,13 @@ _WRAPPERS = ("module.", "_orig_mod.")
 
 
 def load_weights(
-    model: Path, state: Path, output: Path | None = None, *, force: bool = False, reading: ParseOptions | None = None
+    model: Path,
+    state: Path,
+    edits: Iterable[Edit] = (),
+    output: Path | None = None,
+    *,
+    force: bool = False,
+    reading: ParseOptions | None = None,
 ) -> tuple[Path, list[Check]]:
     """Write a model with other weights.
 
@@ -31,6 +37,7 @@ def load_weights(
         model: The model.
         state: Tensors by name, in a .safetensors file, or as `torch.save` writes a `state_dict`: names as `to_torch`
             gives them, or the file's own. All that the module's state has must be there, and nothing else.
+        edits: What to change first; the state is then that of the edited model.
         output: Where to write; `default_output` where None.
         force: Overwrite a file that natonnx did not write.
         reading: See `load`.
@@ -43,7 +50,7 @@ def load_weights(
         VerificationError: If the result failed a check; nothing is written then.
     """
     tensors = _read(state)
-    module = to_torch(model, reading=reading)
+    module = to_torch(model, edits, reading=reading)
     own = module.state_dict()
     keys = {name: key for key, name in module.onnx_names.items() if name not in own}
     given = {keys.get(name, name): value for name, value in tensors.items()}
@@ -58,22 +65,6 @@ def load_weights(
             raise InputError(f"{state}: the shape of {key!r} is {shapes}; write pruned modules by natonnx.from_torch")
     module.load_state_dict(given, strict=False)
     return from_torch(module, output or default_output(Path(model)), force=force)
-
-
-def save_module(module: "nn.Module", path: Path, *, force: bool = False) -> None:
-    """Write a whole module by `torch.save`, or nothing.
-
-    Raises:
-        InputError: If there is such a file already, and it is not forced, or it cannot be written.
-    """
-    import torch
-
-    check_writable(path)
-    if path.exists() and not force:
-        raise InputError(f"{path}: exists; choose another output, or give --force")
-    buffer = io.BytesIO()
-    torch.save(module, buffer)
-    write_bytes(path, buffer.getvalue())
 
 
 def _read(path: Path) -> Mapping[str, "Tensor"]:

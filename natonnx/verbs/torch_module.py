@@ -1,5 +1,6 @@
 """A model file as a torch module, and a file out of a module."""
 
+import io
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from natonnx import __version__
 from natonnx.architecture import Edit
 from natonnx.errors import InputError, naming
+from natonnx.files import check_writable, is_same, write_bytes
 from natonnx.frontend import ParseOptions, load, parse_with
 from natonnx.rewrite import Check, add_provenance, require
 from natonnx.rewrite.write import check_output, own_files, write_model
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     from natonnx.module import OnnxModule
 
-__all__ = ["from_torch", "to_torch"]
+__all__ = ["check_module", "from_torch", "save_module", "to_torch"]
 
 
 def to_torch(
@@ -87,6 +89,37 @@ def from_torch(module: "nn.Module", path: Path | str, *, force: bool = False) ->
     require(checks)
     write_model(model, None, output)
     return output, checks
+
+
+def check_module(path: Path, model: Path, *, force: bool = False) -> None:
+    """Refuse, before work starts, a path that a module cannot be written to.
+
+    Args:
+        path: Of the module.
+        model: Of the model that is written too.
+        force: Let another file be replaced.
+
+    Raises:
+        InputError: If it cannot be written, there is such a file and it is not forced, or it is the model's.
+    """
+    check_writable(path)
+    if is_same(path, model):
+        raise InputError(f"{path}: is where the model goes; name another file for the module")
+    if path.exists() and not force:
+        raise InputError(f"{path}: exists; choose another file for the module, or give --force")
+
+
+def save_module(module: "nn.Module", path: Path) -> None:
+    """Write a whole module by `torch.save`, or nothing.
+
+    Raises:
+        InputError: If the file cannot be written.
+    """
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(module, buffer)
+    write_bytes(path, buffer.getvalue())
 
 
 def _unwrapped(module: object) -> "OnnxModule":

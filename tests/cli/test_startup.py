@@ -45,7 +45,6 @@ def loaded(code: str) -> tuple[list[str], set[str]]:
         (["-h"], "Exit codes:"),
         (["inspect", "--help"], "--input-shape"),
         (["apply", "--help"], "EDITS"),
-        (["load-weights", "--help"], "STATE"),
         (["optimize", "--help"], "--target-madds"),
         (["bench", "--help"], "--provider"),
         (["check", "--help"], "--baseline"),

@@ -25,6 +25,7 @@ PAGES = (
     "docs/scale.md",
     "docs/performance.md",
     "docs/devices.md",
+    "docs/torch.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
