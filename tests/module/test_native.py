@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import copy
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 import torch
+from onnx import TensorProto, helper
 from torch import Tensor, nn
 
+from natonnx.errors import InputError
 from natonnx.frontend import parse
 from natonnx.module import convert
 from tests.module import nets
-from tests.rewrite.helpers import shipped_network
+from tests.rewrite.helpers import Builder, shipped_network
 from tests.supernet.test_resnet import ResNet
 
 if TYPE_CHECKING:
@@ -172,3 +175,37 @@ def test_inputs_go_by_position_or_name() -> None:
     for given, named in (((x, x), {}), ((), {}), ((x,), {"x0": x}), ((), {"image": x})):
         with pytest.raises(TypeError, match="x0"):
             module(*given, **named)
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+def test_dropout_drops_in_training_alone(opset: int) -> None:
+    builder = Builder(4, 8, opset=opset)
+    more = () if opset < 12 else (builder.constant("ratio", np.array(0.25, np.float32)),)
+    attributes: Any = {"ratio": 0.25} if opset < 12 else {}
+    builder.op("Dropout", "x", *more, out="y", **attributes)
+    module, x = convert(builder.network("y")), torch.ones(3, 4, 8, 8)
+    torch.manual_seed(0)
+    made = module.train()(x)
+    torch.manual_seed(0)
+    torch.testing.assert_close(made, nn.functional.dropout(x, 0.25))
+    assert (made == 0).any()
+    torch.testing.assert_close(module.eval()(x), x)
+
+
+def test_several_outputs_and_names_that_are_no_identifiers() -> None:
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 2]) for name in ("a:0", "b.1", "y/0", "z")]
+    nodes = [helper.make_node("Sub", ["a:0", "b.1"], ["y/0"]), helper.make_node("Shape", ["a:0"], ["s"])]
+    nodes.append(helper.make_node("Expand", ["b.1", "s"], ["z"]))
+    graph = helper.make_graph(nodes, "g", infos[:2], infos[2:])
+    module = convert(parse(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)))
+    assert (module.input_names, module.output_names) == (("a:0", "b.1"), ("y/0", "z"))
+    a, b = torch.randn(3, 2), torch.randn(3, 2)
+    for made in (module(a, b), module(a, **{"b.1": b}), module(**{"b.1": b, "a:0": a})):
+        torch.testing.assert_close(made, (a - b, b))
+
+
+def test_an_operator_that_torch_cannot_run_is_named() -> None:
+    infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"]) for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Bernoulli", ["x"], ["y"])], "g", infos[:1], infos[1:])
+    with pytest.raises(InputError, match="Bernoulli"):
+        convert(parse(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)))

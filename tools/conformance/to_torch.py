@@ -2,7 +2,7 @@
 
 `python -m tools.conformance.to_torch --other PYTHON` prints a table; PYTHON is an interpreter that has onnx2torch. A
 case counts where a module gives the case's outputs, another model where it gives onnxruntime's; "trainable" is the
-share of the file's fractions that are parameters.
+share of the files' fractions that are parameters, of models that are not converted none.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _BFLOAT16_RTOL = 2**-6
 _TOLERANCE = 1e-4
 _WORKER = Path(__file__).with_name("onnx2torch_worker.py")
-_MODELS = "light/,torch/vgg/,torch/resnet20/,torch/mobilenetv2/,torch/darts/,torch/vit/,torch/bert/,torch/lstm/,ocr/"
+_MODELS = "light/,torch/vgg/,torch/mobilenetv2/,torch/darts/,torch/vit/,torch/bert/,torch/lstm/,ocr/"
 
 
 @dataclass(frozen=True)
