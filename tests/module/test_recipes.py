@@ -23,7 +23,7 @@ RECIPES: dict[str, str] = dict(
 )
 SCRATCH, DISTIL, PRUNE = "Train α from scratch", "Distil β into α", "Prune channels on top"
 MEAN, STD = 0.286, 0.353
-BATCHES, SIZE = 12, 32
+BATCHES, SIZE = 8, 32
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_the_page_has_these_recipes() -> None:
 
 def test_from_scratch(pictures: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     follow(SCRATCH, pictures, tmp_path, monkeypatch)
-    assert accuracy(tmp_path / "scratch.onnx", pictures) > 0.3  # of ten classes
+    assert accuracy(tmp_path / "scratch.onnx", pictures) > 0.3, "of ten classes"
 
 
 def test_distillation(pictures: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
