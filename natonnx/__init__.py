@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from natonnx.verbs.optimize.dry_run import plan
     from natonnx.verbs.optimize.optimize import optimize
     from natonnx.verbs.optimize.result import Result
+    from natonnx.verbs.torch_module import from_torch, to_torch
 
 __all__ = [
     "Conditions",
@@ -42,10 +43,12 @@ __all__ = [
     "benchmark",
     "check",
     "diff",
+    "from_torch",
     "inspect",
     "load",
     "optimize",
     "plan",
+    "to_torch",
 ]
 
 _MODULES = {
@@ -66,10 +69,12 @@ _MODULES = {
     "benchmark": "verbs.bench",
     "check": "verbs.check",
     "diff": "verbs.diff.diff",
+    "from_torch": "verbs.torch_module",
     "inspect": "verbs.inspect",
     "load": "frontend",
     "optimize": "verbs.optimize.optimize",
     "plan": "verbs.optimize.dry_run",
+    "to_torch": "verbs.torch_module",
 }
 
 

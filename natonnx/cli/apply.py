@@ -29,17 +29,32 @@ __all__ = ["apply_command"]
 @uncollected()
 @log_options
 @model_argument
-@click.argument("edits", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("edits", type=click.Path(path_type=Path, allow_dash=True), required=False)
 @output_option
 @click.option("--pick", type=int, metavar="K", help="Take the K-th model of the report's front, not the output.")
+@click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    metavar="STATE",
+    help="Take the weights from a .safetensors file, or from what torch.save wrote of a state_dict.",
+)
+@click.option(
+    "--torch",
+    "module",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the result as a torch module, by torch.save.",
+)
 @reading_options
 @force_option
 @json_option
 def apply_command(
     model: Path,
-    edits: Path,
+    edits: Path | None,
     output: Path | None,
     pick: int | None,
+    weights: Path | None,
+    module: Path | None,
     reading: "ParseOptions",
     force: bool,
     as_json: bool,
@@ -47,20 +62,35 @@ def apply_command(
     """Replay EDITS on MODEL without training.
 
     EDITS is a JSON file (- for stdin): a list of {"edge": name, "from": "O", "to": "S"}, or the report of
-    `natonnx optimize --json`. An empty list copies the model. Weights stay the file's own.
+    `natonnx optimize --json`. An empty list copies the model; with --weights or --torch it may be left out. Weights
+    stay the file's own, but for --weights.
     """
+    if edits is None and weights is None and module is None:
+        raise click.UsageError("Missing argument 'EDITS'.")
     from natonnx.contract.apply import apply_report
     from natonnx.contract.edits import parse_edits
+    from natonnx.rewrite.write import default_output
     from natonnx.verbs.apply import apply
 
-    changes = parse_edits(_read(edits), str(edits), pick)
-    path, checks = apply(model, changes, output, force=force, reading=reading)
+    changes = () if edits is None else tuple(parse_edits(_read(edits), str(edits), pick))
+    if module is not None:
+        from natonnx.verbs.torch_module import check_module, save_module, to_torch
+
+        check_module(module, output or default_output(model), force=force)
+    if weights is None:
+        path, checks = apply(model, changes, output, force=force, reading=reading)
+    else:
+        from natonnx.verbs.load_weights import load_weights
+
+        path, checks = load_weights(model, weights, changes, output, force=force, reading=reading)
+    if module is not None:
+        save_module(to_torch(path), module)
     if as_json:
         print_json(apply_report(path, len(changes), checks))
     else:
         for check in checks:
             notice(f"{check.name}: {check.detail}")
-        notice(f"{path}: {len(changes)} edits")
+        notice(f"{path}: {len(changes)} edits" + (f", the weights of {weights}" if weights else ""))
 
 
 def _read(path: Path) -> str:

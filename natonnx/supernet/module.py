@@ -24,7 +24,7 @@ from natonnx.supernet.sizes import Sizes
 from natonnx.supernet.skip import skip_kernel
 from natonnx.supernet.trim import trimmed
 
-__all__ = ["Supernet", "as_channels_last"]
+__all__ = ["Supernet", "as_channels_last", "host_only"]
 
 _CACHED_PLANS = 256
 _OF_SHAPES = frozenset({"Shape", "Size"})
@@ -59,7 +59,7 @@ class Supernet(nn.Module):
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
             self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
-        host = _host_only(network, {name: value.dim() for name, value in values.items()})
+        host = host_only(network, {name: value.dim() for name, value in values.items()})
         trainable = _trainable(network) - host
         self._aliases = {name: one for name, one in network.computed.aliases.items() if one in trainable}
         for name, value in values.items():
@@ -358,7 +358,7 @@ def _select(tensor: Tensor, *, axis: int, indices: Tensor) -> Tensor:
     return tensor.index_select(axis, moved(indices, tensor.device))
 
 
-def _host_only(network: Network, ranks: Mapping[str, int]) -> set[str]:
+def host_only(network: Network, ranks: Mapping[str, int]) -> set[str]:
     """Names of the constants that stay on the CPU: kernels read them as numbers, or arithmetic with shapes does.
 
     Args:

@@ -3,14 +3,16 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import onnx
+
 from natonnx import __version__
 from natonnx.architecture import Architecture, Edit, apply_edits
-from natonnx.frontend import Network, ParseOptions, load
+from natonnx.frontend import Network, ParseOptions, Source, load
 from natonnx.rewrite import Check, References, add_provenance, build, require, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, default_output, own_files, write_model
 from natonnx.verbs.runnable import check_runnable
 
-__all__ = ["apply"]
+__all__ = ["apply", "edited"]
 
 
 def apply(
@@ -52,17 +54,35 @@ def apply(
     targets = own_files(network.model, output) if rewritten else copied
     check_output(output, source.file, network.model, targets, force=force)
     check_runnable(source)
-    alpha = apply_edits(network.architecture, edits)
-    model = build(network, alpha)
+    model, checks = edited(source, edits)
     if rewritten:
         add_provenance(model, version=__version__, source_sha256=source.sha256, edits=edits)
-    checks = verify(network, alpha, model, lambda: _references(network, alpha))
-    require(checks)
-    if rewritten:
         write_model(model, network.folder, output)
     else:
         copy_model(source.file, network.model, output)
     return output, checks
+
+
+def edited(source: Source, edits: Iterable[Edit]) -> tuple[onnx.ModelProto, list[Check]]:
+    """Build and verify the model that edits make.
+
+    Args:
+        source: The model.
+        edits: What to change.
+
+    Returns:
+        The model, and the checks that it passed.
+
+    Raises:
+        InputError: If an edit is bad.
+        VerificationError: If the result failed a check.
+    """
+    network = source.network
+    alpha = apply_edits(network.architecture, edits)
+    model = build(network, alpha)
+    checks = verify(network, alpha, model, lambda: _references(network, alpha))
+    require(checks)
+    return model, checks
 
 
 def _references(network: Network, alpha: Architecture) -> References:

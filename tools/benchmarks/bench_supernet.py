@@ -1,4 +1,4 @@
-"""Step time of the supernet against the native torch module that the model was exported from, side by side.
+"""Step time of the supernet, or of `to_torch`'s module, against the native torch module that the model comes from.
 
 Both run the same steps in one process, in turn, in channels_last: forward, backward and SGD, and forward alone in
 evaluation mode. Printed are the median ratios over the rounds, with their quartiles.
@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from natonnx.frontend import parse
+from natonnx.module import convert
 from natonnx.supernet import Supernet
 from tools.benchmarks.bench_search import modules
 from tools.benchmarks.subjects import hops
 from tools.benchmarks.subjects.transformers import Bert
 from tools.command import run_command
 from tools.upkeep.export import export
+from tools.upkeep.randomise import randomise
 from tools.upkeep.train_models import mobilenetv2, resnet20
 
 CPU = torch.device("cpu")
@@ -55,23 +57,33 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tens
 @click.option("--batch", default=64, show_default=True)
 @click.option("--rounds", default=15, show_default=True, type=click.IntRange(2))
 @click.option("--threads", default=1, show_default=True)
-def main(networks: str, batch: int, rounds: int, threads: int) -> None:
+@click.option("--to-torch", is_flag=True, help="The module that `natonnx.to_torch` makes in the supernet's place.")
+def main(networks: str, batch: int, rounds: int, threads: int, *, to_torch: bool) -> None:
     """Print the supernet's step time as a share of native torch's, BatchNormalization kept."""
     torch.set_num_threads(threads)
     unknown = [name for name in networks.split(",") if name not in NETWORKS]
     if unknown:
         raise click.UsageError(f"no network is called {unknown[0]!r}; there are {', '.join(NETWORKS)}")
-    print(f"supernet / native torch in channels_last, batch {batch}, {threads} thread(s), medians of {rounds} rounds\n")
+    who = "to_torch" if to_torch else "supernet"
+    print(f"{who} / native torch in channels_last, batch {batch}, {threads} thread(s), medians of {rounds} rounds\n")
     print("| network | training | quartiles | evaluation | quartiles |\n|---|---|---|---|---|")
     for name in networks.split(","):
-        training, evaluation = (spread(one, rounds) for one in pairs(name, batch))
+        training, evaluation = (spread(one, rounds) for one in pairs(name, batch, to_torch=to_torch))
         print(f"| {name} | {training} | {evaluation} |", flush=True)
 
 
 def pairs(
-    name: str, batch: int, device: torch.device = CPU, *, short: bool = False
+    name: str, batch: int, device: torch.device = CPU, *, short: bool = False, to_torch: bool = False
 ) -> tuple[tuple[Call, Call], tuple[Call, Call]]:
-    """Return a network's training steps, native and of the supernet, and its evaluations; `short` is in bfloat16."""
+    """Return a network's training steps, native and ours, and its evaluations.
+
+    Args:
+        name: Of the network.
+        batch: Samples of a step.
+        device: Where both are.
+        short: In bfloat16.
+        to_torch: Ours is the module that `to_torch` makes in the supernet's place.
+    """
     native, supernet, inputs = models(name, batch)
     native = native.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     supernet.to(device)
@@ -79,10 +91,14 @@ def pairs(
     last = tuple(x.to(device) for x in last)
     (output,) = supernet.network.outputs
     named = dict(zip(supernet.network.inputs, last, strict=True))
+    ours: nn.Module = supernet
     calls: tuple[Callable[[], Tensor], ...] = (lambda: native(*last), lambda: supernet.run(named)[output])
+    if to_torch:
+        ours = module = convert(supernet.network).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        calls = (calls[0], lambda: module(*last))
     labels = torch.randint(native(*last).shape[1], (batch,)).to(device)
-    steps = [stepper(model, call, labels, short=short) for model, call in zip((native, supernet), calls, strict=True)]
-    forwards = [evaluator(model, call) for model, call in zip((native, supernet), calls, strict=True)]
+    steps = [stepper(model, call, labels, short=short) for model, call in zip((native, ours), calls, strict=True)]
+    forwards = [evaluator(model, call) for model, call in zip((native, ours), calls, strict=True)]
     return (steps[0], steps[1]), (forwards[0], forwards[1])
 
 
@@ -91,6 +107,7 @@ def models(name: str, batch: int) -> tuple[nn.Module, Supernet, tuple[Tensor, ..
     torch.manual_seed(0)
     build, make = NETWORKS[name]
     native, inputs = build().eval(), make(batch)
+    randomise(native, inputs)
     return native, Supernet(parse(export(native, tuple(x[:2] for x in inputs), "script", 17, keep_norm=True))), inputs
 
 

@@ -26,7 +26,7 @@ def aligned(operands: Sequence[Tensor | None], host: Collection[int] = ()) -> Se
     for i, operand in enumerate(operands):
         if operand is not None and not operand.is_cpu and i not in host:
             return [
-                other if other is None or not other.ndim or j in host else moved(other, operand.device)
+                other if other is None or j in host or not other.ndim else moved(other, operand.device)
                 for j, other in enumerate(operands)
             ]
     return operands

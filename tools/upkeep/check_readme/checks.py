@@ -24,6 +24,7 @@ from tools.upkeep.check_readme.place import Ran
 from tools.upkeep.check_readme.python import PYTHON_CHECKS
 from tools.upkeep.check_readme.sample import consistent, optimized
 from tools.upkeep.check_readme.scale import SCALE_CHECKS
+from tools.upkeep.check_readme.torch_module import TORCH_CHECKS
 
 __all__ = ["CHECKS"]
 
@@ -376,6 +377,14 @@ CHECKS: tuple[Check, ...] = (
         minutes=5,
     ),
     Check(
+        "OMP_NUM_THREADS=1 python -m tools.benchmarks.bench_supernet --to-torch --rounds 7 --batch 32",
+        20,
+        "networks; ratios by form",
+        rows(["network"], measured={"training": _NUMBER, "evaluation": _NUMBER}),
+        budget="--rounds 2 --networks resnet20,vit",
+        minutes=5,
+    ),
+    Check(
         "python -m tools.benchmarks.check_gpu",
         0,
         "",
@@ -590,4 +599,5 @@ CHECKS: tuple[Check, ...] = (
     *SCALE_CHECKS,
     *PERFORMANCE_CHECKS,
     *PAPER_CHECKS,
+    *TORCH_CHECKS,
 )

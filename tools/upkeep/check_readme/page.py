@@ -26,6 +26,7 @@ PAGES = (
     "docs/performance.md",
     "docs/devices.md",
     "docs/paper.md",
+    "docs/torch.md",
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
