@@ -39,13 +39,4 @@ PAPER_CHECKS: tuple[Check, ...] = (
         skip=_SAME,
         minutes=15,
     ),
-    Check(
-        f"{_COMMAND} --networks DARTS --width 0.111 --cells 3 {_SCALE}",
-        90,
-        "the table's rows by form",
-        _ROWS,
-        fill=(_ARCHIVE, ""),
-        skip=_SAME,
-        minutes=30,
-    ),
 )
