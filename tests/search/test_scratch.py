@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from natonnx.search import Clock, Criteria, Outcome, Problem, Settings, decide, search
+from natonnx.search.effort import expected
 from natonnx.search.keys import key
 from natonnx.search.outcome import Candidate
 from natonnx.search.parallel.executor import Spread
@@ -128,6 +129,19 @@ def test_within_a_time_budget_candidates_are_trained_no_longer_than_beta(problem
     assert found.beta is not None
     assert 0 < found.beta.images < 10_000 * 240
     assert all(candidate.images <= found.beta.images + FAST.batch for candidate in found.candidates)
+
+
+def test_a_time_budget_that_is_used_up_still_gives_a_result(problem: Problem) -> None:
+    found = search(problem, replace(FAST, time_budget=1e-3))
+    assert found.beta is not None
+    assert len(found.candidates) == 1
+
+
+def test_the_plan_counts_what_beta_takes(problem: Problem) -> None:
+    alike = replace(FAST, weights="file", distillation=0.0)
+    assert expected(problem, FAST).passes - expected(problem, alike).passes == 3 * 2 * 240
+    assert "as many for the input, both from scratch" in expected(problem, FAST).told
+    assert "scratch" not in expected(problem, alike).told
 
 
 def test_algorithm_1_trains_its_finalists_from_scratch_too(problem: Problem) -> None:
