@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.graph import Architecture, Join
+from natonnx.architecture.state import State
 
 __all__ = ["Flags", "Flow", "Liveness", "find_liveness"]
 
@@ -69,7 +70,7 @@ def find_liveness(architecture: Architecture) -> Liveness:
         elif fmap.join is Join.OPAQUE:
             live[i] = all(live[source] for source in topology.fixed_inputs[i])
         else:
-            feeding = (e for e in topology.incoming[i] if states[e] is not State.N and e not in empty)
+            feeding = (e for e in topology.incoming[i] if states[e] != State.N and e not in empty)
             live[i] = any(live[ends[e][0]] for e in feeding)
     needed = [False] * len(maps)
     for name in topology.outputs:
@@ -83,18 +84,15 @@ def find_liveness(architecture: Architecture) -> Liveness:
         for source in topology.fixed_inputs[i]:
             needed[source] = True
         for e in topology.incoming[i]:
-            if states[e] is not State.N:
+            if states[e] != State.N:
                 needed[ends[e][0]] = True
-            if states[e] is State.O and e in topology.further_inputs:
+            if states[e].is_operation and e in topology.further_inputs:
                 for source in topology.further_inputs[e]:
                     needed[source] = True
                 if not all(live[source] for source in (ends[e][0], *topology.further_inputs[e])):
                     broken = f"the operation {topology.edges[e].name!r} would lose an input"
     active = np.array(
-        [
-            state is not State.N and live[s] and live[t] and needed[t]
-            for state, (s, t) in zip(states, ends, strict=True)
-        ],
+        [state != State.N and live[s] and live[t] and needed[t] for state, (s, t) in zip(states, ends, strict=True)],
         bool,
     )
     return Liveness(np.array(live, bool), np.array(needed, bool), active, broken)

@@ -84,7 +84,7 @@ def edge_row(edge: Edge, state: State) -> EdgeRow:
         "name": edge.name,
         "source": edge.source,
         "target": edge.target,
-        "state": state.value,
+        "state": state,
         "operation": edge.operation.kind if edge.operation else None,
         "params": edge.operation.params if edge.operation else 0,
         "madds": edge.operation.madds if edge.operation else 0,
@@ -101,7 +101,7 @@ def idle_edges(before: Architecture, after: Architecture) -> list[str]:
         find_liveness(after).active,
         strict=True,
     )
-    return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]
+    return [edge.name for edge, old, new, was, still in rows if old == new and was and not still]
 
 
 class CostRow(TypedDict):

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from natonnx.architecture import State
-from natonnx.policy.encode import encode
+from natonnx.architecture import LETTERS, State
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
 from tools.research.nasbench.macro import LAYERS, NETWORKS, network
 from tools.research.nasbench.space import Walk
 
 __all__ = ["Chains"]
 
-_O, _S = (tuple(State).index(state) for state in (State.O, State.S))
+_O, _S = map(LETTERS.index, (State.O, State.S))
 _WEIGHTS = torch.tensor([3 ** (LAYERS - 1 - i) for i in range(LAYERS)])
 
 
@@ -36,9 +36,15 @@ class Chains:
         return torch.from_numpy(np.stack([encode(network(digits)) for digits in NETWORKS]))
 
     @cached_property
+    def choices(self) -> Tensor:
+        """`encode_choices` of every network [networks, LAYERS, width, CHOICE]."""
+        found = [encode_choices(network(digits).topology) for digits in NETWORKS]
+        return torch.from_numpy(np.stack(found))
+
+    @cached_property
     def masks(self) -> Tensor:
         """What each edge of each network may become [networks, LAYERS, 3]: a layer may go, and none comes back."""
-        masks = torch.zeros(*self.ops.shape, len(State), dtype=torch.bool)
+        masks = torch.zeros(*self.ops.shape, len(LETTERS), dtype=torch.bool)
         masks[..., _O], masks[..., _S] = self.ops > 0, True
         return masks
 

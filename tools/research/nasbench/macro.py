@@ -106,7 +106,7 @@ def network(digits: str) -> Architecture:
 
 def text(digits: str, alpha: Architecture) -> str:
     """Write what a network becomes: its digits, 0 where a layer is removed."""
-    return "".join(digit if state is State.O else "0" for digit, state in zip(digits, alpha.states, strict=True))
+    return "".join(digit if state == State.O else "0" for digit, state in zip(digits, alpha.states, strict=True))
 
 
 def alphas(digits: str) -> Iterator[str]:
@@ -150,11 +150,11 @@ class Flops(Exact):
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
-        saved = np.zeros((LAYERS, len(State)))
+        saved = np.zeros((LAYERS, beta.topology.width))
         for i, state in enumerate(beta.states):
-            if state is State.O:
+            if state == State.O:
                 without = beta.with_states((*beta.states[:i], State.S, *beta.states[i + 1 :]))
-                saved[i, tuple(State).index(State.S)] = self.cost(beta) - self.cost(without)
+                saved[i, beta.topology.edges[i].columns[State.S]] = self.cost(beta) - self.cost(without)
         return saved
 
 

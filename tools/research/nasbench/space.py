@@ -15,15 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from natonnx.architecture import (
-    ALLOWED,
+    LETTERS,
     Architecture,
+    Edge,
     Liveness,
-    State,
+    Operation,
+    Skip,
     find_liveness,
     transition_mask,
 )
 from natonnx.policy.base import log_probability
-from natonnx.policy.encode import encode
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
 from tools.research.cells import links, nasbench201_cell
 
@@ -32,13 +34,14 @@ __all__ = ["EDGES", "OPS", "Space", "Walk"]
 EDGES = 6
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 _LINK_OPS = ("null", *OPS[1:])
-_STATES = tuple(State)
+_STATES = LETTERS
 _O, _S, _N = range(3)
 _COMBINATIONS = len(_STATES) ** EDGES
 _STATE_WEIGHTS = len(_STATES) ** np.arange(EDGES)
 _OP_WEIGHTS = len(OPS) ** np.arange(EDGES)
 _KIND_OPS = ("nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
-_TRANSITIONS = torch.tensor([[b is a or a in ALLOWED[b] for a in _STATES] for b in _STATES])
+_EDGE = Edge("an operation's", "0", "1", Operation("Conv"), Skip(4))
+_TRANSITIONS = torch.tensor([[b == a or a in _EDGE.successors[b] for a in _STATES] for b in _STATES])
 _KIND_WEIGHTS = torch.tensor(len(_KIND_OPS)) ** torch.arange(EDGES)
 
 
@@ -89,6 +92,12 @@ class Space:
     def features(self) -> Tensor:
         """`encode` of every cell [cells, EDGES, FEATURES]."""
         return torch.from_numpy(np.stack([encode(architecture) for architecture in self.architectures]))
+
+    @cached_property
+    def choices(self) -> Tensor:
+        """`encode_choices` of every cell [cells, EDGES, width, CHOICE]."""
+        found = [encode_choices(architecture.topology) for architecture in self.architectures]
+        return torch.from_numpy(np.stack(found))
 
     @cached_property
     def masks(self) -> Tensor:

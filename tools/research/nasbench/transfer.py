@@ -6,7 +6,7 @@ from statistics import fmean
 import torch
 from torch import Tensor
 
-from natonnx.architecture import State
+from natonnx.architecture import LETTERS, State
 from natonnx.policy.base import Policy, scores
 from natonnx.search.budget import Budget
 from tools.research.nasbench.chains import Chains
@@ -17,7 +17,7 @@ __all__ = ["chance", "divide", "regrets", "train_on_macro"]
 
 _HELD_OUT = 64
 _NEAR = 0.85
-_O, _S = (tuple(State).index(state) for state in (State.O, State.S))
+_O, _S = map(LETTERS.index, (State.O, State.S))
 
 
 def divide(seed: int = 0) -> tuple[list[str], list[str]]:

@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture, State
+from natonnx.architecture import LETTERS, Architecture
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import DATASETS, Accuracies
 
 __all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working", "write_cells"]
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-STATES = tuple(State)
+STATES = LETTERS
 
 
 def text(ops: Sequence[str]) -> str:

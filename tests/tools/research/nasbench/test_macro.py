@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from natonnx.architecture import State, cost, violation
+from natonnx.architecture import LETTERS, State, cost, violation
 from natonnx.policy import make_policy
 from natonnx.policy.base import greedy
 from natonnx.policy.encode import encode
@@ -125,7 +125,7 @@ def test_every_network_has_its_position(chains: Chains) -> None:
     assert [NETWORKS[i] for i in chains.find(some)] == some
     for digits, i in zip(some, chains.find(some).tolist(), strict=True):
         assert torch.equal(chains.features[i], torch.from_numpy(encode(network(digits))))
-        states = [tuple(State)[column] for column in chains.current[i].tolist()]
+        states = [LETTERS[column] for column in chains.current[i].tolist()]
         assert tuple(states) == network(digits).states
 
 
@@ -134,7 +134,7 @@ def test_the_most_probable_alpha_is_that_of_the_policy_on_one_network(chains: Ch
     policy, chance = make_policy("gcn-directed", edits=8.0), torch.Generator()
     betas = chains.find(["12211212", "21111222", "10201102"])
     with torch.no_grad():
-        policy.head.weight.mul_(30)  # type: ignore[union-attr,operator]
+        policy.head.letters.weight.mul_(30)  # type: ignore[union-attr,operator]
         walk = chains.walk(betas, logits(policy, chains, betas, chance), None, chance)
     for beta, alpha in zip(betas.tolist(), walk.alphas[:, 0].tolist(), strict=True):
         assert NETWORKS[alpha] == text(NETWORKS[beta], greedy(policy, network(NETWORKS[beta]), chance))

@@ -249,7 +249,7 @@ def test_every_alpha_drawn_is_legal(space: Space) -> None:
 def test_without_a_count_it_is_the_most_probable_alpha(space: Space, some: Tensor, learner: str) -> None:
     policy = make_policy(learner, edits=6.0, seed=1)
     with torch.no_grad():
-        policy.get_submodule("head").get_parameter("weight").mul_(20)
+        policy.get_submodule("head.letters").get_parameter("weight").mul_(20)
     alphas = space.walk(some, logits(policy, space, some, seeded()), None, seeded()).alphas
     for cell, drawn in zip(some.tolist(), alphas.tolist(), strict=True):
         beta = nasbench201_cell(EVERY[cell])

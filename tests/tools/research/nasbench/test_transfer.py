@@ -61,7 +61,7 @@ def test_what_is_chosen_is_the_most_probable_at_the_least_tilt(table: Macro) -> 
     """Found by trying tilts from low to high."""
     policy, digits = make_policy("gcn-directed", seed=3), "12211212"
     with torch.no_grad():
-        policy.head.weight.mul_(30)  # type: ignore[union-attr,operator]
+        policy.head.letters.weight.mul_(30)  # type: ignore[union-attr,operator]
     price, beta = Flops(table, digits), network(digits)
     budget = Budget(price, 0.6)
     for tilt in torch.arange(-20, 40, 0.05).tolist():
