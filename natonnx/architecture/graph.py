@@ -158,8 +158,7 @@ class Edge:
         no_skip: Why there is no skip, in one line; empty where there is one.
         fixed: Why the edge may not change at all, in one line; empty where it may.
         kept: Whether it must go on carrying something, whatever changes around it.
-        cheaper: Operations that may take the place of its own, reading the same maps; they may become only what costs
-            less still.
+        cheaper: Operations that may take the place of its own and cost no more, reading the same maps.
 
     Raises:
         ValueError: If states repeat, or a cheaper operation has none to replace or reads other maps.

@@ -80,17 +80,18 @@ def _regrets(rows: dict[str, Callable[[float], list[float]]]) -> str:
 def _shares(rows: "dict[str, Sequence[Policy]]", table: "Table") -> str:
     from statistics import fmean
 
-    from tools.research.nasbench.measure import measure, transform
+    from tools.research.nasbench.measure import best_alphas, measure, transform
     from tools.research.nasbench.table import DATASETS, split
 
     betas = split(len(table.space.cells)).held_out
     lines = []
     for name, policies in rows.items():
         drawn = [transform(policy, table.space, betas, 0).likely for policy in policies]
-        found = [
-            fmean(measure(table.space, betas, alphas, table.accuracies[data]).captured for alphas in drawn)
-            for data in DATASETS
-        ]
+        found = []
+        for data in DATASETS:
+            accuracy = table.accuracies[data]
+            best = best_alphas(table.space, betas, accuracy)
+            found.append(fmean(measure(table.space, betas, alphas, best, accuracy).captured for alphas in drawn))
         lines.append([name, *(f"{share:.3f}" for share in found)])
     return _table(["policy", *DATASETS], lines)
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from natonnx.policy import make_policy
-from tools.research.nasbench.measure import Measures, choose, measure, transform
+from tools.research.cells import Transitions
+from tools.research.nasbench.measure import Measures, best_alphas, choose, measure, transform
 from tools.research.nasbench.table import Table, read_table, split
 from tools.research.nasbench.training import Recipe, train
 
@@ -33,6 +34,7 @@ class Job:
         options: Of the learner's class.
         label: What a table calls it.
         measured: Whether to measure it on the held-out cells.
+        transitions: Whether operations may become cheaper ones.
     """
 
     learner: str
@@ -41,6 +43,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     measured: bool = True
+    transitions: Transitions = "nat"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,7 @@ class Run:
             "learner": self.job.learner,
             "label": self.job.label,
             "seed": self.job.seed,
+            "transitions": self.job.transitions,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -116,7 +120,7 @@ def run_all(path: Path, jobs: Sequence[Job], processes: int, done: Callable[[Run
 
 def _run(path: Path, job: Job) -> Run:
     torch.set_num_threads(1)
-    table = _table(path)
+    table = _table(path, job.transitions)
     cells = split(len(table.space.cells))
     policy = make_policy(job.learner, seed=job.seed, **job.options)
     reward = table.accuracies[REWARD]
@@ -126,9 +130,10 @@ def _run(path: Path, job: Job) -> Run:
     if job.measured:
         draws = transform(policy, table.space, cells.held_out, job.seed)
         for name, accuracy in table.accuracies.items():
-            alphas = choose(draws, accuracy)
+            alphas, best = choose(draws, accuracy), best_alphas(table.space, cells.held_out, accuracy)
             measures[name] = {
-                choice: measure(table.space, cells.held_out, getattr(alphas, choice), accuracy) for choice in CHOICES
+                choice: measure(table.space, cells.held_out, getattr(alphas, choice), best, accuracy)
+                for choice in CHOICES
             }
     return Run(
         job,
@@ -143,6 +148,6 @@ def _run(path: Path, job: Job) -> Run:
 
 
 @functools.cache
-def _table(path: Path) -> Table:
+def _table(path: Path, transitions: Transitions) -> Table:
     """Read once a process."""
-    return read_table(path)
+    return read_table(path, transitions)

@@ -33,8 +33,9 @@ def working(space: Space, count: int, seed: int = 0) -> Tensor:
 
 
 def become(beta: Architecture, columns: Sequence[int]) -> Architecture:
-    """The architecture with these states, by column."""
-    return beta.with_states(tuple(STATES[column] for column in columns))
+    """The architecture with these states, by column of each edge."""
+    pairs = zip(beta.topology.edges, columns, strict=True)
+    return beta.with_states(tuple(edge.choices[column].state for edge, column in pairs))
 
 
 def accuracies(count: int, seed: int = 0) -> Accuracies:
