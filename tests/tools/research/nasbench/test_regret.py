@@ -83,6 +83,15 @@ def test_the_default_proposer_finds_something_for_each_of_many_budgets(table: Ma
     assert all(one.points is not None for one in found)
 
 
+def test_proposers_find_cheap_layers(table: Macro) -> None:
+    """What removal alone reaches is reached, and more."""
+    of = OF._replace(proposer="greedy", transitions="nat++")
+    (*_, last) = search(table, of, lambda: make_proposer("greedy"), (0.7,))
+    assert last.points is not None
+    assert 0 <= last.points <= 1
+    assert Regret.from_dict(last.to_dict()) == last
+
+
 def test_results_survive_json(table: Macro) -> None:
     found = list(search(table, OF, _Counting))
     assert [Regret.from_dict(one.to_dict()) for one in found] == found
