@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +17,7 @@ from natonnx.search.propose import Proposer, make_proposer
 from tools.research.cells import Transitions
 from tools.research.nasbench.macro import FULL_DEPTH, Flops, Macro, best_within, network, read_macro, text
 
-__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Searched", "Trace", "sample", "search", "search_all"]
+__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Searched", "Trace", "sample", "search", "search_all", "worth"]
 
 BUDGETS = (0.9, 0.8, 0.7, 0.5)
 LOOK_UPS = (10, 20, 30)
@@ -86,6 +87,16 @@ class Trace:
         if not met:
             return None
         return best_within(self._table, self._digits, budget, self._transitions) - max(met)
+
+
+def worth(table: Macro) -> dict[float, float]:
+    """Return how many points better the best by NAT++ is than that by NAT, by budget: means over all networks."""
+    return {
+        budget: fmean(
+            best_within(table, digits, budget, "nat++") - best_within(table, digits, budget) for digits in FULL_DEPTH
+        )
+        for budget in BUDGETS
+    }
 
 
 def sample(count: int, seed: int = 0) -> list[str]:

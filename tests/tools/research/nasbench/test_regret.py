@@ -10,8 +10,8 @@ from natonnx.architecture import Architecture, State
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose import make_proposer
 from tests.tools.research.nasbench.macro_table import write_macro
-from tools.research.nasbench.macro import LAYERS, Macro, network, read_macro
-from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret, Searched, sample, search
+from tools.research.nasbench.macro import FULL_DEPTH, LAYERS, NETWORKS, Macro, network, read_macro
+from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret, Searched, sample, search, worth
 from tools.research.nasbench.report import regret_table
 
 DIGITS = "12211212"
@@ -90,6 +90,19 @@ def test_proposers_find_cheap_layers(table: Macro) -> None:
     assert last.points is not None
     assert 0 <= last.points <= 1
     assert Regret.from_dict(last.to_dict()) == last
+
+
+def test_what_cheap_layers_are_worth() -> None:
+    """Where every layer but the cheap ones costs a point, and each of those gains one."""
+    accuracy = {digits: float(digits.count("1")) for digits in NETWORKS}
+    flops = {digits: float(sum(map(int, digits))) for digits in NETWORKS}
+    expected = {}
+    for budget in BUDGETS:
+        room = [np.floor(budget * flops[digits] + 1e-9) for digits in FULL_DEPTH]
+        cheap = [min(8, left) for left in room]
+        kept = [min(digits.count("1"), left) for digits, left in zip(FULL_DEPTH, room, strict=True)]
+        expected[budget] = float(np.mean(np.array(cheap) - kept))
+    assert worth(Macro(accuracy, flops)) == pytest.approx(expected)
 
 
 def test_results_survive_json(table: Macro) -> None:
