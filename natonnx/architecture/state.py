@@ -27,6 +27,11 @@ class State(str):
         state.is_operation = text not in ("S", "N")
         return state
 
+    @property
+    def value(self) -> str:
+        """The name as plain text."""
+        return str(self)
+
 
 State.O = State("O")
 State.S = State("S")

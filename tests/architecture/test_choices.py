@@ -49,7 +49,8 @@ def with_choices(*, shared: bool = False) -> Architecture:
 def test_a_state_is_text_and_keeps_what_it_is() -> None:
     for state in (*LETTERS, SMALL):
         for one in (state, State(str(state)), pickle.loads(pickle.dumps(state)), copy.deepcopy(state)):  # noqa: S301
-            assert one == state == str(state)
+            assert one == state == state.value
+            assert type(one.value) is str
             assert type(one) is State
             assert one.is_operation == (state not in ("S", "N"))
     assert {SMALL: 1}[State("conv_1x1")] == 1
