@@ -1,4 +1,4 @@
-"""The NAT DAG: feature maps joined by edges that are an operation (O), a skip (S) or null (N). numpy only."""
+"""The NAT DAG: feature maps joined by edges that carry an operation, a skip (S) or null (N). numpy only."""
 
 from natonnx.architecture.activity import Workload, activity, map_sizes, workloads
 from natonnx.architecture.cost import Cost, cost
@@ -8,19 +8,19 @@ from natonnx.architecture.fatal import FatalMaps
 from natonnx.architecture.graph import (
     Architecture,
     ChannelCutRule,
+    Choice,
     Edge,
     FeatureMap,
     Join,
     Operation,
     Shape,
-    State,
     Topology,
     Weight,
 )
 from natonnx.architecture.incremental import Legality
-from natonnx.architecture.judge import ALLOWED
 from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.architecture.skip import Skip, match_skip
+from natonnx.architecture.state import LETTERS, State
 from natonnx.architecture.transition import (
     Edit,
     TransitionError,
@@ -33,9 +33,10 @@ from natonnx.architecture.transition import (
 )
 
 __all__ = [
-    "ALLOWED",
+    "LETTERS",
     "Architecture",
     "ChannelCutRule",
+    "Choice",
     "Cost",
     "Cut",
     "Cuts",

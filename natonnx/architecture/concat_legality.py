@@ -5,7 +5,7 @@ from math import gcd, lcm
 from typing import NamedTuple
 
 from natonnx.architecture.cut import carried_cut_rule, find_cut_rule, has_known_sizes, place
-from natonnx.architecture.graph import ChannelCutRule, Join, State, Stated
+from natonnx.architecture.graph import ChannelCutRule, Join, Stated
 from natonnx.architecture.liveness import Flow
 from natonnx.architecture.settle import settle
 
@@ -186,7 +186,7 @@ class ConcatLegality:
             return {} if fmap.axis is None else {fmap.axis: _Origin(i)}
         edges = [e for e in topology.incoming[i] if self._flow.active[e]]
         for e in edges:
-            carries = self._architecture.states[e] is State.O
+            carries = self._architecture.states[e].is_operation
             for source in topology.read_by[e] if carries else topology.read_by[e][:1]:
                 for axis in self._axes[source]:
                     rule = carried_cut_rule(self._architecture, e, axis) if axis in origins[source] else None
@@ -208,7 +208,7 @@ class ConcatLegality:
         readers = dict.fromkeys(topology.fixed_readers[i])
         asked += [self._read(reader, i, axis) for reader in readers if self._is_used(reader)]
         further = [e for e in topology.further_readers.get(i, ()) if active[e]]
-        asked += [self._through(e, i, axis) for e in further if self._architecture.states[e] is State.O]
+        asked += [self._through(e, i, axis) for e in further if self._architecture.states[e].is_operation]
         reason = next((demand.reason for demand in asked if demand.reason is not None), None)
         unit = lcm(*(demand.unit for demand in asked))
         return _Demand(reason, unit, any(demand.tried for demand in asked))
@@ -233,7 +233,7 @@ class ConcatLegality:
                 return _Demand(f"{edge.target!r} joins along another axis")
             return self._beyond(target, axis, alone=False)
         carried = carried_cut_rule(self._architecture, e, axis)
-        several = self._architecture.states[e] is State.O and e in topology.further_inputs
+        several = self._architecture.states[e].is_operation and e in topology.further_inputs
         if carried is None or (several and topology.maps[i].name not in carried.alike):
             return _Demand(f"edge {edge.name!r} has no rule for fewer channels")
         asked = (_FREE if carried.out is None else self._beyond(target, carried.out, alone=True)).before(carried)

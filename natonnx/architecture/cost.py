@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from natonnx.architecture.cut import Cut, Cuts, cuts, find_cut_rule
-from natonnx.architecture.graph import Architecture, ChannelCutRule, State, Stated, Topology, Weight
+from natonnx.architecture.graph import Architecture, ChannelCutRule, Stated, Topology, Weight
 from natonnx.architecture.liveness import Liveness, find_liveness
 
 __all__ = ["Cost", "Stored", "cost", "edge_cost", "map_cost"]
@@ -61,8 +61,8 @@ Stored = Mapping[tuple[str, bytes], int]
 
 def edge_cost(architecture: Stated, e: int, values: Mapping[int, Cut]) -> tuple[Stored, int | None]:
     """What an active edge stores and multiplies, `values` being the cuts of values."""
-    operation = architecture.topology.edges[e].operation
-    if operation is None or architecture.states[e] is not State.O:
+    operation = architecture.topology.edges[e].operations.get(architecture.states[e])
+    if operation is None:
         return {}, 0
     cut = values.get(architecture.topology.ends[e][0])
     own = find_cut_rule(operation.cut_rules, cut.axis) if cut else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, State, Stated, Topology
+from natonnx.architecture.graph import Architecture, ChannelCutRule, Join, Stated, Topology
 from natonnx.architecture.liveness import Flow, Liveness
 
 __all__ = [
@@ -207,9 +207,10 @@ def _delivered(architecture: Stated, e: int, values: Mapping[int, Cut]) -> Cut |
     topology = architecture.topology
     edge, source = topology.edges[e], topology.ends[e][0]
     what, cut = f"edge {edge.name!r}", values.get(source)
-    further = topology.further_inputs.get(e, ()) if architecture.states[e] is State.O else ()
-    if further and edge.operation:
-        cut = _meeting(topology, (source, *further), values, edge.operation.cut_rules, what)
+    further = topology.further_inputs.get(e, ()) if architecture.states[e].is_operation else ()
+    if further:
+        rules = edge.operations[architecture.states[e]].cut_rules
+        cut = _meeting(topology, (source, *further), values, rules, what)
     if cut is None:
         return None
     carried = carried_cut_rule(architecture, e, cut.axis)
@@ -230,8 +231,9 @@ def _through(cut: Cut, rule: ChannelCutRule, what: str) -> Cut | None:
 def carried_cut_rule(architecture: Stated, e: int, axis: int) -> ChannelCutRule | None:
     """What an edge does with a cut in its present state; None where it has no rule."""
     edge = architecture.topology.edges[e]
-    if architecture.states[e] is State.O and edge.operation is not None:
-        return find_cut_rule(edge.operation.cut_rules, axis)
+    operation = edge.operations.get(architecture.states[e])
+    if operation is not None:
+        return find_cut_rule(operation.cut_rules, axis)
     skip = edge.skip
     if skip is None or skip.pad_channels or (skip.pool and axis != 1):
         return None

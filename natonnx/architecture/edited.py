@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 from natonnx.architecture.cost import Cost, Stored, edge_cost, map_cost
 from natonnx.architecture.cut import BrokenError, Cut, cuts_of, same_cut
-from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.graph import Architecture, Join
 from natonnx.architecture.liveness import find_liveness
 from natonnx.architecture.settle import settle
+from natonnx.architecture.state import State
 
 __all__ = ["Changes", "Edited"]
 
@@ -98,7 +99,7 @@ class Edited:
         """
         return self.runs and not self._isolated and not self.cost.exceeds(full)
 
-    def letter(self, e: int) -> State:
+    def effective(self, e: int) -> State:
         """The state of an edge, null where it carries nothing."""
         return self.states[e] if self.active[e] else State.N
 
@@ -106,7 +107,7 @@ class Edited:
         """Put an edge into another state."""
         topology, before = self.topology, self.states[e]
         self.states[e] = state
-        if state is before:
+        if state == before:
             return Changes(set(), set(), [])
         born = settle(topology.ends[e][1:], self._renew_live, topology.followers.__getitem__)
         wanted = settle(topology.read_by[e], self._renew_needed, topology.makers.__getitem__, backward=True)
@@ -134,22 +135,22 @@ class Edited:
 
     def _feeds(self, e: int) -> bool:
         alive = self.live[self.topology.ends[e][0]]
-        return alive and self.states[e] is not State.N and e not in self.topology.empty_members
+        return alive and self.states[e] != State.N and e not in self.topology.empty_members
 
     def _renew_needed(self, i: int) -> bool:
         topology, states, needed = self.topology, self.states, self.needed
         found = (
             i in topology.output_maps
             or any(needed[reader] for reader in topology.fixed_readers[i])
-            or any(states[e] is not State.N and needed[topology.ends[e][1]] for e in topology.outgoing[i])
-            or any(states[e] is State.O and needed[topology.ends[e][1]] for e in topology.further_readers.get(i, ()))
+            or any(states[e] != State.N and needed[topology.ends[e][1]] for e in topology.outgoing[i])
+            or any(states[e].is_operation and needed[topology.ends[e][1]] for e in topology.further_readers.get(i, ()))
         )
         before, needed[i] = needed[i], found
         return found is not before
 
     def _renew_active(self, e: int) -> bool:
         source, target = self.topology.ends[e]
-        carries = self.states[e] is not State.N
+        carries = self.states[e] != State.N
         active = carries and self.live[source] and self.live[target] and self.needed[target]
         before, self.active[e] = self.active[e], active
         return active is not before
@@ -177,7 +178,7 @@ class Edited:
         return i in self.topology.output_maps or self.topology.maps[i].join is Join.OPAQUE
 
     def _lacks(self, e: int) -> bool:
-        if self.states[e] is not State.O or not self.needed[self.topology.ends[e][1]]:
+        if not self.states[e].is_operation or not self.needed[self.topology.ends[e][1]]:
             return False
         return not all(self.live[source] for source in self.topology.read_by[e])
 

@@ -13,8 +13,9 @@ from natonnx.architecture.concat_legality import Verdict
 from natonnx.architecture.dominance import Dominance
 from natonnx.architecture.dominators import Dominators, dominators
 from natonnx.architecture.edited import Changes, Edited
-from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.graph import Architecture, Join
 from natonnx.architecture.liveness import Liveness
+from natonnx.architecture.state import State
 
 __all__ = ["FatalMaps", "fatal_maps"]
 
@@ -37,7 +38,7 @@ def fatal_maps(architecture: Architecture, liveness: Liveness, refused: Mapping[
             fatal[source] = "which the model's output depends on"
     for e, further in topology.further_inputs.items():
         source, target = topology.ends[e]
-        if architecture.states[e] is State.O and liveness.needed[target]:
+        if architecture.states[e].is_operation and liveness.needed[target]:
             for read in (source, *further):
                 fatal[read] = fatal[read] or f"which the operation {topology.edges[e].name!r} reads with other tensors"
     for edge, (source, _) in zip(topology.edges, topology.ends, strict=True):
@@ -61,7 +62,7 @@ def _feeding(architecture: Architecture, liveness: Liveness) -> list[list[int]]:
     for i, fmap in enumerate(topology.maps):
         fed = live[i] and fmap.join not in (Join.INPUT, Join.OPAQUE)
         entering = [e for e in topology.incoming[i] if e not in topology.empty_members] if fed else []
-        sources = [topology.ends[e][0] for e in entering if architecture.states[e] is not State.N]
+        sources = [topology.ends[e][0] for e in entering if architecture.states[e] != State.N]
         feeding.append([source for source in sources if live[source]])
     return feeding
 
@@ -151,7 +152,7 @@ class FatalMaps:
         """Mark what an opaque map, or an operation of several inputs, needs while it is needed itself."""
         edited, topology = self._edited, self._topology
         if reader < 0:
-            needy = edited.states[~reader] is State.O and edited.needed[topology.ends[~reader][1]]
+            needy = edited.states[~reader].is_operation and edited.needed[topology.ends[~reader][1]]
             sources = topology.read_by[~reader]
         else:
             needy, sources = edited.needed[reader], topology.fixed_inputs[reader]

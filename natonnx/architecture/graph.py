@@ -7,28 +7,21 @@ from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from natonnx.architecture.skip import Shape, Skip
+from natonnx.architecture.state import LETTERS, State
 
 __all__ = [
     "Architecture",
     "ChannelCutRule",
+    "Choice",
     "Edge",
     "FeatureMap",
     "Join",
     "Operation",
     "Shape",
-    "State",
     "Stated",
     "Topology",
     "Weight",
 ]
-
-
-class State(StrEnum):
-    """What an edge carries (paper, section 3: operations fall into O, S and N, with c(O) > c(S) > c(N))."""
-
-    O = "O"  # noqa: E741 - the paper's letter
-    S = "S"
-    N = "N"
 
 
 class Join(StrEnum):
@@ -138,6 +131,20 @@ class Operation:
         return sum(size for _, size in dict(self.weights).items())
 
 
+class Choice(NamedTuple):
+    """A state that an edge may be in.
+
+    Attributes:
+        state: Its name.
+        carries: The operation of a state that is one, the skip of S; None for N, or where the edge has no such thing.
+        successors: The states that it may become.
+    """
+
+    state: State
+    carries: Operation | Skip | None
+    successors: tuple[State, ...]
+
+
 @dataclass(frozen=True)
 class Edge:
     """A possible flow from one feature map into another.
@@ -151,6 +158,10 @@ class Edge:
         no_skip: Why there is no skip, in one line; empty where there is one.
         fixed: Why the edge may not change at all, in one line; empty where it may.
         kept: Whether it must go on carrying something, whatever changes around it.
+        cheaper: Operations that may take the place of its own and cost no more, reading the same maps.
+
+    Raises:
+        ValueError: If states repeat, or a cheaper operation has none to replace or reads other maps.
     """
 
     name: str
@@ -161,6 +172,42 @@ class Edge:
     no_skip: str = ""
     fixed: str = ""
     kept: bool = False
+    cheaper: tuple[Choice, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.cheaper:
+            return
+        if len(self.columns) < len(self.choices):
+            raise ValueError(f"edge {self.name!r}: its states must be unique")
+        for state, carried, _ in self.cheaper:
+            if self.operation is None or not isinstance(carried, Operation) or carried.inputs != self.operation.inputs:
+                raise ValueError(f"edge {self.name!r}: {state} must be an operation of the maps that its own reads")
+
+    @cached_property
+    def choices(self) -> tuple[Choice, ...]:
+        """What it may carry: O, S, N, also where it has no operation or skip, and then the cheaper operations."""
+        others = tuple(choice.state for choice in self.cheaper)
+        return (
+            Choice(State.O, self.operation, (State.S, State.N, *others)),
+            Choice(State.S, self.skip, (State.N,)),
+            Choice(State.N, None, (State.S,)),
+            *self.cheaper,
+        )
+
+    @cached_property
+    def columns(self) -> Mapping[State, int]:
+        """Position of each state in `choices`."""
+        return {choice.state: column for column, choice in enumerate(self.choices)}
+
+    @cached_property
+    def operations(self) -> Mapping[State, Operation]:
+        """The operation of each state that carries one."""
+        return {choice.state: choice.carries for choice in self.choices if isinstance(choice.carries, Operation)}
+
+    @cached_property
+    def successors(self) -> Mapping[State, tuple[State, ...]]:
+        """The states that each state may become: O what costs less, S null, and null S; no way leads back to O."""
+        return {choice.state: choice.successors for choice in self.choices}
 
 
 @dataclass(frozen=True)
@@ -191,6 +238,11 @@ class Topology:
     @cached_property
     def _hash(self) -> int:
         return hash((self.maps, self.edges, self.outputs))
+
+    @cached_property
+    def width(self) -> int:
+        """The most choices that an edge has, 3 at least."""
+        return max((len(edge.choices) for edge in self.edges if edge.cheaper), default=len(LETTERS))
 
     @cached_property
     def map_index(self) -> Mapping[str, int]:
@@ -260,7 +312,7 @@ class Topology:
 
     @cached_property
     def further_inputs(self) -> Mapping[int, tuple[int, ...]]:
-        """By edge position: the maps that its operation reads besides its source; edges that read none are absent."""
+        """By edge position: the maps that its operations read besides its source; edges that read none are absent."""
         operations = ((i, edge.operation) for i, edge in enumerate(self.edges))
         return {i: tuple(self.map_index[name] for name in own.inputs) for i, own in operations if own and own.inputs}
 
@@ -329,9 +381,10 @@ class Architecture:
         if len(self.states) != len(self.topology.edges):
             raise ValueError(f"{len(self.states)} states for {len(self.topology.edges)} edges")
         for edge, state in zip(self.topology.edges, self.states, strict=True):
-            if state is State.O and edge.operation is None:
-                raise ValueError(f"edge {edge.name!r} has no operation to carry")
-            if state is State.S and edge.skip is None:
+            if state.is_operation and state not in edge.operations:
+                what = "operation to carry" if state == State.O else f"state {state}"
+                raise ValueError(f"edge {edge.name!r} has no {what}")
+            if state == State.S and edge.skip is None:
                 raise ValueError(f"edge {edge.name!r} has no skip to carry: {edge.no_skip}")
 
     def with_states(self, states: tuple[State, ...]) -> "Architecture":

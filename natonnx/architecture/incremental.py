@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from natonnx.architecture.concat_legality import ConcatLegality
 from natonnx.architecture.edited import Edited
 from natonnx.architecture.fatal import FatalMaps
-from natonnx.architecture.graph import Architecture, State
-from natonnx.architecture.judge import ALLOWED, AnewJudge, Judge, copied_weights
+from natonnx.architecture.graph import Architecture
+from natonnx.architecture.judge import AnewJudge, Judge, copied_weights
 from natonnx.architecture.kept import KeptWays
 from natonnx.architecture.liveness import Liveness, find_liveness
 from natonnx.architecture.settle import settle
+from natonnx.architecture.state import State
 
 __all__ = ["Legality"]
 
-_STATES = tuple(State)
 _FATAL = "which something depends on that may not die"
 _KEPT = "nothing else leads on from an edge that is excluded"
 _STUCK = "channels would be lost that somebody cannot do without"
@@ -70,14 +70,17 @@ class Legality(Judge):
         self._settle_revivals({*near, *self.topology.ends[e], *self.topology.read_by[e]})
 
     def options(self, e: int) -> list[bool]:
-        """What an edge may become [3], columns O, S, N; staying as it is is always allowed."""
-        current = self.states[e]
-        allowed = {wanted for wanted in ALLOWED[current] if self._judge.reason(e, wanted) is None}
-        return [state is current or state in allowed for state in _STATES]
+        """Which of its choices an edge may become [width]; staying as it is is always allowed."""
+        current, edge, judge = self.states[e], self.topology.edges[e], self._judge
+        found = [False] * self.topology.width
+        found[edge.columns[current]] = True
+        for wanted in edge.successors[current]:
+            found[edge.columns[wanted]] = judge.reason(e, wanted) is None
+        return found
 
     def mask(self) -> NDArray[np.bool_]:
-        """What each edge may become [edges, 3], see `transition_mask`."""
-        return np.array([self.options(e) for e in range(len(self.states))], bool).reshape(-1, len(_STATES))
+        """What each edge may become [edges, width], see `transition_mask`."""
+        return np.array([self.options(e) for e in range(len(self.states))], bool).reshape(-1, self.topology.width)
 
     @property
     def _judge(self) -> Judge:

@@ -12,19 +12,14 @@ from natonnx.architecture.concat_legality import ConcatLegality, Verdict
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import Cut, cuts
 from natonnx.architecture.fatal import fatal_maps
-from natonnx.architecture.graph import Architecture, Join, State, Topology
+from natonnx.architecture.graph import Architecture, Join, Topology
 from natonnx.architecture.kept import kept_ways
 from natonnx.architecture.liveness import Liveness, find_liveness
+from natonnx.architecture.state import State
 
-__all__ = ["ALLOWED", "AnewJudge", "Judge", "copied_weights"]
+__all__ = ["AnewJudge", "Judge", "copied_weights"]
 
-ALLOWED: Mapping[State, tuple[State, ...]] = {
-    State.O: (State.S, State.N),
-    State.S: (State.N,),
-    State.N: (State.S,),
-}
-"""The paper's transitions: they lower the cost, and N→S is all but free. S→O and N→O do not exist."""
-
+_DEARER = "it would cost more, by what others share with the one before, or of the channels that are left"
 _IDLE = "it carries nothing any more that an output depends on"
 _MOST_TRIED = 1000
 """Edges of an architecture whose removals are tried one by one where that is needed: it may take their square."""
@@ -101,21 +96,23 @@ class Judge(ABC):
         if edge.fixed:
             return edge.fixed
         state = self.states[e]
-        idle = state is not State.N and not self.active[e]
+        idle = state != State.N and not self.active[e]
         if idle and self.used[e]:
             return _IDLE
-        if wanted is State.S and edge.skip is None:
+        if wanted == State.S and edge.skip is None:
             return edge.no_skip
         if idle:
             return None  # it carries nothing, until a shortcut brings it to life
         if kept := self.kept(e, wanted):
             return kept
-        if wanted is State.N:
+        if wanted == State.N:
             return self._removal(e)
+        if wanted.is_operation:
+            return self._exchange(e, wanted)
         source, target = self.topology.ends[e]
         joined = self.topology.maps[target]
         joins_concat = joined.join is Join.CONCAT
-        if state is State.N:
+        if state == State.N:
             if not self.live[source]:
                 return f"{edge.source!r} has nothing to give, for null has removed it"
             if not self.needed[target]:
@@ -132,6 +129,26 @@ class Judge(ABC):
         if lost is not None and not (joins_concat and lost.axis == joined.axis):
             return f"{edge.source!r} has lost channels, for a concat before it lost a member"
         return None
+
+    def _exchange(self, e: int, wanted: State) -> str | None:
+        """Why another operation cannot take the place of the one that an edge carries."""
+        near = {self.topology.ends[e][1], *self.topology.read_by[e]}
+        if not near.isdisjoint(self.joins) or not near.isdisjoint(self.values):
+            if stuck := self.breaks(e, wanted):
+                return stuck
+        elif self._saves(e, wanted):
+            return None
+        return _DEARER if self.raises_cost(e, wanted) else None
+
+    def _saves(self, e: int, wanted: State) -> bool:
+        """Whether another operation takes less by itself, what others share with the one before left aside."""
+        operations, (shared, _) = self.topology.edges[e].operations, self.copied
+        now, then = operations[self.states[e]], operations[wanted]
+        before, after = dict(now.weights), dict(then.weights)
+        saved = sum(size for name, size in before.items() if name not in after and name not in shared)
+        added = sum(size for name, size in after.items() if name not in before)
+        fewer = then.madds is not None and (now.madds is None or then.madds <= now.madds)
+        return fewer and added <= saved
 
     def _removal(self, e: int) -> str | None:
         target = self.topology.ends[e][1]
@@ -158,8 +175,8 @@ class Judge(ABC):
     def _growth(self, e: int) -> str | None:
         """Why a removal costs more than it saves: parts of a shared weight may have to be stored besides the whole."""
         shared, most = self.copied
-        operation = self.topology.edges[e].operation
-        saved = operation.weights if operation and self.states[e] is State.O else ()
+        operation = self.topology.edges[e].operations.get(self.states[e])
+        saved = operation.weights if operation else ()
         if sum(size for name, size in dict(saved).items() if name not in shared) >= most:
             return None
         if not self.raises_cost(e, State.N):
@@ -173,9 +190,9 @@ class Judge(ABC):
         starved = fmap.join is Join.OPAQUE and not self.live[i]
         if needed or starved or (self.live[i] and fmap.weights):
             return needed
-        fed = [e for e in topology.incoming[i] if self.states[e] is not State.N]
+        fed = [e for e in topology.incoming[i] if self.states[e] != State.N]
         sources = {topology.ends[e][0] for e in fed} | set(topology.fixed_inputs[i])
-        several = [e for e in fed if self.states[e] is State.O and e in topology.further_inputs]
+        several = [e for e in fed if self.states[e].is_operation and e in topology.further_inputs]
         if several:
             sources.update(source for e in several for source in topology.further_inputs[e])
             if not all(self.live[s] for e in several for s in topology.read_by[e]):
@@ -188,16 +205,14 @@ class Judge(ABC):
         topology, live = self.topology, self.live[i]
         if live or topology.maps[i].weights or any(self.needed[reader] for reader in topology.fixed_readers[i]):
             return live
-        read = [e for e in topology.outgoing[i] if self.states[e] is not State.N]
+        read = [e for e in topology.outgoing[i] if self.states[e] != State.N]
         read = [e for e in read if self.needed[topology.ends[e][1]]]
         return all(harmless[topology.ends[e][1]] and not self._costs(e) for e in read)
 
     def _costs(self, e: int) -> bool:
         """Whether an edge that came to life would cost anything, or nobody knows."""
-        operation = self.topology.edges[e].operation
-        if operation is None or self.states[e] is not State.O:
-            return False
-        return (operation.params, operation.madds) != (0, 0)
+        operation = self.topology.edges[e].operations.get(self.states[e])
+        return operation is not None and (operation.params, operation.madds) != (0, 0)
 
 
 class AnewJudge(Judge):
@@ -221,7 +236,7 @@ class AnewJudge(Judge):
         self._kept = kept_ways(architecture, liveness)
         self.carrying: list[int] = [0] * len(self.topology.maps)
         for e, (source, target) in enumerate(self.topology.ends):
-            filled = self.states[e] is not State.N and e not in self.topology.empty_members
+            filled = self.states[e] != State.N and e not in self.topology.empty_members
             self.carrying[target] += filled and self.live[source]
 
     def fatal(self, i: int) -> str | None:
@@ -281,9 +296,10 @@ class AnewJudge(Judge):
 def copied_weights(topology: Topology) -> tuple[frozenset[str], int]:
     """Weights that are shared, and how many parameters copies of those that are cut differently take at most."""
     owned = [(fmap.weights, fmap.cut_rules) for fmap in topology.maps]
-    operations = (edge.operation for edge in topology.edges)
-    owned += [(operation.weights, operation.cut_rules) for operation in operations if operation]
+    edges = [edge.operations.values() for edge in topology.edges]
     owners = Counter(name for weights, _ in owned for name in {name for name, _ in weights})
+    owners += Counter(name for own in edges for name in {name for one in own for name, _ in one.weights})
+    owned += [(operation.weights, operation.cut_rules) for own in edges for operation in own]
     shared = frozenset(name for name, count in owners.items() if count > 1)
     cut = {name for _, cut_rules in owned for rule in cut_rules for name in rule.weights & shared}
     return shared, sum(size for weights, _ in owned for name, size in weights if name in cut)

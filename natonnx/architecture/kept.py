@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping
 from natonnx.architecture.dominance import Dominance
 from natonnx.architecture.dominators import dominators
 from natonnx.architecture.edited import Changes, Edited
-from natonnx.architecture.graph import Architecture, State
+from natonnx.architecture.graph import Architecture
 from natonnx.architecture.liveness import Liveness
+from natonnx.architecture.state import State
 
 __all__ = ["KeptWays", "isolated", "kept_ways"]
 
@@ -52,7 +53,7 @@ def kept_ways(architecture: Architecture, liveness: Liveness) -> Mapping[tuple[i
             if liveness.active[e]:
                 whole = add([nodes[i]], (e, State.N))
                 onward[topology.ends[e][0]].append(whole)
-                if states[e] is State.O:
+                if states[e].is_operation:
                     for further in topology.further_inputs.get(e, ()):
                         onward[further].append(add([whole], (e, State.S)))
     parent = dominators([[len(feeding) if one == root else one for one in own] for own in feeding]).parent
@@ -103,7 +104,7 @@ class KeptWays:
         """Whether an excluded edge would be left with nothing to carry if another one became that."""
         if not self._topology.kept:
             return False
-        nodes = [self._edges[e]] if wanted is State.N else self._further[e] if wanted is State.S else []
+        nodes = [self._edges[e]] if wanted == State.N else self._further[e] if wanted == State.S else []
         return any(map(self._tree.has_marks, nodes))
 
     def update(self, changes: Changes) -> None:
@@ -122,7 +123,7 @@ class KeptWays:
             return []
         found = [(self._maps[self._topology.ends[e][1]], self._edges[e])]
         found += self._onward(self._edges[e], self._topology.ends[e][:1])
-        if self._edited.states[e] is State.O:
+        if self._edited.states[e].is_operation:
             for node, read in zip(self._further[e], self._topology.further_inputs.get(e, ()), strict=True):
                 found += [(self._edges[e], node), *self._onward(node, (read,))]
         return found

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from natonnx.architecture.graph import Architecture, Join, State
+from natonnx.architecture.graph import Architecture, Join
+from natonnx.architecture.state import State
 
 __all__ = ["Flags", "Flow", "Liveness", "find_liveness"]
 
@@ -70,7 +71,7 @@ def find_liveness(architecture: Architecture) -> Liveness:
             live[i] = all(live[source] for source in topology.fixed_inputs[i])
         else:
             for e in topology.incoming[i]:
-                if states[e] is not State.N and live[ends[e][0]] and e not in empty:
+                if states[e] != State.N and live[ends[e][0]] and e not in empty:
                     live[i] = True
                     break
     needed = [False] * len(maps)
@@ -85,18 +86,15 @@ def find_liveness(architecture: Architecture) -> Liveness:
         for source in topology.fixed_inputs[i]:
             needed[source] = True
         for e in topology.incoming[i]:
-            if states[e] is not State.N:
+            if states[e] != State.N:
                 needed[ends[e][0]] = True
-            if e in further and states[e] is State.O:
+            if e in further and states[e].is_operation:
                 for source in further[e]:
                     needed[source] = True
                 if not all(live[source] for source in (ends[e][0], *further[e])):
                     broken = f"the operation {topology.edges[e].name!r} would lose an input"
     active = np.array(
-        [
-            state is not State.N and live[s] and live[t] and needed[t]
-            for state, (s, t) in zip(states, ends, strict=True)
-        ],
+        [state != State.N and live[s] and live[t] and needed[t] for state, (s, t) in zip(states, ends, strict=True)],
         bool,
     )
     return Liveness(np.array(live, bool), np.array(needed, bool), active, broken)

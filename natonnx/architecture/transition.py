@@ -1,4 +1,4 @@
-"""The transitions O→S, O→N, S→N and N→S: which are legal and why not, and edit lists as data.
+"""The transitions that edges have: which are legal and why not, and edit lists as data.
 
 One function owns each question: `legal_transitions` judges single transitions, `violation` a whole α.
 """
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from natonnx.architecture.cost import Cost, cost
 from natonnx.architecture.cut import cuts
-from natonnx.architecture.graph import Architecture, State
-from natonnx.architecture.judge import ALLOWED, AnewJudge
+from natonnx.architecture.graph import Architecture
+from natonnx.architecture.judge import AnewJudge
 from natonnx.architecture.kept import isolated
 from natonnx.architecture.liveness import Liveness, find_liveness
+from natonnx.architecture.state import State
 from natonnx.errors import InputError
 
 __all__ = [
@@ -57,8 +58,8 @@ def legal_transitions(
     """
     judge = AnewJudge(architecture, origin)
     return tuple(
-        {wanted: judge.reason(e, wanted) for wanted in ALLOWED[current]}
-        for e, current in enumerate(architecture.states)
+        {wanted: judge.reason(e, wanted) for wanted in edge.successors[current]}
+        for e, (edge, current) in enumerate(zip(architecture.topology.edges, architecture.states, strict=True))
     )
 
 
@@ -70,15 +71,15 @@ def transition_mask(architecture: Architecture, origin: Liveness | None = None) 
         origin: See `legal_transitions`.
 
     Returns:
-        Boolean array [edges, 3], columns O, S, N; staying as it is is always allowed.
+        Boolean array [edges, width], a column for each of the edge's choices; staying as it is is always allowed.
     """
-    columns = list(State)
-    mask = np.zeros((len(architecture.states), len(columns)), bool)
+    topology = architecture.topology
+    mask = np.zeros((len(architecture.states), topology.width), bool)
     verdicts = legal_transitions(architecture, origin)
-    for row, (current, verdict) in enumerate(zip(architecture.states, verdicts, strict=True)):
-        mask[row, columns.index(current)] = True
+    for row, edge, current, verdict in zip(mask, topology.edges, architecture.states, verdicts, strict=True):
+        row[edge.columns[current]] = True
         for wanted, reason in verdict.items():
-            mask[row, columns.index(wanted)] = reason is None
+            row[edge.columns[wanted]] = reason is None
     return mask
 
 
@@ -94,11 +95,11 @@ def violation(alpha: Architecture, beta: Architecture, full: Cost | None = None)
         None where α is legal, else the reason in one line.
     """
     for edge, before, after in zip(alpha.topology.edges, beta.states, alpha.states, strict=True):
-        if before is after:
+        if before == after:
             continue
         if edge.fixed:
             return f"edge {edge.name!r} may not change: {edge.fixed}"
-        if after not in ALLOWED[before]:
+        if after not in edge.successors[before]:
             return f"edge {edge.name!r} cannot go from {before} to {after}"
     liveness = find_liveness(alpha)
     lost = cuts(alpha, liveness)
@@ -136,7 +137,7 @@ def edits_between(beta: Architecture, alpha: Architecture) -> tuple[Edit, ...]:
     return tuple(
         Edit(edge.name, before, after)
         for edge, before, after in zip(beta.topology.edges, beta.states, alpha.states, strict=True)
-        if before is not after
+        if before != after
     )
 
 
@@ -161,12 +162,13 @@ def apply_edits(beta: Architecture, edits: Iterable[Edit]) -> Architecture:
         if edge in seen:
             raise TransitionError(f"edit of edge {edge!r}: it is listed twice; list each edge once")
         seen.add(edge)
-        if states[position] is not before:
+        if states[position] != before:
             raise TransitionError(f"edit of edge {edge!r}: it is {states[position]}, not {before}, in this model")
-        if after not in ALLOWED[before]:
-            allowed = " or ".join(f"{before}->{option}" for option in ALLOWED[before])
+        options = beta.topology.edges[position].successors[before]
+        if after not in options:
+            allowed = " or ".join(f"{before}->{option}" for option in options)
             raise TransitionError(f"edit of edge {edge!r}: {before}->{after} does not exist; allowed: {allowed}")
-        if after is State.S and beta.topology.edges[position].skip is None:
+        if after == State.S and beta.topology.edges[position].skip is None:
             raise TransitionError(f"edit of edge {edge!r}: no skip, {beta.topology.edges[position].no_skip}")
         states[position] = after
     alpha = beta.with_states(tuple(states))

@@ -5,7 +5,7 @@ import reprlib
 from collections.abc import Iterable
 from typing import TypedDict
 
-from natonnx.architecture import Edit, State
+from natonnx.architecture import LETTERS, Edit, State
 from natonnx.errors import InputError
 
 __all__ = ["EditRow", "edit_rows", "parse_edits"]
@@ -44,7 +44,7 @@ def parse_edits(text: str, origin: str, pick: int | None = None) -> tuple[Edit, 
 
 def edit_rows(edits: Iterable[Edit]) -> list[EditRow]:
     """Describe edits; the inverse of `parse_edits`."""
-    return [{"edge": edit.edge, "from": edit.before.value, "to": edit.after.value} for edit in edits]
+    return [{"edge": edit.edge, "from": edit.before, "to": edit.after} for edit in edits]
 
 
 def _picked(data: object, origin: str, pick: int) -> object:
@@ -66,7 +66,7 @@ def _edit(item: object, where: str) -> Edit:
     if not isinstance(item["edge"], str):
         raise InputError(f"{where}: 'edge' should be the name of an edge, not {_kind(item['edge'])}")
     for key in ("from", "to"):
-        if item[key] not in list(State):
+        if item[key] not in LETTERS:
             raise InputError(f"{where}: {key!r} should be O, S or N, not {reprlib.repr(item[key])}")
     return Edit(item["edge"], State(item["from"]), State(item["to"]))
 

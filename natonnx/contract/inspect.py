@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from natonnx.architecture import Architecture, State, legal_transitions
+from natonnx.architecture import Architecture, legal_transitions
 from natonnx.contract.rows import CostRow, EdgeRow, TensorRow, cost_row, edge_row, tensor_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.frontend import Network, default_opset
@@ -108,11 +108,10 @@ def inspection(network: Network, path: str) -> Inspection:
 
 
 def _edges(architecture: Architecture) -> Iterator[InspectedEdge]:
-    letter = {state: state.value for state in State}
     rows = zip(architecture.topology.edges, architecture.states, legal_transitions(architecture), strict=True)
     for edge, state, verdict in rows:
         yield {
             **edge_row(edge, state),
-            "legal": [letter[wanted] for wanted, reason in verdict.items() if reason is None],
-            "illegal": {letter[wanted]: reason for wanted, reason in verdict.items() if reason is not None},
+            "legal": [wanted for wanted, reason in verdict.items() if reason is None],
+            "illegal": {wanted: reason for wanted, reason in verdict.items() if reason is not None},
         }

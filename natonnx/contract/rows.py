@@ -85,7 +85,7 @@ def edge_row(edge: Edge, state: State) -> EdgeRow:
         "name": edge.name,
         "source": edge.source,
         "target": edge.target,
-        "state": state.value,
+        "state": state,
         "operation": own.kind if own else None,
         "params": own.params if own else 0,
         "madds": own.madds if own else 0,
@@ -102,7 +102,7 @@ def idle_edges(before: Architecture, after: Architecture) -> list[str]:
         find_liveness(after).active,
         strict=True,
     )
-    return [edge.name for edge, old, new, was, still in rows if old is new and was and not still]
+    return [edge.name for edge, old, new, was, still in rows if old == new and was and not still]
 
 
 class CostRow(TypedDict):

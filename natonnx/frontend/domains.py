@@ -43,7 +43,7 @@ def guard_domains(draft: Draft, view: GraphView) -> None:
         i = readers.get(draft.map_bindings[edge.target].join_tensor)
         if i is None:
             continue
-        if draft.states[name] is State.N:
+        if draft.states[name] == State.N:
             reason = f"{view.name(i)!r} ({view.kind(i)}), which it would feed, has no value for some numbers"
             draft.edges[name] = replace(edge, fixed=reason)
         elif i in draft.opaque and _WARNING not in draft.opaque[i].reason:

@@ -280,7 +280,7 @@ class _Lowering:
     def _is_plain(self, e: int) -> bool:
         """Whether an edge hands its source on by name, with no node of its own."""
         edge = self.architecture.topology.edges[e]
-        if self.architecture.states[e] is not State.S or self.network.edges[edge.name].nodes:
+        if self.architecture.states[e] != State.S or self.network.edges[edge.name].nodes:
             return False
         return edge.skip is not None and edge.skip.is_identity
 
@@ -288,7 +288,7 @@ class _Lowering:
         """Compute one edge into the tensor `output`."""
         edge = self.architecture.topology.edges[e]
         binding = self.network.edges[edge.name]
-        as_in_file = self.architecture.states[e] is self.network.architecture.states[e]
+        as_in_file = self.architecture.states[e] == self.network.architecture.states[e]
         if as_in_file and binding.nodes:
             yield from self._nodes(binding.nodes, None if output == binding.tensor else output)
         else:

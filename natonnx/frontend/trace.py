@@ -31,7 +31,7 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
         return trace.nodes
     entering: dict[str, list[str]] = {}
     for name, edge in draft.edges.items():
-        if draft.states[name] is not State.N:
+        if draft.states[name] != State.N:
             entering.setdefault(edge.target, []).append(name)
     axes: dict[str, set[int]] = {}
     for name, fmap in draft.maps.items():

@@ -5,15 +5,15 @@ from typing import TYPE_CHECKING, Any
 from natonnx.policy.registry import LEARNERS, is_learner, make_policy, register_learner
 
 if TYPE_CHECKING:
-    from natonnx.policy.base import Policy, small_head
+    from natonnx.policy.base import Head, Policy
     from natonnx.policy.encode import FEATURES
 
-__all__ = ["FEATURES", "LEARNERS", "PROPOSERS", "Policy", "is_learner", "make_policy", "register_learner", "small_head"]
+__all__ = ["FEATURES", "LEARNERS", "PROPOSERS", "Head", "Policy", "is_learner", "make_policy", "register_learner"]
 
 PROPOSERS = (*LEARNERS, "greedy", "beam", "evolution")
 """What `natonnx.search.propose.make_proposer` knows: policies, and what they are compared with."""
 
-_MODULES = {"FEATURES": "encode", "Policy": "base", "small_head": "base"}
+_MODULES = {"FEATURES": "encode", "Policy": "base", "Head": "base"}
 
 if not TYPE_CHECKING:  # a type checker takes the names above, and knows of no others
 

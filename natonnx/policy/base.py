@@ -11,13 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from natonnx.architecture import Architecture, Legality, State, find_liveness, transition_mask, without_idle_edits
+from natonnx.architecture import (
+    LETTERS,
+    Architecture,
+    Legality,
+    State,
+    find_liveness,
+    transition_mask,
+    without_idle_edits,
+)
 from natonnx.errors import InputError, running
-from natonnx.policy.encode import encode
+from natonnx.policy.encode import CHOICE, encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
 
 __all__ = [
     "Draw",
+    "Head",
     "Policy",
     "draw",
     "entropy",
@@ -25,15 +34,13 @@ __all__ = [
     "keep_prior",
     "log_probability",
     "scores",
-    "small_head",
 ]
 
-_STATES = tuple(State)
 _TRIES = 50
 
 
 class Policy(nn.Module, ABC):
-    """A learner: maps β to one distribution over O, S, N an edge.
+    """A learner: maps β to one distribution over its choices an edge.
 
     A subclass takes `edits` and `seed` by name; a search makes it so.
 
@@ -51,34 +58,38 @@ class Policy(nn.Module, ABC):
         self.edits = edits
 
     @abstractmethod
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
-        """Scores [edges, 3], columns O, S, N meaning "becomes"; not masked, without the prior.
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
+        """Scores [edges, width] of each edge's choices, meaning "becomes"; not masked, without the prior.
 
         Args:
             features: What `encode` says of each edge [edges, FEATURES].
+            choices: What `encode_choices` says of each of its choices [edges, width, CHOICE].
             graph: Which edges touch; see `edge_graph`. It may be a batch of several architectures.
         """
 
     def logits(self, architecture: Architecture) -> Tensor:
-        """Scores [edges, 3] of one architecture.
+        """Scores [edges, width] of one architecture.
 
         Raises:
             InputError: If `forward` gives something else, or no finite numbers.
         """
+        features, choices = encode(architecture), encode_choices(architecture.topology)
         name = f"{type(self).__module__}:{type(self).__qualname__}"
         with running(name):
-            scores: Any = self(torch.from_numpy(encode(architecture)), edge_graph(architecture.topology))
-        wanted = (len(architecture.states), len(State))
+            scores: Any = self(torch.from_numpy(features), torch.from_numpy(choices), edge_graph(architecture.topology))
+        wanted = choices.shape[:2]
         if not isinstance(scores, Tensor) or scores.shape != wanted or not bool(scores.isfinite().all()):
             what = f"a tensor {[*scores.shape]}" if isinstance(scores, Tensor) else type(scores).__name__
-            raise InputError(f"{name}: forward gave {what}; it must give finite scores [edges, 3], here {[*wanted]}")
+            raise InputError(
+                f"{name}: forward gave {what}; it must give finite scores [edges, choices], here {[*wanted]}"
+            )
         return scores
 
     def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:
-        """Logits [..., edges, 3] by which an untrained policy keeps every edge but about `edits` of them.
+        """Logits [..., edges, width] by which an untrained policy keeps every edge but about `edits` of them.
 
         Args:
-            mask: What each edge may become, boolean [..., edges, 3].
+            mask: What each edge may become, boolean [..., edges, width].
             current: Column of each edge's current state [..., edges].
             generator: Source of randomness, for learners whose prior is random.
         """
@@ -104,7 +115,7 @@ def keep_prior(mask: Tensor, current: Tensor, edits: float | Tensor) -> Tensor:
     """Logits by which each edge with a choice changes with the same probability.
 
     Args:
-        mask: What each edge may become, boolean [..., edges, 3].
+        mask: What each edge may become, boolean [..., edges, width].
         current: Column of each edge's current state [..., edges].
         edits: How many edges of an architecture change on average, a number or [...].
     """
@@ -115,28 +126,51 @@ def keep_prior(mask: Tensor, current: Tensor, edits: float | Tensor) -> Tensor:
     return torch.zeros(mask.shape).scatter_(-1, current[..., None], keep[..., None])
 
 
-def small_head(width: int) -> nn.Linear:
-    """A last layer whose scores are small beside the prior's: "keep everything"."""
-    head = nn.Linear(width, 3)
-    nn.init.normal_(head.weight, std=0.1 / width**0.5)
-    nn.init.zeros_(head.bias)
-    return head
+class Head(nn.Module):
+    """A last layer: the hidden state of an edge to scores of O, S and N, and of what each other choice is.
+
+    A cheaper operation has the score of O and, beside it, the inner product of its features with what the edge makes of
+    them. At first all are small beside the prior's: "keep everything".
+
+    Args:
+        width: Of the hidden state.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.letters = _small(width, len(LETTERS))
+        self.cheaper = _small(width, CHOICE - len(LETTERS))
+
+    def forward(self, hidden: Tensor, choices: Tensor) -> Tensor:
+        """Map [edges, width of the hidden state] and [edges, choices, CHOICE] to [edges, choices]."""
+        letters: Tensor = self.letters(hidden)
+        others = choices[:, len(LETTERS) :, len(LETTERS) :]
+        if not others.shape[1]:
+            return letters
+        return torch.cat([letters, letters[:, :1] + (self.cheaper(hidden)[:, None] * others).sum(-1)], 1)
+
+
+def _small(width: int, scores: int) -> nn.Linear:
+    layer = nn.Linear(width, scores)
+    nn.init.normal_(layer.weight, std=0.1 / width**0.5)
+    nn.init.zeros_(layer.bias)
+    return layer
 
 
 def log_probability(scores: Tensor, masks: Tensor, columns: Tensor) -> Tensor:
-    """Log π [...] of the columns chosen [..., edges], given scores and what could be chosen [..., edges, 3]."""
+    """Log π [...] of the columns chosen [..., edges], given scores and what could be chosen [..., edges, width]."""
     log_pi = torch.log_softmax(scores.masked_fill(~masks, -math.inf), -1)
     return log_pi.gather(-1, columns[..., None]).sum((-1, -2))
 
 
 def entropy(scores: Tensor, masks: Tensor) -> Tensor:
-    """Entropy of the edges' distributions, summed as in the paper, in nats [...], given scores [..., edges, 3]."""
+    """Entropy of the edges' distributions, summed as in the paper, in nats [...], given scores [..., edges, width]."""
     log_pi = torch.log_softmax(scores.masked_fill(~masks, -math.inf), -1)
     return -(log_pi.exp() * log_pi.clamp(min=-1e9)).sum((-1, -2))
 
 
 def scores(policy: Policy, beta: Architecture, generator: torch.Generator, tilt: Tensor | None = None) -> Tensor:
-    """Logits of each edge's next state, prior and tilt included, not masked [edges, 3]."""
+    """Logits of each edge's next state, prior and tilt included, not masked [edges, width]."""
     return _Walk(beta).scores(policy, generator, tilt)
 
 
@@ -161,7 +195,7 @@ def draw(
         count: How many α's; fewer come back if `accept` refuses nearly all.
         generator: Source of randomness.
         accept: A further condition on α.
-        tilt: Added to the logits [edges, 3].
+        tilt: Added to the logits [edges, width].
     """
     walk = _Walk(beta)
     found: list[Architecture] = []
@@ -197,29 +231,31 @@ class _Walk:
         self.origin = find_liveness(beta)
         self.first = transition_mask(beta, self.origin)
         self.order = sorted(range(len(beta.states)), key=self._turn)
+        pairs = zip(beta.topology.edges, beta.states, strict=True)
+        self._columns = [edge.columns[state] for edge, state in pairs]
 
     def _turn(self, e: int) -> int:
-        if self.beta.states[e] is State.N:
+        if self.beta.states[e] == State.N:
             return 1
         return 2 if self.origin.active[e] else 0
 
     def scores(self, policy: Policy, generator: torch.Generator, tilt: Tensor | None) -> Tensor:
         """See the function of that name."""
-        current = torch.tensor([_STATES.index(state) for state in self.beta.states])
+        current = torch.tensor(self._columns)
         total = policy.logits(self.beta) + policy.prior(torch.from_numpy(self.first), current, generator)
         return total if tilt is None else total + tilt
 
     def sample(
         self, total: Tensor, uniform: Sequence[float] | None
     ) -> tuple[Architecture, list[int], NDArray[np.bool_]]:
-        """One α, the column that each edge took, and what it could choose from [edges, 3].
+        """One α, the column that each edge took, and what it could choose from [edges, width].
 
         Args:
-            total: Logits [edges, 3].
+            total: Logits [edges, width].
             uniform: A number in [0, 1) an edge; the most probable state is taken where None.
         """
         logits, legality = total.detach().tolist(), self._legality
-        used, columns = self.first.copy(), [_STATES.index(state) for state in self.beta.states]
+        used, columns = self.first.copy(), [*self._columns]
         changed: list[int] = []
         for e in self.order:
             keep = columns[e]
@@ -232,7 +268,7 @@ class _Walk:
             columns[e] = legal.index(max(legal)) if uniform is None else _pick(legal, uniform[e], keep)
             if columns[e] != keep:
                 changed.append(e)
-                legality.change(e, _STATES[columns[e]])
+                legality.change(e, self.beta.topology.edges[e].choices[columns[e]].state)
         alpha = legality.architecture
         for e in reversed(changed):
             legality.change(e, self.beta.states[e])

@@ -9,7 +9,7 @@ import dgl
 import torch
 from torch import Tensor, nn
 
-from natonnx.policy.base import Policy, small_head
+from natonnx.policy.base import Head, Policy
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import RELATIONS, Graph, aggregate
 from natonnx.policy.registry import register_learner
@@ -42,7 +42,7 @@ class DirectedGCN(nn.Module):
 
 @register_learner("gcn-directed")
 class DirectedGCNPolicy(Policy):
-    """A `DirectedGCN` and a linear head.
+    """A `DirectedGCN` and a `Head`.
 
     Args:
         edits: How many edges the first α's change on average.
@@ -56,11 +56,11 @@ class DirectedGCNPolicy(Policy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.body = DirectedGCN(hidden, layers)
-            self.head = small_head(hidden)
+            self.head = Head(hidden)
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """See `Policy.forward`."""
-        scores: Tensor = self.head(self.body(features, graph))
+        scores: Tensor = self.head(self.body(features, graph), choices)
         return scores
 
 

@@ -1,4 +1,4 @@
-"""What a policy sees of an architecture: features that any graph has, one row an edge.
+"""What a policy sees of an architecture: features that any graph has, one row an edge, and one a choice of it.
 
 Nothing here is particular to one topology, so one set of policy weights serves every architecture.
 """
@@ -11,23 +11,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from natonnx.architecture import (
+    LETTERS,
     Architecture,
     FeatureMap,
     Join,
     Operation,
-    State,
     Topology,
     find_liveness,
     transition_mask,
 )
 
-__all__ = ["FEATURES", "encode"]
+__all__ = ["CHOICE", "FEATURES", "encode", "encode_choices"]
 
 _KINDS = ("Conv", "depthwise", "pointwise", "ConvTranspose", "dense", "MaxPool", "AveragePool", "other", "none")
 _OCTAVES = 4
 _OPERATION = len(_KINDS) + 6
 FEATURES = 3 + _OPERATION + 6 + 4 + 2 * _OCTAVES + 3
 """Number of features of an edge."""
+CHOICE = len(LETTERS) + 1 + len(_KINDS) + 3
+"""Number of features of a choice."""
 
 
 def encode(architecture: Architecture) -> NDArray[np.float32]:
@@ -37,14 +39,17 @@ def encode(architecture: Architecture) -> NDArray[np.float32]:
     something. So architectures that compute the same look the same, whatever their files name and list first.
 
     Returns:
-        Array [edges, FEATURES]: state, operation kind, geometry and cost, channels, resolution, join, degrees, span,
-        whether it carries anything, depth, and which states the edge may take.
+        Array [edges, FEATURES]: state (an operation, S, N), operation kind, geometry and cost, channels, resolution,
+        join, degrees, span, whether it carries anything, depth, and whether the edge may be an operation, S or N.
     """
     topology = architecture.topology
     active = find_liveness(architecture).active
-    states = np.array([[state is option for option in State] for state in architecture.states], float).reshape(-1, 3)
+    edges, states = np.arange(len(topology.edges)), np.zeros((len(topology.edges), 3))
+    pairs = zip(topology.edges, architecture.states, strict=True)
+    columns = np.array([edge.columns[state] for edge, state in pairs], int)
+    states[edges, np.where(columns < len(LETTERS), columns, 0)] = 1
     states[~active] = (0, 0, 1)
-    operations, shapes = _operations(topology).copy(), _shapes(topology)
+    operations, shapes = _operations(topology)[edges, columns], _shapes(topology)
     operations[~active] = _NOTHING
     operations[:, -2:] /= np.maximum(operations[:, -2:].sum(0), 1e-9)
     sources, targets = np.array(topology.ends, int).reshape(-1, 2).T
@@ -55,6 +60,8 @@ def encode(architecture: Architecture) -> NDArray[np.float32]:
     waves = [f(2**k * math.pi * reached) for k in range(_OCTAVES) for f in (np.sin, np.cos)]
     dynamic = [np.log2(1 + entering[targets]), np.log2(1 + leaving[sources]), span, active, *waves]
     mask = transition_mask(architecture)
+    mask[:, 0] |= mask[:, len(LETTERS) :].any(1)
+    mask = mask[:, : len(LETTERS)]
     return np.concatenate([states, operations, shapes, np.stack(dynamic, 1), mask], axis=1).astype(np.float32)
 
 
@@ -72,19 +79,44 @@ _NOTHING = np.array([float(kind == "none") for kind in _KINDS] + [0.0] * 6)
 
 @functools.lru_cache(maxsize=64)
 def _operations(topology: Topology) -> NDArray[np.float64]:
-    """Each edge's operation: kind, geometry, cost; parameters and MAdds last [edges, _OPERATION]."""
-    rows = [_NOTHING]
-    for edge, (source, _) in zip(topology.edges, topology.ends, strict=True):
-        op = edge.operation
-        if op is None:
-            rows.append(_NOTHING)
-            continue
-        kind = _kind(op, topology.maps[source])
-        params, madds = op.params, op.madds or 0
-        sizes = math.log2(math.prod(op.kernel)) / 4, math.log2(math.prod(op.stride)) / 2
-        costs = math.log10(1 + params) / 6, math.log10(1 + madds) / 8
-        rows.append(np.array([*(float(kind == one) for one in _KINDS), *sizes, *costs, params, madds]))
-    return np.stack(rows)[1:]
+    """Operations of each edge by what it has become: kind, geometry, cost; parameters and MAdds last.
+
+    Returns:
+        Array [edges, width, _OPERATION]; its own stands for skip and null, too.
+    """
+    table = np.tile(_NOTHING, (len(topology.edges), topology.width, 1))
+    for row, edge, (source, _) in zip(table, topology.edges, topology.ends, strict=True):
+        for state, operation in edge.operations.items():
+            column = edge.columns[state]
+            row[column or slice(len(LETTERS))] = _describe(operation, topology.maps[source])
+    return table
+
+
+def _describe(operation: Operation, source: FeatureMap) -> NDArray[np.float64]:
+    kind, params, madds = _kind(operation, source), operation.params, operation.madds or 0
+    sizes = math.log2(math.prod(operation.kernel)) / 4, math.log2(math.prod(operation.stride)) / 2
+    costs = math.log10(1 + params) / 6, math.log10(1 + madds) / 8
+    return np.array([*(float(kind == one) for one in _KINDS), *sizes, *costs, params, madds])
+
+
+@functools.lru_cache(maxsize=64)
+def encode_choices(topology: Topology) -> NDArray[np.float32]:
+    """Describe what every edge may become, whether it is legal now or not.
+
+    Returns:
+        Array [edges, width, CHOICE]: its letter; of a cheaper operation a one in the letter's place, its kind, and
+        kernel, parameters and MAdds, logarithms, relative to the edge's own. Zeros where an edge has fewer choices.
+    """
+    table = np.zeros((len(topology.edges), topology.width, CHOICE), np.float32)
+    table[:, range(len(LETTERS)), range(len(LETTERS))] = 1
+    for row, edge, (source, _), known in zip(table, topology.edges, topology.ends, _operations(topology), strict=True):
+        for state, operation in edge.operations.items():
+            column = edge.columns[state]
+            if column:
+                kinds = [_kind(operation, topology.maps[source]) == one for one in _KINDS]
+                relative = (known[column] - known[0])[[len(_KINDS), len(_KINDS) + 2, len(_KINDS) + 3]]
+                row[column, len(LETTERS) :] = [1, *kinds, *relative]
+    return table
 
 
 @functools.lru_cache(maxsize=64)

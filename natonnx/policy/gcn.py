@@ -15,7 +15,7 @@ import torch
 from dgl.nn.pytorch import GraphConv
 from torch import Generator, Tensor, nn
 
-from natonnx.policy.base import Policy, small_head
+from natonnx.policy.base import Head, Policy
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import Graph
 from natonnx.policy.registry import register_learner
@@ -25,7 +25,7 @@ __all__ = ["GCNPolicy", "MaximumGCNPolicy"]
 
 @register_learner("gcn")
 class GCNPolicy(Policy):
-    """Graph convolutions and a linear head, on the CPU; α's are sampled (the paper's Sampling-GCN).
+    """Graph convolutions and a `Head`, on the CPU; α's are sampled (the paper's Sampling-GCN).
 
     Args:
         edits: How many edges the first α's change on average.
@@ -55,17 +55,17 @@ class GCNPolicy(Policy):
                 GraphConv(source, target, norm="both", allow_zero_in_degree=True)
                 for source, target in itertools.pairwise(widths)
             )
-            self.head = small_head(hidden)
+            self.head = Head(hidden)
         self._mixing: tuple[Graph, Graph] | None = None
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """See `Policy.forward`."""
         mixing, hidden = self._mixing_of(graph), features
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
             for i, layer in enumerate(self.layers):
                 hidden = layer(mixing, torch.relu(hidden) if i else hidden)
-        scores: Tensor = self.head(hidden)
+        scores: Tensor = self.head(hidden, choices)
         return scores
 
     def _mixing_of(self, graph: Graph) -> Graph:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import rnn
 
-from natonnx.policy.base import Policy, small_head
+from natonnx.policy.base import Head, Policy
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import Graph
 from natonnx.policy.registry import register_learner
@@ -14,7 +14,7 @@ __all__ = ["LSTMPolicy"]
 
 @register_learner("lstm")
 class LSTMPolicy(Policy):
-    """A bidirectional LSTM and a linear head; it knows of the graph only what the order and each edge's features tell.
+    """A bidirectional LSTM and a `Head`; it knows of the graph only what the order and each edge's features tell.
 
     Args:
         edits: How many edges the first α's change on average.
@@ -28,16 +28,16 @@ class LSTMPolicy(Policy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.lstm = nn.LSTM(FEATURES, hidden, layers, bidirectional=True)
-            self.head = small_head(2 * hidden)
+            self.head = Head(2 * hidden)
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """See `Policy.forward`."""
         if not len(features):
-            return features.new_zeros(0, 3)
+            return features.new_zeros(choices.shape[:2])
         sizes = graph.batch_num_nodes()
         sizes = sizes[sizes > 0]
         sequences = rnn.pack_sequence(list(torch.split(features, sizes.tolist())), enforce_sorted=False)
         hidden, _ = rnn.pad_packed_sequence(self.lstm(sequences)[0], batch_first=True)
         present = torch.arange(hidden.shape[1]) < sizes[:, None]
-        scores: Tensor = self.head(hidden[present])
+        scores: Tensor = self.head(hidden[present], choices)
         return scores

@@ -29,10 +29,10 @@ class RandomPolicy(Policy):
         super().__init__(most or edits)
         self.most = most
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """No preference: zeros."""
-        del graph
-        return torch.zeros(len(features), 3)
+        del features, graph
+        return torch.zeros(choices.shape[:2])
 
     def prior(self, mask: Tensor, current: Tensor, generator: torch.Generator) -> Tensor:
         """See `Policy.prior`."""

@@ -78,7 +78,7 @@ class Walk(ABC):
         topology = self.architecture.topology
         fmap, binding = topology.maps[i], self.network.maps[topology.maps[i].name]
         states = (self.architecture.states, self.network.architecture.states)
-        entering = [e for e in topology.incoming[i] if any(own[e] is not State.N for own in states)]
+        entering = [e for e in topology.incoming[i] if any(own[e] != State.N for own in states)]
         members = [self._member(e) for e in entering]
         alive = [name for name in members if name is not None]
         node = None if binding.join_node is None else self.network.model.graph.node[binding.join_node]
@@ -102,9 +102,9 @@ class Walk(ABC):
         edge, state = self.architecture.topology.edges[e], self.architecture.states[e]
         binding = self.network.edges[edge.name]
         source = self.network.maps[edge.source].value_tensor
-        if state is State.N or source not in self.alive:
+        if state == State.N or source not in self.alive:
             return None
-        if binding.nodes and state is self.network.architecture.states[e]:
+        if binding.nodes and state == self.network.architecture.states[e]:
             self._nodes(binding.nodes)
             return binding.tensor if binding.tensor in self.alive else None
         assert edge.skip is not None
@@ -127,9 +127,9 @@ def _wanted(architecture: Architecture) -> set[int]:
             reached = sources[i] <= alive
         for e in topology.incoming[i]:
             read = {topology.ends[e][0]}
-            if architecture.states[e] is State.O:
+            if architecture.states[e].is_operation:
                 read.update(topology.further_inputs.get(e, ()))
-            if architecture.states[e] is not State.N and read <= alive:
+            if architecture.states[e] != State.N and read <= alive:
                 sources[i] |= read
         if fmap.join is not Join.OPAQUE:
             reached = fmap.join is Join.INPUT or bool(sources[i])

@@ -64,7 +64,7 @@ class Budget:
     # In the logits
 
     def logits(self, beta: Architecture) -> Tensor | None:
-        """Return what the multiplier adds to the policy's logits [edges, 3]; None where it is inactive."""
+        """Return what the multiplier adds to the policy's logits [edges, width]; None where it is inactive."""
         return self.tilt * self._saved(beta) if self.tilt else None
 
     def calibrate(self, policy: Policy, beta: Architecture, generator: torch.Generator) -> None:
@@ -89,7 +89,7 @@ class Budget:
         return -_MOST_TILT if self.multiplier > 0 else 0.0
 
     def _saved(self, beta: Architecture) -> Tensor:
-        """Return what each legal transition saves by itself, the largest saving being 1 [edges, 3]."""
+        """Return what each legal transition saves by itself, the largest saving being 1 [edges, width]."""
         if beta.states not in self._savings:
             saved = self._price.savings(beta)
             if len(self._savings) > 32:

@@ -68,9 +68,9 @@ class Price(Protocol):
         """Follow the cost of an architecture while its edges change: each change is priced by what is near it."""
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
-        """Return what each legal transition of an architecture saves by itself, 0 for the others [edges, 3].
+        """Return what each legal transition of an architecture saves by itself, 0 for the others [edges, width].
 
-        The columns are O, S and N, meaning "becomes".
+        The columns are each edge's choices, meaning "becomes".
         """
 
     def settle(self, alphas: Sequence[Architecture]) -> bool:
@@ -247,13 +247,13 @@ def share(price: Price, architecture: Architecture) -> float:
 
 def single_savings(price: Price, beta: Architecture) -> npt.NDArray[np.float64]:
     """Return what each legal transition saves by itself, each applied and priced; see `Price.savings`."""
-    saved = np.zeros((len(beta.states), len(State)))
+    saved = np.zeros((len(beta.states), beta.topology.width))
     full, followed = price.cost(beta), price.follow(beta)
     for edge, verdict in enumerate(legal_transitions(beta)):
-        for column, state in enumerate(State):
-            if state in verdict and verdict[state] is None:
+        for state, reason in verdict.items():
+            if reason is None:
                 followed.change(edge, state)
-                saved[edge, column] = full - followed.cost()
+                saved[edge, beta.topology.edges[edge].columns[state]] = full - followed.cost()
                 followed.change(edge, beta.states[edge])
     return saved
 

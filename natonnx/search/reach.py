@@ -49,7 +49,7 @@ def nearest(beta: Architecture, price: Price, target: float) -> Architecture | N
     variant = Variant(beta, price, alpha)
     for e in sorted(range(len(sizes)), key=lambda e: -sizes[e]):
         state = variant.state(e)
-        if state is not beta.states[e] and variant.attempt(e, beta.states[e]) and variant.share() > target:
+        if state != beta.states[e] and variant.attempt(e, beta.states[e]) and variant.share() > target:
             variant.undo(e, state)
     return without_idle_edits(variant.architecture, beta)
 

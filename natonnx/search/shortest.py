@@ -7,11 +7,12 @@ network is a chain of blocks with shortcuts, as most are, the bound is reached, 
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import reduce
 from operator import and_
 from typing import Literal, NamedTuple
 
-from natonnx.architecture import ALLOWED, Architecture, Join, Operation, State, Topology, Weight
+from natonnx.architecture import Architecture, Edge, Join, Operation, State, Topology, Weight
 
 __all__ = ["Counted", "Shortest", "shortest"]
 
@@ -47,15 +48,17 @@ def shortest(beta: Architecture, counted: Counted) -> Shortest:
         counted: What is counted.
     """
     topology = beta.topology
-    edges, maps = _costs(topology, counted)
-    ways = [_ways(beta, i, edges) for i in range(len(topology.maps))]
+    edges, maps = _costs(beta, counted)
+    cheapest = [min(own, key=own.__getitem__, default=State.N) for own in edges]
+    least_edges = [min(own.values(), default=0.0) for own in edges]
+    ways = [_ways(beta, i, cheapest, least_edges) for i in range(len(topology.maps))]
     outputs = [topology.map_index[name] for name in topology.outputs]
     common = _in_every_way(ways)
     always = 0
     for i in outputs:
         always |= common[i]
     held = sum(own for i, own in enumerate(maps) if always >> i & 1)
-    held += sum(own for e, own in enumerate(edges) if always >> (len(maps) + e) & 1)
+    held += sum(own for e, own in enumerate(least_edges) if always >> (len(maps) + e) & 1)
     least, chosen = list[float](), list[_Way | None]()
     for i, own in enumerate(ways):
         totals = [max((least[s] for s in way.sources), default=0.0) + _beside(way, always, len(maps)) for way in own]
@@ -65,8 +68,8 @@ def shortest(beta: Architecture, counted: Counted) -> Shortest:
     return Shortest(held + max(least[i] for i in outputs), _path(beta, chosen, outputs))
 
 
-def _ways(beta: Architecture, i: int, costs: list[float]) -> list[_Way]:
-    """Return how a feature map may come alive."""
+def _ways(beta: Architecture, i: int, cheapest: list[State], costs: list[float]) -> list[_Way]:
+    """Return how a feature map may come alive, by each edge's skip or cheapest operation at its cost."""
     topology = beta.topology
     if topology.maps[i].join is Join.INPUT:
         return [_Way(None, None, (), 0.0)]
@@ -75,12 +78,16 @@ def _ways(beta: Architecture, i: int, costs: list[float]) -> list[_Way]:
     found = []
     for e in topology.incoming[i]:
         edge, current, source = topology.edges[e], beta.states[e], topology.ends[e][0]
-        states = {current} if edge.fixed else {current, *ALLOWED[current]}
-        if State.S in states and edge.skip is not None:
+        if State.S in _reachable(edge, current) and edge.skip is not None:
             found.append(_Way(e, State.S, (source,), 0.0))
-        if current is State.O:
-            found.append(_Way(e, State.O, (source, *topology.further_inputs.get(e, ())), costs[e]))
+        if current.is_operation:
+            found.append(_Way(e, cheapest[e], (source, *topology.further_inputs.get(e, ())), costs[e]))
     return found
+
+
+def _reachable(edge: Edge, current: State) -> list[State]:
+    """Return the state of an edge, and those that it may become."""
+    return [current] if edge.fixed else [current, *edge.successors[current]]
 
 
 def _in_every_way(ways: list[list[_Way]]) -> list[int]:
@@ -89,7 +96,7 @@ def _in_every_way(ways: list[list[_Way]]) -> list[int]:
     for i, own in enumerate(ways):
         each = []
         for way in own:
-            bits = 1 << (len(ways) + way.edge) if way.edge is not None and way.state is State.O else 0
+            bits = 1 << (len(ways) + way.edge) if way.edge is not None and way.state != State.S else 0
             for source in way.sources:
                 bits |= found[source]
             each.append(bits)
@@ -105,7 +112,7 @@ def _beside(way: _Way, always: int, maps: int) -> float:
 def _path(beta: Architecture, chosen: list[_Way | None], outputs: list[int]) -> Architecture:
     """Keep one way for each feature map that is needed; null all else that may change."""
     states = [
-        state if edge.fixed or State.N not in ALLOWED[state] else State.N
+        State.N if State.N in _reachable(edge, state) else state
         for edge, state in zip(beta.topology.edges, beta.states, strict=True)
     ]
     needed = set(outputs)
@@ -119,19 +126,22 @@ def _path(beta: Architecture, chosen: list[_Way | None], outputs: list[int]) -> 
     return beta.with_states(tuple(states))
 
 
-def _costs(topology: Topology, counted: Counted) -> tuple[list[float], list[float]]:
-    """Return what edges and feature maps cost at least where they work: each by itself, as much cut as may be."""
-    cut = _may_be_cut(topology)
-    operations = [edge.operation or Operation("") for edge in topology.edges]
-    owned = [operation.weights for operation in operations] + [fmap.weights for fmap in topology.maps]
-    owners = Counter(name for weights in owned for name in dict(weights))
-    edges, maps = list[float](), list[float]()
-    for operation, (source, _) in zip(operations, topology.ends, strict=True):
-        rules = operation.cut_rules if cut[source] else ()
+def _costs(beta: Architecture, counted: Counted) -> tuple[list[Mapping[State, float]], list[float]]:
+    """Return what edges, by operation, and feature maps cost at least where they work: each as much cut as may be."""
+    topology, cut = beta.topology, _may_be_cut(beta.topology)
+    names = [{name for one in edge.operations.values() for name, _ in one.weights} for edge in topology.edges]
+    owners = Counter(name for own in [*names, *(dict(fmap.weights) for fmap in topology.maps)] for name in own)
+    edges, maps = list[Mapping[State, float]](), list[float]()
+
+    def least(operation: Operation, is_cut: bool) -> float:
+        rules = operation.cut_rules if is_cut else ()
         if counted == "madds":
-            edges.append((operation.madds or 0) - max((rule.madds for rule in rules), default=0))
-        else:
-            edges.append(_params(operation.weights, {name for rule in rules for name in rule.weights}, owners))
+            return (operation.madds or 0) - max((rule.madds for rule in rules), default=0)
+        return _params(operation.weights, {name for rule in rules for name in rule.weights}, owners)
+
+    for edge, current, (source, _) in zip(topology.edges, beta.states, topology.ends, strict=True):
+        reachable = [state for state in _reachable(edge, current) if state in edge.operations]
+        edges.append({state: least(edge.operations[state], cut[source]) for state in reachable})
     for fmap, is_cut in zip(topology.maps, cut, strict=True):
         lost = {name for rule in fmap.cut_rules for name in rule.weights} if is_cut else set()
         maps.append(0.0 if counted == "madds" else _params(fmap.weights, lost, owners))

@@ -31,7 +31,7 @@ class Variant:
 
     def attempt(self, edge: int, state: State) -> bool:
         """Put an edge into a state that it has in β or may come to from there, if that is legal; tell whether it is."""
-        if state is State.N and self._starves(edge):
+        if state == State.N and self._starves(edge):
             return False
         before = self.state(edge)
         self._change(edge, state)

@@ -1,8 +1,10 @@
 """Hand-made architectures."""
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Operation, Skip, State, Topology, Weight
+from dataclasses import replace
 
-__all__ = ["SHAPE", "chain", "conv", "residual_network"]
+from natonnx.architecture import Architecture, Choice, Edge, FeatureMap, Join, Operation, Skip, State, Topology, Weight
+
+__all__ = ["SHAPE", "chain", "conv", "residual_network", "with_cheaper"]
 
 SHAPE = ("batch", 8, 16, 16)
 
@@ -17,6 +19,24 @@ def chain(length: int) -> Architecture:
     maps = [FeatureMap(f"map{i}", SHAPE, Join.SINGLE if i else Join.INPUT) for i in range(length + 1)]
     edges = [Edge(f"conv{i}", f"map{i - 1}", f"map{i}", conv(f"conv{i}"), Skip(4)) for i in range(1, length + 1)]
     return Architecture(Topology(tuple(maps), tuple(edges), (f"map{length}",)), (State.O,) * length)
+
+
+def with_cheaper(architecture: Architecture) -> Architecture:
+    """The same, but each operation may become a 1×1 convolution of 0.4 of its MAdds, or a pooling, also after that."""
+
+    def extended(edge: Edge) -> Edge:
+        if edge.operation is None:
+            return edge
+        small = Operation(
+            "Conv", (1, 1), (1, 1), 1, (Weight(f"{edge.name}.small", 4),), 4 * (edge.operation.madds or 0) // 10
+        )
+        pool = Operation("AveragePool", (3, 3), (1, 1))
+        one, other = State("conv_1x1"), State("avg_pool_3x3")
+        choices = Choice(one, small, (State.S, State.N, other)), Choice(other, pool, (State.S, State.N))
+        return replace(edge, cheaper=choices)
+
+    topology = architecture.topology
+    return replace(architecture, topology=replace(topology, edges=tuple(map(extended, topology.edges))))
 
 
 def residual_network(blocks: int) -> Architecture:

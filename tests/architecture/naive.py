@@ -3,10 +3,20 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, ChannelCutRule, Edge, FeatureMap, Join, State, Weight
+from natonnx.architecture import (
+    LETTERS,
+    Architecture,
+    ChannelCutRule,
+    Edge,
+    FeatureMap,
+    Join,
+    Operation,
+    Skip,
+    State,
+    Weight,
+)
 
 __all__ = [
-    "TRANSITIONS",
     "Counts",
     "Loss",
     "Losses",
@@ -22,15 +32,29 @@ __all__ = [
     "needed",
     "runs",
     "single_is_legal",
+    "transitions",
     "walk_options",
 ]
-
-TRANSITIONS = {State.O: [State.S, State.N], State.S: [State.N], State.N: [State.S]}
 
 
 class Counts(NamedTuple):
     params: int
     madds: int | None
+
+
+def transitions(edge: Edge, state: State) -> list[State]:
+    """What an edge may be asked to become: S is no way back, and an operation only becomes a cheaper one."""
+    if state in ("S", "N"):
+        return [State.N if state == "S" else State.S]
+    listed = {choice.state: list(choice.successors) for choice in edge.cheaper}
+    return listed.get(state, [State.S, State.N, *listed])
+
+
+def _carried(edge: Edge, state: State) -> Operation | None:
+    listed = {choice.state: choice.carries for choice in edge.cheaper} | {"O": edge.operation}
+    carried = listed.get(state)
+    assert not isinstance(carried, Skip)
+    return carried
 
 
 def change(architecture: Architecture, edge: int, state: State) -> Architecture:
@@ -86,7 +110,7 @@ def needed(architecture: Architecture) -> set[str]:
 def _of_several(architecture: Architecture, wanted: Collection[str]) -> list[tuple[str, tuple[str, ...]]]:
     """Source and further inputs of each operation that has any, and that something wanted is made of."""
     pairs = zip(architecture.topology.edges, architecture.states, strict=True)
-    carried = [(edge, edge.operation) for edge, state in pairs if state == "O" and edge.target in wanted]
+    carried = [(edge, _carried(edge, state)) for edge, state in pairs if edge.target in wanted]
     return [(edge.source, operation.inputs) for edge, operation in carried if operation and operation.inputs]
 
 
@@ -207,9 +231,9 @@ def _over(edge: Edge, state: State, loss: Loss | None) -> Loss | None:
     """What an edge makes of its source's loss."""
     if loss is None:
         return None
-    if state == "O":
-        assert edge.operation is not None
-        return _through(edge.operation.cut_rules, loss)
+    operation = _carried(edge, state)
+    if operation is not None:
+        return _through(operation.cut_rules, loss)
     assert edge.skip is not None
     if edge.skip.pad_channels or (edge.skip.pool and loss.axis != 1):
         raise StuckError  # zeros are appended to all channels; only channels can be pooled one by one
@@ -249,12 +273,12 @@ def cost(architecture: Architecture) -> Counts:
     madds: list[int | None] = []
     lost = losses(architecture)
     for edge, state, used in zip(architecture.topology.edges, architecture.states, active(architecture), strict=True):
-        if state == "O" and used:
-            assert edge.operation is not None
+        operation = _carried(edge, state)
+        if operation is not None and used:
             loss = lost.values.get(edge.source)
-            rule = _rule(edge.operation.cut_rules, loss)
-            tensors |= _left(edge.operation.weights, loss, rule)
-            count = edge.operation.madds
+            rule = _rule(operation.cut_rules, loss)
+            tensors |= _left(operation.weights, loss, rule)
+            count = operation.madds
             if rule is not None and count is not None:
                 count = count - rule.madds + _share(rule.madds, loss)
             madds.append(count)
@@ -285,8 +309,8 @@ def grows(before: Counts, after: Counts) -> bool:
 
 def illegal(alpha: Architecture, beta: Architecture) -> str | None:
     """Which rule α breaks as a whole: "transition", "broken" or "cost"; None if it is legal."""
-    for before, after in zip(beta.states, alpha.states, strict=True):
-        if after != before and after not in TRANSITIONS[before]:
+    for edge, before, after in zip(beta.topology.edges, beta.states, alpha.states, strict=True):
+        if after != before and after not in transitions(edge, before):
             return "transition"
     if not runs(alpha):
         return "broken"
@@ -323,7 +347,8 @@ def single_is_legal(architecture: Architecture, edge: int, after: State, origin:
         added = change(architecture, edge, after)
         paid = _below(added, target) if target in live(origin or architecture) else set()
         return not _revived(architecture, added, edge) - paid
-    return not broken(change(architecture, edge, after))
+    changed = change(architecture, edge, after)
+    return not broken(changed) and (after in ("S", "N") or not grows(cost(architecture), cost(changed)))
 
 
 def _revived(before: Architecture, after: Architecture, edge: int) -> set[str]:
@@ -337,8 +362,8 @@ def _revived(before: Architecture, after: Architecture, edge: int) -> set[str]:
         found |= {source, *inputs} - live(after)
     changes = zip(active(before), active(after), strict=True)
     for e, (was, now) in enumerate(changes):
-        operation = after.topology.edges[e].operation
-        costs = after.states[e] == "O" and operation is not None and (operation.weights or operation.madds != 0)
+        operation = _carried(after.topology.edges[e], after.states[e])
+        costs = operation is not None and (operation.weights or operation.madds != 0)
         if now and not was and e != edge and costs:
             found.add(after.topology.edges[e].source)
     return found
@@ -358,5 +383,7 @@ def _below(architecture: Architecture, name: str) -> set[str]:
 def walk_options(architecture: Architecture, edge: int, origin: Architecture) -> list[State]:
     """What a policy may choose for one edge in the middle of a draw."""
     current = architecture.states[edge]
-    moves = [after for after in TRANSITIONS[current] if single_is_legal(architecture, edge, after, origin)]
-    return [state for state in State if state in (current, *moves)]
+    own = architecture.topology.edges[edge]
+    moves = [after for after in transitions(own, current) if single_is_legal(architecture, edge, after, origin)]
+    states = [*LETTERS, *(choice.state for choice in own.cheaper)]
+    return [state for state in states if state in (current, *moves)]

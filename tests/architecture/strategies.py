@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from natonnx.architecture import (
     Architecture,
     ChannelCutRule,
+    Choice,
     Edge,
     FeatureMap,
     Join,
@@ -37,22 +38,34 @@ _NO_SKIP = "8 channels cannot become fewer (4) without parameters"
 _SHARED = tuple(Weight(f"weight{i}", 3 + 4 * i) for i in range(4))
 
 
-def architectures(most: int = 7, *, known: bool = True, concats: bool = False) -> st.SearchStrategy[Architecture]:
-    """Any architecture with up to that many maps, most of its edges not null; `known` ones have all MAdds."""
+def architectures(
+    most: int = 7, *, known: bool = True, concats: bool = False, cheaper: bool = False
+) -> st.SearchStrategy[Architecture]:
+    """Any architecture with up to that many maps, most of its edges not null.
+
+    Args:
+        most: Maps.
+        known: Whether all MAdds are known.
+        concats: Whether there are concats.
+        cheaper: Whether operations may become cheaper ones.
+    """
     make = _with_concats if concats else _architecture
-    return st.builds(make, st.integers(2, most), _seeds(), st.just(known))
+    found = st.builds(make, st.integers(2, most), _seeds(), st.just(known))
+    return st.builds(_with_cheaper, found, _seeds()) if cheaper else found
 
 
-def legal_architectures(most: int = 7, *, known: bool = True, concats: bool = False) -> st.SearchStrategy[Architecture]:
+def legal_architectures(
+    most: int = 7, *, known: bool = True, concats: bool = False, cheaper: bool = False
+) -> st.SearchStrategy[Architecture]:
     """Architectures that can run; null may have removed parts of them."""
-    return architectures(most, known=known, concats=concats).filter(naive.runs)
+    return architectures(most, known=known, concats=concats, cheaper=cheaper).filter(naive.runs)
 
 
 def transformations(
-    most: int = 7, *, known: bool = True, existing: bool = True, concats: bool = False
+    most: int = 7, *, known: bool = True, existing: bool = True, concats: bool = False, cheaper: bool = False
 ) -> st.SearchStrategy[Pair]:
     """A legal β and an α, legal or not; `existing`: by transitions that exist, each by itself."""
-    beta = legal_architectures(most, known=known, concats=concats)
+    beta = legal_architectures(most, known=known, concats=concats, cheaper=cheaper)
     return st.builds(_transformation, beta, _seeds(), st.just(existing))
 
 
@@ -143,6 +156,41 @@ def _edge(chance: Random, name: str, source: str, target: FeatureMap, known: boo
     return Edge(name, source, target.name, operation, skip, "" if skip else _NO_SKIP)
 
 
+def _with_cheaper(architecture: Architecture, seed: int) -> Architecture:
+    """Most operations may become one or two others that take no more, each by itself; some have."""
+    chance = seeded(seed)
+    edges, states = list(architecture.topology.edges), list(architecture.states)
+    for e, edge in enumerate(edges):
+        if edge.operation is None or chance.random() < 0.3:
+            continue
+        one, other = State("conv_1x1"), State("avg_pool_3x3")
+        small = _less(chance, edge.operation, f"{edge.name}.one")
+        less = Choice(other, _less(chance, small, f"{edge.name}.other"), (State.S, State.N))
+        more = Choice(one, small, chance.choice([(State.S, State.N), (State.S, State.N, other)]))
+        edges[e] = replace(edge, cheaper=(more, less) if chance.random() < 0.7 else (more._replace(successors=()),))
+        if states[e] == State.O and chance.random() < 0.2:
+            states[e] = one
+    topology = Topology(architecture.topology.maps, tuple(edges), architecture.topology.outputs)
+    return Architecture(topology, tuple(states))
+
+
+def _less(chance: Random, operation: Operation, name: str) -> Operation:
+    """An operation of the same maps with fewer weights and MAdds; some weights are those of the other."""
+    kept = [weight for weight in operation.weights if chance.random() < 0.5]
+    left = operation.params - sum(size for _, size in dict(kept).items())
+    own = [Weight(name, chance.randint(1, left))] if left and chance.random() < 0.7 else []
+    madds = None if operation.madds is None else chance.randint(0, operation.madds)
+    rules = [rule for rule in operation.cut_rules if chance.random() < 0.8]
+    return Operation(
+        kind=chance.choice(["Conv", "AveragePool"]),
+        kernel=chance.choice([(1, 1), (3, 3)]),
+        weights=(*kept, *own),
+        madds=madds,
+        cut_rules=tuple(replace(rule, madds=min(rule.madds, madds or 0)) for rule in rules),
+        inputs=operation.inputs,
+    )
+
+
 def _shortcuts(chance: Random, maps: list[FeatureMap]) -> list[Edge]:
     """Null edges, as a parser adds them."""
     targets = [i for i, fmap in enumerate(maps) if fmap.join in (Join.SINGLE, Join.SUM)]
@@ -193,7 +241,8 @@ def _weights(chance: Random, most: int) -> tuple[Weight, ...]:
 
 def _carried(edge: Edge) -> list[State]:
     content = {State.O: edge.operation, State.S: edge.skip, State.N: edge}
-    return [state for state, carried in content.items() if carried is not None]
+    own = [state for state, carried in content.items() if carried is not None]
+    return [*own, *(choice.state for choice in edge.cheaper)]
 
 
 def _transformation(beta: Architecture, seed: int, existing: bool) -> Pair:
@@ -201,6 +250,6 @@ def _transformation(beta: Architecture, seed: int, existing: bool) -> Pair:
     rate = chance.random()
     states: list[State] = []
     for edge, before in zip(beta.topology.edges, beta.states, strict=True):
-        options = [after for after in _carried(edge) if after in naive.TRANSITIONS[before] or not existing]
+        options = [after for after in _carried(edge) if after in naive.transitions(edge, before) or not existing]
         states.append(chance.choice(options) if options and chance.random() < rate else before)
     return beta, beta.with_states(tuple(states))

@@ -85,14 +85,14 @@ def test_a_map_that_is_not_fatal_may_die(architecture: Architecture) -> None:
 
 
 @property_test
-@given(transformations(9, known=False, concats=True))
+@given(transformations(9, known=False, concats=True, cheaper=True))
 def test_the_joint_check_equals_the_naive_rules(pair: Pair) -> None:
     beta, alpha = pair
     assert (violation(alpha, beta) is None) == (naive.illegal(alpha, beta) is None)
 
 
 @property_test
-@given(legal_architectures(9, known=False, concats=True))
+@given(legal_architectures(9, known=False, concats=True, cheaper=True))
 def test_a_legal_single_transition_is_legal_as_a_whole(beta: Architecture) -> None:
     for edge, verdict in enumerate(legal_transitions(beta)):
         for after, reason in verdict.items():
@@ -100,7 +100,7 @@ def test_a_legal_single_transition_is_legal_as_a_whole(beta: Architecture) -> No
 
 
 @property_test
-@given(legal_architectures(9, concats=True), st.integers(0, 2**32 - 1))
+@given(legal_architectures(9, concats=True, cheaper=True), st.integers(0, 2**32 - 1))
 def test_legal_transitions_one_after_the_other_stay_legal_and_cost_no_more(beta: Architecture, seed: int) -> None:
     architecture, chance = beta, seeded(seed)
     for _ in range(8):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from natonnx.architecture import Architecture, Edge, FeatureMap, Join, Skip, State, Topology
+from natonnx.architecture import LETTERS, Architecture, Edge, FeatureMap, Join, Skip, State, Topology
 from tests.architecture.examples import SHAPE, chain, conv
 
 X, Y = FeatureMap("x", SHAPE, Join.INPUT), FeatureMap("y", SHAPE, Join.SINGLE)
@@ -61,8 +61,8 @@ def test_with_states_checks_too() -> None:
 
 
 def test_state_by_name() -> None:
-    assert chain(2).with_states((State.O, State.S)).state("conv2") is State.S
+    assert chain(2).with_states((State.O, State.S)).state("conv2") == State.S
 
 
 def test_states_are_written_as_letters() -> None:
-    assert "".join(State) == "OSN"
+    assert "".join(LETTERS) == "OSN"

@@ -83,12 +83,14 @@ def _any_change(architecture: Architecture, chance: Random) -> tuple[int, State]
     e = chance.randrange(len(architecture.states))
     edge = architecture.topology.edges[e]
     carried = {State.O: edge.operation, State.S: edge.skip, State.N: edge}
-    return e, chance.choice([state for state, content in carried.items() if content is not None])
+    cheaper = [choice.state for choice in edge.cheaper]
+    return e, chance.choice([*(state for state, content in carried.items() if content is not None), *cheaper])
 
 
 def _legal_change(architecture: Architecture, mask: np.ndarray, chance: Random) -> tuple[int, State] | None:
-    options = [(e, tuple(State)[column]) for e, column in np.argwhere(mask).tolist()]
-    options = [(e, state) for e, state in options if state is not architecture.states[e]]
+    edges = architecture.topology.edges
+    options = [(e, edges[e].choices[column].state) for e, column in np.argwhere(mask).tolist()]
+    options = [(e, state) for e, state in options if state != architecture.states[e]]
     return chance.choice(options) if options else None
 
 
@@ -130,6 +132,18 @@ def test_the_mask_is_that_of_the_whole_after_changes_that_break_it(beta: Archite
     _walk(beta, seed, 0.4)
 
 
+@settings(property_test, max_examples=80)
+@given(legal_architectures(12, known=False, cheaper=True), _SEEDS)
+def test_the_mask_is_that_of_the_whole_where_operations_may_become_cheaper(beta: Architecture, seed: int) -> None:
+    _walk(beta, seed, 0.0)
+
+
+@settings(property_test, max_examples=80)
+@given(legal_architectures(12, known=False, concats=True, cheaper=True), _SEEDS)
+def test_the_mask_is_that_of_the_whole_where_cheaper_operations_lose_channels(beta: Architecture, seed: int) -> None:
+    _walk(beta, seed, 0.1)
+
+
 def test_the_mask_of_a_long_network_is_that_of_the_whole() -> None:
     beta, chance = residual_network(40), seeded(3)
     origin, architecture, legality = find_liveness(beta), beta, Legality(beta)
@@ -146,7 +160,7 @@ def test_of_nothing_there_is_no_mask() -> None:
 
 
 @settings(property_test, max_examples=80)
-@given(legal_architectures(12, known=False, concats=True), _SEEDS)
+@given(legal_architectures(12, known=False, concats=True, cheaper=True), _SEEDS)
 def test_what_is_known_of_an_architecture_under_edits_is_found_anew(beta: Architecture, seed: int) -> None:
     chance = seeded(seed)
     beta = _varied(beta, chance)
@@ -174,7 +188,7 @@ def _told(found: Cuts | Edited) -> list[dict[int, tuple[int, bytes]]]:
 
 
 @settings(property_test, max_examples=80)
-@given(legal_architectures(10, known=False, concats=True), _SEEDS)
+@given(legal_architectures(10, known=False, concats=True, cheaper=True), _SEEDS)
 def test_an_architecture_within_the_cost_is_legal(beta: Architecture, seed: int) -> None:
     chance = seeded(seed)
     beta = _varied(beta, chance)
@@ -183,8 +197,8 @@ def test_an_architecture_within_the_cost_is_legal(beta: Architecture, seed: int)
     edited, full = Edited(beta), cost(beta)
     for _ in range(_STEPS):
         e = chance.randrange(len(beta.states))
-        options = [beta.states[e], *naive.TRANSITIONS[beta.states[e]]]
-        options = [state for state in options if state is not State.S or beta.topology.edges[e].skip]
+        options = [beta.states[e], *naive.transitions(beta.topology.edges[e], beta.states[e])]
+        options = [state for state in options if state != State.S or beta.topology.edges[e].skip]
         if not beta.topology.edges[e].fixed:
             edited.change(e, chance.choice(options))
         assert edited.is_within(full) == (violation(edited.architecture, beta) is None)

@@ -41,9 +41,7 @@ def test_what_would_leave_it_idle_is_refused_and_nothing_else(*, concats: bool) 
 def test_a_whole_architecture_is_held_to_it(beta: Architecture, seed: int, choice: int) -> None:
     guarded, kept = keeping(beta, seed)
     chance = seeded(choice)
-    states = [
-        chance.choice([s, State.N]) if e not in kept and s is not State.N else s for e, s in enumerate(beta.states)
-    ]
+    states = [chance.choice([s, State.N]) if e not in kept and s != State.N else s for e, s in enumerate(beta.states)]
     alpha = tuple(states)
     free = violation(beta.with_states(alpha), beta)
     carrying = naive.active(beta.with_states(alpha))

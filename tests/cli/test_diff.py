@@ -121,7 +121,7 @@ def test_edits_are_seen_and_noted(found: dict[str, Any]) -> None:
     noted = found["provenance"]
     assert (noted["of"], noted["runs"], noted["is_source"], noted["replayed"]) == ("after", 1, True, True)
     assert noted["edits"] == [
-        {"edge": edit.edge, "from": edit.before.value, "to": edit.after.value, "seen": True} for edit in EDITS
+        {"edge": edit.edge, "from": edit.before, "to": edit.after, "seen": True} for edit in EDITS
     ]
 
 

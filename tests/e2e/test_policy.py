@@ -19,7 +19,7 @@ PAGE = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text()
 OWN = f"""{EXAMPLE}
 
 class Broken(ByItself):
-    def forward(self, features, graph):
+    def forward(self, features, choices, graph):
         return features
 """
 MINE = "own:ByItself"
@@ -40,8 +40,8 @@ def test_a_learner_of_ones_own_searches_and_its_weights_go_on(folder: Path) -> N
     assert json.loads(made.stdout)["learner"] == MINE
     learned = safetensors.torch.load_file(folder / "theta.safetensors")
     torch.manual_seed(0)
-    assert set(learned) == {"head.weight", "head.bias"}
-    assert float(learned["head.bias"].abs().max()) > 0  # it begins at 0
+    assert set(learned) == {f"head.{part}.{kind}" for part in ("letters", "cheaper") for kind in ("weight", "bias")}
+    assert float(learned["head.letters.bias"].abs().max()) > 0  # it begins at 0
     again = tiny.natonnx(*COMMAND, "--learner", MINE, "--policy", "theta.safetensors", "--force", cwd=folder)
     assert again.code == 0, again.stderr
     other = tiny.natonnx(*COMMAND, "--policy", "theta.safetensors", "--force", cwd=folder)

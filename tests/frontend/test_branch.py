@@ -149,5 +149,5 @@ def test_many_branches_that_read_one_mask(blocks: int) -> None:
     network = merged(graph, tensor)
     assert further(network) == {f"B{i}_1..B{i}_": ("g",) for i in range(blocks)}
     silent = without(network, *further(network))
-    alive = np.flatnonzero([state is not State.N for state in silent.states])
+    alive = np.flatnonzero([state != State.N for state in silent.states])
     assert alive.size == blocks + 1

@@ -22,7 +22,7 @@ def offered(network: Network) -> Mapping[str, str | None]:
     """The sources of the shortcuts into the sum, and why these may not be added."""
     beta = network.architecture
     rows = zip(beta.topology.edges, beta.states, legal_transitions(beta), strict=True)
-    shortcuts = ((e, verdict[State.S]) for e, state, verdict in rows if state is State.N)
+    shortcuts = ((e, verdict[State.S]) for e, state, verdict in rows if state == State.N)
     return {e.source: reason for e, reason in shortcuts if network.maps[e.target].join_tensor == "s"}
 
 

@@ -105,7 +105,7 @@ def branches(network: Network) -> dict[str, Edge]:
 
 def operations(network: Network) -> set[str]:
     pairs = zip(network.architecture.topology.edges, network.architecture.states, strict=True)
-    return {edge.name for edge, state in pairs if state is State.O}
+    return {edge.name for edge, state in pairs if state == State.O}
 
 
 # What is merged

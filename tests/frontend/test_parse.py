@@ -518,7 +518,7 @@ def test_overridable_initializer_is_no_input() -> None:
 def candidates(network: Network) -> list[tuple[str, str]]:
     architecture = network.architecture
     pairs = zip(architecture.topology.edges, architecture.states, strict=True)
-    return [(edge.source, edge.target) for edge, state in pairs if state.value == "N"]
+    return [(edge.source, edge.target) for edge, state in pairs if state == "N"]
 
 
 def chain(length: int) -> Builder:

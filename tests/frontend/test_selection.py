@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 def fixed(network: Network, *, shortcuts: bool = False) -> set[str]:
     """Names of the edges that the selection keeps as they are, those that do not exist yet left out."""
     pairs = zip(network.architecture.topology.edges, network.architecture.states, strict=True)
-    return {edge.name for edge, state in pairs if edge.fixed and (state is State.N) == shortcuts}
+    return {edge.name for edge, state in pairs if edge.fixed and (state == State.N) == shortcuts}
 
 
 def free(network: Network) -> set[str]:
     pairs = zip(network.architecture.topology.edges, network.architecture.states, strict=True)
-    return {edge.name for edge, state in pairs if not edge.fixed and state is not State.N}
+    return {edge.name for edge, state in pairs if not edge.fixed and state != State.N}
 
 
 def edge(network: Network, name: str) -> Edge:
@@ -121,7 +121,7 @@ def test_shortcuts_are_meant_by_the_map_that_they_enter() -> None:
 
 def _shortcuts(network: Network) -> list[Edge]:
     pairs = zip(network.architecture.topology.edges, network.architecture.states, strict=True)
-    return [edge for edge, state in pairs if state is State.N]
+    return [edge for edge, state in pairs if state == State.N]
 
 
 def test_a_pattern_means_a_whole_branch() -> None:
@@ -164,7 +164,7 @@ def test_an_edge_that_is_fixed_may_not_change(option: str) -> None:
         for after, reason in verdict.items():
             if own.fixed:
                 assert reason == own.fixed
-                if after is not State.S or own.skip is not None:
+                if after != State.S or own.skip is not None:
                     alpha = beta.with_states((*beta.states[:i], after, *beta.states[i + 1 :]))
                     assert violation(alpha, beta) == f"edge {own.name!r} may not change: {own.fixed}"
 
@@ -261,6 +261,6 @@ def test_selected_networks_give_right_models(options: dict[str, Sequence[str]]) 
     alpha = random_alpha(network.architecture, 0, rate=0.5)
     assert alpha != network.architecture
     changed = zip(network.architecture.topology.edges, network.architecture.states, alpha.states, strict=True)
-    assert not any(own.fixed for own, before, after in changed if before is not after)
+    assert not any(own.fixed for own, before, after in changed if before != after)
     model = parts(alpha, network)
     assert np.isfinite(runtime(model, {"x": images(2, 4, 4)})["y"]).all()

@@ -51,7 +51,7 @@ def test_cost_equals_the_table_in_the_readme(name: str) -> None:
 )
 def test_every_layer_and_every_residual_is_an_edge(name: str, operations: int, skips: int) -> None:
     states = shipped_network(name).architecture.states
-    assert (states.count(states[0]), sum(state.value == "S" for state in states)) == (operations, skips)
+    assert (states.count(states[0]), sum(state == "S" for state in states)) == (operations, skips)
 
 
 @pytest.mark.parametrize("name", SHIPPED)

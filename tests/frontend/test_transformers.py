@@ -35,7 +35,7 @@ def blocks(parsed: Network) -> list[Edge]:
     rank = {fmap.name: i for i, fmap in enumerate(topology.maps)}
     found = [edge for edge in topology.edges if edge.operation and joins[edge.target] is Join.SUM]
     pairs = zip(topology.edges, parsed.architecture.states, strict=True)
-    residual = {edge.target: edge.source for edge, state in pairs if state is State.S}
+    residual = {edge.target: edge.source for edge, state in pairs if state == State.S}
     return sorted((e for e in found if residual.get(e.target) == e.source), key=lambda edge: rank[edge.target])
 
 

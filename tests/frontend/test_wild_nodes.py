@@ -309,7 +309,7 @@ def test_operator_of_another_domain_is_never_rewritten() -> None:
     candidates = [edge.name for edge in network.architecture.topology.edges if edge.target == "y"]
     for name in candidates:
         before = network.architecture.state(name)
-        after = State.S if before is State.N else State.N
+        after = State.S if before == State.N else State.N
         result = build(network, apply_edits(network.architecture, [Edit(name, before, after)]))
         assert [node for node in result.graph.node if node.domain == "local"], name
 

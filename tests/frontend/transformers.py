@@ -93,8 +93,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, *further: Tensor | None) -> Tensor:
         y = self.norm(x) if self.before else x
         added = x
-        if self.state is not State.N:
-            added = x + (x if self.state is State.S else self.body(y, *further))
+        if self.state != State.N:
+            added = x + (x if self.state == State.S else self.body(y, *further))
         result: Tensor = added if self.before else self.norm(added)
         return result
 
@@ -351,7 +351,7 @@ def replaced(name: str, *states: tuple[int, State]) -> Tensor:
     model = copy.deepcopy(model)
     for block, state in states:
         if isinstance(model, Builtin):
-            assert state is State.N
+            assert state == State.N
             own, part = model.layers.layers[block // 2], ("_sa_block", "_ff_block")[block % 2]
             setattr(own, part, lambda x, *_args, **_options: torch.zeros_like(x))
         else:

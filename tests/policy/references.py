@@ -7,14 +7,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from natonnx.architecture import Architecture, Join, State, Topology, edits_between
+from natonnx.architecture import LETTERS, Architecture, Join, State, Topology, edits_between
 from natonnx.policy.directed import DirectedGCNPolicy
-from natonnx.policy.encode import encode
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.policy.gcn import GCNPolicy
 from tests.architecture import naive
 
 __all__ = [
     "by_alpha",
+    "choices_of",
     "dense",
     "directed_logits",
     "draw_order",
@@ -28,11 +29,15 @@ __all__ = [
     "seeded",
 ]
 
-STATES = list(State)
+STATES = LETTERS
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def choices_of(topology: Topology) -> torch.Tensor:
+    return torch.from_numpy(encode_choices(topology))
 
 
 def edit_count(alpha: Architecture, beta: Architecture) -> int:
@@ -99,14 +104,14 @@ def gcn_logits(policy: GCNPolicy, architecture: Architecture) -> NDArray[np.floa
     for i in range(len(policy.layers)):
         hidden = np.maximum(0, hidden) if i else hidden
         hidden = mixing @ hidden @ weights[f"layers.{i}.weight"] + weights[f"layers.{i}.bias"]
-    return hidden @ weights["head.weight"].T + weights["head.bias"]
+    return head_scores(policy.head, hidden, architecture.topology)
 
 
 def directed_logits(
     policy: DirectedGCNPolicy, features: NDArray[np.float64], topology: Topology
 ) -> NDArray[np.float64]:
     """H ← H + W²·σ(W¹·[LN(H), means of LN(H) over feeds, reads, joins, all]), a layer; then a head on LN(H)."""
-    weights = parameters(policy.body) | {f"head.{name}": value for name, value in parameters(policy.head).items()}
+    weights = parameters(policy.body)
     count = len(topology.edges)
     around = [dense(pairs, count) for pairs in relations(topology).values()]
 
@@ -124,7 +129,20 @@ def directed_logits(
         seen = [own, *(mean_over(matrix, own) for matrix in around), mean_over(np.ones((count, count)), own)]
         inner: NDArray[np.float64] = np.maximum(0, linear(f"layers.{i}.mix", np.concatenate(seen, 1)))
         hidden = hidden + linear(f"layers.{i}.out", inner)
-    return linear("head", norm("norm", hidden))
+    return head_scores(policy.head, norm("norm", hidden), topology)
+
+
+def head_scores(head: nn.Module, hidden: NDArray[np.float64], topology: Topology) -> NDArray[np.float64]:
+    """(H·W + b) for O, S and N; for each other choice that of O, and what H makes of its features, one by one."""
+    weights, choices = parameters(head), choices_of(topology).double().numpy()
+    letters = hidden @ weights["letters.weight"].T + weights["letters.bias"]
+    made = hidden @ weights["cheaper.weight"].T + weights["cheaper.bias"]
+    columns = range(3, choices.shape[1])
+    others = [
+        [own[0] + float(row @ one[c, 3:]) for c in columns]
+        for own, row, one in zip(letters, made, choices, strict=True)
+    ]
+    return np.concatenate([letters, np.array(others).reshape(len(hidden), len(columns))], 1)
 
 
 def parameters(module: nn.Module) -> dict[str, NDArray[np.float64]]:
@@ -152,7 +170,8 @@ def enumerate_alphas(beta: Architecture, logits: NDArray[np.float64]) -> dict[tu
             return
         edge = order[step]
         options = naive.walk_options(alpha, edge, beta)
-        scores = np.array([logits[edge, STATES.index(option)] for option in options])
+        states = [*STATES, *(choice.state for choice in beta.topology.edges[edge].cheaper)]
+        scores = np.array([logits[edge, states.index(option)] for option in options])
         normaliser = np.log(np.exp(scores - scores.max()).sum()) + scores.max()
         for option, score in zip(options, scores, strict=True):
             decide(naive.change(alpha, edge, option), step + 1, log_pi + float(score - normaliser))

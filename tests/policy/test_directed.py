@@ -15,7 +15,7 @@ from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.graph import edge_graph
 from tests.architecture.examples import SHAPE, chain, conv, residual_network
 from tests.architecture.strategies import architectures, property_test
-from tests.policy.references import directed_logits, seeded
+from tests.policy.references import choices_of, directed_logits, seeded
 from tests.policy.test_encode import OPERATIONS, with_operation
 
 
@@ -23,7 +23,8 @@ def _scaled(layers: int = 3, seed: int = 0) -> DirectedGCNPolicy:
     """A policy whose head is not near zero, and whose normalisations and biases are not as at the start."""
     policy = DirectedGCNPolicy(hidden=16, layers=layers, seed=seed)
     with torch.no_grad():
-        policy.head.weight.mul_(20)
+        policy.head.letters.weight.mul_(20)
+        policy.head.cheaper.weight.mul_(20)
         for module in policy.modules():
             if isinstance(module, nn.LayerNorm):
                 module.weight.copy_(torch.linspace(0.5, 1.5, len(module.weight)))
@@ -33,12 +34,12 @@ def _scaled(layers: int = 3, seed: int = 0) -> DirectedGCNPolicy:
 
 
 def _logits(policy: Policy, features: Tensor, topology: Topology) -> NDArray[np.float32]:
-    found: NDArray[np.float32] = policy(features, edge_graph(topology)).detach().numpy()
+    found: NDArray[np.float32] = policy(features, choices_of(topology), edge_graph(topology)).detach().numpy()
     return found
 
 
 @settings(property_test, max_examples=60)
-@given(architectures(known=False))
+@given(architectures(known=False) | architectures(known=False, cheaper=True))
 def test_logits_equal_the_dense_formula(architecture: Architecture) -> None:
     policy = _scaled()
     expected = directed_logits(policy, encode(architecture).astype(np.float64), architecture.topology)
@@ -75,7 +76,7 @@ def test_the_papers_policy_cannot_tell_them_apart(layers: int) -> None:
     topology, features, swapped = _ends_swapped()
     policy = GCNPolicy(layers=layers)
     with torch.no_grad():
-        policy.head.weight.mul_(20)
+        policy.head.letters.weight.mul_(20)
     before, after = _logits(policy, features, topology), _logits(policy, swapped, topology)
     assert np.abs(before[0] - before[1]).max() > 0.05
     np.testing.assert_allclose(after, before[::-1], atol=1e-5)
@@ -117,7 +118,7 @@ def test_every_edge_sees_every_operation_in_one_layer(edge: int) -> None:
 @pytest.mark.parametrize("edge", range(7))
 def test_an_edges_own_logits_depend_on_its_state(edge: int) -> None:
     policy, beta = DirectedGCNPolicy(), residual_network(2)
-    state = State.S if beta.states[edge] is State.N else State.N
+    state = State.S if beta.states[edge] == State.N else State.N
     changed = beta.with_states((*beta.states[:edge], state, *beta.states[edge + 1 :]))
     assert float((policy.logits(changed) - policy.logits(beta))[edge].detach().abs().max()) > 1e-5
 

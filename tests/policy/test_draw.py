@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from natonnx.architecture import (
+    LETTERS,
     Architecture,
     Edge,
     FeatureMap,
@@ -28,7 +29,7 @@ from natonnx.policy.base import draw, entropy, greedy, keep_prior, log_probabili
 from natonnx.policy.gcn import GCNPolicy
 from natonnx.policy.random_search import RandomPolicy
 from tests.architecture import naive
-from tests.architecture.examples import SHAPE, chain, conv, residual_network
+from tests.architecture.examples import SHAPE, chain, conv, residual_network, with_cheaper
 from tests.architecture.strategies import legal_architectures, property_test
 from tests.policy.references import by_alpha, draw_order, edit_count, enumerate_alphas, is_one_of, seeded
 from tools.research.cells import nasbench201_cell
@@ -38,7 +39,7 @@ def _bold(edits: float = 3.0) -> GCNPolicy:
     """A policy with opinions."""
     policy = GCNPolicy(edits=edits)
     with torch.no_grad():
-        policy.head.weight.mul_(20)
+        policy.head.letters.weight.mul_(20)
     return policy
 
 
@@ -51,7 +52,7 @@ def _dead_branch() -> Architecture:
 
 
 def _columns(beta: Architecture) -> Tensor:
-    return torch.tensor([list(State).index(state) for state in beta.states])
+    return torch.tensor([LETTERS.index(state) for state in beta.states])
 
 
 @pytest.mark.parametrize("edits", [0.5, 1.0, 3.0, 7.0])
@@ -220,7 +221,7 @@ def test_entropy_is_that_of_the_edges_at_beta() -> None:
     logits = scores(policy, beta, seeded()).detach().double().numpy()
     expected = 0.0
     for edge, row in enumerate(logits):
-        options = [list(State).index(state) for state in naive.walk_options(beta, edge, beta)]
+        options = [LETTERS.index(state) for state in naive.walk_options(beta, edge, beta)]
         chances = np.exp(row[options]) / np.exp(row[options]).sum()
         expected -= float((chances * np.log(chances)).sum())
     assert float(draw(policy, beta, 1, seeded()).entropy.detach()) == pytest.approx(expected, rel=1e-4)
@@ -228,14 +229,14 @@ def test_entropy_is_that_of_the_edges_at_beta() -> None:
 
 def test_gradients_of_log_probabilities_reach_every_parameter() -> None:
     policy = _bold()
-    torch.autograd.backward(draw(policy, residual_network(3), 4, seeded()).log_probabilities.sum())
+    torch.autograd.backward(draw(policy, with_cheaper(residual_network(3)), 4, seeded()).log_probabilities.sum())
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in policy.parameters())
     assert all(float(p.grad.abs().sum()) > 0 for p in policy.parameters() if p.grad is not None)
 
 
 def test_gradients_of_the_entropy_are_finite() -> None:
     policy = _bold()
-    torch.autograd.backward(draw(policy, residual_network(3), 1, seeded()).entropy)
+    torch.autograd.backward(draw(policy, with_cheaper(residual_network(3)), 1, seeded()).entropy)
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in policy.parameters())
 
 
@@ -329,7 +330,7 @@ def test_random_search_reaches_every_transition() -> None:
     alphas = draw(RandomPolicy(), beta, 400, seeded()).architectures
     for edge, free in enumerate(transition_mask(beta)):
         reached = {alpha.states[edge] for alpha in alphas}
-        assert reached >= {state for state, possible in zip(State, free, strict=True) if possible}
+        assert reached >= {state for state, possible in zip(LETTERS, free, strict=True) if possible}
 
 
 def test_random_search_has_nothing_to_learn() -> None:
@@ -358,7 +359,7 @@ def _drawn_anew(
             if chosen is None and left < 0 < weight:
                 chosen = column
         columns[e] = columns[e] if chosen is None else chosen
-        alpha = naive.change(alpha, e, tuple(State)[columns[e]])
+        alpha = naive.change(alpha, e, LETTERS[columns[e]])
     return naive.without_idle_edits(alpha, beta).states, columns, masks
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 
 from natonnx.architecture import Architecture, FeatureMap, Operation, State, Weight
-from natonnx.policy.encode import FEATURES, encode
-from tests.architecture.examples import chain, residual_network
+from natonnx.policy.encode import CHOICE, FEATURES, encode, encode_choices
+from tests.architecture.examples import chain, residual_network, with_cheaper
 from tests.architecture.strategies import architectures, property_test
 
 OPERATIONS = {
@@ -85,3 +85,37 @@ def test_unknown_and_symbolic_shapes_are_no_obstacle() -> None:
 
 def test_the_encoding_of_a_topology_without_edges_is_empty() -> None:
     assert encode(chain(0)).shape == (0, FEATURES)
+
+
+# Choices
+
+
+def test_what_carries_a_cheaper_operation_looks_like_an_edge_that_has_it() -> None:
+    """But for what it may become, and for the costs' shares of the whole."""
+    beta = with_cheaper(chain(2))
+    states = State("conv_1x1"), State.O
+    small = beta.topology.edges[0].operations[states[0]]
+    found, expected = encode(beta.with_states(states)), encode(with_operation(chain(2), 0, small))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_choices_are_told_by_letter_or_by_what_they_are_beside_the_edges_own() -> None:
+    beta = with_cheaper(chain(2))
+    choices = encode_choices(beta.topology)
+    assert choices.shape == (2, 5, CHOICE)
+    for row in choices:
+        np.testing.assert_array_equal(row[:3, :3], np.eye(3))
+        assert not row[:3, 3:].any()
+        assert not row[3:, :3].any()
+        assert row[3:, 3].tolist() == [1, 1]
+    small, pool = choices[0, 3, -3:].tolist(), choices[0, 4, -3:].tolist()
+    assert small == pytest.approx([-np.log2(9) / 4, np.log10(5 / 11) / 6, np.log10(41 / 101) / 8])
+    assert pool == pytest.approx([0, -np.log10(11) / 6, -np.log10(101) / 8])
+    assert not np.array_equal(choices[0, 3, 4:-3], choices[0, 4, 4:-3])
+    assert encode_choices(chain(0).topology).shape == (0, 3, CHOICE)
+
+
+def test_an_edge_with_fewer_choices_has_none_in_their_place() -> None:
+    beta = with_cheaper(residual_network(2))
+    (skip, *_) = [e for e, edge in enumerate(beta.topology.edges) if edge.operation is None]
+    assert not encode_choices(beta.topology)[skip, 3:].any()

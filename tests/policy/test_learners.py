@@ -15,9 +15,9 @@ from natonnx.policy import LEARNERS, make_policy
 from natonnx.policy.base import Policy, draw, greedy, scores
 from natonnx.policy.encode import encode
 from natonnx.policy.graph import edge_graph
-from tests.architecture.examples import chain, residual_network
+from tests.architecture.examples import chain, residual_network, with_cheaper
 from tests.architecture.strategies import architectures, property_test
-from tests.policy.references import by_alpha, enumerate_alphas, is_one_of, seeded
+from tests.policy.references import by_alpha, choices_of, enumerate_alphas, is_one_of, seeded
 
 LEARNING = [learner for learner in LEARNERS if learner != "random"]
 BETA = residual_network(2)
@@ -28,14 +28,15 @@ def bold(learner: str, seed: int = 0) -> Policy:
     policy = make_policy(learner, seed=seed)
     if policy.learns:
         with torch.no_grad():
-            policy.get_submodule("head").get_parameter("weight").mul_(20)
+            policy.get_submodule("head.letters").get_parameter("weight").mul_(20)
     return policy
 
 
 def batch_logits(policy: Policy, betas: Sequence[Architecture]) -> Tensor:
     """Of several architectures at once, one after the other."""
     features = torch.cat([torch.from_numpy(encode(beta)) for beta in betas])
-    found: Tensor = policy(features, dgl.batch([edge_graph(beta.topology) for beta in betas]))
+    choices = torch.cat([choices_of(beta.topology) for beta in betas])
+    found: Tensor = policy(features, choices, dgl.batch([edge_graph(beta.topology) for beta in betas]))
     return found.detach()
 
 
@@ -47,6 +48,7 @@ def test_the_default_learner_is_ours() -> None:
 def test_logits_have_a_row_an_edge_and_a_column_a_state(learner: str) -> None:
     policy = make_policy(learner, edits=2.0, seed=1)
     assert policy.logits(BETA).shape == (7, 3)
+    assert policy.logits(with_cheaper(BETA)).shape == (7, 5)
     assert policy.learns is (learner != "random")
     assert policy.explores is (learner != "gcn-max")
 
@@ -87,7 +89,7 @@ def test_going_back_to_an_earlier_topology_gives_the_earlier_logits(learner: str
 @pytest.mark.parametrize("learner", LEARNING)
 def test_every_parameter_gets_a_gradient(learner: str) -> None:
     policy = bold(learner)
-    torch.autograd.backward(policy.logits(residual_network(3)).square().sum())
+    torch.autograd.backward(policy.logits(with_cheaper(residual_network(3))).square().sum())
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
@@ -142,6 +144,18 @@ def test_draws_are_legal_with_exact_probabilities(learner: str) -> None:
         one = draw(policy, BETA, 30, seeded(1))
         ways = by_alpha(enumerate_alphas(BETA, scores(policy, BETA, seeded()).detach().double().numpy()), BETA)
         assert is_one_of(one.log_probabilities.tolist(), [ways[alpha.states] for alpha in one.architectures])
+
+
+@pytest.mark.parametrize("learner", LEARNERS)
+def test_draws_among_cheaper_operations_are_legal_with_exact_probabilities(learner: str) -> None:
+    policy, beta = bold(learner), with_cheaper(residual_network(1))
+    drawn = draw(policy, beta, 40, seeded())
+    assert all(violation(alpha, beta) is None for alpha in drawn.architectures)
+    if policy.explores:
+        assert {"conv_1x1", "avg_pool_3x3"} <= {state for alpha in drawn.architectures for state in alpha.states}
+    if policy.learns:
+        ways = by_alpha(enumerate_alphas(beta, scores(policy, beta, seeded()).detach().double().numpy()), beta)
+        assert is_one_of(drawn.log_probabilities.tolist(), [ways[alpha.states] for alpha in drawn.architectures])
 
 
 @pytest.mark.parametrize("learner", LEARNERS)

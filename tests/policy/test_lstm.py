@@ -9,19 +9,20 @@ from natonnx.policy.encode import FEATURES, encode
 from natonnx.policy.graph import edge_graph
 from natonnx.policy.lstm import LSTMPolicy
 from tests.architecture.examples import chain, residual_network
-from tests.policy.references import seeded
+from tests.policy.references import choices_of, seeded
 
 
 def _scaled(layers: int = 1) -> LSTMPolicy:
     """A policy whose head is not near zero."""
     policy = LSTMPolicy(hidden=16, layers=layers)
     with torch.no_grad():
-        policy.head.weight.mul_(20)
+        policy.head.letters.weight.mul_(20)
     return policy
 
 
 def _logits(policy: LSTMPolicy, features: Tensor) -> Tensor:
-    found: Tensor = policy(features, edge_graph(chain(len(features)).topology))
+    topology = chain(len(features)).topology
+    found: Tensor = policy(features, choices_of(topology), edge_graph(topology))
     return found.detach()
 
 
@@ -43,7 +44,7 @@ def test_logits_are_those_of_two_lstms_one_of_them_backwards(layers: int, blocks
         forwards = _one_way(policy, layer, "", sequence)
         backwards = _one_way(policy, layer, "_reverse", sequence.flip(0)).flip(0)
         sequence = torch.cat([forwards, backwards], 1)
-    expected = sequence @ policy.head.weight.T + policy.head.bias
+    expected = sequence @ policy.head.letters.weight.T + policy.head.letters.bias
     torch.testing.assert_close(policy.logits(beta), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -64,5 +65,8 @@ def test_each_edge_sees_those_before_it_and_those_after_it() -> None:
 
 def test_what_touches_does_not_matter() -> None:
     policy, features = _scaled(), torch.randn(7, FEATURES, generator=seeded())
-    one, other = (policy(features, edge_graph(beta.topology)) for beta in (chain(7), residual_network(2)))
+    one, other = (
+        policy(features, choices_of(beta.topology), edge_graph(beta.topology))
+        for beta in (chain(7), residual_network(2))
+    )
     np.testing.assert_array_equal(one.detach(), other.detach())

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from natonnx.architecture import Architecture, State, transition_mask
+from natonnx.architecture import LETTERS, Architecture, State, transition_mask
 from natonnx.policy.base import draw, greedy, keep_prior, scores
 from natonnx.policy.gcn import GCNPolicy, MaximumGCNPolicy
 from natonnx.policy.random_search import RandomPolicy
@@ -27,7 +27,7 @@ def _argmax(beta: Architecture, table: torch.Tensor) -> tuple[State, ...]:
     alpha = beta
     for edge in draw_order(beta):
         options = naive.walk_options(alpha, edge, beta)
-        best = max(options, key=lambda state: float(table[edge, list(State).index(state)]))
+        best = max(options, key=lambda state: float(table[edge, LETTERS.index(state)]))
         alpha = naive.change(alpha, edge, best)
     return naive.without_idle_edits(alpha, beta).states
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from natonnx.errors import InputError
-from natonnx.policy import FEATURES, LEARNERS, Policy, is_learner, make_policy, register_learner, small_head
+from natonnx.policy import FEATURES, LEARNERS, Head, Policy, is_learner, make_policy, register_learner
 from natonnx.policy.graph import Graph
 from natonnx.policy.registry import _CLASSES, policy_class
 from tests.architecture.examples import residual_network
@@ -25,12 +25,12 @@ class Linear(Policy):
         self.width = width
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.body = nn.Sequential(nn.Linear(FEATURES, width), nn.ReLU(), small_head(width))
+            self.body, self.head = nn.Linear(FEATURES, width), Head(width)
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """See `Policy.forward`."""
         del graph
-        scores: Tensor = self.body(features)
+        scores: Tensor = self.head(torch.relu(self.body(features)), choices)
         return scores
 
 
@@ -69,7 +69,7 @@ def test_a_class_is_a_learner_by_its_place() -> None:
     policy = make_policy(HERE, edits=2.0, seed=3, width=4)
     assert type(policy).__name__ == "Linear"
     assert policy.edits == 2.0
-    assert policy.state_dict()["body.0.weight"].shape == (4, FEATURES)
+    assert policy.state_dict()["body.weight"].shape == (4, FEATURES)
     assert policy.logits(BETA).shape == (len(BETA.states), 3)
 
 
@@ -121,11 +121,11 @@ def test_a_fault_of_its_own_is_said_to_be_its_own() -> None:
 )
 def test_scores_that_are_none_are_refused(given: Tensor | None, told: str) -> None:
     class Wrong(Linear):
-        def forward(self, features: Tensor, graph: Graph) -> Tensor:
-            del features, graph
+        def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
+            del features, choices, graph
             return given  # type: ignore[return-value]
 
-    wanted = f"finite scores \\[edges, 3\\], here \\[{len(BETA.states)}, 3\\]"
+    wanted = f"finite scores \\[edges, choices\\], here \\[{len(BETA.states)}, 3\\]"
     with pytest.raises(InputError, match=rf"Wrong: forward gave {told}; it must give {wanted}$"):
         Wrong().logits(BETA)
 

@@ -114,9 +114,9 @@ def edges(network: Network) -> dict[str, tuple[str, str, str]]:
     """Source, target and state of the edges that exist in the file (O and S), by name."""
     architecture = network.architecture
     return {
-        edge.name: (edge.source, edge.target, state.value)
+        edge.name: (edge.source, edge.target, state)
         for edge, state in zip(architecture.topology.edges, architecture.states, strict=True)
-        if state.value != "N"
+        if state != "N"
     }
 
 

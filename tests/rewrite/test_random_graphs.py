@@ -158,7 +158,7 @@ def assert_states_are_shown(alpha: Architecture, shown: Architecture) -> None:
     states = dict(zip(shown.topology.edge_index, shown.states, strict=True))
     numbered = {name.partition("#")[0] for name in alpha.topology.edge_index if "#" in name}
     for edge, state, used in zip(alpha.topology.edge_index, alpha.states, find_liveness(alpha).active, strict=True):
-        if (used or state is State.N) and edge.partition("#")[0] not in numbered:
+        if (used or state == State.N) and edge.partition("#")[0] not in numbered:
             assert states.get(edge, state) is state
 
 

@@ -72,7 +72,7 @@ def test_operation_that_became_a_skip_is_parsed_as_a_skip_of_that_name(case: Cas
     expected = {
         edge.name: "S"
         for edge, state, works in zip(topology.edges, case.alpha.states, active, strict=True)
-        if works and state is State.S and edge.operation is not None
+        if works and state == State.S and edge.operation is not None
     }
     found = edges(parse(case.model))
     assert {name: found[name][2] for name in expected} == expected

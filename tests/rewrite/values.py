@@ -54,7 +54,7 @@ def edited_values(network: Network, alpha: Architecture, inputs: Arrays) -> dict
             _run(network, [binding.join_node], values)
         elif fmap.join not in (Join.INPUT, Join.OPAQUE):
             entering = [alpha.topology.edges[e] for e in alpha.topology.incoming[position]]
-            fed = [edge for edge in entering if edge.source in live and alpha.state(edge.name) is not State.N]
+            fed = [edge for edge in entering if edge.source in live and alpha.state(edge.name) != State.N]
             if not fed:
                 continue
             members = [_member(network, alpha, edge.name, values) for edge in fed]
@@ -82,14 +82,14 @@ def assert_single_edits(network: Network, samples: Iterable[Arrays]) -> list[tup
                 made = plainly(model, sample)
                 for name, value in edited_values(network, alpha, sample).items():
                     assert_close(made[name], value, 1e-5)
-            tried.append((edge.name, wanted.value))
+            tried.append((edge.name, wanted))
     return tried
 
 
 def _member(network: Network, alpha: Architecture, edge: str, values: Arrays) -> NDArray[Any]:
     own, binding = alpha.topology.edges[alpha.topology.edge_index[edge]], network.edges[edge]
     source = network.maps[own.source].value_tensor
-    if alpha.state(edge) is State.O or (alpha.state(edge) is network.architecture.state(edge) and binding.nodes):
+    if alpha.state(edge) == State.O or (alpha.state(edge) == network.architecture.state(edge) and binding.nodes):
         inner = dict(values)
         _run(network, binding.nodes, inner)
         return inner[binding.tensor]

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 
-from natonnx.architecture import ALLOWED, Architecture, State, cost, violation
+from natonnx.architecture import Architecture, State, cost, violation
 from natonnx.search.price import Madds, Params, Price, Together, share
 from natonnx.search.reach import cheapest, least, nearest
 from tests.architecture.examples import residual_network
@@ -20,7 +20,7 @@ PRICES = [pytest.param(Madds, id="madds"), pytest.param(Params, id="params")]
 def alphas(beta: Architecture) -> list[Architecture]:
     """Every legal α of a β; none where there are too many to be looked at."""
     options = [
-        (state, *(after for after in ALLOWED[state] if after is State.N or edge.skip))
+        (state, *(after for after in edge.successors[state] if after != State.S or edge.skip))
         for edge, state in zip(beta.topology.edges, beta.states, strict=True)
     ]
     count = 1
@@ -56,6 +56,13 @@ def test_nothing_is_below_the_least(made: type[Madds | Params], beta: Architectu
 @property_test
 @given(legal_architectures(6, concats=True))
 def test_nothing_is_below_the_least_where_concats_lose_members(made: type[Madds | Params], beta: Architecture) -> None:
+    check(beta, made(beta))
+
+
+@pytest.mark.parametrize("made", PRICES)
+@property_test
+@given(legal_architectures(5, concats=True, cheaper=True) | legal_architectures(5, cheaper=True))
+def test_nothing_is_below_the_least_of_cheaper_operations(made: type[Madds | Params], beta: Architecture) -> None:
     check(beta, made(beta))
 
 

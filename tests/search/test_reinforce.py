@@ -63,7 +63,7 @@ class _Coins(Policy):
         super().__init__(1.0)
         self.w = nn.Parameter(torch.zeros(betas))
 
-    def forward(self, features: Tensor, graph: Graph) -> Tensor:
+    def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         raise NotImplementedError
 
     def log_pi(self) -> Tensor:
@@ -218,7 +218,7 @@ def _hidden(beta: Architecture, seed: int) -> Architecture:
     return next(
         alpha
         for alpha in draw(RandomPolicy(most=4), beta, 300, seeded(seed)).architectures
-        if edit_count(alpha, beta) == 3 and naive.active(alpha) == [state is not State.N for state in alpha.states]
+        if edit_count(alpha, beta) == 3 and naive.active(alpha) == [state != State.N for state in alpha.states]
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from natonnx.architecture import Architecture, State, violation
+from natonnx.architecture import LETTERS, Architecture, State, violation
 from natonnx.search.measured_price import Measure, MeasuredPrice
 from natonnx.search.price import Estimate, Madds, Params, Price, Together, share
 from natonnx.search.variant import Variant
@@ -18,7 +18,7 @@ class _ByEdges:
     """Says that a network costs as much as it has edges that are not null."""
 
     def predict(self, alpha: Architecture) -> float:
-        return sum(state is not State.N for state in alpha.states) / len(alpha.states)
+        return sum(state != State.N for state in alpha.states) / len(alpha.states)
 
     def learn(self, alpha: Architecture, found: Estimate) -> None:
         raise AssertionError(f"{alpha} was not measured, and so not {found}")
@@ -47,8 +47,8 @@ def test_it_is_judged_and_priced_as_the_whole(name: str, beta: Architecture, see
     variant, alpha = Variant(beta, price), beta
     for _ in range(20 if beta.states else 0):
         e = chance.randrange(len(beta.states))
-        options = [beta.states[e], *naive.TRANSITIONS[beta.states[e]]]
-        options = [state for state in options if state is not State.S or beta.topology.edges[e].skip]
+        options = [beta.states[e], *naive.transitions(beta.topology.edges[e], beta.states[e])]
+        options = [state for state in options if state != State.S or beta.topology.edges[e].skip]
         state = chance.choice(options)
         changed = naive.change(alpha, e, state)
         is_legal = variant.attempt(e, state)
@@ -66,6 +66,6 @@ def test_it_is_judged_and_priced_as_the_whole(name: str, beta: Architecture, see
 def test_what_transitions_save_is_what_each_saves_alone(beta: Architecture) -> None:
     price = Madds(beta)
     for e, row in enumerate(price.savings(beta).tolist()):
-        for state, saved in zip(State, row, strict=True):
+        for state, saved in zip(LETTERS, row, strict=True):
             alpha = naive.change(beta, e, state) if saved else beta
             assert saved == price.cost(beta) - price.cost(alpha)

@@ -464,7 +464,7 @@ def test_more_plans_than_are_kept_still_run() -> None:
     supernet = Supernet(network)
     x = {"x": images(1, 4, 8)}
     beta = supernet.as_reference()(x)["s9"]
-    flippable = [i for i, state in enumerate(network.architecture.states) if state is State.O]
+    flippable = [i for i, state in enumerate(network.architecture.states) if state == State.O]
     for mask in range(300):
         states = list(network.architecture.states)
         for position, i in enumerate(flippable):

@@ -16,6 +16,7 @@ import click
 
 from natonnx.policy import LEARNERS
 from tools.command import run_command
+from tools.research.cells import TRANSITIONS, Transitions
 
 if TYPE_CHECKING:
     from tools.research.nasbench.runs import Job, Run
@@ -41,6 +42,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.command()
 @click.option("--table", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The CSV.")
 @click.option("--learners", default=",".join(LEARNERS), show_default=True, callback=_names)
+@click.option("--transitions", default="nat", show_default=True, type=click.Choice(TRANSITIONS), help="Of the cells.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--steps", default=3000, show_default=True, type=click.IntRange(1), help="Of the final trainings.")
 @click.option("--grid-steps", default=1000, show_default=True, type=click.IntRange(1), help="Of the grid's trainings.")
@@ -53,6 +55,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 def main(
     table: Path,
     learners: tuple[str, ...],
+    transitions: Transitions,
     seeds: int,
     steps: int,
     grid_steps: int,
@@ -71,7 +74,7 @@ def main(
     from tools.research.nasbench.table import read_table
 
     print(describe_nulls(read_table(table)), end="\n\n", flush=True)
-    bench = _Bench(table, processes)
+    bench = _Bench(table, transitions, processes)
     recipes = bench.tune([learner for learner in learners if learner != "random"], grid_steps)
     print(f"Grid, {grid_steps} steps each, by the 500 tuning cells:\n\n{report.grid_table(bench.grid)}\n", flush=True)
     recipes = {learner: replace(recipe, steps=steps) for learner, recipe in recipes.items()}
@@ -98,8 +101,8 @@ def main(
 class _Bench:
     """Makes jobs and runs them, with a progress bar on stderr."""
 
-    def __init__(self, table: Path, processes: int) -> None:
-        self.table, self.processes = table, processes
+    def __init__(self, table: Path, transitions: Transitions, processes: int) -> None:
+        self.table, self.transitions, self.processes = table, transitions, processes
         self.grid: list[Run] = []
 
     def tune(self, learners: Sequence[str], steps: int) -> "dict[str, Recipe]":
@@ -177,6 +180,7 @@ class _Bench:
 
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task(title, total=len(jobs))
+            jobs = [replace(job, transitions=self.transitions) for job in jobs]
             return run_all(self.table, jobs, self.processes, lambda _run: progress.advance(bar))
 
 

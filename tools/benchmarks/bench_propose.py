@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 import torch
 
-from natonnx.architecture import Architecture, State, find_liveness
+from natonnx.architecture import LETTERS, Architecture, State, find_liveness
 from natonnx.frontend import parse
 from natonnx.policy import PROPOSERS
 from natonnx.search.lookup import Lookups
@@ -57,10 +57,10 @@ class SyntheticScore:
         kinds = [
             None if edge.operation is None else (edge.operation.kind, edge.operation.kernel) for edge in topology.edges
         ]
-        of_kind = {kind: chance.normal(0, _KIND, len(State)) for kind in dict.fromkeys(kinds)}
+        of_kind = {kind: chance.normal(0, _KIND, len(LETTERS)) for kind in dict.fromkeys(kinds)}
         depth = np.array([target for _, target in topology.ends]) / len(topology.maps)
         waves = sum(chance.normal(0, _DEPTH / k) * np.sin(np.pi * (k * depth + chance.random())) for k in (1, 2, 3, 4))
-        exponent = chance.normal(0, _OWN, (edges, len(State))) + np.array([of_kind[kind] for kind in kinds])
+        exponent = chance.normal(0, _OWN, (edges, len(LETTERS))) + np.array([of_kind[kind] for kind in kinds])
         exponent += np.asarray(waves)[:, None] + 0.3 * np.log(np.maximum(size / max(size.max(), 1.0), 1e-3))[:, None]
         self._edges = np.exp(exponent) * np.where(size > 0, 1.0, chance.normal(0.05, 0.1, edges))[:, None]
         self._edges *= _TOTAL / np.maximum(self._edges, 0).max(1).sum()
@@ -84,8 +84,8 @@ class SyntheticScore:
 
     @staticmethod
     def _states(architecture: Architecture) -> "np.ndarray[tuple[int], np.dtype[np.intp]]":
-        states = np.array([list(State).index(state) for state in architecture.states])
-        states[~find_liveness(architecture).active] = list(State).index(State.N)
+        states = np.array([LETTERS.index(state) for state in architecture.states])
+        states[~find_liveness(architecture).active] = LETTERS.index(State.N)
         return states
 
 

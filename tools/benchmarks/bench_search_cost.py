@@ -88,7 +88,7 @@ def tasks(beta: Architecture) -> Mapping[str, Callable[[], object]]:
 
     from natonnx.policy import make_policy
     from natonnx.policy.base import draw
-    from natonnx.policy.encode import encode
+    from natonnx.policy.encode import encode, encode_choices
     from natonnx.policy.graph import edge_graph
     from natonnx.search.price import Madds, share
     from natonnx.search.propose.moves import Moves
@@ -97,6 +97,7 @@ def tasks(beta: Architecture) -> Mapping[str, Callable[[], object]]:
 
     price, graph = Madds(beta), edge_graph(beta.topology)
     policy, features = make_policy("gcn-directed", edits=0.2 * len(beta.states)), torch.from_numpy(encode(beta))
+    choices = torch.from_numpy(encode_choices(beta.topology))
     moves = Moves(beta, price)
     tilt = torch.from_numpy(price.savings(beta) > 0).float()
 
@@ -108,7 +109,7 @@ def tasks(beta: Architecture) -> Mapping[str, Callable[[], object]]:
     return {
         "mask": partial(transition_mask, beta),
         "encode": partial(encode, beta),
-        "GCN": partial(policy, features, graph),
+        "GCN": partial(policy, features, choices, graph),
         "draw": draw_one,
         "Moves": partial(Moves, beta, price),
         "variation": lambda: Variation(moves, partial(share, price), torch.Generator().manual_seed(0)).random(_TARGET),

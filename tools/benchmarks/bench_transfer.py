@@ -13,6 +13,7 @@ import click
 
 from natonnx.policy import make_policy
 from tools.command import run_command
+from tools.research.cells import TRANSITIONS, Transitions
 
 if TYPE_CHECKING:
     from natonnx.policy.base import Policy
@@ -24,10 +25,11 @@ _LEARNER = "gcn-directed"
 @click.command()
 @click.option("--macro", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The JSON.")
 @click.option("--cells", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The CSV.")
+@click.option("--transitions", default="nat", show_default=True, type=click.Choice(TRANSITIONS), help="Of both.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--steps", default=1000, show_default=True, type=click.IntRange(1), help="Of training on Macro.")
 @click.option("--price", default=6.0, show_default=True, help="Points that all FLOPs are worth in training on Macro.")
-def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None:
+def main(macro: Path, cells: Path, transitions: Transitions, seeds: int, steps: int, price: float) -> None:
     """Compare policies without a look-up."""
     from natonnx.policy.pretrained import load_policy
     from tools.research.nasbench.chains import Chains
@@ -36,11 +38,11 @@ def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None
     from tools.research.nasbench.training import Recipe
     from tools.research.nasbench.transfer import chance, divide, regrets, train_on_macro
 
-    table, space = read_macro(macro), read_table(cells)
+    table, space = read_macro(macro), read_table(cells, transitions)
     training, held_out = divide()
     shipped = make_policy(_LEARNER)
     load_policy(shipped, _LEARNER, "pretrained")
-    chains, queries = Chains(), 0
+    chains, queries = Chains(transitions), 0
     trained = []
     for seed in range(seeds):
         trained.append(make_policy(_LEARNER, seed=seed))
@@ -49,7 +51,9 @@ def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None
     untrained = [make_policy(_LEARNER, seed=seed) for seed in range(seeds)]
 
     def by(policies: "Sequence[Policy]") -> Callable[[float], list[float]]:
-        return lambda budget: [point for one in policies for point in regrets(one, table, held_out, budget)]
+        return lambda budget: [
+            point for one in policies for point in regrets(one, table, held_out, budget, transitions)
+        ]
 
     print(f"Macro, regret in points without a look-up, the {len(held_out)} of {len(FULL_DEPTH)} networks held out:\n")
     print(
@@ -58,7 +62,7 @@ def main(macro: Path, cells: Path, seeds: int, steps: int, price: float) -> None
                 "trained on NAS-Bench-201 (shipped)": by([shipped]),
                 f"trained on Macro ({queries:,} look-ups of other networks)": by(trained),
                 "untrained": by(untrained),
-                "random within 0.85 to 1 of the budget": lambda budget: chance(table, held_out, budget),
+                "random within 0.85 to 1 of the budget": lambda budget: chance(table, held_out, budget, transitions),
             }
         )
     )
@@ -80,17 +84,18 @@ def _regrets(rows: dict[str, Callable[[float], list[float]]]) -> str:
 def _shares(rows: "dict[str, Sequence[Policy]]", table: "Table") -> str:
     from statistics import fmean
 
-    from tools.research.nasbench.measure import measure, transform
+    from tools.research.nasbench.measure import best_alphas, measure, transform
     from tools.research.nasbench.table import DATASETS, split
 
     betas = split(len(table.space.cells)).held_out
     lines = []
     for name, policies in rows.items():
         drawn = [transform(policy, table.space, betas, 0).likely for policy in policies]
-        found = [
-            fmean(measure(table.space, betas, alphas, table.accuracies[data]).captured for alphas in drawn)
-            for data in DATASETS
-        ]
+        found = []
+        for data in DATASETS:
+            accuracy = table.accuracies[data]
+            best = best_alphas(table.space, betas, accuracy)
+            found.append(fmean(measure(table.space, betas, alphas, best, accuracy).captured for alphas in drawn))
         lines.append([name, *(f"{share:.3f}" for share in found)])
     return _table(["policy", *DATASETS], lines)
 

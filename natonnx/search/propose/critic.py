@@ -12,8 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from natonnx.architecture import State
-from natonnx.policy.encode import encode
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.moves import Moves
 
@@ -189,9 +188,9 @@ class Critic:
 def likeness(moves: Moves) -> Array:
     """Return how alike transitions are, by what a policy sees of their edges and by what they save [moves, moves]."""
     edges = [move.edge for move in moves.all]
-    states = [[move.state is state for state in State] for move in moves.all]
     saved = np.log([max(move.saved, 1e-4) for move in moves.all]).reshape(-1, 1)
-    rows = np.concatenate([encode(moves.beta)[edges], np.array(states, float).reshape(-1, len(State)), saved], axis=1)
+    become = encode_choices(moves.beta.topology)[edges, [move.column for move in moves.all]]
+    rows = np.concatenate([encode(moves.beta)[edges], become, saved], axis=1)
     deviation = rows.std(0) if len(rows) else np.ones(rows.shape[1])
     rows = (rows / np.where(deviation > 0, deviation, 1.0))[:, deviation > 0]
     squares = (rows**2).sum(1)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture, State
+from natonnx.architecture import Architecture
 from natonnx.policy.base import Policy
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose.acquisition import Acquisition
@@ -28,7 +28,6 @@ __all__ = ["Learned", "log_probability"]
 _LARGE = 40
 """Transitions from which on lazy greedy removal goes first, if there are look-ups for it: the critic knows too little
 then of what many of them cost together (docs/search.md#look-ups)."""
-_STATES = tuple(State)
 _DRAWS, _EVERY = 4, 4
 """Draws of the policy, and at which steps there are any: each is checked dozens of times where much is illegal."""
 _PARENTS = 5
@@ -155,8 +154,9 @@ class _Search:
         logits, beta = self._policy.logits(self._moves.beta), self._moves.beta
         chosen = [self._moves.all[i] for i in self._moves.savers]
         edges = torch.tensor([move.edge for move in chosen], dtype=torch.long)
-        after = torch.tensor([_STATES.index(move.state) for move in chosen], dtype=torch.long)
-        before = torch.tensor([_STATES.index(beta.states[move.edge]) for move in chosen], dtype=torch.long)
+        after = torch.tensor([move.column for move in chosen], dtype=torch.long)
+        now = [beta.topology.edges[move.edge].columns[beta.states[move.edge]] for move in chosen]
+        before = torch.tensor(now, dtype=torch.long)
         return (logits[edges, after] - logits[edges, before]).double()
 
 

@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from natonnx.architecture import Architecture, Edited, State, cost, transition_mask
-from natonnx.search.keys import signature
+from natonnx.search.keys import effective, text
 from natonnx.search.price import Price
 
 __all__ = ["Move", "Moves"]
 
-_STATES = tuple(State)
-_Change = tuple[int, str]
+_Change = tuple[int, State]
 """An edge, and what it has become by what is computed."""
 
 
@@ -36,6 +35,11 @@ class Move:
     saved: float
 
     @property
+    def column(self) -> int:
+        """Position of the state among the edge's choices."""
+        return self.beta.topology.edges[self.edge].columns[self.state]
+
+    @property
     def architecture(self) -> Architecture:
         """β with that transition alone."""
         states = self.beta.states
@@ -51,13 +55,13 @@ class Moves:
     """
 
     def __init__(self, beta: Architecture, price: Price) -> None:
-        self.beta, self._counts, self._own = beta, cost(beta), signature(beta)
+        self.beta, self._counts, self._own = beta, cost(beta), effective(beta)
         self._edited, self._held = Edited(beta), dict[int, State]()
         full, mask, followed = price.cost(beta), transition_mask(beta), price.follow(beta)
         found: dict[tuple[_Change, ...], Move] = {}
         for edge, current in enumerate(beta.states):
-            for column, state in enumerate(_STATES):
-                if state is current or not mask[edge, column]:
+            for column, (state, _, _) in enumerate(beta.topology.edges[edge].choices):
+                if state == current or not mask[edge, column]:
                     continue
                 changes = self._single(edge, state)
                 if changes and changes not in found:
@@ -74,10 +78,10 @@ class Moves:
 
     def signature(self, i: int) -> str:
         """Return the `signature` of a transition's architecture."""
-        letters = list(self._own)
-        for edge, letter in self._changes[i]:
-            letters[edge] = letter
-        return "".join(letters)
+        states = list(self._own)
+        for edge, state in self._changes[i]:
+            states[edge] = state
+        return text(states)
 
     def compose(self, moves: Iterable[int]) -> Architecture | None:
         """Make several transitions, of one edge the last; None where they are illegal together."""
@@ -104,7 +108,7 @@ class Moves:
         """
         found = np.zeros((len(alphas), len(self.all)), bool)
         for row, alpha in zip(found, alphas, strict=True):
-            pairs = enumerate(zip(signature(alpha), self._own, strict=True))
+            pairs = enumerate(zip(effective(alpha), self._own, strict=True))
             held = self._covered((e, now) for e, (now, own) in pairs if now != own)
             row[held] = True
             for i in held:
@@ -115,9 +119,9 @@ class Moves:
         """What a transition of β changes by itself, in the order of edges."""
         edited, current = self._edited, self.beta.states[edge]
         near = sorted(edited.change(edge, state).edges)
-        letters = [(e, edited.letter(e).value) for e in near]
+        states = [(e, edited.effective(e)) for e in near]
         edited.change(edge, current)
-        return tuple((e, letter) for e, letter in letters if letter != self._own[e])
+        return tuple((e, own) for e, own in states if own != self._own[e])
 
     def _covered(self, changes: Iterable[_Change]) -> list[int]:
         """The transitions all of whose changes are among some."""

@@ -52,7 +52,7 @@ def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence
     targets = {
         network.edges[edge.name].nodes[-1]: topology.ends[e][1]
         for e, edge in enumerate(topology.edges)
-        if active[e] and alpha.states[e] is State.O and network.edges[edge.name].nodes
+        if active[e] and alpha.states[e].is_operation and network.edges[edge.name].nodes
     }
 
     def join_tensor(position: int) -> str:
@@ -102,7 +102,7 @@ def _last_maps(network: Network, alpha: Architecture) -> list[int]:
         """Tell whether an edge is all that enters its target, and changes nothing."""
         skip, target = topology.edges[e].skip, topology.ends[e][1]
         alone = [other for other in topology.incoming[target] if active[other]] == [e]
-        plain = architecture.states[e] is State.S and skip is not None and skip.is_identity
+        plain = architecture.states[e] == State.S and skip is not None and skip.is_identity
         return alone and plain and maps[target].join in _JOINS
 
     for i in reversed(range(len(maps))):
@@ -113,7 +113,7 @@ def _last_maps(network: Network, alpha: Architecture) -> list[int]:
         leaving = [e for e in topology.outgoing[i] if now.active[e]]
         handed = [e for e in leaving if hands_on(alpha, now.active, e) and not hands_on(beta, before.active, e)]
         others = [e for e in leaving if e not in handed and before.active[e]]
-        others += [e for e in topology.further_readers.get(i, ()) if now.active[e] and alpha.states[e] is State.O]
+        others += [e for e in topology.further_readers.get(i, ()) if now.active[e] and alpha.states[e].is_operation]
         if handed and not others and not any(now.needed[reader] for reader in topology.fixed_readers[i]):
             last[i] = min(last[topology.ends[e][1]] for e in handed)
     return last

@@ -95,8 +95,8 @@ class _Side:
         self.view = GraphView(network.model, network.shapes, network.dtypes, network.folder)
         self.opsets = opsets(network.model)
         self.states = dict(zip(topology.edge_index, network.architecture.states, strict=True))
-        self.edges = {edge.name: edge for edge in topology.edges if self.states[edge.name] is not State.N}
-        self.nulls = [edge for edge in topology.edges if self.states[edge.name] is State.N]
+        self.edges = {edge.name: edge for edge in topology.edges if self.states[edge.name] != State.N}
+        self.nulls = [edge for edge in topology.edges if self.states[edge.name] == State.N]
         self.names: dict[str, tuple[str, ...]] = {}
         for name, binding in network.maps.items():
             chain = [network.model.graph.node[i].output[0] for i in binding.chain]
@@ -119,7 +119,7 @@ class _Side:
     def place(self, edge: Edge) -> tuple[str, ...]:
         """Return what an edge reads, makes, and what it is joined to: its state and tensors by this model's names."""
         maps, tensor = self.network.maps, self.network.edges[edge.name].tensor
-        return self.states[edge.name].value, maps[edge.source].value_tensor, tensor, maps[edge.target].join_tensor
+        return self.states[edge.name], maps[edge.source].value_tensor, tensor, maps[edge.target].join_tensor
 
     def nodes(self, name: str) -> list[int]:
         """Return positions of the compute operators and normalisations of an edge."""
@@ -194,7 +194,7 @@ class _Matching:
         sources, targets = (_twins(old, new, end) for end in (old.edges[name].source, old.edges[name].target))
         for other in self.left[1]:
             edge = new.edges[other]
-            fits = not same_state or old.states[name] is new.states[other]
+            fits = not same_state or old.states[name] == new.states[other]
             if fits and edge.source in sources and edge.target in targets:
                 return other
         return None
@@ -224,12 +224,12 @@ def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
     what: EdgeChangeKind
     if match.by == "nodes":
         what = "regrouped"
-    elif before is not after:
+    elif before != after:
         what = "transition"
     elif not details:
         return None
     else:
-        what = "changed" if match.by != "ends" or before is State.S else "replaced"
+        what = "changed" if match.by != "ends" or before == State.S else "replaced"
     return _change(match.before, what, match.by, before, after, old.row(match.before), new.row(match.after), details)
 
 
@@ -246,8 +246,8 @@ def _change(
     return {
         "edge": edge,
         "change": what,
-        "from": before.value if before else None,
-        "to": after.value if after else None,
+        "from": before,
+        "to": after,
         "noted": None,
         "matched_by": by,
         "details": details,
@@ -286,7 +286,7 @@ def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange:
         return _change(name, "added", None, None, state, None, new.row(name), [])
     sources, targets = (_twins(new, old, end) for end in (edge.source, edge.target))
     null = next((null.name for null in old.nulls if null.source in sources and null.target in targets), None)
-    if state is State.S and null is not None:
+    if state == State.S and null is not None:
         return _change(null, "transition", "ends", State.N, state, None, new.row(name), [])
     return _change(name, "added", None, None, state, None, new.row(name), _missing(new, old, edge, "new"))
 
@@ -317,7 +317,7 @@ def _details(old: _Side, new: _Side, match: _Match) -> Iterator[str]:
     one, other = before.operation, after.operation
     if match.by == "nodes" or one is None or other is None:
         return
-    if old.states[match.before] is not new.states[match.after]:
+    if old.states[match.before] != new.states[match.after]:
         return
     for field in ("kind", "kernel", "stride", "groups"):
         if getattr(one, field) != getattr(other, field):

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterator
 from random import Random
 
-from natonnx.architecture import ALLOWED, Architecture, State, violation
+from natonnx.architecture import LETTERS, Architecture, State, violation
 from natonnx.search.keys import signature
 from tests.architecture.strategies import seeded
 
@@ -17,7 +17,7 @@ Score = Callable[[Architecture], float]
 def additive(beta: Architecture, seed: int, convex: float = 0.0) -> Score:
     """Each edge that computes something else loses something of its own; together more than the sum."""
     chance, own = seeded(seed), signature(beta)
-    losses = [{state.value: chance.uniform(0.1, 1.0) for state in State} for _ in own]
+    losses = [{str(state): chance.uniform(0.1, 1.0) for state in LETTERS} for _ in own]
 
     def score(alpha: Architecture) -> float:
         lost = sum(losses[e][now] for e, (now, old) in enumerate(zip(signature(alpha), own, strict=True)) if now != old)
@@ -52,7 +52,7 @@ def arbitrary(seed: int, kind: str) -> Score:
 def all_alphas(beta: Architecture) -> Iterator[Architecture]:
     """Every legal α of a tiny β, by trying all."""
     options = [
-        (state, *(s for s in ALLOWED[state] if s is not State.S or edge.skip is not None))
+        (state, *(s for s in edge.successors[state] if s != State.S or edge.skip is not None))
         for edge, state in zip(beta.topology.edges, beta.states, strict=True)
     ]
     for states in itertools.product(*options):

@@ -135,5 +135,5 @@ def test_like_transitions_are_those_of_like_operations_and_places() -> None:
     beta = residual_network(6)
     moves = Moves(beta, Madds(beta))
     alike = likeness(moves)
-    named = {(beta.topology.edges[move.edge].name, move.state.value): i for i, move in enumerate(moves.all)}
+    named = {(beta.topology.edges[move.edge].name, str(move.state)): i for i, move in enumerate(moves.all)}
     assert alike[named["a3", "S"], named["a4", "S"]] > alike[named["a3", "S"], named["out0->out1", "N"]]

@@ -31,6 +31,15 @@ def test_what_is_kept_is_not_searched_again(tmp_path: Path) -> None:
     assert [line for line in first.stdout.splitlines() if line.startswith("| greedy")] == rows[:3] + rows[6:9]
 
 
+@pytest.mark.slow
+def test_layers_that_may_become_cheap_ones(tmp_path: Path) -> None:
+    write_macro(tmp_path / "macro.json")
+    done = _bench(tmp_path, "--proposers", "greedy", "--networks", "2", "--transitions", "nat++")
+    assert done.code == 0, done.stderr
+    assert "The best by NAT++ is better than the best by NAT, on average over all networks" in done.stdout
+    assert len([line for line in done.stdout.splitlines() if line.startswith("| greedy")]) == 6
+
+
 @pytest.mark.parametrize(
     ("options", "code", "says"),
     [

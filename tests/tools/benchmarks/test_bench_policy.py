@@ -32,6 +32,22 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
     assert "6,004 cells in 164 groups that are equal under it" in done.stdout
 
 
+@pytest.mark.slow
+def test_cells_whose_operations_may_become_cheaper(tmp_path: Path) -> None:
+    """More is within reach, so the best is better; noise has no other rules."""
+    write_cells(tmp_path / "table.csv")
+    best = []
+    for transitions in ("nat", "nat++"):
+        done = _bench(
+            tmp_path, "--learners", "random", "--seeds", "1", "--transitions", transitions, "--json", "all.json"
+        )
+        assert done.code == 0, done.stderr
+        (run,) = json.loads((tmp_path / "all.json").read_text())["learners"]
+        assert run["transitions"] == transitions
+        best.append(run["measures"]["cifar10"]["zero_shot"]["best"])
+    assert best[0] != best[1]
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -41,6 +57,7 @@ def test_every_table_and_plot(tmp_path: Path) -> None:
         ),
         (["--learners", "gcn", "--save", "theta"], "--save needs gcn-directed among --learners"),
         (["--seeds", "0"], "0 is not in the range x>=1"),
+        (["--transitions", "nat+"], "'nat+' is not one of 'nat', 'nat++'"),
         (["--table", "nowhere.csv"], "nowhere.csv"),
     ],
 )

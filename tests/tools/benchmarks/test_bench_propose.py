@@ -15,9 +15,9 @@ def test_nothing_is_lost_where_nothing_changes_and_more_where_more_does(heavy: b
     beta = residual_network(8)
     score = SyntheticScore(beta, 0, heavy)
     some = beta.with_states(
-        tuple(State.S if state is State.O and e < 8 else state for e, state in enumerate(beta.states))
+        tuple(State.S if state == State.O and e < 8 else state for e, state in enumerate(beta.states))
     )
-    most = beta.with_states(tuple(State.S if state is State.O else state for state in beta.states))
+    most = beta.with_states(tuple(State.S if state == State.O else state for state in beta.states))
     assert score(beta) == 0
     assert score(most) < score(some) < 0
 

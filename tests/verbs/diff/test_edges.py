@@ -190,7 +190,7 @@ def check(network: Network, alpha: Architecture) -> None:
     if not found["related"]:
         for row in found["changes"]:
             assert row["change"] != "transition" or (row["from"], row["to"]) == ("O", "S")
-            assert row["change"] != "transition" or alpha.state(row["edge"]) is S
+            assert row["change"] != "transition" or alpha.state(row["edge"]) == S
         return
     for i, edge in enumerate(network.architecture.topology.edges):
         if edge.name.partition("#")[0] in twice:  # a map that a sum adds twice: which of the two left cannot be told
@@ -199,15 +199,15 @@ def check(network: Network, alpha: Architecture) -> None:
         row = rows.pop(edge.name, None)
         said = row and (row["from"], row["to"])
         before, after = network.architecture.states[i], alpha.states[i]
-        if before is N:
-            if after is S and still[i]:
+        if before == N:
+            if after == S and still[i]:
                 assert said == ("N", "S") or edge.source not in maps or edge.target not in maps
             elif row is not None:  # a shortcut whose target is a map no more has come to end where this one would
                 assert row["after"] is not None
                 other = row["after"]["name"]
                 target = network.architecture.topology.edges[network.architecture.topology.edge_index[other]].target
                 assert (said, alpha.state(other), target in maps) == (("N", "S"), S, False)
-        elif still[i] and after is not before:
+        elif still[i] and after != before:
             assert row is not None
             averages = any(detail.startswith("kind ") and detail.endswith("→ AveragePool") for detail in row["details"])
             in_other_words = row["change"] == "regrouped" or averages

@@ -23,8 +23,8 @@ def blocks(beta: Architecture, price: Price) -> list[Change]:
     removes where nothing may be null, as in a chain.
     """
     savings = {change: price.full - price.cost(with_states(beta, change)) for change in legal_savers(beta, price)}
-    if any(state is State.N for _, state in savings):
-        savings = {change: saved for change, saved in savings.items() if change[1] is State.N}
+    if any(state == State.N for _, state in savings):
+        savings = {change: saved for change, saved in savings.items() if change[1] == State.N}
     changes = [change for change, saved in savings.items() if saved >= _LEAST * max(savings.values())]
     removed = [_removed(beta, change) for change in changes]
     found: dict[frozenset[int], Change] = {}

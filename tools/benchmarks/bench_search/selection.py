@@ -25,8 +25,8 @@ def legal_savers(beta: Architecture, price: Price) -> list[Change]:
     changes = [
         (edge, state)
         for edge, current in enumerate(beta.states)
-        for column, state in enumerate(State)
-        if state is not current and mask[edge, column]
+        for column, (state, _, _) in enumerate(beta.topology.edges[edge].choices)
+        if state != current and mask[edge, column]
     ]
     return [change for change in changes if price.cost(with_states(beta, change)) < full]
 

@@ -40,7 +40,7 @@ class Failure:
 
     def edits_json(self) -> str:
         """The edits as `natonnx apply` reads them."""
-        return json.dumps([{"edge": e, "from": before.value, "to": after.value} for e, before, after in self.edits])
+        return json.dumps([{"edge": e, "from": before, "to": after} for e, before, after in self.edits])
 
 
 @dataclass
@@ -129,7 +129,7 @@ def _describe(network: Network, result: Result) -> None:
     reached = sum(edge.operation.madds or 0 for edge, _, verdict in rows if edge.operation and None in verdict.values())
     result.params, result.madds = cost(architecture)
     result.opset = next(entry.version for entry in network.model.opset_import if entry.domain in ("", "ai.onnx"))
-    result.edges = sum(state.value != "N" for _, state, _ in rows)
+    result.edges = sum(state != "N" for _, state, _ in rows)
     result.candidates = len(rows) - result.edges
     result.legal = sum(reason is None for verdict in verdicts for reason in verdict.values())
     result.opaque = len(network.opaque)

@@ -1,7 +1,8 @@
 """Cells as text or tuples ↔ architectures: the paper's cells and those of NAS-Bench-201.
 
 A cell is an architecture like that of any model: same transitions, null propagation and cost. Its edges stand in the
-order of the text or of the tuples, and the name of an O edge begins with its operation, as in "sep_conv_3x3:2->4".
+order of the text or of the tuples, and the name of an O edge begins with its operation, as in "sep_conv_3x3:2->4"; the
+states of cheaper operations are their names.
 One thing differs from the papers on purpose: a skip at stride 2 is parameter-free (see `match_skip`), no
 FactorizedReduce.
 """
@@ -10,8 +11,20 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from natonnx.architecture import Architecture, ChannelCutRule, Edge, FeatureMap, Join, Skip, State, Topology, match_skip
+from natonnx.architecture import (
+    Architecture,
+    ChannelCutRule,
+    Choice,
+    Edge,
+    FeatureMap,
+    Join,
+    Skip,
+    State,
+    Topology,
+    match_skip,
+)
 from natonnx.errors import InputError
+from tools.research.cells.cheaper import Transitions, cheaper_ops
 from tools.research.cells.operations import CELL_OPS, cell_op, preprocessing
 
 __all__ = ["Link", "cell", "links", "nasbench201_cell", "nasbench201_text", "transformed"]
@@ -20,6 +33,10 @@ _STATE_OPS = {State.S: "skip_connect", State.N: "null"}
 _OP_STATES = {op: state for state, op in _STATE_OPS.items()}
 _OPS = (*CELL_OPS, *_OP_STATES)
 _PAPER_OPS = tuple(op for op in _OPS if not op.startswith("nor_"))
+_CHEAPER_OPS = tuple(
+    f"{kind}_{k}x{k}" for kind in ("conv", "sep_conv", "dil_conv", "max_pool", "avg_pool") for k in (5, 3, 1)
+)
+"""What the paper's operations may become by NAT++, as far as there is such an operation."""
 _NASBENCH201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 _NASBENCH201_FORM = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 _NASBENCH201_ENDS = tuple((source, target) for target in range(1, 4) for source in range(target))
@@ -42,13 +59,16 @@ class Link(NamedTuple):
     target: int
 
 
-def nasbench201_cell(text: str, *, channels: int = 16, size: int = 32) -> Architecture:
+def nasbench201_cell(
+    text: str, *, channels: int = 16, size: int = 32, transitions: Transitions = "nat"
+) -> Architecture:
     """Read a cell of NAS-Bench-201 (Dong and Yang 2020).
 
     Args:
         text: Such as "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|".
         channels: Width of every node.
         size: Height and width.
+        transitions: Whether operations may become cheaper ones.
 
     Returns:
         Nodes 0 (the input) to 3 (the output) of shape [batch, channels, size, size], and six edges in the text's order.
@@ -62,7 +82,8 @@ def nasbench201_cell(text: str, *, channels: int = 16, size: int = 32) -> Archit
         raise InputError(f"cell {text!r}: it is not {_NASBENCH201_FORM}; write one of {known} for each op")
     ops = ("null" if op == "none" else op for op in match.groups())
     made = (Link(op, *ends) for op, ends in zip(ops, _NASBENCH201_ENDS, strict=True))
-    return _architecture(*_graph(made, "0123", (size,) * 4, channels))
+    cheaper = _NASBENCH201_OPS if transitions == "nat++" else ()
+    return _architecture(*_graph(made, "0123", (size,) * 4, channels, cheaper))
 
 
 def nasbench201_text(architecture: Architecture) -> str:
@@ -85,6 +106,7 @@ def cell(
     reduction: bool = False,
     channels: int = 16,
     size: int = 32,
+    transitions: Transitions = "nat",
 ) -> Architecture:
     """Make a cell of the NAT, DARTS, ENAS or NAO papers, with the 1×1 convolution by which the next cell reads it.
 
@@ -96,6 +118,7 @@ def cell(
         reduction: Whether links from nodes 0 and 1 have stride 2.
         channels: Width of every node.
         size: Height and width of the inputs; even if `reduction`.
+        transitions: Whether operations may become cheaper ones.
 
     Returns:
         Inputs [batch, channels, size, size]; output, the next cell's input, of the same shape or half that size. Edges
@@ -110,7 +133,8 @@ def cell(
         raise InputError(f"reduction cell: size {size} cannot be halved; choose an even one")
     inner, within = _inner_nodes(made, members, reduction=reduction), size // 2 if reduction else size
     names, sizes = ("c_{k-2}", "c_{k-1}", *map(str, inner)), (size, size, *(within for _ in inner))
-    maps, edges, states = _graph(made, names, sizes, channels)
+    cheaper = [op for op in _CHEAPER_OPS if op in CELL_OPS] if transitions == "nat++" else ()
+    maps, edges, states = _graph(made, names, sizes, channels, cheaper)
     wide = len(members) * channels
     joined = FeatureMap(
         "concat", ("batch", wide, within, within), Join.CONCAT, axis=1, cut_rules=(ChannelCutRule(1, 1),)
@@ -131,8 +155,9 @@ def links(architecture: Architecture) -> tuple[Link, ...]:
     topology = architecture.topology
     found: list[Link] = []
     for e in _cell_edges(topology):
-        name, (source, target) = topology.edges[e].name, topology.ends[e]
-        found.append(Link(_STATE_OPS.get(architecture.states[e], name.partition(":")[0]), source, target))
+        name, (source, target), state = topology.edges[e].name, topology.ends[e], architecture.states[e]
+        op = name.partition(":")[0] if state == State.O else _STATE_OPS.get(state, str(state))
+        found.append(Link(op, source, target))
         if found[-1].op not in _OPS:
             raise InputError(f"architecture: edge {name!r} is not a cell's; make it by cell or nasbench201_cell")
     return tuple(found)
@@ -154,9 +179,12 @@ def transformed(beta: Architecture, wanted: Iterable[tuple[str, int, int]]) -> A
     states = list(beta.states)
     for e, old, new in zip(_cell_edges(beta.topology), now, then, strict=True):
         if old.op != new.op:
-            if new.op not in _OP_STATES:
-                raise InputError(f"link {tuple(old)}: it cannot become {new.op}, only skip_connect or null")
-            states[e] = _OP_STATES[new.op]
+            cheaper = {str(choice.state): choice.state for choice in beta.topology.edges[e].cheaper}
+            options = _OP_STATES | cheaper
+            if new.op not in options:
+                *most, last = options
+                raise InputError(f"link {tuple(old)}: it cannot become {new.op}, only {', '.join(most)} or {last}")
+            states[e] = options[new.op]
     return beta.with_states(tuple(states))
 
 
@@ -185,9 +213,12 @@ def _inner_nodes(made: Sequence[Link], members: Sequence[int], *, reduction: boo
 
 
 def _graph(
-    made: Iterable[Link], names: Sequence[str], sizes: Sequence[int], channels: int
+    made: Iterable[Link], names: Sequence[str], sizes: Sequence[int], channels: int, among: Sequence[str]
 ) -> tuple[list[FeatureMap], list[Edge], list[State]]:
-    """Nodes of those names and sizes, inputs where no link enters, and the links between them."""
+    """Nodes of those names and sizes, inputs where no link enters, and the links between them.
+
+    Operations may become those `among` which are cheaper.
+    """
     if channels < 1 or min(sizes) < 1:
         raise InputError(f"cell: {channels} channels of size {min(sizes)}; choose at least 1 of each")
     made = tuple(made)
@@ -206,7 +237,15 @@ def _graph(
         assert isinstance(skip, Skip)  # the nodes of a cell differ by a factor of two at most
         size, within = sizes[link.source], sizes[link.target]
         operation = None if link.op in _OP_STATES else cell_op(link.op, name, channels, size, size // within)
-        edges[name] = Edge(name, source.name, target.name, operation, skip)
+        cheaper = tuple(
+            Choice(
+                State(op),
+                cell_op(op, f"{name}/{op}", channels, size, size // within),
+                (State.S, State.N, *map(State, cheaper_ops(op, among))),
+            )
+            for op in cheaper_ops(link.op, among)
+        )
+        edges[name] = Edge(name, source.name, target.name, operation, skip, cheaper=cheaper)
     return maps, list(edges.values()), [_OP_STATES.get(link.op, State.O) for link in made]
 
 

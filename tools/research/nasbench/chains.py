@@ -8,24 +8,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from natonnx.architecture import State
-from natonnx.policy.encode import encode
+from natonnx.architecture import LETTERS, State
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
+from tools.research.cells import Transitions
 from tools.research.nasbench.macro import LAYERS, NETWORKS, network
 from tools.research.nasbench.space import Walk
 
 __all__ = ["Chains"]
 
-_O, _S = (tuple(State).index(state) for state in (State.O, State.S))
+_O, _S = map(LETTERS.index, (State.O, State.S))
 _WEIGHTS = torch.tensor([3 ** (LAYERS - 1 - i) for i in range(LAYERS)])
 
 
 class Chains:
-    """The networks, by position in `NETWORKS`. Edges are free of one another: whatever is left of a chain is legal."""
+    """The networks, by position in `NETWORKS`. Edges are free of one another: whatever is left of a chain is legal.
+
+    Args:
+        transitions: Whether a 2 may become a 1.
+    """
 
     cells: Sequence[str] = NETWORKS
 
-    def __init__(self) -> None:
+    def __init__(self, transitions: Transitions = "nat") -> None:
+        self._transitions: Transitions = transitions
+        self._width = network(NETWORKS[-1], transitions).topology.width
         self._graphs: dict[int, Graph] = {}
         self.ops = torch.tensor([[int(digit) for digit in digits] for digits in NETWORKS])
         self.current = torch.where(self.ops == 0, _S, _O)
@@ -36,10 +43,20 @@ class Chains:
         return torch.from_numpy(np.stack([encode(network(digits)) for digits in NETWORKS]))
 
     @cached_property
+    def choices(self) -> Tensor:
+        """`encode_choices` of every network [networks, LAYERS, width, CHOICE]."""
+        of_digits = [encode_choices(network(digit * LAYERS, self._transitions).topology) for digit in "012"]
+        table = np.zeros((3, LAYERS, self._width, of_digits[0].shape[-1]), np.float32)
+        for row, found in zip(table, of_digits, strict=True):
+            row[:, : found.shape[1]] = found
+        return torch.from_numpy(table)[self.ops, torch.arange(LAYERS)]
+
+    @cached_property
     def masks(self) -> Tensor:
-        """What each edge of each network may become [networks, LAYERS, 3]: a layer may go, and none comes back."""
-        masks = torch.zeros(*self.ops.shape, len(State), dtype=torch.bool)
+        """What each edge of each network may become [networks, LAYERS, width]: a layer may go, and none comes back."""
+        masks = torch.zeros(*self.ops.shape, self._width, dtype=torch.bool)
         masks[..., _O], masks[..., _S] = self.ops > 0, True
+        masks[..., len(LETTERS) :] = (self.ops == 2)[..., None]
         return masks
 
     def graph(self, count: int) -> Graph:
@@ -59,5 +76,5 @@ class Chains:
         if count is not None:  # the Gumbel-max form of sampling from the softmax
             scores = scores - torch.empty(scores.shape).exponential_(generator=generator).log()
         columns = scores.argmax(-1)
-        ops = torch.where(columns == _O, self.ops[betas][:, None], 0)
+        ops = torch.where(columns == _O, self.ops[betas][:, None], (columns >= len(LETTERS)).long())
         return Walk(columns, masks, ops @ _WEIGHTS)

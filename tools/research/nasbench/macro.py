@@ -1,8 +1,8 @@
 """NAS-Bench-Macro: chains of eight layers, the accuracy of each with any layers removed, under a budget of FLOPs.
 
 A network is eight digits: 1 and 2 are inverted residuals (expansion 3, kernel 3; expansion 6, kernel 5), 0 an identity
-(Su et al. 2021). Full-depth ones are β's like any model's: an edge a layer, O, which may become S, "removed". What that
-loses and saves is read from the table.
+(Su et al. 2021). Full-depth ones are β's like any model's: an edge a layer, O, which may become S, "removed", and by
+the transitions of NAT++ a 2 may become a 1. What that loses and saves is read from the table.
 """
 
 import functools
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from natonnx.architecture import (
     Architecture,
+    Choice,
     Edge,
     FeatureMap,
     Join,
@@ -29,6 +30,7 @@ from natonnx.architecture import (
     match_skip,
 )
 from natonnx.search.price import Exact, Followed, Repriced
+from tools.research.cells import Transitions
 
 __all__ = [
     "FULL_DEPTH",
@@ -51,6 +53,7 @@ NETWORKS = tuple(map("".join, itertools.product("012", repeat=LAYERS)))
 _WIDTHS = (32, 64, 64, 128, 128, 128, 256, 256, 256)
 _SIZES = (32, 16, 16, 8, 8, 8, 4, 4, 4)
 _KINDS = {"1": (3, 3), "2": (6, 5)}  # expansion, kernel
+_LESS = State("1")
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,12 @@ def read_macro(path: Path) -> Macro:
 
 
 @functools.cache
-def network(digits: str) -> Architecture:
+def network(digits: str, transitions: Transitions = "nat") -> Architecture:
     """Make a network: a chain of eight edges, O with the cost of the layer, or S.
 
     Args:
         digits: One of `NETWORKS`.
+        transitions: Whether a 2 may become a 1.
     """
     maps = [
         FeatureMap(str(i), ("batch", width, size, size), Join.SINGLE if i else Join.INPUT)
@@ -99,25 +103,29 @@ def network(digits: str) -> Architecture:
         skip = match_skip(maps[i].shape, maps[i + 1].shape)
         assert isinstance(skip, Skip)  # the maps differ by a factor of two at most
         layer = None if digit == "0" else _inverted_residual(i, digit)
-        edges.append(Edge(f"layer{i}", str(i), str(i + 1), layer, skip))
+        less = Choice(_LESS, _inverted_residual(i, "1"), (State.S, State.N))
+        cheaper = (less,) if digit == "2" and transitions == "nat++" else ()
+        edges.append(Edge(f"layer{i}", str(i), str(i + 1), layer, skip, cheaper=cheaper))
     states = tuple(State.S if digit == "0" else State.O for digit in digits)
     return Architecture(Topology(tuple(maps), tuple(edges), (str(LAYERS),)), states)
 
 
 def text(digits: str, alpha: Architecture) -> str:
     """Write what a network becomes: its digits, 0 where a layer is removed."""
-    return "".join(digit if state is State.O else "0" for digit, state in zip(digits, alpha.states, strict=True))
+    names = {State.S: "0", State.N: "0", _LESS: "1"}
+    return "".join(names.get(state, digit) for digit, state in zip(digits, alpha.states, strict=True))
 
 
-def alphas(digits: str) -> Iterator[str]:
-    """Give all that a network becomes by removing layers, itself among them, 2⁸."""
-    return map("".join, itertools.product(*(("0", digit) for digit in digits)))
+def alphas(digits: str, transitions: Transitions = "nat") -> Iterator[str]:
+    """Give all that a network becomes, itself among them, 2⁸ where no layer becomes another."""
+    less = {"2": "012"} if transitions == "nat++" else {}
+    return map("".join, itertools.product(*(less.get(digit, f"0{digit}") for digit in digits)))
 
 
-def best_within(table: Macro, digits: str, target: float) -> float:
-    """Return the highest accuracy that removing layers leaves at a cost of at most `target`, a fraction of β's."""
+def best_within(table: Macro, digits: str, target: float, transitions: Transitions = "nat") -> float:
+    """Return the highest accuracy that is left at a cost of at most `target`, a fraction of β's."""
     full = table.flops[digits]
-    return max(table.accuracy[alpha] for alpha in alphas(digits) if table.flops[alpha] / full <= target)
+    return max(table.accuracy[alpha] for alpha in alphas(digits, transitions) if table.flops[alpha] / full <= target)
 
 
 @dataclass(frozen=True)
@@ -150,11 +158,12 @@ class Flops(Exact):
 
     def savings(self, beta: Architecture) -> npt.NDArray[np.float64]:
         """See `Price.savings`."""
-        saved = np.zeros((LAYERS, len(State)))
-        for i, state in enumerate(beta.states):
-            if state is State.O:
-                without = beta.with_states((*beta.states[:i], State.S, *beta.states[i + 1 :]))
-                saved[i, tuple(State).index(State.S)] = self.cost(beta) - self.cost(without)
+        saved = np.zeros((LAYERS, beta.topology.width))
+        for i, (edge, state) in enumerate(zip(beta.topology.edges, beta.states, strict=True)):
+            for wanted in edge.successors[state]:
+                if wanted != State.N:
+                    after = beta.with_states((*beta.states[:i], wanted, *beta.states[i + 1 :]))
+                    saved[i, edge.columns[wanted]] = self.cost(beta) - self.cost(after)
         return saved
 
 

@@ -28,8 +28,12 @@ class Networks(Protocol):
         """`encode` of every network [networks, edges, FEATURES]."""
 
     @property
+    def choices(self) -> Tensor:
+        """`encode_choices` of every network [networks, edges, width, CHOICE]."""
+
+    @property
     def masks(self) -> Tensor:
-        """What each edge of each network may become [networks, edges, 3]."""
+        """What each edge of each network may become [networks, edges, width]."""
 
     @property
     def current(self) -> Tensor:

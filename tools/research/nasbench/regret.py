@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -13,9 +14,10 @@ import torch
 from natonnx.architecture import Architecture
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose import Proposer, make_proposer
+from tools.research.cells import Transitions
 from tools.research.nasbench.macro import FULL_DEPTH, Flops, Macro, best_within, network, read_macro, text
 
-__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Searched", "Trace", "sample", "search", "search_all"]
+__all__ = ["BUDGETS", "LOOK_UPS", "Regret", "Searched", "Trace", "sample", "search", "search_all", "worth"]
 
 BUDGETS = (0.9, 0.8, 0.7, 0.5)
 LOOK_UPS = (10, 20, 30)
@@ -27,6 +29,7 @@ class Searched(NamedTuple):
     proposer: str
     digits: str
     seed: int
+    transitions: Transitions = "nat"
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,11 @@ class Trace:
     Args:
         table: The table.
         digits: The network.
+        transitions: Whether a 2 may become a 1.
     """
 
-    def __init__(self, table: Macro, digits: str) -> None:
-        self._table, self._digits = table, digits
+    def __init__(self, table: Macro, digits: str, transitions: Transitions) -> None:
+        self._table, self._digits, self._transitions = table, digits, transitions
         self.found: list[tuple[float, float]] = []
 
     def score(self, alpha: Architecture) -> float:
@@ -80,7 +84,19 @@ class Trace:
     def regret(self, budget: float, look_ups: int) -> float | None:
         """Return the regret of the first look-ups at a budget; see `Regret.points`."""
         met = [accuracy for share, accuracy in self.found[:look_ups] if share <= budget]
-        return best_within(self._table, self._digits, budget) - max(met) if met else None
+        if not met:
+            return None
+        return best_within(self._table, self._digits, budget, self._transitions) - max(met)
+
+
+def worth(table: Macro) -> dict[float, float]:
+    """Return how many points better the best by NAT++ is than that by NAT, by budget: means over all networks."""
+    return {
+        budget: fmean(
+            best_within(table, digits, budget, "nat++") - best_within(table, digits, budget) for digits in FULL_DEPTH
+        )
+        for budget in BUDGETS
+    }
 
 
 def sample(count: int, seed: int = 0) -> list[str]:
@@ -103,8 +119,8 @@ def search(
         budgets: Descending.
     """
     for targets in (*((budget,) for budget in budgets), tuple(budgets)):
-        trace = Trace(table, of.digits)
-        lookups = Lookups(network(of.digits), Flops(table, of.digits), trace.score, LOOK_UPS[-1])
+        trace = Trace(table, of.digits, of.transitions)
+        lookups = Lookups(network(of.digits, of.transitions), Flops(table, of.digits), trace.score, LOOK_UPS[-1])
         make().propose(lookups, targets, torch.Generator().manual_seed(of.seed))
         for budget in targets:
             for count in LOOK_UPS:

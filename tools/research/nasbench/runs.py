@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from natonnx.policy import make_policy
-from tools.research.nasbench.measure import Draws, Measures, choose, measure, transform
+from tools.research.cells import Transitions
+from tools.research.nasbench.measure import Draws, Measures, best_alphas, choose, measure, transform
 from tools.research.nasbench.nao import NAO, NAORecipe, improve, train_nao
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Table, read_table, split
@@ -35,6 +36,7 @@ class Job:
         options: Of the learner's class.
         label: What a table calls it.
         measured: Whether to measure it on the held-out cells.
+        transitions: Whether operations may become cheaper ones.
     """
 
     learner: str
@@ -43,6 +45,7 @@ class Job:
     options: Mapping[str, Any] = field(default_factory=dict)
     label: str = ""
     measured: bool = True
+    transitions: Transitions = "nat"
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Run:
             "learner": self.job.learner,
             "label": self.job.label,
             "seed": self.job.seed,
+            "transitions": self.job.transitions,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -118,7 +122,7 @@ def run_all(path: Path, jobs: Sequence[Job], processes: int, done: Callable[[Run
 
 def _run(path: Path, job: Job) -> Run:
     torch.set_num_threads(1)
-    table = _table(path)
+    table = _table(path, job.transitions)
     cells = split(len(table.space.cells))
     reward = table.accuracies[REWARD]
     model, training, become = _train(job, table.space, reward.validation, cells.training)
@@ -127,9 +131,10 @@ def _run(path: Path, job: Job) -> Run:
     if job.measured:
         draws = become(cells.held_out)
         for name, accuracy in table.accuracies.items():
-            alphas = choose(draws, accuracy)
+            alphas, best = choose(draws, accuracy), best_alphas(table.space, cells.held_out, accuracy)
             measures[name] = {
-                choice: measure(table.space, cells.held_out, getattr(alphas, choice), accuracy) for choice in CHOICES
+                choice: measure(table.space, cells.held_out, getattr(alphas, choice), best, accuracy)
+                for choice in CHOICES
             }
     return Run(
         job,
@@ -157,6 +162,6 @@ def _train(
 
 
 @functools.cache
-def _table(path: Path) -> Table:
+def _table(path: Path, transitions: Transitions) -> Table:
     """Read once a process."""
-    return read_table(path)
+    return read_table(path, transitions)

@@ -1,7 +1,8 @@
 """All 15,625 cells at once: which α's each may become, by the same rules as any model's, in arrays.
 
 The topology is one and the same, so what null propagation and the single transitions' legality depend on is the states
-of six edges: 729 combinations. `natonnx.architecture` is asked once for each, and indexing does the rest.
+of six edges, whatever operation they carry: 729 combinations. `natonnx.architecture` is asked once for each, and
+indexing does the rest.
 """
 
 from collections.abc import Sequence
@@ -14,31 +15,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from natonnx.architecture import (
-    ALLOWED,
-    Architecture,
-    Liveness,
-    State,
-    find_liveness,
-    transition_mask,
-)
+from natonnx.architecture import LETTERS, Architecture, Liveness, find_liveness, transition_mask
 from natonnx.policy.base import log_probability
-from natonnx.policy.encode import encode
+from natonnx.policy.encode import encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
-from tools.research.cells import links, nasbench201_cell
+from tools.research.cells import Transitions, links, nasbench201_cell
 
 __all__ = ["EDGES", "OPS", "Space", "Walk"]
 
 EDGES = 6
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 _LINK_OPS = ("null", *OPS[1:])
-_STATES = tuple(State)
-_O, _S, _N = range(3)
-_COMBINATIONS = len(_STATES) ** EDGES
-_STATE_WEIGHTS = len(_STATES) ** np.arange(EDGES)
+_O, _S, _N = range(len(LETTERS))
+_COMBINATIONS = len(LETTERS) ** EDGES
+_STATE_WEIGHTS = len(LETTERS) ** np.arange(EDGES)
 _OP_WEIGHTS = len(OPS) ** np.arange(EDGES)
 _KIND_OPS = ("nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
-_TRANSITIONS = torch.tensor([[b is a or a in ALLOWED[b] for a in _STATES] for b in _STATES])
+_KINDS = torch.tensor([3, 2, 0, 0, 1])
+"""Position in those of each of `OPS`: what may come back to life hangs on whether it costs anything."""
 _KIND_WEIGHTS = torch.tensor(len(_KIND_OPS)) ** torch.arange(EDGES)
 
 
@@ -47,8 +41,8 @@ class Walk:
     """α's drawn for B β's, n each.
 
     Attributes:
-        columns: State that each edge takes [B, n, EDGES].
-        masks: What it could choose from [B, n, EDGES, 3].
+        columns: Choice that each edge takes [B, n, EDGES].
+        masks: What it could choose from [B, n, EDGES, width].
         alphas: Positions of the cells that come of it, choices without effect undone [B, n].
     """
 
@@ -57,7 +51,7 @@ class Walk:
     alphas: Tensor
 
     def log_probabilities(self, logits: Tensor) -> Tensor:
-        """Log π of each α, given each β's logits [B, EDGES, 3] → [B, n]."""
+        """Log π of each α, given each β's logits [B, EDGES, width] → [B, n]."""
         return log_probability(logits[:, None].expand(*self.masks.shape), self.masks, self.columns)
 
 
@@ -66,11 +60,12 @@ class Space:
 
     Args:
         cells: NAS-Bench-201 strings, each once.
+        transitions: Whether operations may become cheaper ones.
     """
 
-    def __init__(self, cells: Sequence[str]) -> None:
-        self.cells = tuple(cells)
-        self.architectures = tuple(map(nasbench201_cell, cells))
+    def __init__(self, cells: Sequence[str], transitions: Transitions = "nat") -> None:
+        self.cells, self.transitions = tuple(cells), transitions
+        self.architectures = tuple(nasbench201_cell(cell, transitions=transitions) for cell in cells)
         self._graphs: dict[int, Graph] = {}
         ops = np.array([[_LINK_OPS.index(link.op) for link in links(one)] for one in self.architectures])
         self.ops = torch.from_numpy(ops)
@@ -78,6 +73,8 @@ class Space:
         self._position[ops @ _OP_WEIGHTS] = np.arange(len(cells))
         self.current = torch.from_numpy(np.where(ops == 0, _N, np.where(ops == 1, _S, _O)))
         """Column of each edge's state [cells, EDGES]."""
+        self.width = max(architecture.topology.width for architecture in self._each_op)
+        """Of the masks: the most choices that an edge has."""
 
     def graph(self, count: int) -> Graph:
         """The graph of `count` cells at once; kept, since batches have few sizes."""
@@ -91,10 +88,19 @@ class Space:
         return torch.from_numpy(np.stack([encode(architecture) for architecture in self.architectures]))
 
     @cached_property
+    def choices(self) -> Tensor:
+        """`encode_choices` of every cell [cells, EDGES, width, CHOICE]."""
+        of_ops = [encode_choices(architecture.topology)[0] for architecture in self._each_op]
+        table = np.zeros((len(OPS), self.width, of_ops[0].shape[-1]), np.float32)
+        for row, found in zip(table, of_ops, strict=True):
+            row[: len(found)] = found
+        return torch.from_numpy(table)[self.ops]
+
+    @cached_property
     def masks(self) -> Tensor:
-        """What each edge of each cell may become [cells, EDGES, 3]."""
+        """What each edge of each cell may become [cells, EDGES, width]."""
         every, columns = torch.arange(len(self.cells)), self.current[:, None]
-        found = torch.empty(len(self.cells), EDGES, len(_STATES), dtype=torch.bool)
+        found = torch.empty(len(self.cells), EDGES, self.width, dtype=torch.bool)
         for e in range(EDGES):
             for turn in range(3):
                 chosen = self._turns[:, e] == turn
@@ -102,10 +108,8 @@ class Space:
         return found
 
     def alphas(self, betas: Tensor, columns: Tensor) -> Tensor:
-        """Positions of the cells that β's [B] become with these states [B, n, EDGES] → [B, n]."""
-        kept = self.ops[betas][:, None].expand_as(columns)
-        ops = torch.where(columns == _N, 0, torch.where(columns == _S, 1, kept))
-        return self.find(ops)
+        """Positions of the cells that β's [B] become with these choices [B, n, EDGES] → [B, n]."""
+        return self.find(self._made[self.ops[betas][:, None], columns])
 
     def find(self, ops: Tensor) -> Tensor:
         """Positions of the cells with these operations, by `OPS` [..., EDGES] → [...]; −1 where there is none."""
@@ -116,14 +120,14 @@ class Space:
 
         Args:
             betas: Positions [B].
-            logits: Scores with the prior [B, EDGES, 3].
+            logits: Scores with the prior [B, EDGES, width].
             count: α's a β; None for the most probable one.
             generator: Source of randomness.
         """
         samples = count or 1
         logits = logits.detach()[:, None].expand(-1, samples, -1, -1)
         columns = self.current[betas][:, None].repeat(1, samples, 1)
-        masks = torch.empty(*columns.shape, len(_STATES), dtype=torch.bool)
+        masks = torch.empty(*columns.shape, self.width, dtype=torch.bool)
         turns = self._turns[betas][:, None].expand(-1, samples, -1)
         for turn in range(3):
             for e in range(EDGES):
@@ -142,46 +146,37 @@ class Space:
         return torch.where(self.current == _N, 1, torch.where(self._active[self._code(self.current)], 2, 0))
 
     def _allowed(self, betas: Tensor, columns: Tensor, e: int, turn: int) -> Tensor:
-        """What an edge may become in its turn, where edges of β have these states now [B, n, 3]."""
+        """What an edge may become in its turn, where edges of β have become these by then [B, n, width]."""
+        exists = self._exists[self.ops[betas, e]][:, None].expand(*columns.shape[:-1], -1)
         if turn == 0:
-            return _TRANSITIONS[columns[:, :, e]]
+            return exists
         origin = self._origin[self._code(self.current[betas])][:, None].expand(columns.shape[:-1])
         if turn == 1:
-            return self._adding[origin, self._kinds(betas, columns) @ _KIND_WEIGHTS][:, :, e]
-        return self._removing[origin, self._code(columns)][:, :, e]
+            kinds = _KINDS[self._made[self.ops[betas][:, None], columns]]
+            letters = self._adding[origin, kinds @ _KIND_WEIGHTS][:, :, e]
+        else:
+            letters = self._removing[origin, self._code(columns)][:, :, e]
+        others = exists[..., len(LETTERS) :] & self._active[self._code(columns)][..., e, None]
+        return torch.cat([letters, others], -1)
 
-    @cached_property
-    def legal(self) -> Tensor:
-        """Whether a cell may become the α with these states by the joint check [cells, 729]."""
-        return self._pairs[self._code(self.current)] & ~self._dearer
-
-    @cached_property
-    def neighbours(self) -> Tensor:
-        """Positions of the cells that each cell becomes with these states [cells, 729]; its own where illegal."""
-        columns = self.combinations[None].expand(len(self.cells), -1, -1)
-        own = torch.arange(len(self.cells))[:, None]
-        return torch.where(self.legal, self.alphas(torch.arange(len(self.cells)), columns), own)
-
-    @cached_property
-    def costs(self) -> Tensor:
-        """Parameters and MAdds of each cell with these states, as `cost` counts them [cells, 729, 2]."""
-        single = {
-            op: next(edge.operation for edge in self._template(op).topology.edges if edge.operation) for op in OPS[2:]
-        }
-        table = [(0, 0), (0, 0), *((op.params, op.madds or 0) for op in single.values())]
-        of_edges = torch.tensor(table, dtype=torch.float64)[self.ops]  # [cells, EDGES, 2]
-        working = self._active & (self.combinations == _O)
-        return torch.einsum("ce,bek->bck", working.double(), of_edges)
+    def reachable(self, betas: Tensor) -> Tensor:
+        """Whether β's [B] may become each cell by the joint check, or are it [B, cells]."""
+        codes, costs = self._code(self.current), self.own_costs
+        found = self._runs[codes].expand(len(betas), -1).clone()
+        for e in range(EDGES):
+            found &= self._becomes[self.ops[betas, e]][:, self.ops[:, e]]
+        for counted in costs.T:
+            found &= counted <= counted[betas, None]
+        found[torch.arange(len(betas)), betas] = True
+        return found
 
     @cached_property
     def own_costs(self) -> Tensor:
-        """Parameters and MAdds of each cell as it is [cells, 2]."""
-        return self.costs[torch.arange(len(self.cells)), self._code(self.current)]
-
-    @cached_property
-    def combinations(self) -> Tensor:
-        """Column of each edge [729, EDGES]."""
-        return torch.from_numpy(np.arange(_COMBINATIONS)[:, None] // _STATE_WEIGHTS % len(_STATES))
+        """Parameters and MAdds of each cell as it is, as `cost` counts them [cells, 2]."""
+        operations = [architecture.topology.edges[0].operation for architecture in self._each_op]
+        counts = [(0, 0) if one is None else (one.params, one.madds or 0) for one in operations]
+        working = self._active[self._code(self.current)]
+        return (torch.tensor(counts, dtype=torch.float64)[self.ops] * working[..., None]).sum(1)
 
     @cached_property
     def signatures(self) -> list[str]:
@@ -193,24 +188,62 @@ class Space:
     @property
     def broken(self) -> NDArray[np.bool_]:
         """Cells whose output does not depend on their input [cells]."""
-        return np.array([self._liveness[c].broken is not None for c in self._code(self.current).tolist()])
+        return ~self._runs[self._code(self.current)].numpy()
+
+    # What each operation may become
+
+    @cached_property
+    def _each_op(self) -> list[Architecture]:
+        """A cell of each operation alone."""
+        return [nasbench201_cell(_text([op] * EDGES), transitions=self.transitions) for op in OPS]
+
+    @cached_property
+    def _made(self) -> Tensor:
+        """What an edge carries that carried an operation and made a choice [OPS, width]."""
+        made = torch.arange(len(OPS))[:, None].repeat(1, self.width)
+        made[:, _S], made[:, _N] = OPS.index("skip_connect"), OPS.index("none")
+        for row, architecture in zip(made, self._each_op, strict=True):
+            for choice in architecture.topology.edges[0].cheaper:
+                row[architecture.topology.edges[0].columns[choice.state]] = OPS.index(choice.state)
+        return made
+
+    @cached_property
+    def _exists(self) -> Tensor:
+        """Whether there is a transition to each choice, or none is needed [OPS, width]."""
+        found = torch.zeros(len(OPS), self.width, dtype=torch.bool)
+        for row, architecture in zip(found, self._each_op, strict=True):
+            edge, state = architecture.topology.edges[0], architecture.states[0]
+            row[[edge.columns[one] for one in (state, *edge.successors[state])]] = True
+        return found
+
+    @cached_property
+    def _becomes(self) -> Tensor:
+        """Whether an operation may become another one, or is it [OPS, OPS]."""
+        found = torch.zeros(len(OPS), len(OPS), dtype=torch.bool)
+        for row, made, exists in zip(found, self._made, self._exists, strict=True):
+            row[made[exists]] = True
+        return found
 
     # What depends on states alone, from natonnx.architecture
 
     def _code(self, columns: Tensor) -> Tensor:
-        return columns @ torch.from_numpy(_STATE_WEIGHTS)
-
-    def _template(self, op: str) -> Architecture:
-        return nasbench201_cell(_text([op] * EDGES))
+        """The combination of states, any operation being O [..., EDGES] → [...]."""
+        return torch.where(columns < len(LETTERS), columns, _O) @ torch.from_numpy(_STATE_WEIGHTS)
 
     @cached_property
     def _with_states(self) -> list[Architecture]:
-        template = self._template("nor_conv_3x3")
-        return [template.with_states(tuple(_STATES[column] for column in row)) for row in self.combinations.tolist()]
+        template = nasbench201_cell(_text(["nor_conv_3x3"] * EDGES))
+        combinations = np.arange(_COMBINATIONS)[:, None] // _STATE_WEIGHTS % len(LETTERS)
+        return [template.with_states(tuple(LETTERS[column] for column in row)) for row in combinations.tolist()]
 
     @cached_property
     def _liveness(self) -> list[Liveness]:
         return list(map(find_liveness, self._with_states))
+
+    @cached_property
+    def _runs(self) -> Tensor:
+        """Whether the output depends on the input [729]."""
+        return torch.tensor([one.broken is None for one in self._liveness])
 
     @cached_property
     def _active(self) -> Tensor:
@@ -242,11 +275,6 @@ class Space:
         ends = np.array(self.architectures[0].topology.ends)
         return torch.from_numpy(np.array([one.live[ends[:, 0]] & one.needed[ends[:, 1]] for one in self._liveness]))
 
-    def _kinds(self, betas: Tensor, columns: Tensor) -> Tensor:
-        """What edges carry now: 0 to 3, a convolution, a pooling, a skip, null [B, n, EDGES]."""
-        pooling = (self.ops[betas] == OPS.index("avg_pool_3x3"))[:, None].expand_as(columns)
-        return torch.where(columns == _O, pooling.long(), columns + 1)
-
     @cached_property
     def _adding(self) -> Tensor:
         """What edges may become while null edges are decided, by origin and kinds [origins, 4 ** EDGES, EDGES, 3]."""
@@ -269,20 +297,6 @@ class Space:
         first = {kind: self._liveness[c] for c, kind in reversed(list(enumerate(self._origin.tolist())))}
         origins = [replace(first[kind], active=np.ones(EDGES, bool)) for kind in sorted(first)]
         return torch.from_numpy(np.array([[transition_mask(alpha, origin) for alpha in alphas] for origin in origins]))
-
-    @cached_property
-    def _pairs(self) -> Tensor:
-        """Whether states may become other states, cost left aside [729, 729]."""
-        edges = _TRANSITIONS[self.combinations[:, None].expand(-1, _COMBINATIONS, -1)]
-        edges = edges.gather(-1, self.combinations[None, :, :, None].expand(_COMBINATIONS, -1, -1, 1))[..., 0]
-        broken = torch.tensor([one.broken is not None for one in self._liveness])
-        legal = edges.all(-1) & ~broken[None]
-        legal.fill_diagonal_(True)
-        return legal
-
-    @cached_property
-    def _dearer(self) -> Tensor:
-        return (self.costs > self.own_costs[:, None]).any(-1)
 
 
 def _text(ops: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from natonnx.errors import InputError
+from tools.research.cells import Transitions
 from tools.research.nasbench.space import Space
 
 __all__ = ["DATASETS", "Accuracies", "Split", "Table", "read_table", "split"]
@@ -36,8 +37,12 @@ class Table:
     accuracies: dict[str, Accuracies]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, transitions: Transitions = "nat") -> Table:
     """Read the table.
+
+    Args:
+        path: Of the CSV.
+        transitions: Whether operations may become cheaper ones.
 
     Raises:
         ClickException: If it is not one.
@@ -53,7 +58,7 @@ def read_table(path: Path) -> Table:
             name: Accuracies(*(torch.tensor([float(row[f"{name}_{part}"]) / 100 for row in rows]) for part in _PARTS))
             for name in DATASETS
         }
-        return Table(Space([row["cell"] for row in rows]), accuracies)
+        return Table(Space([row["cell"] for row in rows], transitions), accuracies)
     except (TypeError, ValueError, InputError) as error:
         raise click.ClickException(f"{path}: a row is damaged: {error}") from None
 

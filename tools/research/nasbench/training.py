@@ -63,8 +63,9 @@ class Training:
 
 
 def logits(policy: Policy, space: Networks, betas: Tensor, generator: torch.Generator) -> Tensor:
-    """Scores with the prior, not masked [B, edges, 3]."""
-    scores: Tensor = policy(space.features[betas].flatten(0, 1), space.graph(len(betas)))
+    """Scores with the prior, not masked [B, edges, width]."""
+    features, choices = space.features[betas].flatten(0, 1), space.choices[betas].flatten(0, 1)
+    scores: Tensor = policy(features, choices, space.graph(len(betas)))
     return scores.reshape(*space.masks[betas].shape) + policy.prior(space.masks[betas], space.current[betas], generator)
 
 

@@ -65,7 +65,7 @@ def _link_edits(network: Network, cell: int, before: Cell, link: int, then: Stat
         yield Edit(_between(network, start, end, State.S), State.S, then)
         return
     for name in _operations(network, cell, link):
-        if then is State.S and name.startswith(f"/cells.{cell}/inputs."):
+        if then == State.S and name.startswith(f"/cells.{cell}/inputs."):
             raise InputError(
                 f"cell {cell}: link {link} is one branch with its input's preprocessing, and no skip alone"
             )
@@ -160,6 +160,6 @@ def _between(network: Network, source: str, target: str, state: State) -> str:
     """The edge in a state between two maps."""
     topology = network.architecture.topology
     for edge, now in zip(topology.edges, network.architecture.states, strict=True):
-        if now is state and (edge.source, edge.target) == (source, target):
+        if now == state and (edge.source, edge.target) == (source, target):
             return edge.name
     raise InputError(f"no edge in state {state} leads from {source} to {target}")

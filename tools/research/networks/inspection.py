@@ -174,4 +174,4 @@ def plain_nulls(network: Network, plan: Plan, filled: Plan) -> Iterator[bool]:
 def _candidates(network: Network) -> set[tuple[str, ...]]:
     architecture = network.architecture
     pairs = zip(architecture.topology.edges, architecture.states, strict=True)
-    return {(edge.source, edge.target) for edge, state in pairs if state is State.N}
+    return {(edge.source, edge.target) for edge, state in pairs if state == State.N}

@@ -532,12 +532,29 @@ CHECKS: tuple[Check, ...] = (
         never="its table is not part of the repository; tests/tools/benchmarks runs it on a small one",
     ),
     Check(
+        "python -m tools.benchmarks.bench_macro --table nasbench-macro.json --transitions nat++"
+        " --proposers gcn-directed,random,greedy,evolution",
+        0,
+        "",
+        never="its table is not part of the repository; tests/tools/benchmarks runs it on a small one",
+    ),
+    Check(
         "python -m tools.benchmarks.bench_transfer --macro nasbench-macro.json --cells nasbench201.csv",
         0,
         "",
         never="its tables are not part of the repository; tests/tools/benchmarks runs it on small ones",
     ),
     # docs/policy.md
+    Check(
+        "python -m tools.benchmarks.bench_policy --table nasbench201.csv --transitions nat++"
+        " --learners gcn-directed,random",
+        60,
+        "a row for each learner",
+        says(r"^\| CIFAR-10 \| gcn-directed \|", r"^\| CIFAR-10 \| random \|"),
+        budget=f"--seeds 1 {_LEARN}",
+        minutes=9,
+        needs=("table",),
+    ),
     Check(
         "python -m tools.benchmarks.bench_policy --table nasbench201.csv --seeds 3 --ablations"
         " --plot docs/policy-learning.svg --efficiency docs/policy-efficiency.svg",

@@ -13,7 +13,7 @@ PYTHON_CHECKS: tuple[Check, ...] = (
     ),
     # CONTRIBUTING.md
     Check(
-        "python: from natonnx.policy import FEATURES, Policy, register_learner, small_head",
+        "python: from natonnx.policy import FEATURES, Head, Policy, register_learner",
         0,
         "",
         never="tests/e2e/test_policy.py runs it",

@@ -48,7 +48,7 @@ def plain_greedy(beta: Architecture, target: float, score: Callable[[Architectur
                 states[edge] = state
                 changed = alpha.with_states(tuple(states))
                 saved = (cost(alpha).madds or 0) - (cost(changed).madds or 0)
-                if why is None and state is not current and violation(changed, beta) is None and saved > 0:
+                if why is None and state != current and violation(changed, beta) is None and saved > 0:
                     looked += 1
                     ways.append(((score(alpha) - score(changed)) / saved, edge, state, changed))
         alpha = min(ways, key=lambda way: way[:3])[3]

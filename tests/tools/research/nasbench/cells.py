@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from natonnx.architecture import Architecture, State
+from natonnx.architecture import LETTERS, Architecture
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import DATASETS, Accuracies
 
 __all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working", "write_cells"]
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-STATES = tuple(State)
+STATES = LETTERS
 
 
 def text(ops: Sequence[str]) -> str:
@@ -33,8 +33,9 @@ def working(space: Space, count: int, seed: int = 0) -> Tensor:
 
 
 def become(beta: Architecture, columns: Sequence[int]) -> Architecture:
-    """The architecture with these states, by column."""
-    return beta.with_states(tuple(STATES[column] for column in columns))
+    """The architecture with these states, by column of each edge."""
+    pairs = zip(beta.topology.edges, columns, strict=True)
+    return beta.with_states(tuple(edge.choices[column].state for edge, column in pairs))
 
 
 def accuracies(count: int, seed: int = 0) -> Accuracies:

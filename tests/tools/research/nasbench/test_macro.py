@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from natonnx.architecture import State, cost, violation
+from natonnx.architecture import LETTERS, Legality, State, cost, violation
 from natonnx.policy import make_policy
-from natonnx.policy.base import greedy
-from natonnx.policy.encode import encode
+from natonnx.policy.base import greedy, scores
+from natonnx.policy.encode import encode, encode_choices
+from tests.tools.research.nasbench.cells import become
 from tests.tools.research.nasbench.macro_table import write_macro
 from tools.research.nasbench.chains import Chains
 from tools.research.nasbench.macro import (
@@ -117,6 +118,24 @@ def test_the_best_within_a_budget(table: Macro, target: float) -> None:
         assert best_within(table, digits, target) == max(table.accuracy[one] for one in met)
 
 
+def test_a_dear_layer_may_become_a_cheap_one(table: Macro) -> None:
+    """By the transitions of NAT++: each digit becomes one that is no larger."""
+    digits = "12211212"
+    beta, found = network(digits, "nat++"), sorted(alphas(digits, "nat++"))
+    assert found == sorted(one for one in NETWORKS if all(new <= old for new, old in zip(one, digits, strict=True)))
+    assert violation(beta.with_states((State.O, State("1"), *beta.states[2:])), beta) is None
+    alpha = beta.with_states((State.S, State("1"), *beta.states[2:]))
+    assert text(digits, alpha) == "01211212"
+    assert tuple(cost(alpha)) == tuple(cost(network("01211212")))
+    saved = Flops(table, digits).savings(beta)
+    assert saved.shape == (LAYERS, 4)
+    assert saved[1].tolist() == pytest.approx(
+        [0, table.flops[digits] - table.flops["10211212"], 0, table.flops[digits] - table.flops["11211212"]]
+    )
+    met = [table.accuracy[one] for one in found if table.flops[one] <= 0.7 * table.flops[digits]]
+    assert best_within(table, digits, 0.7, "nat++") == max(met) >= best_within(table, digits, 0.7)
+
+
 # All of them at once
 
 
@@ -125,7 +144,7 @@ def test_every_network_has_its_position(chains: Chains) -> None:
     assert [NETWORKS[i] for i in chains.find(some)] == some
     for digits, i in zip(some, chains.find(some).tolist(), strict=True):
         assert torch.equal(chains.features[i], torch.from_numpy(encode(network(digits))))
-        states = [tuple(State)[column] for column in chains.current[i].tolist()]
+        states = [LETTERS[column] for column in chains.current[i].tolist()]
         assert tuple(states) == network(digits).states
 
 
@@ -134,11 +153,31 @@ def test_the_most_probable_alpha_is_that_of_the_policy_on_one_network(chains: Ch
     policy, chance = make_policy("gcn-directed", edits=8.0), torch.Generator()
     betas = chains.find(["12211212", "21111222", "10201102"])
     with torch.no_grad():
-        policy.head.weight.mul_(30)  # type: ignore[union-attr,operator]
+        policy.head.letters.weight.mul_(30)  # type: ignore[union-attr,operator]
         walk = chains.walk(betas, logits(policy, chains, betas, chance), None, chance)
     for beta, alpha in zip(betas.tolist(), walk.alphas[:, 0].tolist(), strict=True):
         assert NETWORKS[alpha] == text(NETWORKS[beta], greedy(policy, network(NETWORKS[beta]), chance))
     assert (walk.alphas[:, 0] != betas).any()
+
+
+def test_cheap_layers_are_drawn_where_they_may_be() -> None:
+    chains, digits = Chains("nat++"), ["12211212", "10201102"]
+    betas, policy, chance = chains.find(digits), make_policy("gcn-directed", edits=8.0), torch.Generator()
+    for beta, name in zip(betas.tolist(), digits, strict=True):
+        one = network(name, "nat++")
+        np.testing.assert_array_equal(chains.masks[beta], Legality(one).mask() & [True, True, False, True])
+        np.testing.assert_array_equal(chains.choices[beta], encode_choices(one.topology))
+        np.testing.assert_array_equal(chains.features[beta], encode(network(name)))
+    with torch.no_grad():
+        table = logits(policy, chains, betas, chance)
+        torch.testing.assert_close(table[0], scores(policy, network(digits[0], "nat++"), chance))
+        walk = chains.walk(betas, table, 200, chance)
+    assert walk.masks.gather(-1, walk.columns[..., None]).all()
+    for name, columns, found in zip(digits, walk.columns.tolist(), walk.alphas.tolist(), strict=True):
+        beta = network(name, "nat++")
+        for own, alpha in zip(columns, found, strict=True):
+            assert NETWORKS[alpha] == text(name, become(beta, own))
+    assert (walk.columns == 3).any()
 
 
 def test_alphas_are_drawn_as_often_as_is_probable(chains: Chains) -> None:

@@ -10,7 +10,7 @@ from natonnx.policy.base import greedy
 from tests.policy.references import seeded
 from tests.tools.research.nasbench.cells import EVERY, accuracies, text, working
 from tools.research.cells import nasbench201_cell
-from tools.research.nasbench.measure import choose, measure, transform
+from tools.research.nasbench.measure import best_alphas, choose, measure, transform
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Accuracies
 
@@ -40,7 +40,8 @@ def test_measures_are_those_counted_by_hand(space: Space) -> None:
         space,
         {conv: (0.5, 0.5), two: (0.7, 0.6), pool: (0.2, 0.1), skip: (0.6, 0.9), detour: (0.3, 0.45)},
     )
-    found = measure(space, torch.tensor([conv, two, pool]), torch.tensor([detour, two, skip]), accuracy)
+    betas, alphas = torch.tensor([conv, two, pool]), torch.tensor([detour, two, skip])
+    found = measure(space, betas, alphas, best_alphas(space, betas, accuracy), accuracy)
     assert found.beta == pytest.approx(40)  # (50 + 60 + 10) / 3
     assert found.alpha == pytest.approx(65)  # (45 + 60 + 90) / 3
     assert found.best == pytest.approx(80)  # (90 + 60 + 90) / 3: `two` stays, for validation chooses
@@ -56,9 +57,9 @@ def test_measures_are_those_counted_by_hand(space: Space) -> None:
 def test_betas_as_they_are_capture_nothing_and_the_best_capture_all(space: Space, betas: Tensor) -> None:
     values = accuracies(len(space.cells))
     accuracy = Accuracies(values.test, values.test)
-    best = accuracy.test[space.neighbours[betas]].argmax(1, keepdim=True)
-    for alphas, share in ((betas, 0), (space.neighbours[betas].gather(1, best)[:, 0], 1)):
-        found = measure(space, betas, alphas, accuracy)
+    best = torch.where(space.reachable(betas), accuracy.test, -1).argmax(1)
+    for alphas, share in ((betas, 0), (best, 1)):
+        found = measure(space, betas, alphas, best, accuracy)
         assert found.captured == found.captured_good == pytest.approx(share)
         assert found.not_worse == 1
 
@@ -68,7 +69,7 @@ def test_what_is_drawn_is_legal(space: Space, betas: Tensor, learner: str) -> No
     draws = transform(make_policy(learner), space, betas, 3)
     assert torch.equal(draws.betas, betas)
     for cells in (draws.likely[:, None], draws.samples):
-        assert (space.neighbours[betas][:, :, None] == cells[:, None]).any(1).all()
+        assert space.reachable(betas).gather(1, cells).all()
     assert draws.samples.shape == (40, 1 if learner == "gcn-max" else 10)
 
 

@@ -10,8 +10,8 @@ from natonnx.architecture import Architecture, State
 from natonnx.search.lookup import Lookups
 from natonnx.search.propose import make_proposer
 from tests.tools.research.nasbench.macro_table import write_macro
-from tools.research.nasbench.macro import LAYERS, Macro, network, read_macro
-from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret, Searched, sample, search
+from tools.research.nasbench.macro import FULL_DEPTH, LAYERS, NETWORKS, Macro, network, read_macro
+from tools.research.nasbench.regret import BUDGETS, LOOK_UPS, Regret, Searched, sample, search, worth
 from tools.research.nasbench.report import regret_table
 
 DIGITS = "12211212"
@@ -85,6 +85,28 @@ def test_the_default_proposer_finds_something_for_each_of_many_budgets(table: Ma
     found = [one for one in search(table, OF, lambda: make_proposer("gcn-directed")) if one.look_ups == 30]
     assert len(found) == 2 * len(BUDGETS)
     assert all(one.points is not None for one in found)
+
+
+def test_proposers_find_cheap_layers(table: Macro) -> None:
+    """What removal alone reaches is reached, and more."""
+    of = OF._replace(proposer="greedy", transitions="nat++")
+    (*_, last) = search(table, of, lambda: make_proposer("greedy"), (0.7,))
+    assert last.points is not None
+    assert 0 <= last.points <= 1
+    assert Regret.from_dict(last.to_dict()) == last
+
+
+def test_what_cheap_layers_are_worth() -> None:
+    """Where every layer but the cheap ones costs a point, and each of those gains one."""
+    accuracy = {digits: float(digits.count("1")) for digits in NETWORKS}
+    flops = {digits: float(sum(map(int, digits))) for digits in NETWORKS}
+    expected = {}
+    for budget in BUDGETS:
+        room = [np.floor(budget * flops[digits] + 1e-9) for digits in FULL_DEPTH]
+        cheap = [min(8, left) for left in room]
+        kept = [min(digits.count("1"), left) for digits, left in zip(FULL_DEPTH, room, strict=True)]
+        expected[budget] = float(np.mean(np.array(cheap) - kept))
+    assert worth(Macro(accuracy, flops)) == pytest.approx(expected)
 
 
 def test_results_survive_json(table: Macro) -> None:

@@ -19,12 +19,12 @@ from natonnx.architecture import (
 )
 from natonnx.policy import make_policy
 from natonnx.policy.base import greedy
-from natonnx.policy.encode import FEATURES, encode
+from natonnx.policy.encode import FEATURES, encode, encode_choices
 from natonnx.policy.graph import RELATIONS, edge_graph
 from tests.architecture import naive
 from tests.policy.references import enumerate_alphas, seeded
 from tests.tools.research.nasbench.cells import EVERY, OPS, STATES, accuracies, become, text, working
-from tools.research.cells import nasbench201_cell, nasbench201_text
+from tools.research.cells import TRANSITIONS, Transitions, nasbench201_cell, nasbench201_text
 from tools.research.nasbench.measure import best_alphas
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.training import logits
@@ -41,6 +41,12 @@ ODD = (
 )
 
 
+@pytest.fixture(scope="module", params=TRANSITIONS)
+def space(request: pytest.FixtureRequest) -> Space:
+    """With the paper's transitions, and with those of NAT++."""
+    return Space(EVERY, request.param)
+
+
 @pytest.fixture(scope="module")
 def some(space: Space) -> Tensor:
     """Positions of odd cells and of random ones, broken ones among them."""
@@ -48,15 +54,19 @@ def some(space: Space) -> Tensor:
     return torch.cat([odd, torch.randperm(len(space.cells), generator=seeded(5))[:22]])
 
 
+def _cell(space: Space, cell: int) -> Architecture:
+    return nasbench201_cell(EVERY[cell], transitions=space.transitions)
+
+
 @cache
-def _alphas(cell: str) -> dict[tuple[int, ...], Architecture]:
+def _alphas(cell: str, transitions: Transitions) -> dict[tuple[int, ...], Architecture]:
     """By their columns, the jointly legal α's of a cell, and the cell itself."""
-    beta = nasbench201_cell(cell)
+    beta = nasbench201_cell(cell, transitions=transitions)
     found: dict[tuple[int, ...], Architecture] = {}
-    for columns in itertools.product(range(3), repeat=6):
-        carried = zip(columns, beta.topology.edges, strict=True)
-        if any(column == 0 and edge.operation is None for column, edge in carried):
-            continue  # null and skip edges have no operation to carry
+    own = [
+        range(edge.operation is None, len(edge.choices)) for edge in beta.topology.edges
+    ]  # or there is none to carry
+    for columns in itertools.product(*own):
         alpha = become(beta, columns)
         if alpha == beta or violation(alpha, beta) is None:
             found[columns] = alpha
@@ -73,32 +83,38 @@ def test_there_are_as_many_cells_as_choices(space: Space) -> None:
 
 def test_features_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
     for cell in some.tolist():
-        np.testing.assert_array_equal(space.features[cell], encode(nasbench201_cell(EVERY[cell])))
+        np.testing.assert_array_equal(space.features[cell], encode(_cell(space, cell)))
 
 
 def test_states_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
     for cell in some.tolist():
-        assert become(space.architectures[cell], space.current[cell].tolist()) == nasbench201_cell(EVERY[cell])
+        assert become(space.architectures[cell], space.current[cell].tolist()) == _cell(space, cell)
 
 
 def test_masks_are_what_each_edge_may_become(space: Space, some: Tensor) -> None:
     cells = torch.cat([some, torch.randperm(len(space.cells), generator=seeded(6))[:400]])
-    expected = np.stack([transition_mask(nasbench201_cell(EVERY[cell])) for cell in cells.tolist()])
-    np.testing.assert_array_equal(space.masks[cells], expected)
+    for cell in cells.tolist():
+        expected = transition_mask(_cell(space, cell))
+        np.testing.assert_array_equal(space.masks[cell, :, : expected.shape[1]], expected)
+        assert not space.masks[cell, :, expected.shape[1] :].any()
+
+
+def test_choices_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
+    for cell in some.tolist():
+        expected = encode_choices(_cell(space, cell).topology)
+        found = space.choices[cell].numpy()
+        np.testing.assert_array_equal(found[:, : expected.shape[1]], expected)
+        assert not found[:, expected.shape[1] :].any()
 
 
 def test_costs_are_those_of_each_architecture(space: Space, some: Tensor) -> None:
-    codes = {tuple(columns): code for code, columns in enumerate(space.combinations.tolist())}
-    assert len(codes) == 3**6
-    for cell in some[:12].tolist():
-        beta = nasbench201_cell(EVERY[cell])
-        assert space.own_costs[cell].tolist() == [cost(beta).params, cost(beta).madds]
-        for columns, alpha in _alphas(EVERY[cell]).items():
-            assert space.costs[cell, codes[columns]].tolist() == [cost(alpha).params, cost(alpha).madds]
+    for cell in some.tolist():
+        counted = cost(_cell(space, cell))
+        assert space.own_costs[cell].tolist() == [counted.params, counted.madds]
 
 
 def test_broken_cells_are_those_whose_output_gets_nothing(space: Space, some: Tensor) -> None:
-    expected = [find_liveness(nasbench201_cell(EVERY[cell])).broken is not None for cell in some.tolist()]
+    expected = [find_liveness(_cell(space, cell)).broken is not None for cell in some.tolist()]
     assert space.broken[some.numpy()].tolist() == expected
     assert {True, False} == set(expected)
 
@@ -108,7 +124,7 @@ def test_signatures_are_equal_after_null_propagation_alone(space: Space) -> None
     cells = torch.randperm(len(space.cells), generator=seeded(7))[:400].tolist()
     left: dict[str, set[str]] = {}
     for cell in cells:
-        beta = nasbench201_cell(EVERY[cell])
+        beta = _cell(space, cell)
         used = zip(_ops_of(EVERY[cell]), find_liveness(beta).active.tolist(), strict=True)
         left.setdefault(space.signatures[cell], set()).add(text([op if active else "none" for op, active in used]))
     assert all(len(cells) == 1 for cells in left.values())
@@ -135,9 +151,9 @@ def test_logits_are_those_of_each_architecture(space: Space, some: Tensor, learn
     policy = make_policy(learner)
     found = logits(policy, space, some, seeded()).detach()
     for row, cell in zip(found, some.tolist(), strict=True):
-        beta = nasbench201_cell(EVERY[cell])
+        beta = _cell(space, cell)
         prior = policy.prior(torch.from_numpy(transition_mask(beta)), space.current[cell], seeded())
-        torch.testing.assert_close(row, policy.logits(beta).detach() + prior)
+        torch.testing.assert_close(row[:, : prior.shape[1]], policy.logits(beta).detach() + prior)
 
 
 # What it may become
@@ -145,7 +161,7 @@ def test_logits_are_those_of_each_architecture(space: Space, some: Tensor, learn
 
 def test_alphas_are_the_cells_that_the_text_says(space: Space, some: Tensor) -> None:
     for cell in some.tolist():
-        for columns, alpha in _alphas(EVERY[cell]).items():
+        for columns, alpha in _alphas(EVERY[cell], space.transitions).items():
             found = space.alphas(torch.tensor([cell]), torch.tensor([[columns]]))
             assert space.cells[int(found)] == nasbench201_text(alpha)
 
@@ -161,24 +177,20 @@ def test_a_space_of_few_cells_knows_no_others() -> None:
     assert space.features.shape == (3, 6, FEATURES)
 
 
-def test_legal_alphas_are_those_of_the_joint_check(space: Space, some: Tensor) -> None:
-    """All 729 combinations of states, one by one."""
+def test_what_is_reachable_are_the_alphas_of_the_joint_check(space: Space, some: Tensor) -> None:
+    """All combinations of choices, one by one."""
     for cell in some.tolist():
-        found = {tuple(columns) for columns in space.combinations[space.legal[cell]].tolist()}
-        assert found == _alphas(EVERY[cell]).keys()
-
-
-def test_neighbours_are_the_legal_alphas(space: Space, some: Tensor) -> None:
-    for cell in some.tolist():
-        found = {space.cells[position] for position in space.neighbours[cell].tolist()}
-        assert found == {nasbench201_text(alpha) for alpha in _alphas(EVERY[cell]).values()}
+        found = {
+            space.cells[position] for position in space.reachable(torch.tensor([cell]))[0].nonzero()[:, 0].tolist()
+        }
+        assert found == {nasbench201_text(alpha) for alpha in _alphas(EVERY[cell], space.transitions).values()}
 
 
 def test_the_best_alpha_is_the_best_of_all_legal_ones(space: Space, some: Tensor) -> None:
     accuracy = accuracies(len(space.cells))
     found = best_alphas(space, some, accuracy)
     for cell, best in zip(some.tolist(), found.tolist(), strict=True):
-        positions = [EVERY.index(nasbench201_text(alpha)) for alpha in _alphas(EVERY[cell]).values()]
+        positions = [EVERY.index(nasbench201_text(alpha)) for alpha in _alphas(EVERY[cell], space.transitions).values()]
         assert best == max(positions, key=lambda position: float(accuracy.validation[position]))
 
 
@@ -188,13 +200,13 @@ def test_the_best_alpha_is_the_best_of_all_legal_ones(space: Space, some: Tensor
 def test_a_walk_draws_what_draw_draws(space: Space, some: Tensor) -> None:
     """The same α's with the same log π, as often as that says."""
     count = 3000
-    tables = 1.5 * torch.randn(len(some), 6, 3, generator=seeded(1))
+    tables = 1.5 * torch.randn(len(some), 6, space.width, generator=seeded(1))
     walk = space.walk(some, tables, count, seeded(2))
     log_pi = walk.log_probabilities(tables).tolist()
     for i, cell in enumerate(some.tolist()):
-        beta = nasbench201_cell(EVERY[cell])
+        beta = _cell(space, cell)
         expected = {
-            tuple(STATES.index(state) for state in states): value
+            tuple(edge.columns[state] for edge, state in zip(beta.topology.edges, states, strict=True)): value
             for states, value in enumerate_alphas(beta, tables[i].double().numpy()).items()
         }
         drawn = list(map(tuple, walk.columns[i].tolist()))
@@ -206,10 +218,10 @@ def test_a_walk_draws_what_draw_draws(space: Space, some: Tensor) -> None:
 
 
 def test_choices_without_effect_are_undone(space: Space, some: Tensor) -> None:
-    walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(5)), 40, seeded(6))
+    walk = space.walk(some, torch.randn(len(some), 6, space.width, generator=seeded(5)), 40, seeded(6))
     undone = 0
     for cell, columns, alphas in zip(some.tolist(), walk.columns.tolist(), walk.alphas.tolist(), strict=True):
-        beta = nasbench201_cell(EVERY[cell])
+        beta = _cell(space, cell)
         for drawn, alpha in zip(columns, alphas, strict=True):
             plain = naive.without_idle_edits(become(beta, drawn), beta)
             assert EVERY[alpha] == nasbench201_text(plain)
@@ -219,13 +231,13 @@ def test_choices_without_effect_are_undone(space: Space, some: Tensor) -> None:
 
 def test_masks_of_a_walk_say_what_could_be_chosen(space: Space, some: Tensor) -> None:
     """They hold what was chosen, and what the edge is."""
-    walk = space.walk(some, torch.randn(len(some), 6, 3, generator=seeded(3)), 20, seeded(4))
+    walk = space.walk(some, torch.randn(len(some), 6, space.width, generator=seeded(3)), 20, seeded(4))
     assert walk.masks.gather(-1, walk.columns[..., None]).all()
     assert walk.masks.gather(-1, space.current[some][:, None, :, None].expand(-1, 20, -1, -1)).all()
 
 
 def test_gradients_reach_the_logits(space: Space, some: Tensor) -> None:
-    tables = torch.randn(len(some), 6, 3, generator=seeded(3)).requires_grad_()
+    tables = torch.randn(len(some), 6, space.width, generator=seeded(3)).requires_grad_()
     log_pi = space.walk(some, tables, 4, seeded()).log_probabilities(tables)
     assert log_pi.shape == (len(some), 4)
     torch.autograd.backward(log_pi.sum())
@@ -239,9 +251,9 @@ def test_every_alpha_drawn_is_legal(space: Space) -> None:
     policy = make_policy("random")
     for seed in range(3):
         columns = space.walk(betas, logits(policy, space, betas, seeded(seed)), 4, seeded(seed)).columns
-        assert space.legal[betas].gather(1, columns @ torch.tensor([3**e for e in range(6)])).all()
+        assert space.reachable(betas).gather(1, space.alphas(betas, columns)).all()
         for cell, drawn in zip(betas[:60].tolist(), columns[:60].tolist(), strict=True):
-            beta = nasbench201_cell(EVERY[cell])
+            beta = _cell(space, cell)
             assert [violation(become(beta, one), beta) for one in drawn] == [None] * 4
 
 
@@ -249,15 +261,15 @@ def test_every_alpha_drawn_is_legal(space: Space) -> None:
 def test_without_a_count_it_is_the_most_probable_alpha(space: Space, some: Tensor, learner: str) -> None:
     policy = make_policy(learner, edits=6.0, seed=1)
     with torch.no_grad():
-        policy.get_submodule("head").get_parameter("weight").mul_(20)
+        policy.get_submodule("head.letters").get_parameter("weight").mul_(20)
     alphas = space.walk(some, logits(policy, space, some, seeded()), None, seeded()).alphas
     for cell, drawn in zip(some.tolist(), alphas.tolist(), strict=True):
-        beta = nasbench201_cell(EVERY[cell])
+        beta = _cell(space, cell)
         assert [EVERY[one] for one in drawn] == [nasbench201_text(greedy(policy, beta, seeded()))]
 
 
 def test_a_seed_repeats_a_walk(space: Space, some: Tensor) -> None:
-    tables = torch.zeros(len(some), 6, 3)
+    tables = torch.zeros(len(some), 6, space.width)
     one, two, other = (space.walk(some, tables, 8, seeded(seed)).columns for seed in (5, 5, 6))
     assert torch.equal(one, two)
     assert not torch.equal(one, other)

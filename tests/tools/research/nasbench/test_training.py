@@ -8,7 +8,7 @@ from natonnx.policy import LEARNERS, make_policy
 from natonnx.policy.base import Policy
 from tests.tools.research.nasbench.cells import OPS, working
 from tools.research.nasbench import predictor
-from tools.research.nasbench.measure import choose, measure, transform
+from tools.research.nasbench.measure import best_alphas, choose, measure, transform
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Accuracies, split
 from tools.research.nasbench.training import Recipe, train
@@ -30,7 +30,7 @@ def toy(space: Space) -> Accuracies:
 def _captured(policy: Policy, space: Space, toy: Accuracies, betas: Tensor) -> float:
     """Zero-shot."""
     alphas = choose(transform(policy, space, betas, 0), toy).zero_shot
-    return measure(space, betas, alphas, toy).captured
+    return measure(space, betas, alphas, best_alphas(space, betas, toy), toy).captured
 
 
 # What it does
@@ -60,9 +60,7 @@ def test_look_ups_are_counted(space: Space, toy: Accuracies, learner: str) -> No
     assert found.queries == watched[-1]
     assert [queries for queries, _ in found.curve] == watched
     assert 0 < int(found.seen.sum()) <= found.queries
-    allowed = torch.zeros(len(space.cells), dtype=torch.bool)
-    allowed[space.neighbours[cells].flatten()] = True
-    assert not (found.seen & ~allowed).any()
+    assert not (found.seen & ~space.reachable(cells).any(0)).any()
     assert found.seconds > 0
 
 
@@ -70,7 +68,7 @@ def test_only_cells_that_may_be_drawn_are_betas(space: Space) -> None:
     """The others' accuracies are read where they are α's, and no others."""
     cells = working(space, 10)
     accuracy = torch.full((len(space.cells),), torch.nan)
-    accuracy[space.neighbours[cells].flatten()] = 0.5
+    accuracy[space.reachable(cells).any(0)] = 0.5
     policy = make_policy("gcn")
     train(policy, space, accuracy, cells, SMALL)
     assert all(torch.isfinite(value).all() for value in policy.state_dict().values())

@@ -7,6 +7,7 @@ from natonnx.policy import make_policy
 from natonnx.policy.base import greedy
 from natonnx.search.budget import Budget
 from tests.tools.research.nasbench.macro_table import write_macro
+from tools.research.cells import TRANSITIONS, Transitions
 from tools.research.nasbench.chains import Chains
 from tools.research.nasbench.macro import (
     FULL_DEPTH,
@@ -57,20 +58,21 @@ def test_a_policy_without_opinions_removes_what_saves_most(table: Macro) -> None
         assert found == pytest.approx(best_within(table, digits, 0.6) - table.accuracy[alpha])
 
 
-def test_what_is_chosen_is_the_most_probable_at_the_least_tilt(table: Macro) -> None:
+@pytest.mark.parametrize("transitions", TRANSITIONS)
+def test_what_is_chosen_is_the_most_probable_at_the_least_tilt(table: Macro, transitions: Transitions) -> None:
     """Found by trying tilts from low to high."""
     policy, digits = make_policy("gcn-directed", seed=3), "12211212"
     with torch.no_grad():
-        policy.head.weight.mul_(30)  # type: ignore[union-attr,operator]
-    price, beta = Flops(table, digits), network(digits)
+        policy.head.letters.weight.mul_(30)  # type: ignore[union-attr,operator]
+    price, beta = Flops(table, digits), network(digits, transitions)
     budget = Budget(price, 0.6)
     for tilt in torch.arange(-20, 40, 0.05).tolist():
         budget.tilt = tilt
         alpha = greedy(policy, beta, torch.Generator(), budget.logits(beta))
         if budget.met_by(alpha):
             break
-    lost = best_within(table, digits, 0.6) - table.accuracy[text(digits, alpha)]
-    assert regrets(policy, table, [digits], 0.6) == [pytest.approx(lost)]
+    lost = best_within(table, digits, 0.6, transitions) - table.accuracy[text(digits, alpha)]
+    assert regrets(policy, table, [digits], 0.6, transitions) == [pytest.approx(lost)]
 
 
 def test_chance_is_the_mean_of_what_is_near_the_budget(table: Macro) -> None:
