@@ -24,6 +24,7 @@ from tools.upkeep.check_readme.place import Ran
 from tools.upkeep.check_readme.python import PYTHON_CHECKS
 from tools.upkeep.check_readme.sample import consistent, optimized
 from tools.upkeep.check_readme.scale import SCALE_CHECKS
+from tools.upkeep.check_readme.search import SEARCH_CHECKS
 from tools.upkeep.check_readme.torch_module import TORCH_CHECKS
 
 __all__ = ["CHECKS"]
@@ -491,89 +492,7 @@ CHECKS: tuple[Check, ...] = (
     Check("python -m tools.upkeep.check_readme", 0, "", never="it is what runs this"),
     # models/README.md
     Check("pip install -e .[export]", 0, "", skip=_INSTALLS, minutes=1),
-    # docs/search.md
-    Check(
-        "python -m tools.benchmarks.bench_search --target 0.5,0.35 --method natonnx,greedy,greedy-2025",
-        0,
-        "",
-        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_search ranks --network resnet20,densenet",
-        0,
-        "",
-        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_search lookups --network densenet,resnet56"
-        " --method greedy,gcn-directed,evolution,random,plain-greedy",
-        0,
-        "",
-        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
-    ),
-    Check(
-        "natonnx optimize models/resnet20-fashion.onnx --data few.npz --no-training --target-madds 0.65"
-        " --max-drop 100 --force --threads 1",
-        0,
-        "",
-        never="its pictures are drawn from those that are not part of the repository",
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_budget",
-        0,
-        "",
-        skip="it runs for as long as its budgets say; tests/tools/benchmarks runs it on little data",
-        minutes=12,
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_macro --table nasbench-macro.json --processes 1",
-        0,
-        "",
-        never="its table is not part of the repository; tests/tools/benchmarks runs it on a small one",
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_macro --table nasbench-macro.json --transitions nat++"
-        " --proposers gcn-directed,random,greedy,evolution",
-        0,
-        "",
-        never="its table is not part of the repository; tests/tools/benchmarks runs it on a small one",
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_transfer --macro nasbench-macro.json --cells nasbench201.csv",
-        0,
-        "",
-        never="its tables are not part of the repository; tests/tools/benchmarks runs it on small ones",
-    ),
-    # docs/policy.md
-    Check(
-        "python -m tools.benchmarks.bench_policy --table nasbench201.csv --transitions nat++"
-        " --learners gcn-directed,random",
-        60,
-        "a row for each learner",
-        says(r"^\| CIFAR-10 \| gcn-directed \|", r"^\| CIFAR-10 \| random \|"),
-        budget=f"--seeds 1 {_LEARN}",
-        minutes=9,
-        needs=("table",),
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_policy --table nasbench201.csv --seeds 3 --ablations"
-        " --plot docs/policy-learning.svg --efficiency docs/policy-efficiency.svg",
-        0,
-        "the plots are written",
-        writes("docs/policy-learning.svg", "docs/policy-efficiency.svg"),
-        skip="its trainings take 25 minutes, however short the grid's are",
-        minutes=25,
-        needs=("table", "matplotlib"),
-    ),
-    Check(
-        "python -m tools.benchmarks.bench_pretrained models/resnet20-fashion.onnx models/vgg-fashion.onnx"
-        " models/mobilenetv2-fashion.onnx --seeds 3 --rounds 12 --epochs 2",
-        300,
-        "columns and rows; the rest by form",
-        rows(["model", "θ from"], header=True, measured={"first reward": _NUMBER, "last reward": _NUMBER}),
-        budget="--seeds 1 --rounds 4 --epochs 1",
-        minutes=40,
-    ),
+    *SEARCH_CHECKS,
     # docs/tables.md
     Check(
         "python -m tools.conformance.paper inspect",
