@@ -59,6 +59,23 @@ def test_conv_gradients_equal_torch(channels_last: bool) -> None:
     assert_same_gradients(result, expected, ours, theirs)
 
 
+@pytest.mark.parametrize("channels", [3, 12, 16])
+def test_gradients_of_a_narrow_strided_point_are_right_in_channels_last(channels: int) -> None:
+    """Below 16 channels oneDNN by itself crashes, hangs or errs; it does not compute in double precision."""
+    node = helper.make_node("Conv", ["x", "w"], ["y"], strides=[2, 2])
+    x = torch.from_numpy(array(48, channels, 48, 48)).contiguous(memory_format=torch.channels_last)
+    weight = torch.from_numpy(array(16, channels, 1, 1, seed=1))
+    ours, exact = (leaf(x), leaf(weight)), (leaf(x.double()), leaf(weight.double()))
+    result = build(OpSpec.from_node(node, 17))(*ours)
+    expected = nn.functional.conv2d(*exact, stride=2)
+    assert isinstance(result, torch.Tensor)
+    found = torch.autograd.grad(result.square().mean(), ours)
+    wanted = torch.autograd.grad(expected.square().mean(), exact)
+    torch.testing.assert_close(result.double(), expected, rtol=1e-4, atol=1e-4)
+    for one, other in zip(found, wanted, strict=True):
+        torch.testing.assert_close(one.double(), other, rtol=1e-4, atol=1e-6)
+
+
 def test_gemm_gradients_equal_torch() -> None:
     native = nn.Linear(5, 3)
     node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)

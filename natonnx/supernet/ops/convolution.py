@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Convolution: TypeAlias = Callable[..., Tensor]
 
+_NARROW = 16
+"""Input channels below which oneDNN crashes, hangs or errs at the gradient of a strided 1 × 1 Conv's weight where
+samples are in channels-last: it writes past its workspace (uxlfoundation/oneDNN issue 6035)."""
+
 _CONVOLUTIONS: dict[int, Convolution] = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 _TRANSPOSED: dict[int, Convolution] = {
     1: functional.conv_transpose1d,
@@ -36,7 +40,11 @@ def conv(spec: OpSpec) -> Kernel:
         begins, ends = window.padding(x.shape[2:])
         if begins != ends:
             x, begins = functional.pad(x, torch_pads(begins, ends)), (0,) * len(begins)
-        return convolve(x, weight, bias, window.strides, begins, window.dilations, group)
+        strides = window.strides
+        if group == 1 and weight.shape[1] < _NARROW and max(weight.shape[2:]) == 1 < max(strides) and not any(begins):
+            steps = (slice(None), slice(None), *(slice(None, None, stride) for stride in strides))
+            x, strides = x[steps], (1,) * len(strides)
+        return convolve(x, weight, bias, strides, begins, window.dilations, group)
 
     return kernel
 

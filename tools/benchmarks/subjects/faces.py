@@ -38,7 +38,8 @@ def face_net(folder: Path, _cache: Path, effort: Effort) -> None:
             generator = np.random.default_rng([10, 9, step])
             people = generator.integers(0, _PEOPLE, 48)
             faces = np.stack([face(identity(int(person)), generator) for person in people])
-            cosines = model(torch.from_numpy(faces)) @ F.normalize(proxies, dim=1).T
+            # not in channels-last: see `natonnx.supernet.ops.convolution`
+            cosines = model(torch.from_numpy(np.ascontiguousarray(faces))) @ F.normalize(proxies, dim=1).T
             wanted = torch.from_numpy(people)
             margin = 0.2 * F.one_hot(wanted, _PEOPLE)  # CosFace, arXiv 1801.09414, equation 4
             return F.cross_entropy(16 * (cosines - margin), wanted)
