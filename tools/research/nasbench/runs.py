@@ -35,6 +35,7 @@ class Job:
         label: What a table calls it.
         measured: Whether to measure it on the held-out cells.
         transitions: Whether operations may become cheaper ones.
+        price: Points of accuracy that all MAdds of the dearest cell are worth in training.
     """
 
     learner: str
@@ -44,6 +45,7 @@ class Job:
     label: str = ""
     measured: bool = True
     transitions: Transitions = "nat"
+    price: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Run:
             "label": self.job.label,
             "seed": self.job.seed,
             "transitions": self.job.transitions,
+            "price": self.job.price,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -124,7 +127,9 @@ def _run(path: Path, job: Job) -> Run:
     cells = split(len(table.space.cells))
     policy = make_policy(job.learner, seed=job.seed, **job.options)
     reward = table.accuracies[REWARD]
-    training = train(policy, table.space, reward.validation, cells.training, job.recipe, seed=job.seed)
+    madds = table.space.own_costs[:, 1].float()
+    worth = reward.validation - job.price / 100 * madds / madds.max()
+    training = train(policy, table.space, worth, cells.training, job.recipe, seed=job.seed)
     tuned = transform(policy, table.space, cells.tuning, job.seed).likely
     measures: dict[str, dict[str, Measures]] = {}
     if job.measured:
