@@ -43,6 +43,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--table", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The CSV.")
 @click.option("--learners", default=",".join(LEARNERS), show_default=True, callback=_names)
 @click.option("--transitions", default="nat", show_default=True, type=click.Choice(TRANSITIONS), help="Of the cells.")
+@click.option("--price", default=0.0, show_default=True, help="Points that all MAdds are worth in training.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--steps", default=3000, show_default=True, type=click.IntRange(1), help="Of the final trainings.")
 @click.option("--grid-steps", default=1000, show_default=True, type=click.IntRange(1), help="Of the grid's trainings.")
@@ -56,6 +57,7 @@ def main(
     table: Path,
     learners: tuple[str, ...],
     transitions: Transitions,
+    price: float,
     seeds: int,
     steps: int,
     grid_steps: int,
@@ -74,7 +76,7 @@ def main(
     from tools.research.nasbench.table import read_table
 
     print(describe_nulls(read_table(table)), end="\n\n", flush=True)
-    bench = _Bench(table, transitions, processes)
+    bench = _Bench(table, transitions, price, processes)
     recipes = bench.tune([learner for learner in learners if learner != "random"], grid_steps)
     print(f"Grid, {grid_steps} steps each, by the 500 tuning cells:\n\n{report.grid_table(bench.grid)}\n", flush=True)
     recipes = {learner: replace(recipe, steps=steps) for learner, recipe in recipes.items()}
@@ -101,8 +103,8 @@ def main(
 class _Bench:
     """Makes jobs and runs them, with a progress bar on stderr."""
 
-    def __init__(self, table: Path, transitions: Transitions, processes: int) -> None:
-        self.table, self.transitions, self.processes = table, transitions, processes
+    def __init__(self, table: Path, transitions: Transitions, price: float, processes: int) -> None:
+        self.table, self.transitions, self.price, self.processes = table, transitions, price, processes
         self.grid: list[Run] = []
 
     def tune(self, learners: Sequence[str], steps: int) -> "dict[str, Recipe]":
@@ -180,7 +182,7 @@ class _Bench:
 
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task(title, total=len(jobs))
-            jobs = [replace(job, transitions=self.transitions) for job in jobs]
+            jobs = [replace(job, transitions=self.transitions, price=self.price) for job in jobs]
             return run_all(self.table, jobs, self.processes, lambda _run: progress.advance(bar))
 
 

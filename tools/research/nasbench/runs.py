@@ -37,6 +37,7 @@ class Job:
         label: What a table calls it.
         measured: Whether to measure it on the held-out cells.
         transitions: Whether operations may become cheaper ones.
+        price: Points of accuracy that all MAdds of the dearest cell are worth in training.
     """
 
     learner: str
@@ -46,6 +47,7 @@ class Job:
     label: str = ""
     measured: bool = True
     transitions: Transitions = "nat"
+    price: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Run:
             "label": self.job.label,
             "seed": self.job.seed,
             "transitions": self.job.transitions,
+            "price": self.job.price,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -125,7 +128,9 @@ def _run(path: Path, job: Job) -> Run:
     table = _table(path, job.transitions)
     cells = split(len(table.space.cells))
     reward = table.accuracies[REWARD]
-    model, training, become = _train(job, table.space, reward.validation, cells.training)
+    madds = table.space.own_costs[:, 1].float()
+    worth = reward.validation - job.price / 100 * madds / madds.max()
+    model, training, become = _train(job, table.space, worth, cells.training)
     tuned = become(cells.tuning).likely
     measures: dict[str, dict[str, Measures]] = {}
     if job.measured:

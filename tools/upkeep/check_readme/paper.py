@@ -36,4 +36,13 @@ PAPER_CHECKS: tuple[Check, ...] = (
         )
         for scale, minutes in ((_SMALL, 12), (_SMALLER, 5))
     ),
+    Check(
+        "python -m tools.benchmarks.reproduce_tables nao --table nasbench201.csv --optimizers nao --steps 1500",
+        20,
+        "the table's rows by form",
+        says(r"^\| CIFAR-10 \| nao \| most probable α \| \d\d\.\d\d \| "),
+        budget="--steps 1 --seeds 1 --folder nao",
+        minutes=6,
+        needs=("table",),
+    ),
 )

@@ -20,7 +20,7 @@ from tools.research.nasbench.training import Recipe
 def table(space: Space, monkeypatch: pytest.MonkeyPatch) -> Table:
     """Noise on three data sets; what a job reads."""
     found = Table(space, {name: accuracies(len(space.cells), seed) for seed, name in enumerate(DATASETS)})
-    monkeypatch.setattr(runs, "_table", lambda _path: found)
+    monkeypatch.setattr(runs, "_table", lambda _path, _transitions: found)
     return found
 
 
@@ -41,6 +41,14 @@ def test_a_run_measures_every_way_to_choose_on_every_data_set(table: Table) -> N
     assert (found["learner"], found["label"], found["seed"]) == ("gcn", "tiny", 1)
     assert (found["recipe"]["steps"], found["options"]) == (2, {"hidden": 8})
     assert found["measures"]["cifar10"]["both"] == run.measures["cifar10"]["both"].to_dict()
+
+
+@pytest.mark.usefixtures("table")
+def test_a_price_makes_cells_cheaper() -> None:
+    """However accurate they are, at so high a price; and at a negative one they stay as dear as they may."""
+    found = [runs._run(Path(), Job("gcn-directed", Recipe(steps=30, betas=32), price=price)) for price in (-1e4, 1e4)]
+    dear, cheap = (run.zero_shot.madds for run in found)
+    assert cheap < dear - 0.2
 
 
 @pytest.mark.usefixtures("table")
