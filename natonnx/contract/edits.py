@@ -44,7 +44,7 @@ def parse_edits(text: str, origin: str, pick: int | None = None) -> tuple[Edit, 
 
 def edit_rows(edits: Iterable[Edit]) -> list[EditRow]:
     """Describe edits; the inverse of `parse_edits`."""
-    return [{"edge": edit.edge, "from": edit.before, "to": edit.after} for edit in edits]
+    return [{"edge": edit.edge, "from": edit.before.value, "to": edit.after.value} for edit in edits]
 
 
 def _picked(data: object, origin: str, pick: int) -> object:

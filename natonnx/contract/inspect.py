@@ -112,6 +112,6 @@ def _edges(architecture: Architecture) -> Iterator[InspectedEdge]:
     for edge, state, verdict in rows:
         yield {
             **edge_row(edge, state),
-            "legal": [wanted for wanted, reason in verdict.items() if reason is None],
-            "illegal": {wanted: reason for wanted, reason in verdict.items() if reason is not None},
+            "legal": [wanted.value for wanted, reason in verdict.items() if reason is None],
+            "illegal": {wanted.value: reason for wanted, reason in verdict.items() if reason is not None},
         }

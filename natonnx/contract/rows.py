@@ -85,7 +85,7 @@ def edge_row(edge: Edge, state: State) -> EdgeRow:
         "name": edge.name,
         "source": edge.source,
         "target": edge.target,
-        "state": state,
+        "state": state.value,
         "operation": own.kind if own else None,
         "params": own.params if own else 0,
         "madds": own.madds if own else 0,

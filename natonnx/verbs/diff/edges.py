@@ -246,8 +246,8 @@ def _change(
     return {
         "edge": edge,
         "change": what,
-        "from": before,
-        "to": after,
+        "from": before.value if before else None,
+        "to": after.value if after else None,
         "noted": None,
         "matched_by": by,
         "details": details,

@@ -67,7 +67,7 @@ def test_its_row_stands_beside_those_that_never_cost_more(space: Space, monkeypa
     good = Accuracies(_by_convolutions(space), _by_convolutions(space))
     noise = accuracies(len(space.cells))
     table = Table(space, dict(zip(DATASETS, (good, noise, noise), strict=True)))
-    monkeypatch.setattr(runs, "_table", lambda _path: table)
+    monkeypatch.setattr(runs, "_table", lambda _path, _transitions: table)
     jobs = [
         Job("nao", NAORecipe(steps=60, batch=64, learning_rate=1e-2), options={"hidden": 16}),
         Job("gcn", Recipe(steps=2, betas=4), options={"hidden": 8}),
