@@ -60,7 +60,7 @@ def compare_edges(before: Network, after: Network, rename: Mapping[str, str], *,
     rows = [_compare(old, new, match) for match in matches]
     used = {match.before for match in matches}, {match.after for match in matches}
     added = [_added(old, new, name, related) for name in new.edges if name not in used[1]]
-    rebuilt = {new.edges[row["edge"]].target for row in added if row["change"] == "added"}
+    rebuilt = {new.edges[row["edge"]].target for row in added if row is not None and row["change"] == "added"}
     rows += [_removed(old, new, name, rebuilt if related else None) for name in old.edges if name not in used[0]]
     rows += added
     order = {name: i for i, name in enumerate(dict.fromkeys((*old.edges, *old.states, *new.edges)))}
@@ -131,6 +131,11 @@ class _Side:
         """The edge that each node of an edge is on, by the node's name."""
         edges = self.network.edges
         return {self.view.name(i): name for name in self.edges for i in edges[name].nodes}
+
+    @cached_property
+    def outside(self) -> set[str]:
+        """The nodes that are on no edge, by name."""
+        return {self.view.name(i) for i in range(len(self.view.nodes))} - self.holder.keys()
 
     def shape(self, fmap: str) -> Shape:
         """Return the shape of a feature map, at its join."""
@@ -222,7 +227,7 @@ def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
     before, after = old.states[match.before], new.states[match.after]
     details = list(_details(old, new, match))
     what: EdgeChangeKind
-    if match.by == "nodes":
+    if match.by == "nodes" or _is_of_map(old, new, match.before, match.after):
         what = "regrouped"
     elif before != after:
         what = "transition"
@@ -231,6 +236,13 @@ def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
     else:
         what = "changed" if match.by != "ends" or before == State.S else "replaced"
     return _change(match.before, what, match.by, before, after, old.row(match.before), new.row(match.after), details)
+
+
+def _is_of_map(one: _Side, other: _Side, edge: str, twin: str) -> bool:
+    """Tell whether what an edge carries is the activation of a map at an end of its twin in the other model."""
+    nodes = {one.view.name(i) for i in one.network.edges[edge].nodes}
+    maps = [other.network.maps[end] for end in (other.edges[twin].source, other.edges[twin].target)]
+    return bool(nodes) and nodes <= {other.view.name(i) for fmap in maps for i in fmap.chain}
 
 
 def _change(
@@ -267,6 +279,10 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
     """
     if rebuilt is None:
         return _change(name, "removed", None, old.states[name], None, old.row(name), None, [])
+    nodes = {old.view.name(i) for i in old.network.edges[name].nodes}
+    if nodes and nodes <= new.outside:
+        told = ["its nodes are there, on no edge: a feature map's activation"]
+        return _change(name, "regrouped", None, old.states[name], None, old.row(name), None, told)
     gone = _missing(old, new, old.edges[name])
     targets = _twins(old, new, old.edges[name].target)
     fixed = {target for target in targets if new.join(target) is Join.OPAQUE}
@@ -279,11 +295,17 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
     return _change(name, "transition", "ends", old.states[name], State.N, old.row(name), None, [])
 
 
-def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange:
-    """Return a row for an edge that is left in the other model: it was null where NAT could have put it."""
+def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange | None:
+    """Return a row for an edge that is left in the other model: it was null where NAT could have put it.
+
+    None where its nodes were there before, on no edge: as the activation of a map that is none any more.
+    """
     edge, state = new.edges[name], new.states[name]
     if not related:
         return _change(name, "added", None, None, state, None, new.row(name), [])
+    nodes = {new.view.name(i) for i in new.network.edges[name].nodes}
+    if nodes and nodes <= old.outside:
+        return None
     sources, targets = (_twins(new, old, end) for end in (edge.source, edge.target))
     null = next((null.name for null in old.nulls if null.source in sources and null.target in targets), None)
     if state == State.S and null is not None:
