@@ -9,12 +9,13 @@ The rules are onnx's own: a data file is a regular file in or below the model's 
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import onnx
+from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from onnx import TensorProto, numpy_helper
 
@@ -26,6 +27,7 @@ __all__ = [
     "Extent",
     "all_tensors",
     "byte_size",
+    "copy_fields",
     "data_files",
     "file_bytes",
     "has_external",
@@ -283,8 +285,8 @@ def light_copy(model: onnx.ModelProto, folder: Path | None, least: int = _HEAVY)
     if not has_external(model) and not any(is_heavy(tensor, least) for tensor in model.graph.initializer):
         return model
     copy = onnx.ModelProto()
-    _copy_fields(model, copy, "graph")
-    _copy_fields(model.graph, copy.graph, "initializer")
+    copy_fields(model, copy, _all_but("graph"))
+    copy_fields(model.graph, copy.graph, _all_but("initializer"))
     for tensor in model.graph.initializer:
         fresh = copy.graph.initializer.add()
         if is_heavy(tensor, least):
@@ -293,7 +295,7 @@ def light_copy(model: onnx.ModelProto, folder: Path | None, least: int = _HEAVY)
             refer(fresh, "natonnx", 0)
             continue
         large = is_external(tensor) and byte_size(tensor) > _SMALL
-        _copy_fields(tensor, fresh, "raw_data" if large else None)
+        copy_fields(tensor, fresh, _all_but("raw_data" if large else ""))
         if is_external(tensor) and not large:
             _load(fresh, folder)
     for tensor in filter(is_external, _other_tensors(copy)):
@@ -302,10 +304,10 @@ def light_copy(model: onnx.ModelProto, folder: Path | None, least: int = _HEAVY)
     return copy
 
 
-def _copy_fields(message: Message, copy: Message, apart: str | None) -> None:
-    """Copy a message's fields, apart from one: if that were cleared in a whole copy, its memory would stay taken."""
+def copy_fields(message: Message, copy: Message, wanted: Callable[[FieldDescriptor], bool]) -> None:
+    """Copy some of a message's fields: if others were cleared in a whole copy, their memory would stay taken."""
     for field, value in message.ListFields():
-        if field.name == apart:
+        if not wanted(field):
             continue
         if isinstance(value, Message):
             getattr(copy, field.name).CopyFrom(value)
@@ -313,6 +315,10 @@ def _copy_fields(message: Message, copy: Message, apart: str | None) -> None:
             getattr(copy, field.name).extend(value)
         else:
             setattr(copy, field.name, value)
+
+
+def _all_but(name: str) -> Callable[[FieldDescriptor], bool]:
+    return lambda field: field.name != name
 
 
 def _load(tensor: TensorProto, folder: Path | None) -> None:

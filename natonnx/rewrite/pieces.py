@@ -7,6 +7,8 @@ import onnx
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from natonnx.tensors import copy_fields
+
 __all__ = ["pieces"]
 
 _GRAPH = onnx.ModelProto.DESCRIPTOR.fields_by_name["graph"].number
@@ -36,18 +38,10 @@ def pieces(model: onnx.ModelProto) -> Iterator[bytes]:
 
 def _around(message: _Message, number: int) -> tuple[_Message, _Message]:
     """A message's fields of lower numbers and those of higher ones, each as a message: in the order of their bytes."""
-    parts = type(message)(), type(message)()
-    for field, value in message.ListFields():
-        if field.number == number:
-            continue
-        part = parts[field.number > number]
-        if isinstance(value, Message):
-            getattr(part, field.name).CopyFrom(value)
-        elif hasattr(value, "extend"):
-            getattr(part, field.name).extend(value)
-        else:
-            setattr(part, field.name, value)
-    return parts
+    lower, higher = type(message)(), type(message)()
+    copy_fields(message, lower, lambda field: field.number < number)
+    copy_fields(message, higher, lambda field: field.number > number)
+    return lower, higher
 
 
 def _start(number: int, size: int) -> bytes:

@@ -25,9 +25,10 @@ from natonnx.search.lookup import Lookups
 from natonnx.search.propose.greedy import Greedy
 from natonnx.search.propose.moves import Moves
 from natonnx.supernet import Supernet
-from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
+from natonnx.verbs.optimize.resume import load_checkpoint
 from natonnx.verbs.scoring import runnable_file
 from tests.search.conftest import tiny_model, tiny_problem, tiny_split
+from tests.search.interruption import interrupted
 
 FAST = Settings(finetune_epochs=1, batch=48, lookups=12, learner="greedy")
 TARGETS = (0.8, 0.5)
@@ -158,29 +159,6 @@ def test_the_seed_repeats_a_search(problem: Problem, learner: str) -> None:
     assert first.candidates
     assert len(first.scored) <= 9
     assert_equal(first, again)
-
-
-class InterruptError(Exception):
-    pass
-
-
-def interrupted(problem: Problem, settings: Settings, path: Path, stop: int, resume: bool) -> bool:
-    """Search until so many states were saved; return whether it was interrupted then."""
-    saves = 0
-
-    def save_and_stop(state: Mapping[str, Any]) -> None:
-        nonlocal saves
-        saves += 1
-        save_checkpoint(path, "same", state)
-        if saves == stop:
-            raise InterruptError
-
-    saved = load_checkpoint(path, "same") if resume else None
-    try:
-        search(problem, settings, save=save_and_stop, resume=saved)
-    except InterruptError:
-        return True
-    return False
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3, 5, 8, 13, 14, 16])

@@ -17,28 +17,15 @@ from natonnx.search.parallel.tasks import KINDS, Task
 from natonnx.search.parallel.worker import Worker
 from natonnx.search.progress import Stage
 from natonnx.supernet import Supernet, initial_weights
-from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
+from natonnx.verbs.optimize.resume import load_checkpoint
+from tests.search.interruption import interrupted
 
 FAST = Settings(weights="scratch", finetune_epochs=2, batch=48, lookups=6, learner="greedy", target_madds=0.8)
 
 
-class InterruptError(Exception):
-    pass
-
-
-def interrupted(problem: Problem, path: Path, stop: int) -> Mapping[str, Any]:
+def state_of(problem: Problem, path: Path, stop: int) -> Mapping[str, Any]:
     """The state that a search leaves that is interrupted at its so many-th save."""
-    saves = 0
-
-    def save(state: Mapping[str, Any]) -> None:
-        nonlocal saves
-        saves += 1
-        save_checkpoint(path, "same", state)
-        if saves == stop:
-            raise InterruptError
-
-    with pytest.raises(InterruptError):
-        search(problem, FAST, save=save)
+    assert interrupted(problem, FAST, path, stop)
     return load_checkpoint(path, "same")
 
 
@@ -88,7 +75,7 @@ def test_the_search_before_is_the_same(problem: Problem, outcome: Outcome) -> No
 def test_an_interrupted_search_resumes_to_the_same_result(
     problem: Problem, outcome: Outcome, tmp_path: Path, stop: int
 ) -> None:
-    state = interrupted(problem, tmp_path / "state", stop)
+    state = state_of(problem, tmp_path / "state", stop)
     resumed = search(problem, FAST, resume=state)
     assert resumed.images == outcome.images
     assert are_equal(resumed.beta, outcome.beta)
@@ -97,7 +84,7 @@ def test_an_interrupted_search_resumes_to_the_same_result(
 
 def test_interruptions_fall_into_the_training_of_either(problem: Problem, tmp_path: Path) -> None:
     """What the test above covers: a training of β, and one behind it."""
-    early, late = (interrupted(problem, tmp_path / str(stop), stop) for stop in (4, 18))
+    early, late = (state_of(problem, tmp_path / str(stop), stop) for stop in (4, 18))
     assert early["beta"] is None
     assert [start["states"] for start in early["halving"]["starts"]] == [key(problem.network.architecture)]
     assert late["beta"] is not None

@@ -126,11 +126,14 @@ class _Side:
         found = self.network.edges[name].nodes
         return [i for i in found if kind(self.network.model.graph.node[i]) in _SHAPING]
 
+    def node_names(self, name: str) -> set[str]:
+        """Return the names of all nodes of an edge."""
+        return {self.view.name(i) for i in self.network.edges[name].nodes}
+
     @cached_property
     def holder(self) -> dict[str, str]:
         """The edge that each node of an edge is on, by the node's name."""
-        edges = self.network.edges
-        return {self.view.name(i): name for name in self.edges for i in edges[name].nodes}
+        return {node: name for name in self.edges for node in self.node_names(name)}
 
     @cached_property
     def outside(self) -> set[str]:
@@ -240,7 +243,7 @@ def _compare(old: _Side, new: _Side, match: _Match) -> EdgeChange | None:
 
 def _is_of_map(one: _Side, other: _Side, edge: str, twin: str) -> bool:
     """Tell whether what an edge carries is the activation of a map at an end of its twin in the other model."""
-    nodes = {one.view.name(i) for i in one.network.edges[edge].nodes}
+    nodes = one.node_names(edge)
     maps = [other.network.maps[end] for end in (other.edges[twin].source, other.edges[twin].target)]
     return bool(nodes) and nodes <= {other.view.name(i) for fmap in maps for i in fmap.chain}
 
@@ -279,7 +282,7 @@ def _removed(old: _Side, new: _Side, name: str, rebuilt: Collection[str] | None)
     """
     if rebuilt is None:
         return _change(name, "removed", None, old.states[name], None, old.row(name), None, [])
-    nodes = {old.view.name(i) for i in old.network.edges[name].nodes}
+    nodes = old.node_names(name)
     if nodes and nodes <= new.outside:
         told = ["its nodes are there, on no edge: a feature map's activation"]
         return _change(name, "regrouped", None, old.states[name], None, old.row(name), None, told)
@@ -303,7 +306,7 @@ def _added(old: _Side, new: _Side, name: str, related: bool) -> EdgeChange | Non
     edge, state = new.edges[name], new.states[name]
     if not related:
         return _change(name, "added", None, None, state, None, new.row(name), [])
-    nodes = {new.view.name(i) for i in new.network.edges[name].nodes}
+    nodes = new.node_names(name)
     if nodes and nodes <= old.outside:
         return None
     sources, targets = (_twins(new, old, end) for end in (edge.source, edge.target))

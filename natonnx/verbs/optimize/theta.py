@@ -6,8 +6,9 @@ from pathlib import Path
 from natonnx.errors import InputError
 from natonnx.frontend import Source
 from natonnx.notices import NOTICE
-from natonnx.policy import is_learner, make_policy
+from natonnx.policy import is_learner
 from natonnx.policy.pretrained import FORMAT, save_policy
+from natonnx.policy.registry import policy_class
 from natonnx.report.place import check_place
 from natonnx.search import Outcome, Settings
 
@@ -27,7 +28,7 @@ def check_policy(path: Path, settings: Settings, *others: Path) -> None:
     Raises:
         InputError: If the learner learns nothing, or the file is one of the others or no policy of natonnx.
     """
-    if not is_learner(settings.learner) or not make_policy(settings.learner).learns:
+    if not is_learner(settings.learner) or not policy_class(settings.learner).learns:
         raise InputError(f"--save-policy {path}: the learner {settings.learner} learns nothing; leave it out")
     check_place(path, others, FORMAT, "--save-policy")
 

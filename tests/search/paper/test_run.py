@@ -1,9 +1,8 @@
 """Algorithm 1 on the tiny network, from its first step to fine-tuned finalists."""
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +14,11 @@ from natonnx.search import Criteria, Outcome, Problem, Settings, Step, decide, s
 from natonnx.search.budget import Budget
 from natonnx.search.keys import signature
 from natonnx.search.paper.select import _bands
-from natonnx.verbs.optimize.resume import load_checkpoint, save_checkpoint
+from natonnx.verbs.optimize.resume import load_checkpoint
+from tests.search.interruption import interrupted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FAST = Settings(
     algorithm="paper", epochs=2, finetune_epochs=1, alphas=3, reward_batch=45, batch=48, evaluated=6, finalists=2
@@ -92,10 +95,6 @@ def test_the_seed_repeats_a_search(problem: Problem, learner: str) -> None:
         assert all(np.array_equal(one.weights[name], other.weights[name]) for name in one.weights)
 
 
-class InterruptError(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     ("learner", "stop"), [(LEARNERS[0], 1), (LEARNERS[0], 2), (LEARNERS[0], 3), (LEARNERS[0], 4), ("gcn-max", 2)]
 )
@@ -104,17 +103,7 @@ def test_an_interrupted_search_resumes_to_the_same_result(
 ) -> None:
     settings = with_(target_madds=0.8, seed=1, learner=learner)
     path = tmp_path / "state"
-    saves = 0
-
-    def save_and_stop(state: Mapping[str, Any]) -> None:
-        nonlocal saves
-        saves += 1
-        save_checkpoint(path, "same", state)
-        if saves == stop:
-            raise InterruptError
-
-    with pytest.raises(InterruptError):
-        search(problem, settings, save=save_and_stop)
+    assert interrupted(problem, settings, path, stop)
     resumed = search(problem, settings, resume=load_checkpoint(path, "same"))
     whole = search(problem, settings)
     assert resumed.history == whole.history
