@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING
 import click
 
 from natonnx.cli.logs import log_options
-from natonnx.cli.options import html_option, json_option, model_argument, print_json, reading_options, write_report
+from natonnx.cli.options import (
+    html_option,
+    json_option,
+    model_argument,
+    print_json,
+    reading_options,
+    transitions_option,
+    write_report,
+)
 from natonnx.cli.process import uncollected
 from natonnx.cli.terminal import page
 
@@ -20,6 +28,7 @@ __all__ = ["inspect_command"]
 @uncollected()
 @log_options
 @model_argument
+@transitions_option
 @reading_options
 @html_option
 @json_option

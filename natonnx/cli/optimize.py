@@ -20,6 +20,7 @@ from natonnx.cli.options import (
     output_option,
     print_json,
     reading_options,
+    transitions_option,
     write_report,
 )
 from natonnx.cli.terminal import page, stderr_console
@@ -176,6 +177,7 @@ _UNCHANGED = 1
     help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none and"
     " leaves the batch open.",
 )
+@transitions_option
 @reading_options
 @click.option("--dry-run", is_flag=True, help="Only say what would be done, what can be reached, and what it takes.")
 @click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")

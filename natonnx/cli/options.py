@@ -28,6 +28,7 @@ __all__ = [
     "output_option",
     "print_json",
     "reading_options",
+    "transitions_option",
     "write_report",
 ]
 
@@ -107,6 +108,14 @@ _READING: tuple[_Decorator, ...] = (
     ),
     click.option("--free-batch", is_flag=True, help="Make a batch of 1 that is baked into the file free first."),
 )
+transitions_option: _Decorator = click.option(
+    "--transitions",
+    type=click.Choice(["nat", "nat++"]),
+    default="nat",
+    show_default=True,
+    help="What an operation may become: a skip or nothing, or by NAT++ a cheaper operation as well (smaller kernels,"
+    " separable convolutions, poolings).",
+)
 _FIELDS = ("input_shapes", "granularity", "window", "include", "exclude", "freeze_outputs_of", "free_batch")
 
 
@@ -121,13 +130,17 @@ def add_options(
 
 
 def reading_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say how a model is read; the command gets them as one `natonnx.frontend.ParseOptions`, `reading`."""
+    """Options that say how a model is read; the command gets them as one `natonnx.frontend.ParseOptions`, `reading`.
 
-    def run(**arguments: Any) -> Any:
-        from natonnx.frontend import Granularity, ParseOptions
+    What `transitions_option` says, if the command has it, is among them.
+    """
+
+    def run(transitions: str = "nat", **arguments: Any) -> Any:
+        from natonnx.frontend import Granularity, ParseOptions, Transitions
 
         fields = {name: arguments.pop(name) for name in _FIELDS}
-        reading = ParseOptions(**{**fields, "granularity": Granularity(fields["granularity"])})
+        fields |= {"granularity": Granularity(fields["granularity"]), "transitions": Transitions(transitions)}
+        reading = ParseOptions(**fields)
         return command(reading=reading, **arguments)
 
     return add_options(command, run, _READING)

@@ -5,13 +5,14 @@ import reprlib
 from collections.abc import Iterable
 from typing import TypedDict
 
-from natonnx.architecture import LETTERS, Edit, State
+from natonnx.architecture import Edit, State
 from natonnx.errors import InputError
 
 __all__ = ["EditRow", "edit_rows", "parse_edits"]
 
 EditRow = TypedDict("EditRow", {"edge": str, "from": str, "to": str})
-"""A transition of an edge: its name, the state that it has, `O`, `S` or `N`, and the one that it gets."""
+"""A transition of an edge: its name, the state that it has, `O`, `S`, `N` or by NAT++ the name of a cheaper operation,
+and the one that it gets."""
 
 
 def parse_edits(text: str, origin: str, pick: int | None = None) -> tuple[Edit, ...]:
@@ -66,8 +67,10 @@ def _edit(item: object, where: str) -> Edit:
     if not isinstance(item["edge"], str):
         raise InputError(f"{where}: 'edge' should be the name of an edge, not {_kind(item['edge'])}")
     for key in ("from", "to"):
-        if item[key] not in LETTERS:
-            raise InputError(f"{where}: {key!r} should be O, S or N, not {reprlib.repr(item[key])}")
+        if not isinstance(item[key], str) or not item[key]:
+            raise InputError(
+                f"{where}: {key!r} should be O, S, N or the name of an operation, not {reprlib.repr(item[key])}"
+            )
     return Edit(item["edge"], State(item["from"]), State(item["to"]))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TypedDict
 
-from natonnx.architecture import Architecture, legal_transitions
+from natonnx.architecture import Architecture, State, legal_transitions
 from natonnx.contract.rows import CostRow, EdgeRow, TensorRow, cost_row, edge_row, tensor_row
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.frontend import Network, default_opset
@@ -53,10 +53,17 @@ class FeatureMapRow(TypedDict):
 
 
 class InspectedEdge(EdgeRow):
-    """An edge, the states that it may change to, and for each other state the reason why it may not."""
+    """An edge, and what it may become.
+
+    Attributes:
+        legal: The states that it may change to.
+        illegal: For each other state the reason why it may not.
+        cheaper: What each cheaper operation by itself costs, whose names are states too; nothing without NAT++.
+    """
 
     legal: list[str]
     illegal: dict[str, str]
+    cheaper: dict[str, CostRow]
 
 
 class OpaqueRow(TypedDict):
@@ -114,4 +121,9 @@ def _edges(architecture: Architecture) -> Iterator[InspectedEdge]:
             **edge_row(edge, state),
             "legal": [wanted.value for wanted, reason in verdict.items() if reason is None],
             "illegal": {wanted.value: reason for wanted, reason in verdict.items() if reason is not None},
+            "cheaper": {
+                wanted.value: {"params": own.params, "madds": own.madds}
+                for wanted, own in edge.operations.items()
+                if wanted != State.O
+            },
         }

@@ -11,6 +11,7 @@ from natonnx.frontend.network import (
     Network,
     OpaqueNode,
     ParseOptions,
+    Transitions,
 )
 from natonnx.frontend.parse import parse, parse_with
 from natonnx.frontend.program import Instruction, Program, RunConcat, RunNode, RunSelect, RunSkip, RunSum, Trim, lower
@@ -33,6 +34,7 @@ __all__ = [
     "RunSkip",
     "RunSum",
     "Source",
+    "Transitions",
     "Trim",
     "default_opset",
     "free_batch",

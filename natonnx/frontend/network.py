@@ -7,12 +7,12 @@ from pathlib import Path
 
 import onnx
 
-from natonnx.architecture import Architecture, Shape
+from natonnx.architecture import Architecture, Shape, State
 from natonnx.frontend.batch_axes import BatchAxes
 from natonnx.frontend.computed import ComputedWeights
 from natonnx.frontend.node_cut_rule import NodeCutRule
 
-__all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions"]
+__all__ = ["WINDOW", "EdgeBinding", "Granularity", "MapBinding", "Network", "OpaqueNode", "ParseOptions", "Transitions"]
 
 WINDOW = 4
 """How many feature maps back a shortcut that does not exist yet (an N edge) may start."""
@@ -31,6 +31,16 @@ class Granularity(StrEnum):
     AUTO = "auto"
 
 
+class Transitions(StrEnum):
+    """What an operation may become.
+
+    `nat`: a skip or nothing (Guo et al. 2019). `nat++`: a cheaper operation as well (Guo et al. 2021).
+    """
+
+    NAT = "nat"
+    NATPP = "nat++"
+
+
 @dataclass(frozen=True)
 class ParseOptions:
     """How a model is parsed.
@@ -44,6 +54,7 @@ class ParseOptions:
         exclude: Patterns of node names: edges with such a node may not change.
         freeze_outputs_of: Patterns of node names: what these nodes compute stays as it is, as long as it is read.
         free_batch: Make a batch of 1 that is baked into the file free first.
+        transitions: What an operation may become.
     """
 
     input_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
@@ -53,6 +64,7 @@ class ParseOptions:
     exclude: tuple[str, ...] = ()
     freeze_outputs_of: tuple[str, ...] = ()
     free_batch: bool = False
+    transitions: Transitions = Transitions.NAT
 
 
 @dataclass(frozen=True)
@@ -82,10 +94,12 @@ class EdgeBinding:
         nodes: Positions of the nodes that compute it from its source's value, in order; () for a plain skip and for
             null.
         tensor: The tensor that it hands to its target's join; the source's own value for a plain skip or null.
+        cheaper: The same of the cheaper operations that it may become, whose nodes are in `Network.extended` alone.
     """
 
     nodes: tuple[int, ...]
     tensor: str
+    cheaper: Mapping[State, "EdgeBinding"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +117,8 @@ class Network:
 
     Attributes:
         model: The model as read; never changed.
+        extended: The same with the nodes of cheaper operations behind its own, and their weights; nothing reads what
+            they make. The model itself where there are none.
         architecture: β.
         maps: Binding of each feature map, by name.
         edges: Binding of each edge, by name.
@@ -121,6 +137,7 @@ class Network:
     """
 
     model: onnx.ModelProto
+    extended: onnx.ModelProto
     architecture: Architecture
     maps: Mapping[str, MapBinding]
     edges: Mapping[str, EdgeBinding]
@@ -136,3 +153,15 @@ class Network:
     options: ParseOptions
     batch_axes: BatchAxes
     folder: Path | None = None
+
+    def carrier(self, edge: int, state: State) -> EdgeBinding | None:
+        """The nodes that compute an edge in a state, if there are any.
+
+        Args:
+            edge: Its position.
+            state: One in which it carries something.
+        """
+        own = self.edges[self.architecture.topology.edges[edge].name]
+        if state in own.cheaper:
+            return own.cheaper[state]
+        return own if own.nodes and state == self.architecture.states[edge] else None

@@ -26,12 +26,22 @@ import onnx
 from natonnx.architecture import Edge, FeatureMap, Join, Operation, Skip, State
 from natonnx.frontend import vocabulary
 from natonnx.frontend.batch_axes import find_batch_axes
+from natonnx.frontend.cheaper import add_cheaper
 from natonnx.frontend.declared import Inferences
 from natonnx.frontend.domains import guard_domains
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.elementwise import Elementwise
 from natonnx.frontend.granularity import merge_branches
-from natonnx.frontend.network import WINDOW, EdgeBinding, Granularity, MapBinding, Network, OpaqueNode, ParseOptions
+from natonnx.frontend.network import (
+    WINDOW,
+    EdgeBinding,
+    Granularity,
+    MapBinding,
+    Network,
+    OpaqueNode,
+    ParseOptions,
+    Transitions,
+)
 from natonnx.frontend.opaque import why_opaque
 from natonnx.frontend.operation import describe, prepares_input
 from natonnx.frontend.selection import keep_dead_code, select
@@ -58,6 +68,7 @@ def parse(
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     freeze_outputs_of: Sequence[str] = (),
+    transitions: Transitions | str = Transitions.NAT,
     folder: Path | None = None,
 ) -> Network:
     """Parse a model into its NAT DAG.
@@ -70,6 +81,7 @@ def parse(
         include: Patterns of node names.
         exclude: Patterns of node names.
         freeze_outputs_of: Patterns of node names.
+        transitions: `nat` or `nat++`.
         folder: Where the model's external data is, if it has any.
 
     Raises:
@@ -82,6 +94,7 @@ def parse(
         include=tuple(include),
         exclude=tuple(exclude),
         freeze_outputs_of=tuple(freeze_outputs_of),
+        transitions=Transitions(transitions),
     )
     return parse_with(model, options, folder)
 
@@ -99,9 +112,13 @@ def parse_with(
     add_shortcuts(draft, view, options.window)
     guard_domains(draft, view)
     frozen = select(draft, view, options)
-    cut_rules = trace_cuts(draft, view)
+    extended = view
+    if options.transitions is Transitions.NATPP:
+        extended = add_cheaper(draft, view, shapes, dtypes, axes)
+    cut_rules = trace_cuts(draft, extended)
     return Network(
         model=model,
+        extended=extended.model,
         architecture=keep_dead_code(draft.architecture()),
         maps=draft.map_bindings,
         edges=draft.edge_bindings,

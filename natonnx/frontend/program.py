@@ -149,7 +149,7 @@ def lower(network: Network, architecture: Architecture) -> Program:
 
 def _needed(network: Network, instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
     """Leave out what nothing reads where channels are chosen from a tensor itself."""
-    nodes, wanted = network.model.graph.node, set(network.outputs)
+    nodes, wanted = network.extended.graph.node, set(network.outputs)
     kept: list[Instruction] = []
     for one in reversed(instructions):
         made: Iterable[str] = (one.output,) if one.output is not None else nodes[one.node].output
@@ -175,7 +175,7 @@ class _Lowering:
     @functools.cached_property
     def _tensors(self) -> Set[str]:
         """Names of the file's tensors."""
-        graph = self.network.model.graph
+        graph = self.network.extended.graph
         stored = {tensor.name for tensor in graph.initializer} | {info.name for info in graph.input}
         return stored | {name for node in graph.node for name in (*node.input, *node.output)}
 
@@ -204,7 +204,7 @@ class _Lowering:
 
     def _node(self, node: int, output: str | None) -> Iterator[Instruction]:
         """Run a node, and lead a cut of what it reads on to what it makes."""
-        proto, rules = self.network.model.graph.node[node], self.network.cut_rules
+        proto, rules = self.network.extended.graph.node[node], self.network.cut_rules
         name, cut = next(((name, self.cut[name]) for name in proto.input if name in self.cut), ("", None))
         if cut is None:
             yield RunNode(node, output)
@@ -219,7 +219,7 @@ class _Lowering:
         """Choose among the channels that are left, for each of a node's outputs."""
         axis, kept = self.cut[source]
         places = np.cumsum(kept) - 1
-        made = self.network.model.graph.node[node].output if output is None else [output]
+        made = self.network.extended.graph.node[node].output if output is None else [output]
         for name, part in zip(made, rule.parts, strict=True):
             own = kept[list(part)]
             if not own.all():
@@ -228,7 +228,7 @@ class _Lowering:
 
     def _trim(self, node: int, output: str | None, cut: Cut, rule: NodeCutRule) -> Trim | None:
         """What a cut of what a node reads changes in it."""
-        proto = self.network.model.graph.node[node]
+        proto = self.network.extended.graph.node[node]
         runs = cut.kept[:: rule.unit]
         kept = np.tile(np.repeat(runs, rule.repeat), rule.tile)
         if rule.out is not None:
@@ -265,7 +265,7 @@ class _Lowering:
             yield from self._member(e, name)
             inputs.append(name)
         node = binding.join_node
-        given = () if node is None else self.network.model.graph.node[node].input
+        given = () if node is None else self.network.extended.graph.node[node].input
         if node is not None and inputs == [name for name in given if name not in binding.constants]:
             self.done.add(node)
             yield RunNode(node)
@@ -287,10 +287,9 @@ class _Lowering:
     def _member(self, e: int, output: str) -> Iterator[Instruction]:
         """Compute one edge into the tensor `output`."""
         edge = self.architecture.topology.edges[e]
-        binding = self.network.edges[edge.name]
-        as_in_file = self.architecture.states[e] == self.network.architecture.states[e]
-        if as_in_file and binding.nodes:
-            yield from self._nodes(binding.nodes, None if output == binding.tensor else output)
+        carrier = self.network.carrier(e, self.architecture.states[e])
+        if carrier is not None:
+            yield from self._nodes(carrier.nodes, None if output == carrier.tensor else output)
         else:
             assert edge.skip is not None
             source = self.network.maps[edge.source].value_tensor

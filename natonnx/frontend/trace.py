@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import gcd, lcm
 from typing import NamedTuple
 
-from natonnx.architecture import ChannelCutRule, FeatureMap, Join, State, place
+from natonnx.architecture import ChannelCutRule, Choice, FeatureMap, Join, Operation, State, place
 from natonnx.frontend.cut_rules import node_cut_rule
 from natonnx.frontend.draft import Draft
 from natonnx.frontend.node_cut_rule import NodeCutRule
@@ -51,12 +51,20 @@ def trace_cuts(draft: Draft, view: GraphView) -> Mapping[tuple[int, int], NodeCu
 def _cross(draft: Draft, trace: "_Trace", name: str, axes: Mapping[str, set[int]]) -> set[int]:
     """Lead cuts along an edge; return the axes along which they arrive."""
     edge, binding = draft.edges[name], draft.edge_bindings[name]
-    further = edge.operation.inputs if edge.operation else ()
-    found = tuple(_met(draft, trace, (edge.source, *further), binding.nodes, binding.tensor, axes))
+    sources = (edge.source, *(edge.operation.inputs if edge.operation else ()))
+    found = tuple(_met(draft, trace, sources, binding.nodes, binding.tensor, axes))
     arriving = {one.out for one in found if one.out is not None}
     if edge.operation is not None:
-        if found != edge.operation.cut_rules:
-            draft.edges[name] = replace(edge, operation=replace(edge.operation, cut_rules=found))
+        cheaper: list[Choice] = []
+        for choice in edge.cheaper:
+            assert isinstance(choice.carries, Operation)
+            own = binding.cheaper[choice.state]
+            rules = tuple(_met(draft, trace, sources, own.nodes, own.tensor, axes))
+            arriving |= {one.out for one in rules if one.out is not None}
+            cheaper.append(choice._replace(carries=replace(choice.carries, cut_rules=rules)))
+        if found != edge.operation.cut_rules or cheaper:
+            operation = replace(edge.operation, cut_rules=found)
+            draft.edges[name] = replace(edge, operation=operation, cheaper=tuple(cheaper))
         if edge.skip is not None and not edge.skip.pad_channels:  # what the edge would do as a skip
             arriving |= {axis for axis in axes.get(edge.source, ()) if not edge.skip.pool or axis == 1}
     return arriving

@@ -50,18 +50,24 @@ def build(
         InputError: If the architecture is broken.
         VerificationError: If a weight does not fit the tensor that it replaces.
     """
+    edited = architecture.states != network.architecture.states
     model = onnx.ModelProto()
-    model.CopyFrom(network.model)
-    unread = _replace_weights(model, weights, network.folder) if weights else []
-    if architecture.states != network.architecture.states:
+    model.CopyFrom(network.extended if edited else network.model)
+    added = {tensor.name for tensor in network.extended.graph.initializer[len(network.model.graph.initializer) :]}
+    given = {name: value for name, value in (weights or {}).items() if edited or name not in added}
+    unread = _replace_weights(model, given, network.folder) if given else []
+    if edited:
         program = lower(network, architecture)
         _log.debug("plan: %d instructions, %d cuts", len(program.instructions), len(program.cut))
         trims = {i.node: i.trim for i in program.instructions if isinstance(i, RunNode) and i.trim is not None}
         placed = _replace_nodes(model, _edit(network, program))
         constants = {name for i in network.constant_nodes for name in network.model.graph.node[i].output}
-        constants.update(tensor.name for tensor in network.model.graph.initializer)
+        constants.update(tensor.name for tensor in network.extended.graph.initializer)
         trim_nodes(model, {i: (placed[i], trim) for i, trim in trims.items()}, constants, network.folder)
         trim_shapes(model, program.cut)
+        for tensor in model.graph.initializer:
+            if tensor.name in added:
+                _lie_beside(tensor, model)
     drop_unread(model, unread)
     drop_training(network.model, model)
     return model
@@ -72,7 +78,8 @@ def _edit(network: Network, program: Program) -> EditedGraph:
     before = lower(network, network.architecture).instructions
     was_running = {i.node for i in before if isinstance(i, RunNode)}
     was_running |= {i.node for i in before if isinstance(i, RunSum | RunConcat) and i.node is not None}
-    nodes = network.model.graph.node
+    nodes = network.extended.graph.node
+    was_running.update(range(len(network.model.graph.node), len(nodes)))  # operations that an edge may become
     running = {i.node for i in instructions if isinstance(i, RunNode)}
     # Constants, and code that was dead in the file already: they stay while what they read exists.
     idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)
@@ -96,7 +103,7 @@ def _edit(network: Network, program: Program) -> EditedGraph:
             wanted.update(reads(nodes[i]))
         else:
             gone.update(reads(nodes[i]))
-    return edit_graph(network.model, instructions, frozenset(idle | constants))
+    return edit_graph(network.extended, instructions, frozenset(idle | constants))
 
 
 def _replace_nodes(model: onnx.ModelProto, edited: EditedGraph) -> dict[int, onnx.NodeProto]:

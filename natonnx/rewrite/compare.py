@@ -90,9 +90,9 @@ class Comparison:
     @functools.cached_property
     def _coarse(self) -> Mapping[str, str]:
         """Tensors that are computed from some in float16; a constant that is only kept in it does not count."""
-        nodes, dtypes = self.network.model.graph.node, self.network.dtypes
+        nodes, dtypes = self.network.extended.graph.node, self.network.dtypes
         constants = {name for i in self.network.constant_nodes for name in nodes[i].output}
-        constants.update(tensor.name for tensor in self.network.model.graph.initializer)
+        constants.update(tensor.name for tensor in self.network.extended.graph.initializer)
         found: set[str] = set()
         for node in self.model.graph.node:
             read = set(reads(node)) - constants
@@ -119,7 +119,7 @@ class Comparison:
 
         Two boxes of equal scores may be chosen in either order. What follows a choice must be as in the source.
         """
-        own = {node.SerializeToString() for node in self.network.model.graph.node}
+        own = {node.SerializeToString() for node in self.network.extended.graph.node}
         made = {name for node in self.model.graph.node for name in node.output}
         chosen: set[str] = set()
         names: list[str] = []

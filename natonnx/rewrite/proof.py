@@ -66,14 +66,14 @@ def is_proven(network: Network, architecture: Architecture, model: onnx.ModelPro
     try:
         edited = _Edited(network, architecture, terms)
         wanted = [edited.output(name) for name in network.outputs]
-        found = _rewritten(model, source, terms)
+        found = _rewritten(model, network.extended, len(source.graph.node), terms)
         return wanted == [found[name] for name in network.outputs]
     except (InputError, KeyError, _UnprovenError):
         return False
 
 
-def _rewritten(model: onnx.ModelProto, source: onnx.ModelProto, terms: Terms) -> dict[str, int]:
-    """The numbers of a model's tensors."""
+def _rewritten(model: onnx.ModelProto, source: onnx.ModelProto, own: int, terms: Terms) -> dict[str, int]:
+    """The numbers of a model's tensors; the source is an extended one, with so many nodes of the file's own."""
     numbers = {info.name: terms.of("input", info.name) for info in true_inputs(model)}
     numbers |= terms.held(model, source)
     nodes = source.graph.node
@@ -81,7 +81,9 @@ def _rewritten(model: onnx.ModelProto, source: onnx.ModelProto, terms: Terms) ->
     named = {node.name: i for i, node in enumerate(nodes) if node.name}
     used: set[int] = set()
     for node in model.graph.node:
-        candidates = (makers.get(next(iter(node.output), "")), named.get(node.name))
+        candidates = [makers.get(next(iter(node.output), "")), named.get(node.name)]
+        if (candidates[1] or 0) >= own:  # its first output may have the name of what it stands for
+            candidates.reverse()
         position = next((i for i in candidates if i is not None and i not in used and _is(node, nodes[i])), None)
         if position is not None:
             used.add(position)
@@ -103,7 +105,7 @@ class _Edited(Walk):
     """The numbers of the edited source's tensors, and the channels, axis 1, that they have lost."""
 
     def __init__(self, network: Network, architecture: Architecture, terms: Terms) -> None:
-        source = network.model
+        source = network.extended
         inputs = {info.name: terms.of("input", info.name) for info in true_inputs(source)}
         held = terms.held(source, source)
         made = [name for i in network.constant_nodes for name in source.graph.node[i].output if name]
@@ -122,7 +124,7 @@ class _Edited(Walk):
 
     def take(self, position: int) -> None:
         """Number what a node makes; of lost channels by the rules."""
-        node = self.network.model.graph.node[position]
+        node = self.network.extended.graph.node[position]
         lost = [name for name in reads(node) if name in self._lost]
         if not lost:
             self._make(position)
@@ -207,14 +209,14 @@ class _Edited(Walk):
 
     def _make(self, position: int, cut: Mapping[str, int] | None = None, lost: Flags | None = None) -> None:
         """Number what a node makes, of constants that have lost entries along an axis each."""
-        node, numbers = self.network.model.graph.node[position], self._numbers
+        node, numbers = self.network.extended.graph.node[position], self._numbers
         if cut and lost is not None:
             numbers = {**numbers, **{name: self._without(name, axis, lost) for name, axis in cut.items()}}
         self._numbers |= self._terms.made(node, position, operands(node, numbers))
 
     def _without(self, name: str, axis: int, lost: Flags) -> int:
         """The number of what is left of an initializer."""
-        graph = self.network.model.graph
+        graph = self.network.extended.graph
         tensor = next((tensor for tensor in graph.initializer if tensor.name == name), None)
         if tensor is None or name in {info.name for info in graph.input}:
             raise _UnprovenError

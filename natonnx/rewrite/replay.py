@@ -46,8 +46,8 @@ class Replay:
         self.network = network
         self.architecture = architecture
         self._weights = dict(weights or {})
-        graph = network.model.graph
-        self._source = Source(network.model, network.folder, network.constant_nodes, self._weights)
+        graph = network.extended.graph
+        self._source = Source(network.extended, network.folder, network.constant_nodes, self._weights)
         self._parts: dict[tuple[int, ...], Part] = {}
         self._followed: dict[object, Mapping[str, Lost | None]] = {}
         self.constants = self._source.constants
@@ -56,6 +56,7 @@ class Replay:
             for name in reads(node):
                 self._readers.setdefault(name, set()).add(position)
         handed = [*network.outputs, *(own.tensor for own in network.edges.values())]
+        handed += [one.tensor for own in network.edges.values() for one in own.cheaper.values()]
         handed += [name for own in network.maps.values() for name in (own.join_tensor, own.value_tensor)]
         self._handed = {name for name in handed if network.dtypes.get(name) != OTHER_TYPE}
 
@@ -79,7 +80,7 @@ class Replay:
         key = tuple(positions)
         if key not in self._parts:
             own = set(key)
-            made = {name for i in key for name in self.network.model.graph.node[i].output if name}
+            made = {name for i in key for name in self.network.extended.graph.node[i].output if name}
             shown = {name for name in made if not self._readers.get(name, own) <= own}
             shown |= made & (self._handed | set(asked))
             self._parts[key] = self._source.part(key, shown if len(key) > 1 else None)
@@ -110,7 +111,7 @@ class Replay:
         """The value of a tensor that does not depend on the model's input."""
         if name in self._weights:
             return self._weights[name]
-        return constant_values(self.network.model, [name], self.network.folder)[name]
+        return constant_values(self.network.extended, [name], self.network.folder)[name]
 
 
 class _Run(Walk):
@@ -146,7 +147,7 @@ class _Run(Walk):
 
     def _flush(self, name: str) -> None:
         """Run what waits and makes a tensor: one by one where it reads lost entries, and together otherwise."""
-        nodes, read, needed = self.network.model.graph.node, {name}, set[int]()
+        nodes, read, needed = self.network.extended.graph.node, {name}, set[int]()
         for position in reversed(self._waiting):
             if not read.isdisjoint(nodes[position].output):
                 needed.add(position)
@@ -225,7 +226,7 @@ class _Run(Walk):
         self._values.update(made)
 
     def _zeroed(self, position: int, lost: Mapping[str, Lost]) -> dict[str, np.ndarray]:
-        proto = self.network.model.graph.node[position]
+        proto = self.network.extended.graph.node[position]
         point = _ZERO_POINT.get(proto.op_type)
         name = proto.input[point] if point is not None and point < len(proto.input) else ""
         zero = self.replay.constant(name) if name else np.zeros(())

@@ -36,7 +36,7 @@ def edit_graph(model: onnx.ModelProto, instructions: Sequence[Instruction], fixe
     """Rebuild a graph's node list by instructions.
 
     Args:
-        model: The source; not changed.
+        model: The source, extended by what its edges may become; not changed.
         instructions: What to run.
         fixed: Positions of nodes that stay although no instruction names them (constants, dead code).
 

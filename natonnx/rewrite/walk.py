@@ -51,7 +51,7 @@ class Walk(ABC):
 
     def variable(self, position: int) -> list[str]:
         """Names of the tensors that a node reads and that are not constant."""
-        return [name for name in reads(self.network.model.graph.node[position]) if name not in self.constants]
+        return [name for name in reads(self.network.extended.graph.node[position]) if name not in self.constants]
 
     def all(self) -> None:
         """Make the feature maps that the outputs depend on."""
@@ -72,7 +72,7 @@ class Walk(ABC):
             if position not in self._taken and self.alive.issuperset(self.variable(position)):
                 self._taken.add(position)
                 self.take(position)
-                self.alive.update(filter(None, self.network.model.graph.node[position].output))
+                self.alive.update(filter(None, self.network.extended.graph.node[position].output))
 
     def _join(self, i: int) -> None:
         topology = self.architecture.topology
@@ -81,7 +81,7 @@ class Walk(ABC):
         entering = [e for e in topology.incoming[i] if any(own[e] != State.N for own in states)]
         members = [self._member(e) for e in entering]
         alive = [name for name in members if name is not None]
-        node = None if binding.join_node is None else self.network.model.graph.node[binding.join_node]
+        node = None if binding.join_node is None else self.network.extended.graph.node[binding.join_node]
         read = [] if node is None else list(node.input)
         constants = [name for name in read if name in self.constants]
         given = [name for name in read if name not in self.constants]
@@ -100,13 +100,13 @@ class Walk(ABC):
     def _member(self, e: int) -> str | None:
         """Compute what an edge hands to its join; return the tensor's name, or None where it is dead or null."""
         edge, state = self.architecture.topology.edges[e], self.architecture.states[e]
-        binding = self.network.edges[edge.name]
         source = self.network.maps[edge.source].value_tensor
         if state == State.N or source not in self.alive:
             return None
-        if binding.nodes and state == self.network.architecture.states[e]:
-            self._nodes(binding.nodes)
-            return binding.tensor if binding.tensor in self.alive else None
+        carrier = self.network.carrier(e, state)
+        if carrier is not None:
+            self._nodes(carrier.nodes)
+            return carrier.tensor if carrier.tensor in self.alive else None
         assert edge.skip is not None
         if edge.skip.is_identity:
             return source

@@ -7,7 +7,7 @@ else needs to know.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from natonnx.frontend import Network, RunNode, lower, parse_with
+from natonnx.frontend import EdgeBinding, Network, RunNode, lower, parse_with
 from natonnx.frontend.constants import constant_values
 from natonnx.frontend.view import GraphView
 from natonnx.supernet.module import Supernet
@@ -57,14 +57,14 @@ class _Moments:
 
 
 class _Pair(NamedTuple):
-    """A convolution and the normalisation that was put behind it."""
+    """A convolution and the normalisation that was put behind it, by the names of their tensors."""
 
     weight: str
     bias: str
-    prefix: str
-
-    def tensor(self, part: str) -> str:
-        return f"{self.prefix}/natonnx_{part}"
+    scale: str
+    shift: str
+    mean: str
+    variance: str
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,10 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
         mean, variance = moments[node.output[0]].mean.numpy(), moments[node.output[0]].variance.numpy()
         bias = constants[node.input[2]]
         weight, shift = map(network.computed.source, node.input[1:3])
-        pair = _Pair(weight, shift, node.output[0])
-        pairs.append(pair)
         fresh.name = view.name(position)  # what the edge is called
         del fresh.input[2]
-        fresh.output[0] = pair.tensor("raw")
+        prefix = f"{node.output[0]}/natonnx_"
+        fresh.output[0] = f"{prefix}raw"
         parts = {
             "scale": np.sqrt(variance + _EPSILON),
             "shift": mean,
@@ -127,14 +126,33 @@ def unfold(network: Network, calibration: Iterable[Mapping[str, torch.Tensor]]) 
             "variance": variance,
         }
         for part, value in parts.items():
-            model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), pair.tensor(part)))
-        inputs = [fresh.output[0], *(pair.tensor(part) for part in parts)]
+            model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), f"{prefix}{part}"))
+        inputs = [fresh.output[0], *(f"{prefix}{part}" for part in parts)]
+        pairs.append(_Pair(weight, shift, *inputs[1:]))
         nodes.append(onnx.helper.make_node("BatchNormalization", inputs, [node.output[0]], epsilon=_EPSILON))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     unfolded = parse_with(model, network.options, network.folder)
     assert unfolded.architecture.states == network.architecture.states, "unfolding must not change the architecture"
-    return Unfolded(unfolded, tuple(pairs))
+    return Unfolded(unfolded, (*pairs, *_cheaper_pairs(network, unfolded)))
+
+
+def _cheaper_pairs(network: Network, unfolded: Network) -> Iterator[_Pair]:
+    """The same of operations that edges may become, which have copies of what was put behind the edges' own."""
+    for name, binding in network.edges.items():
+        for state, own in binding.cheaper.items():
+            plain = _added(network, own)
+            for node in _added(unfolded, unfolded.edges[name].cheaper[state]):
+                if plain and node.op_type == plain[0].op_type:
+                    last = plain.pop(0)
+                else:
+                    yield _Pair(*last.input[1:3], *node.input[1:5])
+
+
+def _added(network: Network, binding: EdgeBinding) -> list[onnx.NodeProto]:
+    """The nodes of an operation that are none of the file's own."""
+    first = len(network.model.graph.node)
+    return [network.extended.graph.node[i] for i in binding.nodes if i >= first]
 
 
 def calibration_batch(network: Network, most: int, size: int = MOST_CAPTURED) -> int:
@@ -159,9 +177,7 @@ def fold(unfolded: Unfolded, weights: Mapping[str, np.ndarray]) -> dict[str, np.
     """
     folded = dict(weights)
     for pair in unfolded.pairs:
-        scale, shift, mean, variance = (
-            folded.pop(pair.tensor(part)).astype(np.float64) for part in ("scale", "shift", "mean", "variance")
-        )
+        scale, shift, mean, variance = (folded.pop(name).astype(np.float64) for name in pair[2:])
         weight = weights[pair.weight].astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):  # of weights that diverged
             gain = scale / np.sqrt(variance + _EPSILON)

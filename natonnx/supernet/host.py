@@ -34,7 +34,7 @@ class HostNode:
     """
 
     def __init__(self, network: Network, position: int, infos: Mapping[str, onnx.ValueInfoProto]) -> None:
-        source = network.model
+        source = network.extended
         node = source.graph.node[position]
         self.inputs = tuple(dict.fromkeys(reads(node)))
         self._outputs = [name for name in node.output if name]

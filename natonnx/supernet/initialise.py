@@ -62,7 +62,7 @@ def _uses(supernet: Supernet) -> dict[str, _Use]:
     network, found = supernet.network, dict[str, _Use]()
     source, kept = network.computed.source, {*network.constant_nodes, *network.frozen}
     shapes = {name: tuple(value.shape) for name, value in supernet.constants().items()}
-    for i, node in enumerate(network.model.graph.node):
+    for i, node in enumerate(network.extended.graph.node):
         names = [source(name) for name in node.input]
         for position, name in enumerate(names):
             if i not in kept and name in shapes and name not in found:

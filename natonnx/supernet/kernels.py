@@ -64,12 +64,12 @@ def build_kernels(network: Network, nodes: Iterable[int]) -> tuple[dict[int, Nod
 
     @functools.cache
     def infos() -> dict[str, onnx.ValueInfoProto]:
-        light = light_copy(network.model, network.folder)
+        light = light_copy(network.extended, network.folder)
         graph = (infer(light) or light).graph
         return {info.name: info for info in (*graph.input, *graph.value_info)}
 
     for position in nodes:
-        node = network.model.graph.node[position]
+        node = network.extended.graph.node[position]
         try:
             if node.domain not in DEFAULT_DOMAIN:
                 raise UnsupportedOpError(f"{node.op_type} of the domain {node.domain}")
@@ -96,7 +96,7 @@ def constants(network: Network, kernels: Mapping[int, NodeKernel]) -> tuple[dict
     Returns:
         Tensors by name, and for the constants that torch cannot hold, why.
     """
-    graph = network.model.graph
+    graph = network.extended.graph
     read = {name for node in graph.node for name in reads(node)} | set(network.outputs)
     values: dict[str, Tensor] = {}
     missing: dict[str, str] = {}
@@ -128,7 +128,7 @@ def _compute(
     missing: Mapping[str, str],
 ) -> dict[str, Any]:
     """What a node makes of constants, by the op table, else by onnxruntime; None for what neither can."""
-    node = network.model.graph.node[position]
+    node = network.extended.graph.node[position]
     outputs = [name for name in node.output if name]
     own = kernels.get(position)
     if own is not None and not any(name in missing for name in own.inputs):
@@ -140,7 +140,7 @@ def _compute(
     found: dict[str, Any] = dict.fromkeys(outputs)
     for name in outputs:
         try:
-            found[name] = as_tensor(constant_values(network.model, [name], network.folder)[name])
+            found[name] = as_tensor(constant_values(network.extended, [name], network.folder)[name])
         except (InputError, TypeError, ValueError):
             found[name] = None
     return found

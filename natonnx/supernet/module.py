@@ -55,10 +55,11 @@ class Supernet(nn.Module):
         self._plans: OrderedDict[tuple[State, ...], Plan] = OrderedDict()
         program = lower(network, network.architecture).instructions
         running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
+        running.update(range(len(network.model.graph.node), len(network.extended.graph.node)))
         self._kernels, refused = build_kernels(network, sorted(running.union(network.constant_nodes)))
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
-            self._unknown.update(dict.fromkeys(network.model.graph.node[position].output, refused[position]))
+            self._unknown.update(dict.fromkeys(network.extended.graph.node[position].output, refused[position]))
         host = host_only(network, {name: value.dim() for name, value in values.items()})
         trainable = _trainable(network) - host
         self._aliases = {name: one for name, one in network.computed.aliases.items() if one in trainable}
@@ -69,7 +70,7 @@ class Supernet(nn.Module):
     @property
     def in_onnxruntime(self) -> tuple[str, ...]:
         """Operators that onnxruntime runs since the op table lacks them; no gradient flows through them."""
-        kinds = (self.network.model.graph.node[i].op_type for i, own in self._kernels.items() if own.spec is None)
+        kinds = (self.network.extended.graph.node[i].op_type for i, own in self._kernels.items() if own.spec is None)
         return tuple(sorted(set(kinds)))
 
     def _add_constant(self, name: str, value: Tensor, *, trainable: bool, host: bool) -> None:
@@ -284,7 +285,7 @@ class Supernet(nn.Module):
         if isinstance(instruction, RunConcat):
             kernel: Kernel = functools.partial(_concat, axis=instruction.axis)
             return Step(instruction, kernel, instruction.inputs, (instruction.output,))
-        node = self.network.model.graph.node[instruction.node]
+        node = self.network.extended.graph.node[instruction.node]
         outputs = (instruction.output,) if instruction.output is not None else tuple(node.output)
         own = self._kernels.get(instruction.node)
         if own is None:  # its outputs are unknown, so it is left out
@@ -312,7 +313,7 @@ class Supernet(nn.Module):
         return [getattr(self, self._keys[name]).detach() for name in self._statistics() if name in self._keys]
 
     def _statistics(self) -> dict[str, None]:
-        nodes = (node for node in self.network.model.graph.node if node.op_type == "BatchNormalization")
+        nodes = (node for node in self.network.extended.graph.node if node.op_type == "BatchNormalization")
         return {name: None for node in nodes for name in node.input[3:5]}
 
     def weights(self) -> dict[str, np.ndarray]:
@@ -367,7 +368,7 @@ def host_only(network: Network, ranks: Mapping[str, int]) -> set[str]:
     """
     found: set[str] = set()
     shapes: set[str] = set()  # what nodes make of shapes and of constants no larger than those
-    for node in network.model.graph.node:
+    for node in network.extended.graph.node:
         names = [name for name in node.input if name]
         host = host_positions(node.op_type)
         found.update(name for i, name in enumerate(node.input) if i in host and name in ranks)
@@ -381,9 +382,10 @@ def host_only(network: Network, ranks: Mapping[str, int]) -> set[str]:
 def _trainable(network: Network) -> set[str]:
     """Names of the tensors that only trainable positions read."""
     topology, computed = network.architecture.topology, network.computed
-    names = {weight.name for edge in topology.edges if edge.operation for weight in edge.operation.weights}
+    operations = [operation for edge in topology.edges for operation in edge.operations.values()]
+    names = {weight.name for operation in operations for weight in operation.weights}
     names.update(weight.name for fmap in topology.maps for weight in fmap.weights)
-    constant, nodes = set(network.constant_nodes), network.model.graph.node
+    constant, nodes = set(network.constant_nodes), network.extended.graph.node
     made = {name for i in constant if nodes[i].op_type != "Constant" for name in nodes[i].output}
     other = {
         computed.source(name)

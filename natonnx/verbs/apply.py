@@ -1,18 +1,19 @@
 """`apply`: replay edits on a model, without training."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
 
 from natonnx import __version__
-from natonnx.architecture import Architecture, Edit, apply_edits
-from natonnx.frontend import Network, ParseOptions, Source, load
+from natonnx.architecture import LETTERS, Architecture, Edit, apply_edits
+from natonnx.frontend import Network, ParseOptions, Source, Transitions, load
 from natonnx.rewrite import Check, References, add_provenance, build, require, verify
 from natonnx.rewrite.write import check_output, copied_files, copy_model, default_output, own_files, write_model
 from natonnx.verbs.runnable import check_runnable
 
-__all__ = ["apply", "edited"]
+__all__ = ["apply", "edited", "reading_for"]
 
 
 def apply(
@@ -45,9 +46,9 @@ def apply(
         >>> all(check.passed for check in checks)
         True
     """
-    source = load(path, reading)
-    output = Path(output) if output is not None else default_output(source.path)
     edits = tuple(edits)
+    source = load(path, reading_for(edits, reading))
+    output = Path(output) if output is not None else default_output(source.path)
     network = source.network
     copied = copied_files(network.model, source.file.parent, output).values()
     rewritten = bool(edits) or source.is_freed
@@ -61,6 +62,13 @@ def apply(
     else:
         copy_model(source.file, network.model, output)
     return output, checks
+
+
+def reading_for(edits: Iterable[Edit], reading: ParseOptions | None = None) -> ParseOptions:
+    """Say how a model is read that edits are to be made on: by NAT++ where one names a cheaper operation."""
+    reading = reading or ParseOptions()
+    named = {state for edit in edits for state in (edit.before, edit.after)}
+    return reading if named <= set(LETTERS) else replace(reading, transitions=Transitions.NATPP)
 
 
 def edited(source: Source, edits: Iterable[Edit]) -> tuple[onnx.ModelProto, list[Check]]:

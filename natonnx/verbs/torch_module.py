@@ -12,7 +12,7 @@ from natonnx.files import check_writable, is_same, write_bytes
 from natonnx.frontend import ParseOptions, load, parse_with
 from natonnx.rewrite import Check, add_provenance, require
 from natonnx.rewrite.write import check_output, own_files, write_model
-from natonnx.verbs.apply import edited
+from natonnx.verbs.apply import edited, reading_for
 from natonnx.verbs.runnable import check_runnable
 
 if TYPE_CHECKING:
@@ -49,9 +49,10 @@ def to_torch(
     """
     from natonnx.module import Origin, convert  # torch loads only where it is needed
 
-    source = load(model, reading)
+    edits = tuple(edits or ())
+    source = load(model, reading_for(edits, reading))
     check_runnable(source)
-    network, edits = source.network, tuple(edits or ())
+    network = source.network
     with naming(source.path):
         if edits:
             made, _ = edited(source, edits)

@@ -108,7 +108,12 @@ CASES = (
     Case("edits are a number", changed(APPLY, "none.json", "-"), "JSON list", b"3"),
     Case("an edit is a word", changed(APPLY, "none.json", "-"), "edit 1", b'["stem"]'),
     Case("an edit lacks a field", changed(APPLY, "none.json", "-"), "has no from, to", b'[{"edge": "one"}]'),
-    Case("an edit to nowhere", changed(APPLY, "none.json", "-"), "O, S or N", edit("one", "O", "X")),
+    Case(
+        "an edit to nowhere",
+        changed(APPLY, "none.json", "-"),
+        "O->X does not exist; allowed: O->S or O->N",
+        edit("one", "O", "X"),
+    ),
     Case("unknown edge", changed(APPLY, "none.json", "-"), "no such edge", edit("tow", "O", "S")),
     Case("edge in another state", changed(APPLY, "none.json", "-"), "it is O, not S", edit("one", "S", "N")),
     Case("transition that does not exist", changed(APPLY, "none.json", "-"), "does not exist", edit("x->z", "S", "O")),

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from natonnx.architecture import Architecture, State, cost, find_liveness, legal_transitions, violation
-from natonnx.frontend import Granularity, lower, parse
+from natonnx.frontend import Granularity, Transitions, lower, parse
 from natonnx.rewrite import build
 from natonnx.rewrite.replay import Replay
 from natonnx.supernet import Supernet, fold, unfold
@@ -118,10 +118,16 @@ def models(draw: st.DrawFn) -> onnx.ModelProto:
     return graph.model(*dict.fromkeys([*kept, *extra]))
 
 
-def check(model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity = Granularity.LAYER) -> bool:
+def check(
+    model: onnx.ModelProto,
+    seed: int,
+    rate: float,
+    granularity: Granularity = Granularity.LAYER,
+    transitions: Transitions = Transitions.NAT,
+) -> bool:
     """Check a random α; return whether channels were cut in it."""
     before = model.SerializeToString(deterministic=True)
-    network = parse(model, granularity=granularity)
+    network = parse(model, granularity=granularity, transitions=transitions)
     beta = network.architecture
     for verdict in legal_transitions(beta):
         assert all(reason is None or reason.strip() for reason in verdict.values())
@@ -162,8 +168,8 @@ def assert_states_are_shown(alpha: Architecture, shown: Architecture) -> None:
             assert states.get(edge, state) is state
 
 
-def check_unfolding(model: onnx.ModelProto, seed: int) -> None:
-    network = parse(model)
+def check_unfolding(model: onnx.ModelProto, seed: int, transitions: Transitions = Transitions.NAT) -> None:
+    network = parse(model, transitions=transitions)
     x = {"x": images(8, 4, 8)}
     unfolded = unfold(network, [{"x": torch.from_numpy(x["x"])}])
     alpha = random_alpha(network.architecture, seed)
@@ -192,10 +198,16 @@ def test_supernet_onnxruntime_and_cost_agree(
     check(model, seed, rate, granularity)
 
 
+@examples(FEW)
+@given(models(), SEEDS, RATES)
+def test_they_agree_on_cheaper_operations(model: onnx.ModelProto, seed: int, rate: float) -> None:
+    check(model, seed, rate, transitions=Transitions.NATPP)
+
+
 @examples(FEW // 3)
-@given(models(), SEEDS)
-def test_unfolding_and_folding_agree(model: onnx.ModelProto, seed: int) -> None:
-    check_unfolding(model, seed)
+@given(models(), SEEDS, st.sampled_from(Transitions))
+def test_unfolding_and_folding_agree(model: onnx.ModelProto, seed: int, transitions: Transitions) -> None:
+    check_unfolding(model, seed, transitions)
 
 
 @pytest.mark.slow
@@ -203,10 +215,12 @@ def test_supernet_onnxruntime_and_cost_agree_on_many(capsys: pytest.CaptureFixtu
     ran = cut = 0
 
     @examples(MANY)
-    @given(models(), SEEDS, RATES, GRANULARITIES)
-    def many(model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity) -> None:
+    @given(models(), SEEDS, RATES, GRANULARITIES, st.sampled_from(Transitions))
+    def many(
+        model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity, transitions: Transitions
+    ) -> None:
         nonlocal ran, cut
-        cut += check(model, seed, rate, granularity)
+        cut += check(model, seed, rate, granularity, transitions)
         ran += 1
 
     many()

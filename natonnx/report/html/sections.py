@@ -103,7 +103,7 @@ def _edits(payload: OptimizeReport, inspection: Inspection) -> str:
     for edit in payload["edits"]:
         edge = edges[edit["edge"]]
         change = f"{edit['from']} → {edit['to']}"
-        told = f"{edge['operation'] or _WHAT[edit['from']]} becomes {_WHAT[edit['to']]}"
+        told = f"{edge['operation'] or _WHAT[edit['from']]} becomes {_WHAT.get(edit['to'], edit['to'])}"
         rows.append((_edge(edge), change, escape(told), _ends(edge), count(edge["params"]), count(edge["madds"])))
     for name in payload["idle_edges"]:
         edge = edges[name]

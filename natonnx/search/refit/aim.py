@@ -49,20 +49,24 @@ def find_aims(network: Network, alpha: Architecture, plan: Plan, sites: Sequence
     last, bare = _last_maps(network, alpha), _bare(network, plan, sites)
     maker = {name: i for i, step in enumerate(plan.steps) for name in step.outputs}
     active = find_liveness(alpha).active
-    targets = {
-        network.edges[edge.name].nodes[-1]: topology.ends[e][1]
-        for e, edge in enumerate(topology.edges)
-        if active[e] and alpha.states[e].is_operation and network.edges[edge.name].nodes
-    }
+    edges: dict[int, int] = {}  # by the last node of an operation
+    for e, state in enumerate(alpha.states):
+        carrier = network.carrier(e, state) if active[e] and state.is_operation else None
+        if carrier is not None:
+            edges[carrier.nodes[-1]] = e
 
     def join_tensor(position: int) -> str:
         return network.maps[topology.maps[position].name].join_tensor
 
     def own(site: Site) -> Aim:
-        return Aim(site.steps[-1], network.model.graph.node[site.node].output[0])
+        edge = edges.get(site.node)
+        if edge is not None:  # whose own operation makes that tensor in the original
+            return Aim(site.steps[-1], network.edges[topology.edges[edge].name].tensor)
+        return Aim(site.steps[-1], network.extended.graph.node[site.node].output[0])
 
     def aim(site: Site) -> Aim:
-        target = targets.get(site.node)
+        edge = edges.get(site.node)
+        target = None if edge is None else topology.ends[edge][1]
         if target is not None and topology.maps[target].join in _JOINS:
             joined, passed = join_tensor(target), join_tensor(last[target])
             end = maker.get(joined)  # none where another member cannot be computed
@@ -107,7 +111,7 @@ def _last_maps(network: Network, alpha: Architecture) -> list[int]:
 
     for i in reversed(range(len(maps))):
         binding = network.maps[maps[i].name]
-        projects = all(network.model.graph.node[node].op_type in _PROJECTIONS for node in binding.chain)
+        projects = all(network.extended.graph.node[node].op_type in _PROJECTIONS for node in binding.chain)
         if maps[i].join not in _JOINS or i in outputs or not now.needed[i] or not projects:
             continue
         leaving = [e for e in topology.outgoing[i] if now.active[e]]

@@ -146,7 +146,7 @@ class Site:
 
 def settable_names(network: Network, named: Mapping[str, Tensor]) -> frozenset[str]:
     """Return the trainable tensors and running statistics that a single node reads."""
-    constant, nodes = set(network.constant_nodes), network.model.graph.node
+    constant, nodes = set(network.constant_nodes), network.extended.graph.node
     running = (node for i, node in enumerate(nodes) if i not in constant)
     uses = Counter(network.computed.source(name) for node in running for name in reads(node))
     return frozenset(name for name in named if uses[name] == 1 and name not in network.outputs)

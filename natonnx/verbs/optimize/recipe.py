@@ -13,7 +13,7 @@ import torch
 from natonnx import data
 from natonnx.data.classes import read_classes
 from natonnx.errors import InputError
-from natonnx.frontend import Granularity, ParseOptions, Source, load
+from natonnx.frontend import Granularity, ParseOptions, Source, Transitions, load
 from natonnx.importing import import_named, is_named
 from natonnx.search import RewardFunction, Settings
 from natonnx.search.own import name_of
@@ -70,7 +70,8 @@ def _bytes(path: Path) -> torch.Tensor:
 
 def _reading(options: ParseOptions) -> dict[str, Any]:
     shapes = {name: tuple(shape) for name, shape in options.input_shapes.items()}
-    return {**asdict(options), "granularity": str(options.granularity), "input_shapes": shapes}
+    names = {"granularity": str(options.granularity), "transitions": str(options.transitions)}
+    return {**asdict(options), **names, "input_shapes": shapes}
 
 
 def without_own(settings: Settings) -> Settings:
@@ -108,7 +109,8 @@ def follow_recipe(recipe: Mapping[str, Any], given: str | None, device: DeviceNa
     if given is not None and Path(given).exists():
         given = str(Path(given).absolute())
     reading = recipe["reading"]
-    options = ParseOptions(**{**reading, "granularity": Granularity(reading["granularity"])})
+    kinds = {"granularity": Granularity(reading["granularity"]), "transitions": Transitions(reading["transitions"])}
+    options = ParseOptions(**{**reading, **kinds})
     with _model(recipe) as path, _at(recipe["folder"]):
         prepared = prepare(
             load(path, options),

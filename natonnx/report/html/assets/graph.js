@@ -279,7 +279,7 @@ function describe(item) {
   }
   const word = { O: item.operation, S: "skip", N: "null" };
   let state = `${item.state}, ${word[item.state]}`;
-  if (item.to !== item.state) state += ` → ${item.to}, ${word[item.to]}`;
+  if (item.to !== item.state) state += ` → ${item.to}${word[item.to] ? `, ${word[item.to]}` : ""}`;
   if (item.idle) state += " → carries nothing any more";
   const rows = [["edge", `${item.source} → ${item.target}`], ["state", state]];
   if (item.operation) rows.push(["parameters", number(item.params)], ["MAdds", number(item.madds)]);
