@@ -9,7 +9,6 @@ dilated one, every other tap of such a kernel.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from types import EllipsisType
 from typing import Any
 
 import numpy as np
@@ -161,8 +160,8 @@ def _centre(weight: np.ndarray, kernel: Sequence[int]) -> np.ndarray:
 
 
 def _taps(weight: np.ndarray, chosen: Sequence[slice]) -> np.ndarray:
-    index: tuple[EllipsisType | slice, ...] = (..., *chosen)
-    return weight[index]
+    """Those of the kernels [out, in / groups, *kernel] along each of their axes."""
+    return weight[(slice(None), slice(None), *chosen)]
 
 
 def _separated(one: Convolution, weight: np.ndarray) -> tuple[Layer, Layer]:

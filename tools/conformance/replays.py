@@ -20,7 +20,7 @@ import onnx
 
 from natonnx.architecture import Architecture, State, edits_between, legal_transitions, violation
 from natonnx.errors import NatonnxError
-from natonnx.frontend import Network, load
+from natonnx.frontend import Network, ParseOptions, Transitions, load
 from natonnx.rewrite import build
 from natonnx.rewrite.outputs import OutputsCheck
 from tools.conformance.wild.alphas import random_alpha
@@ -55,7 +55,7 @@ def node_cases() -> Iterator[tuple[str, onnx.ModelProto]]:
     yield from ((case.name, case.model) for case in cases if case.model is not None)
 
 
-def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
+def tally(path: Path, singles: int, draws: int, seed: int = 0, reading: ParseOptions | None = None) -> Tally:
     """Compare a model's legal single edits, and random legal α's, with their replays.
 
     Args:
@@ -63,11 +63,12 @@ def tally(path: Path, singles: int, draws: int, seed: int = 0) -> Tally:
         singles: How many single edits at most, spread over the model.
         draws: How many random α's.
         seed: Of the α's.
+        reading: How the model is read.
 
     Raises:
         InputError: If natonnx does not take the model.
     """
-    network, found = load(path).network, Tally()
+    network, found = load(path, reading).network, Tally()
     for alpha in _alphas(network, singles, draws, seed):
         edits = ", ".join(f"{e} {old}->{new}" for e, old, new in edits_between(network.architecture, alpha))
         try:
@@ -114,13 +115,15 @@ def _changed(beta: Architecture, edge: int, state: State) -> tuple[State, ...]:
 @click.option("--singles", default=30, show_default=True, help="Most single edits a model.")
 @click.option("--draws", default=10, show_default=True, help="Random legal α's a model.")
 @click.option("--seed", default=0, show_default=True)
-def main(models: tuple[Path, ...], *, official: bool, singles: int, draws: int, seed: int) -> None:
+@click.option("--transitions", type=click.Choice(["nat", "nat++"]), default="nat", show_default=True)
+def main(models: tuple[Path, ...], *, official: bool, singles: int, draws: int, seed: int, transitions: str) -> None:
     """Compare α's of models with their replays; exit with 1 where one is wrong."""
     total, refused = Tally(), Counter[str]()
+    reading = ParseOptions(transitions=Transitions(transitions))
 
     def add(name: str, path: Path) -> None:
         try:
-            found = tally(path, singles, draws, seed)
+            found = tally(path, singles, draws, seed, reading)
         except NatonnxError as error:
             refused[f"{name}: {str(error).removeprefix(f'{path}: ')}"] += 1
             return

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from natonnx.frontend import Network, parse
+from natonnx.session import with_outputs
 from tests.rewrite.helpers import Builder, arrays, assert_close, images, runtime
 from tests.search.refit.helpers import edited, refitted, tensors_of
 
@@ -195,6 +196,24 @@ def test_equals_least_squares_of_numpy() -> None:
     assert fit.before == pytest.approx(float(np.mean((plain - wanted) ** 2)), rel=1e-4)
     stiff, _ = refitted(network, edited(network, A="S"), {"x": x}, ridge=1e6)
     np.testing.assert_allclose(stiff["y.w"], given["y.w"], atol=1e-4)
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_a_cheaper_operation_by_least_squares_of_numpy(joined: bool) -> None:
+    """A convolution of single positions in the place of a 3 × 3 one: the best there is, alone and as a sum's member."""
+    graph = Builder(channels=4, size=6)
+    graph.conv("x", "c", 4, kernel=3, bias=True)
+    made = graph.batchnorm("c", "n")
+    graph.op("Relu", graph.op("Add", made, "x", out="s") if joined else made, out="y")
+    network, x = parse(graph.model("y"), transitions="nat++"), images(30, 4, 6)
+    weights, (fit,) = refitted(network, edited(network, C="conv_1x1"), {"x": x}, parts=3, ridge=0.0)
+    assert {"c.conv_1x1.w", "n.conv_1x1.scale"} <= weights.keys()
+    assert not {"c.w", "c.b", "n.scale"} & weights.keys()
+    wanted = runtime(with_outputs(network.model, ["n"]), {"x": x})["n"]
+    columns = [value.transpose(0, 2, 3, 1).reshape(-1, 4).astype("f8") for value in (x, wanted)]
+    features = np.c_[columns[0], np.ones(len(columns[0]))]
+    _, residuals, *_ = np.linalg.lstsq(features, columns[1], rcond=None)
+    assert fit.after == pytest.approx(float(residuals.sum()) / wanted.size, rel=1e-3)
 
 
 def test_channels_are_mixed_where_the_whole_is_too_large() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import onnx
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
-from natonnx.frontend import Granularity, Network, parse
+from natonnx.frontend import Granularity, Network, Transitions, parse
 from natonnx.rewrite import build
 from natonnx.supernet import Supernet, unfold
 from natonnx.supernet.ops.operands import as_tensor
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 FEW, MANY = 40, 1500
+TRANSITIONS = st.sampled_from(Transitions)
 LOOSE = 1e-3
 """Of the largest magnitude, between two programs on models that no training has kept in bounds."""
 
@@ -46,9 +48,11 @@ def check(network: Network, x: Mapping[str, np.ndarray], seed: int, rate: float)
 
 
 @examples(FEW)
-@given(models(), SEEDS, RATES, GRANULARITIES)
-def test_random_graphs(model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity) -> None:
-    check(parse(model, granularity=granularity), {"x": images(6, 4, 8)}, seed, rate)
+@given(models(), SEEDS, RATES, GRANULARITIES, TRANSITIONS)
+def test_random_graphs(
+    model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity, transitions: Transitions
+) -> None:
+    check(parse(model, granularity=granularity, transitions=transitions), {"x": images(6, 4, 8)}, seed, rate)
 
 
 @examples(FEW // 4)
@@ -64,10 +68,13 @@ def test_many_random_graphs(capsys: pytest.CaptureFixture[str]) -> None:
     fits = 0
 
     @examples(MANY)
-    @given(models(), SEEDS, RATES, GRANULARITIES)
-    def many(model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity) -> None:
+    @given(models(), SEEDS, RATES, GRANULARITIES, TRANSITIONS)
+    def many(
+        model: onnx.ModelProto, seed: int, rate: float, granularity: Granularity, transitions: Transitions
+    ) -> None:
         nonlocal fits
-        fits += check(parse(model, granularity=granularity), {"x": images(6, 4, 8)}, seed, rate)
+        network = parse(model, granularity=granularity, transitions=transitions)
+        fits += check(network, {"x": images(6, 4, 8)}, seed, rate)
 
     many()
     with capsys.disabled():

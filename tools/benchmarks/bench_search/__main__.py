@@ -2,6 +2,7 @@
 
 import itertools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -9,6 +10,9 @@ from natonnx.errors import InputError
 from natonnx.files import write_bytes
 from tools.benchmarks.bench_search.networks import NETWORKS, choose
 from tools.command import run_command
+
+if TYPE_CHECKING:
+    from natonnx.verbs.optimize.prepare import Prepared
 
 FOLDER = Path.home() / ".cache" / "natonnx-search"
 
@@ -46,8 +50,9 @@ def main(
     """
     if context.invoked_subcommand is not None:
         return
+    from natonnx.frontend import Transitions
     from tools.benchmarks.bench_search import row as rows
-    from tools.benchmarks.bench_search.methods import METHODS
+    from tools.benchmarks.bench_search.methods import CHEAPER, METHODS
     from tools.benchmarks.bench_search.run import key_of, measure
     from tools.benchmarks.bench_search.tables import page, summary
 
@@ -58,13 +63,15 @@ def main(
     path = results or folder / "search.jsonl"
     known = rows.read(path)
     for each in choose(network):
-        prepared = None
+        prepared: dict[Transitions, Prepared] = {}
         for number, goal, name in itertools.product(map(int, seed.split(",")), map(float, target.split(",")), methods):
             key = key_of(each, name, goal, number, budget)
             if key in known and not again:
                 continue
-            prepared = prepared or each.prepare(folder, archive)
-            known[key] = measure(key, each.data, prepared, latency)
+            transitions = Transitions.NATPP if name in CHEAPER else Transitions.NAT
+            if transitions not in prepared:
+                prepared[transitions] = each.prepare(folder, archive, transitions)
+            known[key] = measure(key, each.data, prepared[transitions], latency)
             rows.append(path, known[key])
             print(summary(known[key]), flush=True)
     if markdown is not None:

@@ -20,7 +20,7 @@ from tools.benchmarks.bench_search.scorer import Scorer
 from tools.benchmarks.bench_search.selection import greedy, random_alphas
 from tools.benchmarks.bench_search.task import Found, Task
 
-__all__ = ["METHODS", "UNEDITED"]
+__all__ = ["CHEAPER", "METHODS", "UNEDITED"]
 
 _RANDOM = 100
 _BY_PROPOSER = 30
@@ -106,6 +106,7 @@ def given(task: Task) -> Found:
 METHODS: Mapping[str, Callable[[Task], Found]] = {
     "natonnx": natonnx,
     **{f"natonnx-{name}": partial(natonnx, learner=name) for name in ("greedy", "evolution", "random", "beam")},
+    "natonnx-nat++": natonnx,
     "natonnx-without-refit": without_refit,
     "greedy": greedy_now,
     "greedy-2025": greedy_2025,
@@ -117,6 +118,9 @@ METHODS: Mapping[str, Callable[[Task], Found]] = {
     "given": given,
 }
 """By name, in the order of the tables."""
+
+CHEAPER = frozenset({"natonnx-nat++"})
+"""Those that are given NAT++'s transitions."""
 
 UNEDITED = frozenset({"beta", "given"})
 """Those that are the same whatever the target is."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from natonnx.errors import InputError
-from natonnx.frontend import Granularity, ParseOptions, load
+from natonnx.frontend import Granularity, ParseOptions, Transitions, load
 from natonnx.search import Settings
 from natonnx.verbs.optimize.prepare import Prepared, prepare
 from tools.benchmarks.bench_search import modules
@@ -59,9 +59,10 @@ class Network:
         """Return the file of CIFAR-10's parts."""
         return write_parts(archive, folder / "cifar10-12000-2500.npz")
 
-    def prepare(self, folder: Path, archive: Path | None) -> Prepared:
+    def prepare(self, folder: Path, archive: Path | None, transitions: Transitions = Transitions.NAT) -> Prepared:
         """Read model and data as `natonnx optimize` does."""
-        source = load(self.model(folder, archive), ParseOptions(granularity=self.granularity))
+        reading = ParseOptions(granularity=self.granularity, transitions=transitions)
+        source = load(self.model(folder, archive), reading)
         data = None if self.build is None else str(self.arrays(folder, archive))
         return prepare(source, data, settings=Settings(), device="cpu")
 

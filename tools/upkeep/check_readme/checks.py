@@ -468,6 +468,14 @@ CHECKS: tuple[Check, ...] = (
         minutes=10,
     ),
     Check(
+        "python -m tools.conformance.replays MODEL... --transitions nat++",
+        6,
+        "nothing is wrong",
+        says(r"^40 α's equal, 0 not compared, 0 wrong; 0 models refused$"),
+        fill=("MODEL...", "models/vgg-fashion.onnx"),
+        minutes=10,
+    ),
+    Check(
         "python -m tools.research.networks export NAME -o name.onnx",
         5,
         "the file is there",
