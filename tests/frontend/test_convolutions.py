@@ -44,8 +44,13 @@ def run(x: Tensor, layers: tuple[Layer, ...]) -> Tensor:
         else:
             kernel, stride, pads = (layer.attributes[name] for name in ("kernel_shape", "strides", "pads"))
             assert pads[: len(kernel)] == pads[len(kernel) :]
-            pool = {"MaxPool": functional.max_pool2d, "AveragePool": functional.avg_pool2d}[layer.kind]
-            x = pool(x, kernel, stride, pads[: len(kernel)])
+            border = pads[: len(kernel)]
+            pooled = functional.max_pool2d(x, kernel, stride, border)
+            x = (
+                pooled
+                if layer.kind == "MaxPool"
+                else functional.avg_pool2d(x, kernel, stride, border, count_include_pad=False)
+            )
     return x
 
 

@@ -173,6 +173,7 @@ def stack(blocks: int) -> Inspection:
                 "madds": madds,
                 "legal": ["N"] if state != "N" else [],
                 "illegal": {"S": "a reason"} if state != "S" else {},
+                "cheaper": {},
             }
         )
 
