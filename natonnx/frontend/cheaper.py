@@ -45,7 +45,7 @@ def add_cheaper(
     """
     extension = _Extension(view, shapes, dtypes)
     for name, edge in draft.edges.items():
-        if edge.operation is not None and not edge.fixed:
+        if edge.operation is not None and edge.operation.kind == "Conv" and not edge.fixed:
             binding = draft.edge_bindings[name]
             draft.edge_bindings[name] = replace(binding, cheaper=extension.alternatives(name, binding.nodes))
     if not extension.nodes:

@@ -151,6 +151,15 @@ def test_others_have_none(make: Callable[[Builder], None]) -> None:
     assert network.extended is network.model
 
 
+def test_a_branch_has_none() -> None:
+    graph = Builder()
+    for source, out, kernel in (("x", "a", 1), ("a", "b", 3), ("b", "c", 1)):
+        graph.conv(source, out, kernel=kernel)
+    graph.op("Add", "c", "x", out="y")
+    assert states(read(graph)).keys() == {"B"}
+    assert not states(parse(graph.model("y"), granularity="branch", transitions="nat++"))
+
+
 def test_edges_that_may_not_change_have_none() -> None:
     assert states(parse(plain().model("y"), exclude=["C"], transitions="nat++")).keys() == {"D"}
 
