@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from natonnx import apply, inspect, to_torch
+from natonnx import Edit, State, apply, diff, inspect, to_torch
 from natonnx.contract.edits import parse_edits
 from natonnx.frontend import ParseOptions, Transitions
 from tests.cli import tiny
@@ -47,9 +47,21 @@ def test_an_operation_becomes_a_cheaper_one(folder: Path, more: list[str]) -> No
     edits = parse_edits(done.stdout, "report")
     applied, checks = apply(folder / "model.onnx", edits, folder / "applied.onnx")
     assert all(check.passed for check in checks)
+    told = diff(folder / "model.onnx", folder / "out.onnx")["provenance"]
+    assert told is not None
+    assert told["replayed"]
     shown = [inspect(path)["cost"] for path in (applied, folder / "out.onnx")]
     assert shown[0] == shown[1] == {key: report["output"][key] for key in ("params", "madds")}
     assert sum(value.numel() for value in to_torch(folder / "model.onnx", edits).parameters()) == shown[0]["params"]
+
+
+def test_a_difference_is_told_by_what_is_noted(folder: Path) -> None:
+    made, _ = apply(folder / "model.onnx", [Edit("B", State.O, State("sep_conv_3x3"))], folder / "out.onnx")
+    found = diff(folder / "model.onnx", made)
+    assert found["provenance"] is not None
+    assert found["provenance"]["replayed"]
+    assert [edit["seen"] for edit in found["provenance"]["edits"]] == [True]
+    assert [(change["edge"], change["noted"]) for change in found["edges"]["changes"]] == [("B", "O → sep_conv_3x3")]
 
 
 def test_the_cheapest_that_can_be_reached_is_told_without_a_run(folder: Path) -> None:

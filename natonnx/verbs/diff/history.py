@@ -7,13 +7,14 @@ from typing import Any
 
 import onnx
 
-from natonnx.architecture import Edit, apply_edits
+from natonnx.architecture import LETTERS, Edit, State, apply_edits
 from natonnx.contract.diff import EdgeChange, NotedEdit, Origin
 from natonnx.contract.edits import EditRow, edit_rows, parse_edits
 from natonnx.errors import InputError
 from natonnx.frontend import Source, parse_with
 from natonnx.rewrite import build
 from natonnx.rewrite.provenance import KEY
+from natonnx.verbs.apply import reading_for
 from natonnx.verbs.diff.digest import graph_digests
 
 __all__ = ["origin"]
@@ -79,8 +80,9 @@ def _replay(source: Source, steps: Sequence[Sequence[Edit]]) -> onnx.ModelProto:
     options = replace(network.options, include=(), exclude=(), freeze_outputs_of=())  # they may name what is gone
     model = network.model
     for position, step in enumerate(steps):
-        if position:
-            network = parse_with(model, options, network.folder)
+        reading = reading_for(step, options if position else network.options)
+        if position or reading != network.options:
+            network = parse_with(model, reading, network.folder)
         model = build(network, apply_edits(network.architecture, step))
     return model
 
@@ -100,4 +102,6 @@ def _agrees(row: EdgeChange | None, edit: EditRow) -> bool:
     """Return whether a change that was seen is what an edit says; an edge may be gone with its feature maps."""
     if row is None or row["from"] not in (edit["from"], None):
         return False
+    if edit["to"] not in LETTERS:  # an operation in the place of the edge's own
+        return row["to"] == State.O and row["change"] in {"changed", "replaced"}
     return row["to"] == edit["to"] or (edit["to"] == "N" and row["change"] == "removed")
