@@ -1,4 +1,4 @@
-"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners` or `nao`."""
+"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners`, `pictures` or `nao`."""
 
 import itertools
 import os
@@ -94,6 +94,24 @@ def learners(
         write_bytes(markdown, tables(rows).encode())
     if plot is not None:
         draw(rows, plot)
+
+
+@cli.command()
+@click.option(
+    "--folder", default=FOLDER, show_default=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--learner", default="gcn", show_default=True, help="Whose α's.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
+def pictures(folder: Path, learner: str, seed: int, output: Path) -> None:
+    """Draw β and α side by side, a file NETWORK.svg for each network of which `learners` left a run in FOLDER."""
+    from tools.benchmarks.reproduce_tables.figures import figures
+
+    output.mkdir(parents=True, exist_ok=True)
+    for network, text in figures(folder, learner, seed):
+        path = output / f"{network}.svg"
+        write_bytes(path, text.encode())
+        print(path)
 
 
 @cli.command()
