@@ -9,7 +9,7 @@ from natonnx.contract.edits import parse_edits
 from natonnx.errors import InputError
 from tools.benchmarks.reproduce_tables.drawing import draw
 from tools.benchmarks.reproduce_tables.networks import Scale, open_network
-from tools.benchmarks.reproduce_tables.run import BETA, Row
+from tools.benchmarks.reproduce_tables.run import BETA, NAO, Row
 from tools.benchmarks.reproduce_tables.sections import sections
 from tools.benchmarks.reproduce_tables.table import NAMES, read_all
 from tools.research.networks.building import find
@@ -32,8 +32,8 @@ def figures(folder: Path, learner: str, seed: int) -> Iterator[tuple[str, str]]:
         InputError: If there is no such run.
     """
     rows = [row for row in read_all(folder) if (row["job"]["learner"], row["job"]["seed"]) == (learner, seed)]
-    if not rows or learner == BETA:
-        raise InputError(f"{folder}: holds no run of {learner} by seed {seed}; make it by `learners`")
+    if not rows or learner in (BETA, NAO):
+        raise InputError(f"{folder}: holds no transformation by {learner}, seed {seed}; make it by `learners`")
     for row in rows:
         yield row["job"]["network"], _figure(row, folder)
 

@@ -152,4 +152,4 @@ def test_the_command_writes_a_file_a_network(tmp_path: Path) -> None:
         cli, ["pictures", "--folder", str(tmp_path), "-o", str(tmp_path / "out"), "--seed", "1"]
     )
     assert isinstance(missing.exception, InputError)
-    assert "no run of gcn by seed 1" in str(missing.exception)
+    assert "no transformation by gcn, seed 1" in str(missing.exception)
