@@ -36,6 +36,8 @@ path { fill: none; stroke-width: 1.4; stroke: #333333 }
 .idle text { fill: #999999 }
 .to-skip text { fill: #0072b2; text-decoration: line-through }
 """
+_APART = 5.0
+"""That labels should keep from each other."""
 _ALONG = (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74)
 """Where on a stretch of its line a label may be."""
 _KEYS: tuple[tuple[Look, str], ...] = (
@@ -68,8 +70,8 @@ class _Box(NamedTuple):
     height: float
 
     def hidden(self, other: "_Box") -> float:
-        """The area that both have."""
-        across = (self.width + other.width) / 2 - abs(self.x - other.x)
+        """The area that both have, or would have if they were a little nearer."""
+        across = (self.width + other.width) / 2 + _APART - abs(self.x - other.x)
         down = (self.height + other.height) / 2 - abs(self.y - other.y)
         return max(0.0, across) * max(0.0, down)
 

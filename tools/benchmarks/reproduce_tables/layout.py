@@ -17,7 +17,7 @@ __all__ = ["Layout", "Point", "lay_out"]
 _SWEEPS = 16
 _NODE, _WIDE, _NARROW = 92.0, 44.0, 18.0
 """Room across of a node, of a joint of an edge with a label, and of one without."""
-_GAP, _ROOM, _MOST = 46.0, 8.0, 94.0
+_GAP, _ROOM, _MOST = 46.0, 10.0, 100.0
 """Between layers; more for each label beyond the first; at most."""
 _STRAIGHT = 8.0
 """How much more a joint wants to be below a joint, and what an operation enters below its source, than others."""

@@ -1,7 +1,7 @@
 """The checks of docs/paper.md; see `checks`."""
 
 from tools.upkeep.check_readme.check import Check
-from tools.upkeep.check_readme.compare import says
+from tools.upkeep.check_readme.compare import says, writes
 
 __all__ = ["PAPER_CHECKS"]
 
@@ -35,6 +35,14 @@ PAPER_CHECKS: tuple[Check, ...] = (
             minutes=minutes,
         )
         for scale, minutes in ((_SMALL, 12), (_SMALLER, 5))
+    ),
+    Check(
+        "python -m tools.benchmarks.reproduce_tables pictures -o docs/pictures",
+        95,
+        "a picture is written",
+        writes("docs/pictures/ResNet-20.svg"),
+        budget="--folder tiny",
+        first=(f"{_COMMAND} {_TINY}",),
     ),
     Check(
         "python -m tools.benchmarks.reproduce_tables nao --table nasbench201.csv --optimizers nao --steps 1500",
