@@ -15,6 +15,17 @@ _SMALLER = (
     "--networks ResNet-20 --blocks 1 --train 1500 --validation 500 --test 4000 --epochs 8 --search-epochs 2"
     f" --search-rate 0.03 --alphas 4 --reward-batch 50 --evaluated 6{_ARCHIVE}"
 )
+_SEARCH = (
+    " --validation 500 --test 4000 --epochs 6 --search-epochs 2 --search-rate 0.03 --alphas 4 --reward-batch 50"
+    f" --evaluated 6{_ARCHIVE}"
+)
+_CELLS = f"--networks MobileNetV2,ENAS,DARTS --width 0.125 --cells 3 --train 1500{_SEARCH}"
+_NAONET = f"--networks NAONet --width 0.03125 --cells 3 --train 1500{_SEARCH}"
+_NAO = f"--networks DARTS --learners nao --width 0.125 --cells 3 --train 1500{_SEARCH}"
+_TINY_NAO = (
+    "--width 0.06 --seeds 1 --train 60 --validation 30 --test 40 --epochs 1 --batch 20 --search-epochs 1 --alphas 2"
+    " --reward-batch 30 --evaluated 2 --folder tiny-nao"
+)
 _TINY = (
     "--networks ResNet-20 --seeds 2 --train 60 --validation 30 --test 40 --epochs 1 --batch 20 --search-epochs 1"
     " --alphas 2 --reward-batch 30 --evaluated 2 --folder tiny"
@@ -34,7 +45,16 @@ PAPER_CHECKS: tuple[Check, ...] = (
             skip="as the command above it, of another scale",
             minutes=minutes,
         )
-        for scale, minutes in ((_SMALL, 12), (_SMALLER, 5))
+        for scale, minutes in ((_SMALL, 12), (_SMALLER, 5), (_CELLS, 36), (_NAONET, 12))
+    ),
+    Check(
+        f"{_COMMAND} {_NAO}",
+        25,
+        "the table's rows by form",
+        says(rf"^\| NAO \| {_SPREAD} \|"),
+        budget=_TINY_NAO,
+        fill=(_ARCHIVE, ""),
+        minutes=6,
     ),
     Check(
         "python -m tools.benchmarks.reproduce_tables pictures -o docs/pictures",
