@@ -74,7 +74,7 @@ def learners(
     Each run is a file of FOLDER, and one that is there is not run again. The tables are of all runs that are there.
     """
     from tools.benchmarks.reproduce_tables.budget import Budget
-    from tools.benchmarks.reproduce_tables.networks import NETWORKS, Scale
+    from tools.benchmarks.reproduce_tables.networks import NETWORKS, Scale, genotype_of
     from tools.benchmarks.reproduce_tables.pictures import Counts, write_pictures
     from tools.benchmarks.reproduce_tables.run import BETA, NAO, Job, read_row, take
     from tools.benchmarks.reproduce_tables.table import plot as draw
@@ -83,6 +83,8 @@ def learners(
     chosen, asked = (networks or ",".join(NETWORKS)).split(","), learners.split(",")
     if unknown := [name for name in asked if not (name == NAO or is_learner(name))]:
         raise InputError(f"no policy is called {unknown[0]!r}; there are {_LEARNERS}, and {NAO}")
+    for name in chosen if NAO in asked else ():
+        genotype_of(name)  # refused before anything runs
     counts, scale = Counts(train, validation, test), Scale(width, cells, blocks)
     budget = Budget(epochs, rate, batch, search_epochs, search_rate, alphas, reward_batch, evaluated, target_madds)
     pictures = write_pictures(archive, counts, folder)

@@ -41,7 +41,7 @@ class Job:
 
     Attributes:
         network: Its name.
-        learner: A policy's, or `BETA`.
+        learner: A policy's, `BETA` or `NAO`.
         seed: Of all that is random but the pictures.
         data: What the accuracy is of.
         counts: Of the pictures.
@@ -99,20 +99,16 @@ def take(job: Job, pictures: Pictures, folder: Path) -> Row:
     Raises:
         InputError: If NAO is to improve a network that is not made of cells.
     """
-    genotype = genotype_of(job.network) if job.learner == NAO else None
     with torch_settings(1):
         prepared = _prepare(job, pictures, open_network(job.network, job.scale, folder))
         full = {price.name: price.full for price in prepared.problem.prices}
         begun = time.process_time()
         made: Row = {}
-        if genotype is None:
-            alpha = prepared.problem.network.architecture if job.learner == BETA else _search(job, prepared)
-        else:
-            width = channels_of(job.network, job.scale)
-            found = improve(prepared.problem, genotype, width, job.scale.cells, job.budget, job.seed)
-            source = open_network(job.network, job.scale, folder, found)
-            prepared, made = _prepare(job, pictures, source), {"operations": operations_of(found)}
-            alpha = prepared.problem.network.architecture
+        if job.learner == NAO:
+            prepared, made = _improve(job, prepared, pictures, folder)
+        alpha = prepared.problem.network.architecture
+        if job.learner not in (BETA, NAO):
+            alpha = _search(job, prepared)
         searched = time.process_time()
         weights = _train(prepared, alpha, job.budget.training(job.seed), job.budget.epochs)
         trained = time.process_time()
@@ -131,6 +127,14 @@ def _prepare(job: Job, pictures: Pictures, source: Source) -> Prepared:
     return prepare(
         source, str(pictures.path), pictures.preprocessing, objective="labels", device="cpu", settings=settings
     )
+
+
+def _improve(job: Job, prepared: Prepared, pictures: Pictures, folder: Path) -> tuple[Prepared, Row]:
+    """Return the network of the cells that NAO finds, and what the row says of it."""
+    width = channels_of(job.network, job.scale)
+    found = improve(prepared.problem, genotype_of(job.network), width, job.scale.cells, job.budget, job.seed)
+    source = open_network(job.network, job.scale, folder, found)
+    return _prepare(job, pictures, source), {"operations": operations_of(found)}
 
 
 def _search(job: Job, prepared: Prepared) -> Architecture:

@@ -72,3 +72,4 @@ def test_networks_without_cells_are_refused(tmp_path: Path) -> None:
     refused = invoke(tmp_path, TINY.replace("DARTS", "ResNet-20"))
     assert isinstance(refused.exception, InputError)
     assert "ResNet-20: NAO chooses operations of cells" in str(refused.exception)
+    assert not list(tmp_path.iterdir())
