@@ -1,4 +1,4 @@
-"""NAO on networks of cells: any operation on any link, by as many look-ups as Algorithm 1 makes.
+"""NAO on networks of cells: any of DARTS's operations on any link, by as many look-ups as Algorithm 1 makes.
 
 Weights are shared and trained as Algorithm 1 trains its own, but on architectures that keep each of β's operations with
 probability ½ and draw the others. As many of these as it draws α's are compared with β, on as many pictures; encoder,
@@ -30,7 +30,7 @@ OPS = (
     "dil_conv_3x3",
     "dil_conv_5x5",
 )
-"""Those that DARTS chooses from; a network's own come with them."""
+"""Those that DARTS chooses from; a link may keep its own besides."""
 _RECIPE = NAORecipe(steps=400, batch=64, learning_rate=3e-3)
 _REBUILT = 20_000
 _MOMENTUM, _DECAY, _CLIP = 0.9, 5e-4, 5.0
@@ -47,9 +47,10 @@ def improve(problem: Problem, genotype: Genotype, channels: int, cells: int, bud
         budget: What may be used: pictures for weights, look-ups, how many are scored in the end.
         seed: Of all that is random.
     """
-    ops = (*OPS, *dict.fromkeys(op for op in operations_of(genotype) if op not in OPS))
-    search = _Search(problem, OneShot(genotype, ops, channels, cells, seed), ops, budget, seed)
-    beta = torch.tensor([ops.index(op) for op in operations_of(genotype)])
+    own = operations_of(genotype)
+    ops = tuple(dict.fromkeys((*OPS, *own)))
+    search = _Search(problem, OneShot(genotype, OPS, channels, cells, seed), ops, budget, seed)
+    beta = torch.tensor([ops.index(op) for op in own])
     known, worth = search.look_up(beta)
     model = NAO(len(beta), len(ops), seed=seed)
     targets = (worth - worth.mean()) / worth.std().clamp(min=1e-6)
@@ -58,11 +59,8 @@ def improve(problem: Problem, genotype: Genotype, channels: int, cells: int, bud
     found: dict[tuple[str, ...], None] = {}
     for steps in climb(model, starts):  # β's first, then of the best that were looked up until there are enough
         for each in search.named(steps):
-            if (
-                len(found) < budget.evaluated
-                and each != operations_of(genotype)
-                and runs(with_operations(genotype, each))
-            ):
+            possible = all(op in OPS or op == was for op, was in zip(each, own, strict=True))
+            if len(found) < budget.evaluated and each != own and possible and runs(with_operations(genotype, each)):
                 found[each] = None
     best = max(found, key=search.score)
     return with_operations(genotype, best)
@@ -81,7 +79,7 @@ class _Search:
 
     def draw(self, beta: Tensor, count: int) -> Tensor:
         """Draw architectures near β [count, length]."""
-        other = torch.randint(len(self.ops), (count, len(beta)), generator=self.generator)
+        other = torch.randint(len(OPS), (count, len(beta)), generator=self.generator)
         return torch.where(torch.rand(other.shape, generator=self.generator) < 0.5, beta, other)
 
     def named(self, sequences: Tensor) -> list[tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""A network of cells in which every link can carry any operation; all that are made of it share its weights."""
+"""A network of cells in which every link can carry many operations; all that are made of it share its weights."""
 
 from collections.abc import Sequence
 
@@ -37,7 +37,7 @@ class OneShot(nn.Module):
 
     Args:
         genotype: Which links there are.
-        ops: What each of them can carry.
+        ops: What each of them can carry, besides its own.
         channels: Width of the first cells' nodes.
         cells: How many there are.
         seed: Of the initial weights.
@@ -45,15 +45,15 @@ class OneShot(nn.Module):
 
     def __init__(self, genotype: Genotype, ops: Sequence[str], channels: int, cells: int, seed: int) -> None:
         super().__init__()
-        every = with_operations(genotype, [next(op for op in ops if op != "null")] * len(operations_of(genotype)))
         self.normal = len(genotype.normal)
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(seed)
-            self.network = CellNetwork(stack(every, cells), channels, free_skips=True, keep_dead=True)
+            self.network = CellNetwork(stack(genotype, cells), channels, free_skips=True, keep_dead=True)
             for module in self._cells():
                 for i in module.order:
                     stride = 2 if module.cell.reduction and module.cell.links[i].source < 2 else 1
-                    module.links[str(i)] = _Mixed(ops, module.channels, stride)
+                    every = dict.fromkeys((*ops, module.cell.links[i].op))
+                    module.links[str(i)] = _Mixed(tuple(every), module.channels, stride)
 
     def forward(self, image: Tensor, operations: Sequence[str]) -> Tensor:
         """Maps images ``[n, 3, H, W]`` to scores ``[n, classes]`` by operations in the order of `operations_of`."""

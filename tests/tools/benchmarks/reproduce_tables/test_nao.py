@@ -9,13 +9,14 @@ from click.testing import CliRunner
 
 from natonnx.errors import InputError
 from tools.benchmarks.reproduce_tables.__main__ import cli
+from tools.benchmarks.reproduce_tables.nao import OPS
 from tools.benchmarks.reproduce_tables.networks import genotype_of
 from tools.benchmarks.reproduce_tables.one_shot import OneShot, operations_of, runs, with_operations
 from tools.benchmarks.reproduce_tables.table import read_all
-from tools.research.networks.cell_network import CellNetwork
+from tools.research.networks.cell_network import CellModule, CellNetwork
 from tools.research.networks.cells import stack
 
-TINY = "--networks DARTS --learners nao --seeds 1 --width 0.06 --cells 3 --train 60 --validation 30 --test 40"
+TINY = "--networks DARTS --learners nao --seeds 1 --width 0.03 --cells 3 --train 60 --validation 30 --test 40"
 TINY += " --epochs 1 --batch 20 --search-epochs 1 --alphas 2 --reward-batch 30 --evaluated 2"
 CHANNELS = 4
 
@@ -26,10 +27,10 @@ def invoke(folder: Path, line: str) -> Any:
 
 @pytest.mark.parametrize("name", ["DARTS", "ENAS", "NAONet"])
 def test_shared_weights_compute_what_a_network_of_its_own_does(name: str) -> None:
-    """Of the paper's own network, and of one with some null links, every weight copied."""
+    """Of the paper's own network, and of one with some other operations, every weight copied."""
     genotype = genotype_of(name)
-    ops = tuple(dict.fromkeys((*operations_of(genotype), "null", "dil_conv_3x3")))
-    other = ["null" if i % 5 == 1 else op for i, op in enumerate(operations_of(genotype))]
+    ops = ("null", "dil_conv_5x5")
+    other = [{1: "null", 2: "dil_conv_5x5"}.get(i % 5, op) for i, op in enumerate(operations_of(genotype))]
     for chosen in (genotype, with_operations(genotype, other)):
         assert runs(chosen)
         shared = OneShot(genotype, ops, CHANNELS, 3, seed=0).eval()
@@ -40,7 +41,8 @@ def test_shared_weights_compute_what_a_network_of_its_own_does(name: str) -> Non
             parts = key.split(".")
             if parts[2:3] == ["links"]:
                 cell = own.cells[parts[1]]
-                parts[4:4] = ["ops", cell.cell.links[int(parts[3])].op]  # type: ignore[union-attr]
+                assert isinstance(cell, CellModule)
+                parts[4:4] = ["ops", cell.cell.links[int(parts[3])].op]
             kept[key] = state[".".join(parts)]
         own.load_state_dict(kept)
         images = torch.randn(2, 3, 32, 32)
@@ -55,15 +57,17 @@ def test_a_cell_that_lets_nothing_through_does_not_run() -> None:
     assert not runs(with_operations(genotype, [*nothing, *operations_of(genotype)[len(nothing) :]]))
 
 
-def test_it_has_a_row_beside_the_others(tmp_path: Path) -> None:
-    done = invoke(tmp_path, TINY)
+@pytest.mark.parametrize("name", ["DARTS", "NAONet"])
+def test_it_has_a_row_beside_the_others(tmp_path: Path, name: str) -> None:
+    done = invoke(tmp_path, TINY.replace("DARTS", name))
     assert done.exit_code == 0, done.output
     beta, nao = read_all(tmp_path)
     assert (beta["job"]["learner"], nao["job"]["learner"]) == ("β", "nao")
-    genotype = genotype_of("DARTS")
+    genotype = genotype_of(name)
     assert len(nao["operations"]) == len(operations_of(genotype))
     assert tuple(nao["operations"]) != operations_of(genotype)
     assert runs(with_operations(genotype, nao["operations"]))
+    assert set(nao["operations"]) <= {*OPS, *operations_of(genotype)}
     assert nao["share"] == nao["madds"] / beta["madds"]
     assert "| NAO |" in done.output
 
