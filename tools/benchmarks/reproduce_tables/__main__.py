@@ -1,4 +1,4 @@
-"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners` or `nao`."""
+"""Reproduce the paper's comparisons: `python -m tools.benchmarks.reproduce_tables learners`, `pictures` or `nao`."""
 
 import itertools
 import os
@@ -22,7 +22,9 @@ def cli() -> None:
 
 @cli.command()
 @click.option("--networks", help="With commas between; all by default.")
-@click.option("--learners", default=_LEARNERS, show_default=True, help="With commas between; β is trained beside them.")
+@click.option(
+    "--learners", default=_LEARNERS, show_default=True, help="With commas; β is trained beside them. Also nao."
+)
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
 @click.option("--width", default=0.25, show_default=True, help="Channels, as a fraction of the paper's.")
 @click.option("--cells", default=5, show_default=True, type=click.IntRange(3), help="Of networks of cells.")
@@ -71,15 +73,18 @@ def learners(
 
     Each run is a file of FOLDER, and one that is there is not run again. The tables are of all runs that are there.
     """
-    from tools.benchmarks.reproduce_tables.networks import NETWORKS, Scale
+    from tools.benchmarks.reproduce_tables.budget import Budget
+    from tools.benchmarks.reproduce_tables.networks import NETWORKS, Scale, genotype_of
     from tools.benchmarks.reproduce_tables.pictures import Counts, write_pictures
-    from tools.benchmarks.reproduce_tables.run import BETA, Budget, Job, read_row, take
+    from tools.benchmarks.reproduce_tables.run import BETA, NAO, Job, read_row, take
     from tools.benchmarks.reproduce_tables.table import plot as draw
     from tools.benchmarks.reproduce_tables.table import read_all, tables
 
     chosen, asked = (networks or ",".join(NETWORKS)).split(","), learners.split(",")
-    if unknown := [name for name in asked if not is_learner(name)]:
-        raise InputError(f"no policy is called {unknown[0]!r}; there are {_LEARNERS}")
+    if unknown := [name for name in asked if not (name == NAO or is_learner(name))]:
+        raise InputError(f"no policy is called {unknown[0]!r}; there are {_LEARNERS}, and {NAO}")
+    for name in chosen if NAO in asked else ():
+        genotype_of(name)  # refused before anything runs
     counts, scale = Counts(train, validation, test), Scale(width, cells, blocks)
     budget = Budget(epochs, rate, batch, search_epochs, search_rate, alphas, reward_batch, evaluated, target_madds)
     pictures = write_pictures(archive, counts, folder)
@@ -94,6 +99,24 @@ def learners(
         write_bytes(markdown, tables(rows).encode())
     if plot is not None:
         draw(rows, plot)
+
+
+@cli.command()
+@click.option(
+    "--folder", default=FOLDER, show_default=True, type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--learner", default="gcn", show_default=True, help="Whose α's.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0))
+@click.option("-o", "--output", required=True, type=click.Path(file_okay=False, path_type=Path), help="A folder.")
+def pictures(folder: Path, learner: str, seed: int, output: Path) -> None:
+    """Draw β and α side by side, a file NETWORK.svg for each network of which `learners` left a run in FOLDER."""
+    from tools.benchmarks.reproduce_tables.figures import figures
+
+    output.mkdir(parents=True, exist_ok=True)
+    for network, text in figures(folder, learner, seed):
+        path = output / f"{network}.svg"
+        write_bytes(path, text.encode())
+        print(path)
 
 
 @cli.command()

@@ -1,5 +1,6 @@
 """The paper's networks, narrower and shallower, as ONNX files with random weights."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -11,12 +12,13 @@ from natonnx.errors import InputError
 from natonnx.frontend import Granularity, ParseOptions, Source, load
 from tools.research.networks.building import Options, build, find
 from tools.research.networks.catalog import Architecture
+from tools.research.networks.genotypes import Genotype
 from tools.research.networks.plain import Plan, resnet
 from tools.research.networks.plain_network import PlainNetwork
 from tools.upkeep.export import export, save
 from tools.upkeep.randomise import randomise
 
-__all__ = ["NETWORKS", "Scale", "open_network"]
+__all__ = ["NETWORKS", "Scale", "channels_of", "genotype_of", "open_network"]
 
 NETWORKS = ("VGG16", "ResNet-20", "MobileNetV2", "ENAS", "DARTS", "NAONet")
 """Those of the paper's tables that are compared, by their names in `tools.research.networks.catalog`."""
@@ -39,27 +41,54 @@ class Scale(NamedTuple):
     blocks: int = 3
 
 
-def open_network(name: str, scale: Scale, folder: Path) -> Source:
+def open_network(name: str, scale: Scale, folder: Path, genotype: Genotype | None = None) -> Source:
     """Read a network as its paper's edges: operations, or, of networks of cells, the links of a cell.
+
+    Args:
+        name: Which.
+        scale: How small.
+        folder: Where its file is, or is written.
+        genotype: Of a network of cells, in place of its own.
 
     Raises:
         InputError: If there is no such network for CIFAR.
     """
     architecture, _ = find(name, "cifar")
-    path = folder / f"{name}-{scale.width:g}-{scale.cells}-{scale.blocks}.onnx"
+    digest = f"-{hashlib.sha256(repr(genotype).encode()).hexdigest()[:12]}" if genotype else ""
+    path = folder / f"{name}-{scale.width:g}-{scale.cells}-{scale.blocks}{digest}.onnx"
     if not path.exists():
         with torch.random.fork_rng(devices=()):
             torch.manual_seed(0)
-            model, image = _module(architecture, scale), torch.randn(_SHAPE)
+            model, image = (
+                _module(replace(architecture, genotype=genotype or architecture.genotype), scale),
+                torch.randn(_SHAPE),
+            )
             randomise(model, (image,))
         save(export(model, (image,), "script", _OPSET, keep_norm=True, keep_equal=True), path)
     options = ParseOptions(granularity=Granularity.BRANCH) if architecture.stacks else ParseOptions(window=6)
     return load(path, options)
 
 
+def genotype_of(name: str) -> Genotype:
+    """The genotype of a network of cells.
+
+    Raises:
+        InputError: If it is another network.
+    """
+    architecture, _ = find(name, "cifar")
+    if not architecture.stacks or architecture.genotype is None:
+        raise InputError(f"{name}: NAO chooses operations of cells, and this network has none; leave it out")
+    return architecture.genotype
+
+
+def channels_of(name: str, scale: Scale) -> int:
+    """The width of the nodes of the first cells of a network of cells."""
+    return max(_FEWEST, round(scale.width * find(name, "cifar")[0].stacks["cifar"].channels))
+
+
 def _module(architecture: Architecture, scale: Scale) -> nn.Module:
     if architecture.stacks:
-        channels = max(_FEWEST, round(scale.width * architecture.stacks["cifar"].channels))
+        channels = channels_of(architecture.name, scale)
         return build(architecture, "cifar", Options(channels, scale.cells, free_skips=True))
     assert architecture.genotype is not None
     if architecture.family.startswith("ResNet"):

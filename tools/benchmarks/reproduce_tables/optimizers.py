@@ -8,8 +8,8 @@ from pathlib import Path
 
 from natonnx.errors import InputError
 from natonnx.files import write_bytes
+from tools.research.nao import NAORecipe
 from tools.research.nasbench.measure import Measures
-from tools.research.nasbench.nao import NAORecipe
 from tools.research.nasbench.report import Measured
 from tools.research.nasbench.runs import Job, run_all
 from tools.research.nasbench.training import Recipe

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from natonnx.contract.edits import edit_rows
 from natonnx.contract.schema import to_json
 from natonnx.errors import InputError
 from natonnx.files import write_bytes
+from natonnx.frontend import Source
 from natonnx.search import Settings, search
 from natonnx.search.assess import original_runner
 from natonnx.search.finetune import Finetuning, Limit
@@ -19,62 +21,18 @@ from natonnx.supernet import Supernet, initial_weights
 from natonnx.verbs.optimize.prepare import Prepared, prepare, torch_settings
 from tools.benchmarks.bench_search.run import make_file, right_answers
 from tools.benchmarks.bench_search.task import Found
-from tools.benchmarks.reproduce_tables.networks import Scale, open_network
+from tools.benchmarks.reproduce_tables.budget import Budget
+from tools.benchmarks.reproduce_tables.nao import improve
+from tools.benchmarks.reproduce_tables.networks import Scale, channels_of, genotype_of, open_network
+from tools.benchmarks.reproduce_tables.one_shot import operations_of
 from tools.benchmarks.reproduce_tables.pictures import Counts, Pictures
 
-__all__ = ["BETA", "Budget", "Job", "Row", "read_row", "take"]
+__all__ = ["BETA", "NAO", "Job", "Row", "read_row", "take"]
 
 BETA = "β"
 """In a learner's place: the network as it is, trained alike."""
-
-
-@dataclass(frozen=True)
-class Budget:
-    """What every learner of a network may use.
-
-    Attributes:
-        epochs: Passes of training from scratch.
-        rate: Its highest learning rate.
-        batch: Training batch.
-        search_epochs: Passes of Algorithm 1.
-        search_rate: Learning rate of its shared weights.
-        alphas: α's that it draws for each β.
-        reward_batch: Pictures that it compares them on.
-        evaluated: α's that are scored on all of validation in the end; the best one is trained.
-        target_madds: Most MAdds, as a fraction of β's; None where transitions alone limit it, as in the paper.
-    """
-
-    epochs: float = 30
-    rate: float = 0.1
-    batch: int = 64
-    search_epochs: int = 8
-    search_rate: float = 0.01
-    alphas: int = 8
-    reward_batch: int = 125
-    evaluated: int = 18
-    target_madds: float | None = None
-
-    def settings(self, learner: str, seed: int) -> Settings:
-        """The settings of a search; shared weights start from the network's random ones, and nothing is distilled."""
-        return Settings(
-            algorithm="paper",
-            learner=learner,
-            seed=seed,
-            finetune_epochs=0,
-            finalists=1,
-            distillation=0.0,
-            batch=self.batch,
-            epochs=self.search_epochs,
-            learning_rate=self.search_rate,
-            alphas=self.alphas,
-            reward_batch=self.reward_batch,
-            evaluated=self.evaluated,
-            target_madds=self.target_madds,
-        )
-
-    def training(self, seed: int) -> Settings:
-        """The settings of training from scratch."""
-        return Settings(weights="scratch", seed=seed, batch=self.batch, finetune_learning_rate=self.rate)
+NAO = "nao"
+"""In a learner's place: no policy of NAT's transitions, see `tools.benchmarks.reproduce_tables.nao`."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +41,7 @@ class Job:
 
     Attributes:
         network: Its name.
-        learner: A policy's, or `BETA`.
+        learner: A policy's, `BETA` or `NAO`.
         seed: Of all that is random but the pictures.
         data: What the accuracy is of.
         counts: Of the pictures.
@@ -114,7 +72,10 @@ class Job:
 
 
 Row = dict[str, Any]
-"""A finished run: `job`, the model's `accuracy` on `samples` test pictures by onnxruntime, its costs, `edits` of β."""
+"""A finished run: `job`, the model's `accuracy` on `samples` test pictures by onnxruntime, its costs, `edits` of β.
+
+NAO edits nothing: `operations` are those of the links that its cells have.
+"""
 
 
 def read_row(job: Job, folder: Path) -> Row | None:
@@ -133,25 +94,47 @@ def read_row(job: Job, folder: Path) -> Row | None:
 
 
 def take(job: Job, pictures: Pictures, folder: Path) -> Row:
-    """Carry a run out, and write its row."""
-    source = open_network(job.network, job.scale, folder)
+    """Carry a run out, and write its row.
+
+    Raises:
+        InputError: If NAO is to improve a network that is not made of cells.
+    """
     with torch_settings(1):
-        training = job.budget.training(job.seed)
-        prepared = prepare(
-            source, str(pictures.path), pictures.preprocessing, objective="labels", device="cpu", settings=training
-        )
+        prepared = _prepare(job, pictures, open_network(job.network, job.scale, folder))
+        full = {price.name: price.full for price in prepared.problem.prices}
         begun = time.process_time()
-        alpha = prepared.problem.network.architecture if job.learner == BETA else _search(job, prepared)
+        made: Row = {}
+        if job.learner == NAO:
+            prepared, made = _improve(job, prepared, pictures, folder)
+        alpha = prepared.problem.network.architecture
+        if job.learner not in (BETA, NAO):
+            alpha = _search(job, prepared)
         searched = time.process_time()
-        weights = _train(prepared, alpha, training, job.budget.epochs)
+        weights = _train(prepared, alpha, job.budget.training(job.seed), job.budget.epochs)
         trained = time.process_time()
         row = {
             "job": job.plain(),
-            **_tested(prepared, Found(alpha, weights)),
+            **_tested(prepared, Found(alpha, weights), full),
+            **made,
             "cpu_seconds": {"search": searched - begun, "training": trained - searched},
         }
     write_bytes(job.path(folder), to_json(row).encode())
     return row
+
+
+def _prepare(job: Job, pictures: Pictures, source: Source) -> Prepared:
+    settings = job.budget.training(job.seed)
+    return prepare(
+        source, str(pictures.path), pictures.preprocessing, objective="labels", device="cpu", settings=settings
+    )
+
+
+def _improve(job: Job, prepared: Prepared, pictures: Pictures, folder: Path) -> tuple[Prepared, Row]:
+    """Return the network of the cells that NAO finds, and what the row says of it."""
+    width = channels_of(job.network, job.scale)
+    found = improve(prepared.problem, genotype_of(job.network), width, job.scale.cells, job.budget, job.seed)
+    source = open_network(job.network, job.scale, folder, found)
+    return _prepare(job, pictures, source), {"operations": operations_of(found)}
 
 
 def _search(job: Job, prepared: Prepared) -> Architecture:
@@ -177,17 +160,17 @@ def _train(prepared: Prepared, alpha: Architecture, settings: Settings, epochs: 
     return training.supernet.weights()
 
 
-def _tested(prepared: Prepared, found: Found) -> Row:
-    """Test a model as a file."""
+def _tested(prepared: Prepared, found: Found, full: Mapping[str, float]) -> Row:
+    """Test a model as a file; β's costs are `full`."""
     assert prepared.parts.test is not None
     beta = prepared.source.network.architecture
     alpha = beta.with_states(found.architecture.states)
     right = right_answers(make_file(prepared, found), prepared.parts.test)
-    costs = {price.name: (price.cost(alpha), price.full) for price in prepared.problem.prices}
+    costs = {price.name: price.cost(alpha) for price in prepared.problem.prices}
     return {
         "accuracy": float(right.mean()),
         "samples": len(right),
-        **{name: cost for name, (cost, _) in costs.items()},
-        "share": costs["madds"][0] / costs["madds"][1],
+        **costs,
+        "share": costs["madds"] / full["madds"],
         "edits": edit_rows(edits_between(beta, alpha)),
     }

@@ -11,12 +11,13 @@ import numpy as np
 from scipy.stats import ttest_rel
 
 from tools.benchmarks.reproduce_tables.networks import NETWORKS
-from tools.benchmarks.reproduce_tables.run import BETA, Row
+from tools.benchmarks.reproduce_tables.run import BETA, NAO, Row
 
 __all__ = ["NAMES", "gains", "plot", "read_all", "tables"]
 
 NAMES = {
     BETA: "β, trained alike",
+    NAO: "NAO",
     "random": "Random",
     "lstm": "LSTM",
     "gcn-max": "Maximum-GCN",
@@ -47,7 +48,7 @@ def tables(rows: Sequence[Row]) -> str:
     parts = (
         _markdown(["test accuracy, %", *networks], accuracy),
         _markdown(["MAdds, of β", *networks], cost),
-        _markdown(["difference of accuracy, points", "mean ± standard error", "pairs", "p"], pairs),
+        _markdown(["difference of accuracy, points", "mean ± standard error", "pairs", "p", "better on"], pairs),
     )
     return "\n\n".join(parts) + "\n"
 
@@ -97,14 +98,23 @@ def gains(rows: Sequence[Row], learner: str, over: str = BETA) -> list[float]:
     return [100 * (own[pair] - other[pair]) for pair in own if pair in other]
 
 
-def _difference(rows: Sequence[Row], learner: str, over: str) -> tuple[str, str, str]:
-    """Mean gain with its standard error, the number of pairs, and what a paired t-test makes of it."""
+def _difference(rows: Sequence[Row], learner: str, over: str) -> tuple[str, ...]:
+    """Mean gain with its standard error, the pairs, what a paired t-test makes of it, and on how many networks."""
     found = gains(rows, learner, over)
     if len(found) < 2:
-        return "–", str(len(found)), "–"
+        return "–", str(len(found)), "–", "–"
     error = np.std(found, ddof=1) / math.sqrt(len(found))
-    probability = float(ttest_rel(found, np.zeros(len(found))).pvalue)
-    return f"{np.mean(found):+.2f} ± {error:.2f}", str(len(found)), f"{probability:.2f}"
+    p = float(ttest_rel(found, np.zeros(len(found))).pvalue)
+    shown = f"{p:.2f}" if p >= 0.01 else f"{p:.1g}"
+    return f"{np.mean(found):+.2f} ± {error:.2f}", str(len(found)), shown, _networks(rows, learner, over)
+
+
+def _networks(rows: Sequence[Row], learner: str, over: str) -> str:
+    """On how many networks the mean gain is above zero, of how many."""
+    networks, _ = _order(rows)
+    parts = (gains([row for row in rows if row["job"]["network"] == each], learner, over) for each in networks)
+    means = [float(np.mean(part)) for part in parts if part]
+    return f"{sum(mean > 0 for mean in means)} of {len(means)}"
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

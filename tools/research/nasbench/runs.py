@@ -12,8 +12,9 @@ import torch
 
 from natonnx.policy import make_policy
 from tools.research.cells import Transitions
+from tools.research.nao import NAORecipe
 from tools.research.nasbench.measure import Draws, Measures, best_alphas, choose, measure, transform
-from tools.research.nasbench.nao import NAO, NAORecipe, improve, train_nao
+from tools.research.nasbench.nao import improve, make_nao, train_nao
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Table, read_table, split
 from tools.research.nasbench.training import Recipe, Training, train
@@ -158,7 +159,7 @@ def _train(
 ) -> tuple[torch.nn.Module, Training, Callable[[torch.Tensor], Draws]]:
     """Train what a job is about; return what it learned, and what makes α's of β's by it."""
     if isinstance(job.recipe, NAORecipe):
-        nao = NAO(seed=job.seed, **job.options)
+        nao = make_nao(seed=job.seed, **job.options)
         training = train_nao(nao, space, accuracy, cells, job.recipe, seed=job.seed)
         return nao, training, lambda betas: improve(nao, space, betas)
     policy = make_policy(job.learner, seed=job.seed, **job.options)

@@ -10,9 +10,10 @@ from click.testing import CliRunner
 from natonnx.architecture import State
 from natonnx.errors import InputError
 from tools.benchmarks.reproduce_tables.__main__ import cli
+from tools.benchmarks.reproduce_tables.budget import Budget
 from tools.benchmarks.reproduce_tables.networks import NETWORKS, Scale, _narrow, open_network
 from tools.benchmarks.reproduce_tables.pictures import Counts, write_pictures
-from tools.benchmarks.reproduce_tables.run import BETA, Budget, Job, read_row
+from tools.benchmarks.reproduce_tables.run import BETA, Job, read_row
 from tools.benchmarks.reproduce_tables.table import gains, plot, read_all, tables
 from tools.research.networks.catalog import CATALOG
 
@@ -138,10 +139,25 @@ def test_the_tables_have_means_and_deviations() -> None:
     assert "| Sampling-GCN | 69.00 ± 26.00 |" in text
     assert "| Sampling-GCN | 0.833 ± 0.058 |" in text
     # t = 2 with one degree of freedom: p = 0.295
-    assert "| Sampling-GCN − β, trained alike | +2.00 ± 1.00 | 2 | 0.30 |" in text
-    assert "| Sampling-GCN − Random | – | 1 | – |" in text
+    assert "| Sampling-GCN − β, trained alike | +2.00 ± 1.00 | 2 | 0.30 | 1 of 1 |" in text
+    assert "| Sampling-GCN − Random | – | 1 | – | – |" in text
     assert gains(ROWS, "gcn", "random") == pytest.approx([13.0])
     assert text.index("Random") < text.index("Sampling-GCN")
+
+
+def test_a_difference_says_on_how_many_networks_it_is_a_gain() -> None:
+    others = [row(BETA, 0, 0.5, network="DARTS"), row("gcn", 0, 0.5, network="DARTS")]
+    others += [row(BETA, 0, 0.5, network="ENAS"), row("gcn", 0, 0.7, network="ENAS")]
+    text = tables([*ROWS, *others])
+    # 3, 1, 0, 20: mean 6, deviation 9.4163, t = 1.2744 with three degrees of freedom
+    assert "| Sampling-GCN − β, trained alike | +6.00 ± 4.71 | 4 | 0.29 | 2 of 3 |" in text
+    sure = [
+        row(learner, seed, 0.5 + 0.001 * seed + 0.1 * (learner == "gcn"))
+        for learner in (BETA, "gcn")
+        for seed in (0, 1)
+    ]
+    sure += [row(BETA, 2, 0.5), row("gcn", 2, 0.601)]
+    assert "| Sampling-GCN − β, trained alike | +10.03 ± 0.03 | 3 | 1e-05 | 1 of 1 |" in tables(sure)
 
 
 def test_the_plot_is_written(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from tests.tools.research.nasbench.cells import accuracies
+from tools.research.nao import NAO, NAORecipe
 from tools.research.nasbench import runs
-from tools.research.nasbench.nao import NAO, NAORecipe, improve, train_nao
+from tools.research.nasbench.nao import improve, make_nao, train_nao
 from tools.research.nasbench.report import optimizers_table
 from tools.research.nasbench.runs import Job
 from tools.research.nasbench.space import OPS, Space
@@ -24,7 +25,7 @@ def _by_convolutions(space: Space) -> torch.Tensor:
 
 @pytest.fixture(scope="module")
 def trained(space: Space) -> NAO:
-    model, cells = NAO(hidden=32), torch.arange(0, len(space.cells), 2)
+    model, cells = make_nao(hidden=32), torch.arange(0, len(space.cells), 2)
     training = train_nao(
         model, space, _by_convolutions(space), cells, NAORecipe(steps=600, batch=128, learning_rate=5e-3)
     )
@@ -55,7 +56,7 @@ def test_a_step_up_the_gradient_gives_better_cells_that_cost_more(space: Space, 
 
 def test_the_seed_repeats_it(space: Space) -> None:
     def made(seed: int) -> torch.Tensor:
-        model = NAO(hidden=8, seed=seed)
+        model = make_nao(hidden=8, seed=seed)
         train_nao(model, space, _by_convolutions(space), torch.arange(1000), NAORecipe(steps=3, batch=16), seed=seed)
         return model.encode(space.ops[:50]).detach()
 
