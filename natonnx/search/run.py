@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from natonnx.architecture import Architecture, transition_mask
+from natonnx.architecture import LETTERS, Architecture, transition_mask
 from natonnx.data.load_options import LoadOptions
 from natonnx.errors import restoring
 from natonnx.notices import NOTICE
@@ -208,14 +208,16 @@ class _Search:
     def _go_down_by_given(self) -> Lookups | None:
         """Remove greedily by the file's own weights: what that leads to has a place among the finalists.
 
-        Where refits leave many α's alike, what they can do without one tells more (docs/search.md#rivals).
+        Where refits leave many α's alike, what they can do without one tells more (docs/search.md#rivals). Operations
+        are left out, not exchanged: so the paper's transitions have their say beside those of NAT++.
         """
         if self._problem.reward is not None:
             return None
-        limit = 2 * len(self._moves.savers) + _SPARE
+        moves = Moves(self._beta, self._price, LETTERS)
+        limit = 2 * len(moves.savers) + _SPARE
         rank, ahead = self._looker.rank_by_given, self._rank_ahead
         lookups = self._lookups("remove", rank, ahead, limit, self._stop(_RIVAL_SHARE))
-        Greedy().propose(lookups, self._targets, torch.Generator().manual_seed(self._settings.seed))
+        Greedy().explore(lookups, moves, min(self._targets))
         self.save()
         return lookups
 

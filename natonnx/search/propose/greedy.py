@@ -42,11 +42,20 @@ class Beam:
     def propose(self, lookups: Lookups, targets: Sequence[float], generator: torch.Generator) -> None:
         """See `Proposer.propose`: goes down to the smallest target, and passes the others on the way."""
         del generator
-        moves = Moves(lookups.beta, lookups.price)
+        self.explore(lookups, Moves(lookups.beta, lookups.price), min(targets))
+
+    def explore(self, lookups: Lookups, moves: Moves, target: float) -> None:
+        """Look up single transitions, then go down to a target by them.
+
+        Args:
+            lookups: What is known.
+            moves: The transitions.
+            target: A cost, as a fraction of β's.
+        """
         lookups.score(lookups.beta)
         singles = sorted(moves.savers, key=lambda i: -moves.all[i].saved)[: max(1, lookups.left // 2)]
         lookups.score_all(moves.all[i].architecture for i in singles)
-        self.descend(lookups, moves, min(targets))
+        self.descend(lookups, moves, target)
 
     def descend(self, lookups: Lookups, moves: Moves, target: float) -> None:
         """Go down from β to a target, as far as look-ups reach, by the transitions that were looked up alone.

@@ -1,7 +1,7 @@
 """Ways from β to its α's: single transitions that differ in what they compute, and sets of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -52,16 +52,17 @@ class Moves:
     Args:
         beta: The given architecture.
         price: What architectures cost.
+        states: Those that transitions may lead to; all where None.
     """
 
-    def __init__(self, beta: Architecture, price: Price) -> None:
+    def __init__(self, beta: Architecture, price: Price, states: Container[State] | None = None) -> None:
         self.beta, self._counts, self._own = beta, cost(beta), effective(beta)
         self._edited, self._held = Edited(beta), dict[int, State]()
         full, mask, followed = price.cost(beta), transition_mask(beta), price.follow(beta)
         found: dict[tuple[_Change, ...], Move] = {}
         for edge, current in enumerate(beta.states):
             for column, (state, _, _) in enumerate(beta.topology.edges[edge].choices):
-                if state == current or not mask[edge, column]:
+                if state == current or not mask[edge, column] or (states is not None and state not in states):
                     continue
                 changes = self._single(edge, state)
                 if changes and changes not in found:
