@@ -14,6 +14,7 @@ from natonnx.policy import make_policy
 from tools.research.cells import Transitions
 from tools.research.nasbench.measure import Draws, Measures, best_alphas, choose, measure, transform
 from tools.research.nasbench.nao import NAO, NAORecipe, improve, train_nao
+from tools.research.nasbench.saved import hold
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Table, read_table, split
 from tools.research.nasbench.training import Recipe, Training, train
@@ -38,6 +39,8 @@ class Job:
         measured: Whether to measure it on the held-out cells.
         transitions: Whether operations may become cheaper ones.
         price: Points of accuracy that all MAdds of the dearest cell are worth in training.
+        division: Which of the divisions of the cells; see `split`.
+        start: A saved policy, of which only what it says of cheaper operations is trained; see `hold`.
     """
 
     learner: str
@@ -48,6 +51,8 @@ class Job:
     measured: bool = True
     transitions: Transitions = "nat"
     price: float = 0.0
+    division: int = 0
+    start: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,8 @@ class Run:
             "seed": self.job.seed,
             "transitions": self.job.transitions,
             "price": self.job.price,
+            "division": self.job.division,
+            "start": None if self.job.start is None else str(self.job.start),
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -126,7 +133,7 @@ def run_all(path: Path, jobs: Sequence[Job], processes: int, done: Callable[[Run
 def _run(path: Path, job: Job) -> Run:
     torch.set_num_threads(1)
     table = _table(path, job.transitions)
-    cells = split(len(table.space.cells))
+    cells = split(len(table.space.cells), job.division)
     reward = table.accuracies[REWARD]
     madds = table.space.own_costs[:, 1].float()
     worth = reward.validation - job.price / 100 * madds / madds.max()
@@ -162,6 +169,8 @@ def _train(
         training = train_nao(nao, space, accuracy, cells, job.recipe, seed=job.seed)
         return nao, training, lambda betas: improve(nao, space, betas)
     policy = make_policy(job.learner, seed=job.seed, **job.options)
+    if job.start:
+        hold(policy, job.learner, job.start)
     training = train(policy, space, accuracy, cells, job.recipe, seed=job.seed)
     return policy, training, lambda betas: transform(policy, space, betas, job.seed)
 
