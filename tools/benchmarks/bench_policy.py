@@ -53,9 +53,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--plot", type=click.Path(path_type=Path), help="Plot reward against look-ups (.svg or .png).")
 @click.option("--ablations", is_flag=True, help="Vary λ, layers, self-loops, direction, m, n, sampling too.")
 @click.option("--efficiency", type=click.Path(path_type=Path), help="Plot captured share for 1k to 100k look-ups.")
-@click.option(
-    "--start", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Of gcn-directed: see below."
-)
+@click.option("--start", default="scratch", show_default=True, metavar="pretrained|scratch|FILE", help="See below.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the policy of gcn-directed, first seed, softened.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(1))
 def main(
@@ -74,17 +72,17 @@ def main(
     plot: Path | None,
     ablations: bool,
     efficiency: Path | None,
-    start: Path | None,
+    start: str,
     save: Path | None,
     processes: int,
 ) -> None:
     """Compare policy learners on NAS-Bench-201.
 
-    What --start names was saved before; only what it says of cheaper operations is trained then.
+    --start names a saved policy of gcn-directed, of which only what it says of cheaper operations is trained.
     """
     if save and _WINNER not in learners:
         raise click.UsageError(f"--save needs {_WINNER} among --learners")
-    if start and (transitions == "nat" or learners != (_WINNER,) or ablations or efficiency):
+    if start != "scratch" and (transitions == "nat" or learners != (_WINNER,) or ablations or efficiency):
         raise click.UsageError(f"--start needs --transitions nat++ --learners {_WINNER}, and no other trainings")
     if (learning_rate is None) is not (entropy is None):
         raise click.UsageError("--learning-rate and --entropy go together")
@@ -221,8 +219,10 @@ def _save(runs: "Sequence[Run]", path: Path) -> None:
 
     run = next(run for run in runs if run.job.learner == _WINNER)
     source = f"NAS-Bench-201, transitions {run.job.transitions}, CIFAR-10 validation accuracy, {run.queries} look-ups"
-    note = f"REINFORCE on {source}{', cheaper operations alone' if run.job.start else ''}, logits × {SOFTENED}"
-    save_policy(soften(run.weights, _WINNER, run.job.start), _WINNER, path, note)
+    if run.job.start != "scratch":
+        source += ", of cheaper operations alone"
+    weights = soften(run.weights, _WINNER, run.job.start)
+    save_policy(weights, _WINNER, path, f"REINFORCE on {source}, logits × {SOFTENED}")
 
 
 if __name__ == "__main__":

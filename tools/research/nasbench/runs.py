@@ -40,7 +40,7 @@ class Job:
         transitions: Whether operations may become cheaper ones.
         price: Points of accuracy that all MAdds of the dearest cell are worth in training.
         division: Which of the divisions of the cells; see `split`.
-        start: A saved policy, of which only what it says of cheaper operations is trained; see `hold`.
+        start: A saved policy that only learns of cheaper operations, "pretrained" or a file; see `hold`.
     """
 
     learner: str
@@ -52,7 +52,7 @@ class Job:
     transitions: Transitions = "nat"
     price: float = 0.0
     division: int = 0
-    start: Path | None = None
+    start: str = "scratch"
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Run:
             "transitions": self.job.transitions,
             "price": self.job.price,
             "division": self.job.division,
-            "start": None if self.job.start is None else str(self.job.start),
+            "start": self.job.start,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -169,7 +169,7 @@ def _train(
         training = train_nao(nao, space, accuracy, cells, job.recipe, seed=job.seed)
         return nao, training, lambda betas: improve(nao, space, betas)
     policy = make_policy(job.learner, seed=job.seed, **job.options)
-    if job.start:
+    if job.start != "scratch":
         hold(policy, job.learner, job.start)
     training = train(policy, space, accuracy, cells, job.recipe, seed=job.seed)
     return policy, training, lambda betas: transform(policy, space, betas, job.seed)

@@ -1,7 +1,6 @@
 """Policies in files: softened, and what one says of cheaper operations trained by itself."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -16,38 +15,38 @@ SOFTENED = 0.2
 _HEAD, _CHEAPER = "head.", "head.cheaper."
 
 
-def hold(policy: Policy, learner: str, path: Path) -> None:
-    """Give an untrained policy what a file holds, at full strength, but for what it says of cheaper operations.
+def hold(policy: Policy, learner: str, source: str) -> None:
+    """Give an untrained policy what was saved, at full strength, but for what it says of cheaper operations.
 
-    That alone is left to train: of O, S and N it will say what the file's says, bit for bit.
+    That alone is left to train: of O, S and N it will say what that says, bit for bit, once it is softened.
 
     Args:
         policy: An untrained policy with a `Head`.
         learner: Its name.
-        path: What `soften` made, saved.
+        source: What `soften` made, "pretrained" or a file; see `load_policy`.
 
     Raises:
-        InputError: If the file is missing, damaged or another learner's.
+        InputError: See `load_policy`.
     """
     fresh = {name: value.clone() for name, value in policy.state_dict().items() if name.startswith(_CHEAPER)}
-    load_policy(policy, learner, str(path))
+    load_policy(policy, learner, source)
     policy.load_state_dict({**_scaled(policy.state_dict(), 1 / SOFTENED), **fresh})
     for name, parameter in policy.named_parameters():
         parameter.requires_grad_(name.startswith(_CHEAPER))
 
 
-def soften(weights: Mapping[str, Tensor], learner: str, start: Path | None) -> dict[str, Tensor]:
-    """Return a trained policy's weights as they are saved; those that `hold` took from a file are the file's.
+def soften(weights: Mapping[str, Tensor], learner: str, source: str = "scratch") -> dict[str, Tensor]:
+    """Return a trained policy's weights as they are saved; those that `hold` gave it and kept are as they were.
 
     Args:
         weights: At full strength, by name.
         learner: The policy's name.
-        start: The file, if it began with one.
+        source: What `hold` was given, if anything was.
     """
     softened = _scaled(weights, SOFTENED)
-    if start:
+    if source != "scratch":
         kept = make_policy(learner)
-        load_policy(kept, learner, str(start))
+        load_policy(kept, learner, source)
         softened |= {name: value for name, value in kept.state_dict().items() if not name.startswith(_CHEAPER)}
     return softened
 
