@@ -11,7 +11,7 @@ from natonnx.errors import InputError
 from natonnx.policy import make_policy
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.pretrained import load_policy, save_policy
-from tests.architecture.examples import residual_network
+from tests.architecture.examples import residual_network, with_cheaper
 
 BETA = residual_network(3)
 
@@ -37,6 +37,16 @@ def test_the_shipped_policy_has_opinions() -> None:
     before = policy.logits(BETA).detach().abs().max()
     load_policy(policy, "gcn-directed", "pretrained")
     assert float(policy.logits(BETA).detach().abs().max()) > 5 * float(before)
+
+
+def test_the_shipped_policy_tells_cheaper_operations_from_staying() -> None:
+    """And of O, S and N it says the same with and without them."""
+    policy = make_policy("gcn-directed")
+    load_policy(policy, "gcn-directed", "pretrained")
+    found, without = policy.logits(with_cheaper(BETA)).detach(), policy.logits(BETA).detach()
+    carries = [edge.operation is not None for edge in BETA.topology.edges]
+    assert torch.equal(found[:, :3], without)
+    assert float((found[carries, 3:] - found[carries, :1]).abs().min()) > 0.1
 
 
 def test_the_shipped_policy_fits_the_package() -> None:

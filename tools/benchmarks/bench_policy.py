@@ -1,8 +1,8 @@
 """Compare policy learners on NAS-Bench-201, where the best legal transformation of every cell is known.
 
-Each learner is tuned by the same small grid, trained by REINFORCE on 12,000 cells with CIFAR-10 validation accuracy as
-reward, and transforms 3,125 cells that it has never seen. "Captured" is the share of the gain in mean test accuracy
-from β to the best legal α, the one of highest validation accuracy.
+Each learner is tuned by the same small grid, unless its settings are given, trained by REINFORCE on 12,000 cells with
+CIFAR-10 validation accuracy as reward, and transforms 3,125 cells that it has never seen. "Captured" is the share of
+the gain in mean test accuracy from β to the best legal α, the one of highest validation accuracy.
 """
 
 import json
@@ -26,8 +26,6 @@ _WINNER = "gcn-directed"
 _RATES = (1e-3, 3e-3)
 _ENTROPIES = (0.1, 0.3)
 _ABLATION_STEPS = 1000
-_SOFTENED = 0.2
-"""What is saved has opinions, no certainties: a search on another network could hardly undo those."""
 _BUDGETS = (1_000, 3_000, 10_000, 30_000, 100_000)
 
 
@@ -44,43 +42,66 @@ def _names(_context: click.Context, _parameter: click.Parameter, value: str) -> 
 @click.option("--learners", default=",".join(LEARNERS), show_default=True, callback=_names)
 @click.option("--transitions", default="nat", show_default=True, type=click.Choice(TRANSITIONS), help="Of the cells.")
 @click.option("--price", default=0.0, show_default=True, help="Points that all MAdds are worth in training.")
+@click.option("--division", default=0, show_default=True, help="Of the cells: which to hold out.")
 @click.option("--seeds", default=3, show_default=True, type=click.IntRange(1))
+@click.option("--first-seed", default=0, show_default=True, type=click.IntRange(0), help="The others follow it.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), help="Of all learners, in place of the grid.")
+@click.option("--entropy", type=click.FloatRange(0), help="λ at the start, likewise; the two go together.")
 @click.option("--steps", default=3000, show_default=True, type=click.IntRange(1), help="Of the final trainings.")
 @click.option("--grid-steps", default=1000, show_default=True, type=click.IntRange(1), help="Of the grid's trainings.")
 @click.option("--json", "as_json", type=click.Path(path_type=Path), help="Write every figure here.")
 @click.option("--plot", type=click.Path(path_type=Path), help="Plot reward against look-ups (.svg or .png).")
 @click.option("--ablations", is_flag=True, help="Vary λ, layers, self-loops, direction, m, n, sampling too.")
 @click.option("--efficiency", type=click.Path(path_type=Path), help="Plot captured share for 1k to 100k look-ups.")
-@click.option("--save", type=click.Path(path_type=Path), help="Save the policy of gcn-directed, seed 0, softened.")
+@click.option("--start", default="scratch", show_default=True, metavar="pretrained|scratch|FILE", help="See below.")
+@click.option("--save", type=click.Path(path_type=Path), help="Save the policy of gcn-directed, first seed, softened.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(1))
 def main(
     table: Path,
     learners: tuple[str, ...],
     transitions: Transitions,
     price: float,
+    division: int,
     seeds: int,
+    first_seed: int,
+    learning_rate: float | None,
+    entropy: float | None,
     steps: int,
     grid_steps: int,
     as_json: Path | None,
     plot: Path | None,
     ablations: bool,
     efficiency: Path | None,
+    start: str,
     save: Path | None,
     processes: int,
 ) -> None:
-    """Compare policy learners on NAS-Bench-201."""
+    """Compare policy learners on NAS-Bench-201.
+
+    --start names a saved policy of gcn-directed, of which only what it says of cheaper operations is trained.
+    """
     if save and _WINNER not in learners:
         raise click.UsageError(f"--save needs {_WINNER} among --learners")
+    if start != "scratch" and (transitions == "nat" or learners != (_WINNER,) or ablations or efficiency):
+        raise click.UsageError(f"--start needs --transitions nat++ --learners {_WINNER}, and no other trainings")
+    if (learning_rate is None) is not (entropy is None):
+        raise click.UsageError("--learning-rate and --entropy go together")
     from tools.research.nasbench import report
     from tools.research.nasbench.nulls import describe_nulls
     from tools.research.nasbench.table import read_table
+    from tools.research.nasbench.training import Recipe
 
     print(describe_nulls(read_table(table)), end="\n\n", flush=True)
-    bench = _Bench(table, transitions, price, processes)
-    recipes = bench.tune([learner for learner in learners if learner != "random"], grid_steps)
-    print(f"Grid, {grid_steps} steps each, by the 500 tuning cells:\n\n{report.grid_table(bench.grid)}\n", flush=True)
-    recipes = {learner: replace(recipe, steps=steps) for learner, recipe in recipes.items()}
-    runs = bench.compare(learners, recipes, seeds)
+    bench = _Bench(table, processes, transitions=transitions, price=price, division=division, start=start)
+    if learning_rate is None or entropy is None:
+        tuned = bench.tune([learner for learner in learners if learner != "random"], grid_steps)
+        grid = report.grid_table(bench.grid)
+        print(f"Grid, {grid_steps} steps each, by the 500 tuning cells:\n\n{grid}\n", flush=True)
+        recipes = {learner: replace(recipe, steps=steps) for learner, recipe in tuned.items()}
+    else:
+        recipes = dict.fromkeys(learners, Recipe(steps, learning_rate=learning_rate, entropy=entropy))
+    chosen = range(first_seed, first_seed + seeds)
+    runs = bench.compare(learners, recipes, chosen)
     print(f"The most probable α, no look-up (means of {seeds} seeds):\n\n{report.learners_table(runs)}\n")
     print(f"Captured share / share not worse, by how α is chosen:\n\n{report.choices_table(runs)}\n", flush=True)
     everything = {"grid": bench.grid, "learners": runs}
@@ -92,7 +113,7 @@ def main(
         everything["ablations"] = bench.ablations(recipes)
         print(f"Ablations, {_ABLATION_STEPS} steps:\n\n{report.variants_table(everything['ablations'])}\n", flush=True)
     if efficiency:
-        everything["efficiency"] = bench.efficiency(recipes, seeds)
+        everything["efficiency"] = bench.efficiency(recipes, chosen)
         print(f"Few look-ups:\n\n{report.variants_table(everything['efficiency'])}\n", flush=True)
         report.plot_efficiency(everything["efficiency"], efficiency)
     if as_json:
@@ -101,10 +122,16 @@ def main(
 
 
 class _Bench:
-    """Makes jobs and runs them, with a progress bar on stderr."""
+    """Makes jobs and runs them, with a progress bar on stderr.
 
-    def __init__(self, table: Path, transitions: Transitions, price: float, processes: int) -> None:
-        self.table, self.transitions, self.price, self.processes = table, transitions, price, processes
+    Args:
+        table: The CSV.
+        processes: How many at once.
+        task: What all jobs have in common, by the names of `Job`.
+    """
+
+    def __init__(self, table: Path, processes: int, **task: Any) -> None:
+        self.table, self.processes, self.task = table, processes, task
         self.grid: list[Run] = []
 
     def tune(self, learners: Sequence[str], steps: int) -> "dict[str, Recipe]":
@@ -123,12 +150,12 @@ class _Bench:
         chosen = ((learner, run.job.recipe) for learner, run in best.items())
         return {learner: recipe for learner, recipe in chosen if isinstance(recipe, Recipe)}
 
-    def compare(self, learners: Sequence[str], recipes: "dict[str, Recipe]", seeds: int) -> "list[Run]":
+    def compare(self, learners: Sequence[str], recipes: "dict[str, Recipe]", seeds: Sequence[int]) -> "list[Run]":
         """Every learner by its recipe, several seeds."""
         from tools.research.nasbench.runs import Job
         from tools.research.nasbench.training import Recipe
 
-        jobs = [Job(name, recipes.get(name, Recipe()), seed) for name in learners for seed in range(seeds)]
+        jobs = [Job(name, recipes.get(name, Recipe()), seed) for name in learners for seed in seeds]
         return self._run("learners", jobs)
 
     def ablations(self, recipes: "dict[str, Recipe]") -> "list[Run]":
@@ -159,7 +186,7 @@ class _Bench:
         add("gcn, α the most probable (gcn-max)", "gcn-max")
         return self._run("ablations", jobs)
 
-    def efficiency(self, recipes: "dict[str, Recipe]", seeds: int) -> "list[Run]":
+    def efficiency(self, recipes: "dict[str, Recipe]", seeds: Sequence[int]) -> "list[Run]":
         """Few look-ups: REINFORCE on the table, and on what a predictor makes of as many look-ups."""
         from tools.research.nasbench.runs import Job
         from tools.research.nasbench.training import Recipe
@@ -168,10 +195,10 @@ class _Bench:
         for learner in (_WINNER, "gcn", "lstm"):
             for budget in _BUDGETS:
                 recipe = recipes.get(learner, Recipe()).within(budget)
-                jobs += [Job(learner, recipe, seed, label=learner) for seed in range(seeds)]
+                jobs += [Job(learner, recipe, seed, label=learner) for seed in seeds]
         for budget in _BUDGETS[:3]:
             recipe = replace(recipes.get(_WINNER, Recipe()), steps=_ABLATION_STEPS, predicted_from=budget)
-            jobs += [Job(_WINNER, recipe, seed, label=f"{_WINNER}, reward predicted") for seed in range(seeds)]
+            jobs += [Job(_WINNER, recipe, seed, label=f"{_WINNER}, reward predicted") for seed in seeds]
         return self._run("efficiency", jobs)
 
     def _run(self, title: str, jobs: "Sequence[Job]") -> "list[Run]":
@@ -182,17 +209,20 @@ class _Bench:
 
         with Progress(console=Console(stderr=True), transient=True) as progress:
             bar = progress.add_task(title, total=len(jobs))
-            jobs = [replace(job, transitions=self.transitions, price=self.price) for job in jobs]
+            jobs = [replace(job, **self.task) for job in jobs]
             return run_all(self.table, jobs, self.processes, lambda _run: progress.advance(bar))
 
 
 def _save(runs: "Sequence[Run]", path: Path) -> None:
     from natonnx.policy.pretrained import save_policy
+    from tools.research.nasbench.saved import SOFTENED, soften
 
-    run = next(run for run in runs if run.job.learner == _WINNER and run.job.seed == 0)
-    note = f"REINFORCE on NAS-Bench-201, CIFAR-10 validation accuracy, {run.queries} look-ups, logits × {_SOFTENED}"
-    weights = {name: _SOFTENED * value if name.startswith("head.") else value for name, value in run.weights.items()}
-    save_policy(weights, _WINNER, path, note)
+    run = next(run for run in runs if run.job.learner == _WINNER)
+    source = f"NAS-Bench-201, transitions {run.job.transitions}, CIFAR-10 validation accuracy, {run.queries} look-ups"
+    if run.job.start != "scratch":
+        source += ", of cheaper operations alone"
+    weights = soften(run.weights, _WINNER, run.job.start)
+    save_policy(weights, _WINNER, path, f"REINFORCE on {source}, logits × {SOFTENED}")
 
 
 if __name__ == "__main__":

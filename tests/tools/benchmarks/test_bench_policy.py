@@ -48,6 +48,23 @@ def test_cells_whose_operations_may_become_cheaper(tmp_path: Path) -> None:
     assert best[0] != best[1]
 
 
+@pytest.mark.slow
+def test_settings_that_are_given_need_no_grid(tmp_path: Path) -> None:
+    """By the seeds that are given, on cells that another division holds out."""
+    write_cells(tmp_path / "table.csv")
+    settings = ["--learning-rate", "0.002", "--entropy", "0.2", "--steps", "1", "--price", "0.5"]
+    seeds = ["--seeds", "2", "--first-seed", "3", "--division", "1", "--processes", "2"]
+    done = _bench(tmp_path, "--learners", "gcn", *settings, *seeds, "--json", "all.json")
+    assert done.code == 0, done.stderr
+    assert "Grid" not in done.stdout
+    found = json.loads((tmp_path / "all.json").read_text())
+    assert found["grid"] == []
+    assert [run["seed"] for run in found["learners"]] == [3, 4]
+    for run in found["learners"]:
+        assert (run["recipe"]["steps"], run["recipe"]["learning_rate"], run["recipe"]["entropy"]) == (1, 0.002, 0.2)
+        assert (run["price"], run["division"]) == (0.5, 1)
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -56,6 +73,14 @@ def test_cells_whose_operations_may_become_cheaper(tmp_path: Path) -> None:
             "unknown learner 'oracle': choose from gcn-directed, gcn, gcn-max, lstm, random",
         ),
         (["--learners", "gcn", "--save", "theta"], "--save needs gcn-directed among --learners"),
+        (["--learning-rate", "0.003"], "--learning-rate and --entropy go together"),
+        (["--entropy", "0"], "--learning-rate and --entropy go together"),
+        (["--learning-rate", "0", "--entropy", "0"], "0.0 is not in the range x>0"),
+        (
+            ["--start", "table.csv", "--learners", "gcn-directed"],
+            "--start needs --transitions nat++ --learners gcn-dir",
+        ),
+        (["--start", "table.csv", "--transitions", "nat++"], "--start needs --transitions nat++ --learners gcn-dir"),
         (["--seeds", "0"], "0 is not in the range x>=1"),
         (["--transitions", "nat+"], "'nat+' is not one of 'nat', 'nat++'"),
         (["--table", "nowhere.csv"], "nowhere.csv"),

@@ -43,3 +43,5 @@ def test_both_tables(tmp_path: Path) -> None:
     ]
     assert f"{2 * 64 * 5:,} look-ups" in done.stdout
     assert all(float(point) >= 0 for row in rows[2:6] for point in row[1:])
+    assert rows[6] == ["policy", "cifar10", "cifar100", "imagenet16", "MAdds"]
+    assert all(float(row[4].removesuffix(" %")) <= 0 for row in rows[8:])

@@ -15,6 +15,7 @@ from tools.research.cells import Transitions
 from tools.research.nao import NAORecipe
 from tools.research.nasbench.measure import Draws, Measures, best_alphas, choose, measure, transform
 from tools.research.nasbench.nao import improve, make_nao, train_nao
+from tools.research.nasbench.saved import hold
 from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Table, read_table, split
 from tools.research.nasbench.training import Recipe, Training, train
@@ -39,6 +40,8 @@ class Job:
         measured: Whether to measure it on the held-out cells.
         transitions: Whether operations may become cheaper ones.
         price: Points of accuracy that all MAdds of the dearest cell are worth in training.
+        division: Which of the divisions of the cells; see `split`.
+        start: A saved policy that only learns of cheaper operations, "pretrained" or a file; see `hold`.
     """
 
     learner: str
@@ -49,6 +52,8 @@ class Job:
     measured: bool = True
     transitions: Transitions = "nat"
     price: float = 0.0
+    division: int = 0
+    start: str = "scratch"
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,8 @@ class Run:
             "seed": self.job.seed,
             "transitions": self.job.transitions,
             "price": self.job.price,
+            "division": self.job.division,
+            "start": self.job.start,
             "recipe": asdict(self.job.recipe),
             "options": dict(self.job.options),
             "queries": self.queries,
@@ -127,7 +134,7 @@ def run_all(path: Path, jobs: Sequence[Job], processes: int, done: Callable[[Run
 def _run(path: Path, job: Job) -> Run:
     torch.set_num_threads(1)
     table = _table(path, job.transitions)
-    cells = split(len(table.space.cells))
+    cells = split(len(table.space.cells), job.division)
     reward = table.accuracies[REWARD]
     madds = table.space.own_costs[:, 1].float()
     worth = reward.validation - job.price / 100 * madds / madds.max()
@@ -163,6 +170,8 @@ def _train(
         training = train_nao(nao, space, accuracy, cells, job.recipe, seed=job.seed)
         return nao, training, lambda betas: improve(nao, space, betas)
     policy = make_policy(job.learner, seed=job.seed, **job.options)
+    if job.start != "scratch":
+        hold(policy, job.learner, job.start)
     training = train(policy, space, accuracy, cells, job.recipe, seed=job.seed)
     return policy, training, lambda betas: transform(policy, space, betas, job.seed)
 

@@ -442,6 +442,18 @@ CHECKS: tuple[Check, ...] = (
         needs=("table",),
     ),
     Check(
+        "python -m tools.benchmarks.bench_policy --table nasbench201.csv --transitions nat++ --learners gcn-directed"
+        " --seeds 1 --learning-rate 0.003 --entropy 0.3 --steps 1000 --start pretrained --save"
+        " natonnx/policy/weights/gcn-directed.safetensors",
+        60,
+        "the weights are written",
+        writes("cheaper.safetensors"),
+        budget="--steps 1",
+        fill=("natonnx/policy/weights/gcn-directed.safetensors", "cheaper.safetensors"),
+        minutes=2,
+        needs=("table",),
+    ),
+    Check(
         "python -m tools.upkeep.train_models",
         40,
         "models and the table of their README",

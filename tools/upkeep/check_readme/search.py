@@ -74,6 +74,16 @@ SEARCH_CHECKS: tuple[Check, ...] = (
         needs=("table",),
     ),
     Check(
+        "python -m tools.benchmarks.bench_policy --table nasbench201.csv --transitions nat++ --price 0.5"
+        " --learners gcn-directed --learning-rate 0.003 --entropy 0.3 --steps 1000 --first-seed 3",
+        60,
+        "a row of the learner",
+        says(r"^\| CIFAR-10 \| gcn-directed \|"),
+        budget="--seeds 1 --steps 1",
+        minutes=4,
+        needs=("table",),
+    ),
+    Check(
         "python -m tools.benchmarks.bench_policy --table nasbench201.csv --seeds 3 --ablations"
         " --plot docs/policy-learning.svg --efficiency docs/policy-efficiency.svg",
         0,

@@ -12,7 +12,7 @@ from tools.research.nasbench import runs
 from tools.research.nasbench.nulls import describe_nulls
 from tools.research.nasbench.runs import CHOICES, Job
 from tools.research.nasbench.space import Space
-from tools.research.nasbench.table import DATASETS, Accuracies, Table
+from tools.research.nasbench.table import DATASETS, Accuracies, Table, split
 from tools.research.nasbench.training import Recipe
 
 
@@ -49,6 +49,17 @@ def test_a_price_makes_cells_cheaper() -> None:
     found = [runs._run(Path(), Job("gcn-directed", Recipe(steps=30, betas=32), price=price)) for price in (-1e4, 1e4)]
     dear, cheap = (run.zero_shot.madds for run in found)
     assert cheap < dear - 0.2
+
+
+def test_another_division_holds_other_cells_out(table: Table) -> None:
+    """Those that its α's are made of, as their mean accuracy tells."""
+    test = table.accuracies["cifar10"].test
+    for division in (0, 1):
+        held_out = split(len(test), division).held_out
+        found = runs._run(Path(), Job("random", division=division)).zero_shot
+        assert found.beta == pytest.approx(100 * float(test[held_out].mean()))
+    assert not set(held_out.tolist()) & set(split(len(test), 1).training.tolist())
+    assert set(held_out.tolist()) & set(split(len(test), 0).training.tolist())
 
 
 @pytest.mark.usefixtures("table")
