@@ -9,6 +9,7 @@ import click
 from natonnx.errors import InputError
 from natonnx.files import write_bytes
 from tools.benchmarks.bench_search.networks import NETWORKS, choose
+from tools.benchmarks.bench_search.tables import BASELINES
 from tools.command import run_command
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ FOLDER = Path.home() / ".cache" / "natonnx-search"
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="FOLDER/search.jsonl by default.")
 @click.option("--again", is_flag=True, help="Run what is in the results too.")
 @click.option("--markdown", type=click.Path(dir_okay=False, path_type=Path), help="Write the tables of all results.")
+@click.option("--baseline", default=",".join(BASELINES), show_default=True, help="What those compare with.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -43,6 +45,7 @@ def main(
     results: Path | None,
     again: bool,
     markdown: Path | None,
+    baseline: str,
 ) -> None:
     """Compare searches at the same number of training images.
 
@@ -78,7 +81,7 @@ def main(
         order = {name: position for position, name in enumerate([*NETWORKS, *METHODS])}
         chosen = [row for row in known.values() if row.budget == budget and {row.network, row.method} <= order.keys()]
         chosen.sort(key=lambda row: (order[row.network], order[row.method]))
-        write_bytes(markdown, page(chosen).encode())
+        write_bytes(markdown, page(chosen, baseline.split(",")).encode())
 
 
 @main.command()

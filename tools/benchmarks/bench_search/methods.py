@@ -48,6 +48,16 @@ def natonnx(task: Task, learner: str | None = None) -> Found:
     return Found(best.architecture, best.weights, outcome.images, best.images)
 
 
+def untrained(task: Task) -> Found:
+    """Search as `natonnx optimize --no-training` does; the input stands where it found nothing at that cost."""
+    settings = replace(task.settings, target_madds=task.target, training=False)
+    outcome = search(task.problem, settings)
+    if not outcome.candidates:
+        return Found(task.beta, {}, outcome.images)
+    best = outcome.candidates[0]
+    return Found(best.architecture, best.weights, outcome.images)
+
+
 def without_refit(task: Task) -> Found:
     """Let natonnx's proposer look up log-likelihoods by the file's weights, and train from these."""
     scorer = Scorer(task)
@@ -107,6 +117,8 @@ METHODS: Mapping[str, Callable[[Task], Found]] = {
     "natonnx": natonnx,
     **{f"natonnx-{name}": partial(natonnx, learner=name) for name in ("greedy", "evolution", "random", "beam")},
     "natonnx-nat++": natonnx,
+    "natonnx-untrained": untrained,
+    "natonnx-untrained-nat++": untrained,
     "natonnx-without-refit": without_refit,
     "greedy": greedy_now,
     "greedy-2025": greedy_2025,
@@ -119,7 +131,7 @@ METHODS: Mapping[str, Callable[[Task], Found]] = {
 }
 """By name, in the order of the tables."""
 
-CHEAPER = frozenset({"natonnx-nat++"})
+CHEAPER = frozenset({"natonnx-nat++", "natonnx-untrained-nat++"})
 """Those that are given NAT++'s transitions."""
 
 UNEDITED = frozenset({"beta", "given"})

@@ -11,7 +11,7 @@ from tools.benchmarks.bench_search.row import Row
 __all__ = ["BASELINES", "page", "summary"]
 
 BASELINES = ("greedy", "greedy-2025")
-"""What every method is compared with."""
+"""What every method is compared with, if nothing else is named."""
 
 _KINDS = ("look_ups", "training", "teacher")
 
@@ -28,40 +28,42 @@ def summary(row: Row) -> str:
     )
 
 
-def page(rows: Sequence[Row]) -> str:
+def page(rows: Sequence[Row], baselines: Sequence[str] = BASELINES) -> str:
     """Render the tables of results of one budget.
 
     Args:
         rows: In any order; networks and methods keep the order in which they come first.
+        baselines: Methods that every method is compared with.
     """
     runs: dict[tuple[str, str, float], list[Row]] = {}
     for row in rows:
         runs.setdefault((row.network, row.method, row.target), []).append(row)
     networks = list(dict.fromkeys(row.network for row in rows))
-    lines = [*_means(runs, rows), *(line for name in networks for line in _network(name, runs, rows))]
+    lines = [*_means(runs, rows, baselines)]
+    lines += [line for name in networks for line in _network(name, runs, rows, baselines)]
     return "\n".join([*lines, ""])
 
 
-def _network(name: str, runs: Runs, rows: Sequence[Row]) -> list[str]:
+def _network(name: str, runs: Runs, rows: Sequence[Row], baselines: Sequence[str]) -> list[str]:
     """Render the table of one network."""
     data = next(row.data for row in rows if row.network == name)
-    columns = ("target", "method", "seeds", "MAdds", "test, %", *(f"− {baseline}" for baseline in BASELINES))
+    columns = ("target", "method", "seeds", "MAdds", "test, %", *(f"− {baseline}" for baseline in baselines))
     columns += ("latency", "images, k", "that trained the model", "CPU s")
     lines = ["", f"## {name}, {data}", "", _line(columns), "|" + "---|" * len(columns)]
     keys = [key for key in runs if key[0] == name]
     for _, same in groupby(sorted(keys, key=lambda key: -key[2]), key=lambda key: key[2]):
-        lines += [_line(_cells(key, runs)) for key in same]
+        lines += [_line(_cells(key, runs, baselines)) for key in same]
     return lines
 
 
-def _cells(key: tuple[str, str, float], runs: Runs) -> list[str]:
+def _cells(key: tuple[str, str, float], runs: Runs, baselines: Sequence[str]) -> list[str]:
     network, method, target = key
     found = runs[key]
     missed = any(row.share > target + 1e-9 for row in found)
     spent = [sum(row.images[kind] for kind in _KINDS) for row in found]
     own = [row.images["own"] for row in found]
     timed = [row.latency[0] for row in found if row.latency is not None]
-    differences = [_difference(key, (network, baseline, target), runs) for baseline in BASELINES]
+    differences = [_difference(key, (network, baseline, target), runs) for baseline in baselines]
     return [
         f"{target:g}",
         method,
@@ -76,17 +78,17 @@ def _cells(key: tuple[str, str, float], runs: Runs) -> list[str]:
     ]
 
 
-def _means(runs: Runs, rows: Sequence[Row]) -> list[str]:
+def _means(runs: Runs, rows: Sequence[Row], baselines: Sequence[str]) -> list[str]:
     """Render the mean differences over all networks."""
-    columns = ("target", "method", *(f"− {name} ({what})" for name in BASELINES for what in ("points", "networks")))
+    columns = ("target", "method", *(f"− {name} ({what})" for name in baselines for what in ("points", "networks")))
     lines = ["## Mean of the networks", "", _line(columns), "|" + "---|" * len(columns)]
     methods = list(dict.fromkeys(row.method for row in rows))
-    targets = sorted({row.target for row in rows if row.method in BASELINES}, reverse=True)
+    targets = sorted({row.target for row in rows if row.method in baselines}, reverse=True)
     networks = list(dict.fromkeys(row.network for row in rows))
     for target in targets:
         for method in methods:
             cells = []
-            for baseline in BASELINES:
+            for baseline in baselines:
                 pairs = [((name, method, target), (name, baseline, target)) for name in networks]
                 found = [each for first, second in pairs if (each := _difference(first, second, runs)) is not None]
                 cells += [_points(mean_difference(found) if found else None), str(len(found))]

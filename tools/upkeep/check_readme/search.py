@@ -17,6 +17,14 @@ SEARCH_CHECKS: tuple[Check, ...] = (
         never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
     ),
     Check(
+        "python -m tools.benchmarks.bench_search --network fashion-vgg,fashion-resnet20,vgg,resnet20 --target 0.5"
+        " --method natonnx-untrained-nat++,natonnx-untrained --baseline natonnx-untrained --latency 0"
+        " --markdown natpp.md",
+        0,
+        "",
+        never="its pictures are not part of the repository; tests/tools/benchmarks/search runs it on small ones",
+    ),
+    Check(
         "python -m tools.benchmarks.bench_search ranks --network resnet20,densenet",
         0,
         "",

@@ -43,7 +43,8 @@ def task(prepared: Prepared, target: float = 0.6) -> Task:
     return Task(prepared, target, 0, BUDGET)
 
 
-_SLOW = ("natonnx", "natonnx-without-refit")
+UNTRAINED = ("natonnx-untrained", "natonnx-untrained-nat++")
+_SLOW = ("natonnx", "natonnx-nat++", "natonnx-without-refit")
 """A policy is trained."""
 
 
@@ -61,6 +62,9 @@ def test_meets_target_and_budget(method: str, prepared: Prepared, monkeypatch: p
         assert found.architecture.states == job.beta.states
     elif not found.weights:  # nothing was found within the look-ups: the input stands
         assert method == "natonnx-beam"
+    elif method in UNTRAINED:
+        assert job.price.cost(found.architecture) <= 0.6 * job.price.full
+        assert found.images.training == found.own == 0
     else:
         assert job.price.cost(found.architecture) <= 0.6 * job.price.full
         assert 0.9 * BUDGET <= used <= 1.02 * BUDGET

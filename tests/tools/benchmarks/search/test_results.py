@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from natonnx.frontend import Transitions
 from natonnx.verbs.optimize.prepare import Prepared
 from tools.benchmarks.bench_search.__main__ import main
 from tools.benchmarks.bench_search.networks import NETWORKS
@@ -103,7 +104,7 @@ class Tiny:
     def __init__(self, prepared: Prepared) -> None:
         self._prepared, self.times = prepared, 0
 
-    def prepare(self, _folder: Path, _archive: Path | None) -> Prepared:
+    def prepare(self, _folder: Path, _archive: Path | None, _transitions: Transitions) -> Prepared:
         self.times += 1
         return self._prepared
 
