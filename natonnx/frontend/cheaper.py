@@ -107,14 +107,18 @@ class _Extension:
         for name, layers in cheaper(_geometry(view, node, weight), weight).items():
             if len(compute) > 1 and (len(layers) > 1 or layers[0].weight is None):
                 continue  # it is one half of a separable convolution already
-            state, first = State(name if len(compute) == 1 else f"sep_{name}"), len(self._protos) + len(self.nodes)
+            state, first = State(name if len(compute) == 1 else f"sep_{name}"), self._count
             tensor = self._add(edge, state, node, layers)
             if layers[-1].weight is not None:  # poolings keep the scale of what they read
                 for one in behind:
                     tensor = self._copy(edge, state, one, tensor)
-            added = range(first, len(self._protos) + len(self.nodes))
-            made[state] = EdgeBinding((*nodes[:at], *added), tensor)
+            made[state] = EdgeBinding((*nodes[:at], *range(first, self._count)), tensor)
         return made
+
+    @property
+    def _count(self) -> int:
+        """How many nodes there are by now, the file's own among them."""
+        return len(self._protos) + len(self.nodes)
 
     def _can_copy(self, node: int) -> bool:
         """Whether a node is ONNX's own, and its weights are tensors of the file."""

@@ -154,6 +154,11 @@ class Network:
     batch_axes: BatchAxes
     folder: Path | None = None
 
+    @property
+    def added(self) -> range:
+        """Positions of the nodes in `extended` that the model does not have: those of cheaper operations."""
+        return range(len(self.model.graph.node), len(self.extended.graph.node))
+
     def carrier(self, edge: int, state: State) -> EdgeBinding | None:
         """The nodes that compute an edge in a state, if there are any.
 

@@ -79,7 +79,7 @@ def _edit(network: Network, program: Program) -> EditedGraph:
     was_running = {i.node for i in before if isinstance(i, RunNode)}
     was_running |= {i.node for i in before if isinstance(i, RunSum | RunConcat) and i.node is not None}
     nodes = network.extended.graph.node
-    was_running.update(range(len(network.model.graph.node), len(nodes)))  # operations that an edge may become
+    was_running.update(network.added)  # of operations that an edge may become, those that run are kept
     running = {i.node for i in instructions if isinstance(i, RunNode)}
     # Constants, and code that was dead in the file already: they stay while what they read exists.
     idle = set(range(len(nodes))) - was_running - set(network.constant_nodes)

@@ -66,23 +66,23 @@ def is_proven(network: Network, architecture: Architecture, model: onnx.ModelPro
     try:
         edited = _Edited(network, architecture, terms)
         wanted = [edited.output(name) for name in network.outputs]
-        found = _rewritten(model, network.extended, len(source.graph.node), terms)
+        found = _rewritten(model, network, terms)
         return wanted == [found[name] for name in network.outputs]
     except (InputError, KeyError, _UnprovenError):
         return False
 
 
-def _rewritten(model: onnx.ModelProto, source: onnx.ModelProto, own: int, terms: Terms) -> dict[str, int]:
-    """The numbers of a model's tensors; the source is an extended one, with so many nodes of the file's own."""
+def _rewritten(model: onnx.ModelProto, network: Network, terms: Terms) -> dict[str, int]:
+    """The numbers of a model's tensors."""
     numbers = {info.name: terms.of("input", info.name) for info in true_inputs(model)}
-    numbers |= terms.held(model, source)
-    nodes = source.graph.node
+    numbers |= terms.held(model, network.extended)
+    nodes = network.extended.graph.node
     makers = {name: i for i, node in enumerate(nodes) for name in node.output[:1]}
     named = {node.name: i for i, node in enumerate(nodes) if node.name}
     used: set[int] = set()
     for node in model.graph.node:
         candidates = [makers.get(next(iter(node.output), "")), named.get(node.name)]
-        if (candidates[1] or 0) >= own:  # its first output may have the name of what it stands for
+        if candidates[1] in network.added:  # its first output may have the name of what it stands for
             candidates.reverse()
         position = next((i for i in candidates if i is not None and i not in used and _is(node, nodes[i])), None)
         if position is not None:

@@ -151,8 +151,7 @@ def _cheaper_pairs(network: Network, unfolded: Network) -> Iterator[_Pair]:
 
 def _added(network: Network, binding: EdgeBinding) -> list[onnx.NodeProto]:
     """The nodes of an operation that are none of the file's own."""
-    first = len(network.model.graph.node)
-    return [network.extended.graph.node[i] for i in binding.nodes if i >= first]
+    return [network.extended.graph.node[i] for i in binding.nodes if i in network.added]
 
 
 def calibration_batch(network: Network, most: int, size: int = MOST_CAPTURED) -> int:

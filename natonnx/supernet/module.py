@@ -55,7 +55,7 @@ class Supernet(nn.Module):
         self._plans: OrderedDict[tuple[State, ...], Plan] = OrderedDict()
         program = lower(network, network.architecture).instructions
         running = {step.node for step in program if not isinstance(step, RunSkip) and step.node is not None}
-        running.update(range(len(network.model.graph.node), len(network.extended.graph.node)))
+        running.update(network.added)
         self._kernels, refused = build_kernels(network, sorted(running.union(network.constant_nodes)))
         values, self._unknown = constants(network, self._kernels)
         for position in sorted(running & refused.keys()):
