@@ -10,13 +10,14 @@ from torch.nn import functional
 
 from natonnx.frontend import Network, RunNode
 from natonnx.module.layers import Layer, Node, layer_of, linear
-from natonnx.module.module import Call, Held, OnnxModule, Wiring
+from natonnx.module.module import Held, OnnxModule
 from natonnx.module.numbers import Numbers, as_numbers
 from natonnx.module.operator import Function, Operator
 from natonnx.module.sizes import Sizes, find_sizes
 from natonnx.module.skeleton import leaves, without_values
 from natonnx.module.steps import Parts, parts_of
 from natonnx.module.tree import Path, path_of, put_module, put_tensor
+from natonnx.module.wiring import Call, Wiring
 from natonnx.supernet.fuse import affine
 from natonnx.supernet.module import host_only
 from natonnx.supernet.plan import Step

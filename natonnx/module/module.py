@@ -1,7 +1,6 @@
 """A model as a plain torch module: torch's own layers, the op table's kernels, and the order in which they run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import onnx
@@ -9,28 +8,11 @@ from torch import Tensor, nn
 
 from natonnx.architecture import Edit
 from natonnx.frontend import ParseOptions
-from natonnx.module.numbers import Numbers, as_tensor
+from natonnx.module.numbers import as_tensor
 from natonnx.module.tree import Path, descend
+from natonnx.module.wiring import Wiring
 
-__all__ = ["Call", "Held", "OnnxModule", "Origin", "Wiring"]
-
-
-class Call(NamedTuple):
-    """One call of a submodule.
-
-    Attributes:
-        path: Where the submodule is.
-        inputs: Names of the tensors that it reads, "" for an absent one.
-        outputs: Names of those that it makes.
-        node: Position of the file's node that it stands for; of several, the last.
-        spent: Those that nothing reads afterwards.
-    """
-
-    path: Path
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    node: int
-    spent: tuple[str, ...] = ()
+__all__ = ["Held", "OnnxModule", "Origin"]
 
 
 class Held(NamedTuple):
@@ -48,25 +30,6 @@ class Held(NamedTuple):
     def key(self) -> str:
         """Its key in the state of the module."""
         return ".".join(self.path)
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """How submodules are connected.
-
-    Attributes:
-        inputs: Names of the model's inputs, in order.
-        outputs: Names of its outputs.
-        calls: In order.
-        tensors: Parameters and buffers that calls read by name, and where they are.
-        host: Whole numbers and what else stays on the CPU, by name.
-    """
-
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    calls: tuple[Call, ...]
-    tensors: Mapping[str, Path]
-    host: Mapping[str, Tensor | Numbers] = field(repr=False)
 
 
 class Origin(NamedTuple):
@@ -144,20 +107,22 @@ class OnnxModule(nn.Module):
         Raises:
             KeyError: If one is not made, as what torch computes with others in one call.
         """
-        wiring, kept = self.wiring, frozenset(names)
-        values: dict[str, Any] = {"": None, **wiring.host, **inputs}
-        for name, path in wiring.tensors.items():
-            values[name] = getattr(descend(self, path[:-1]), path[-1])
-        for call in wiring.calls:
-            made = descend(self, call.path)(*[values[name] for name in call.inputs])
-            if isinstance(made, tuple):
-                values.update(zip(call.outputs, made, strict=False))
+        wiring, program = self.wiring, self.wiring.program
+        kept = [program.slots[name] for name in names]
+        values = [*program.constants, *[inputs[name] for name in wiring.inputs]]
+        values += [getattr(descend(self, path[:-1]), path[-1]) for path in wiring.tensors.values()]
+        values += [None] * (program.size - len(values))
+        for path, read, made, spent in program.steps:
+            found = descend(self, path)(*[values[slot] for slot in read])
+            if isinstance(found, tuple):
+                for slot, value in zip(made, found, strict=False):
+                    values[slot] = value
             else:
-                values[call.outputs[0]] = made
-            for name in call.spent:
-                if name not in kept:
-                    del values[name]
-        return tuple(as_tensor(values[name]) for name in names)
+                values[made[0]] = found
+            for slot in spent:
+                if slot not in kept:
+                    values[slot] = None
+        return tuple([as_tensor(values[slot]) for slot in kept])
 
 
 def _given(names: Sequence[str], inputs: Sequence[Tensor], named: Mapping[str, Tensor]) -> dict[str, Tensor]:

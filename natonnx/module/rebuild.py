@@ -13,9 +13,10 @@ from natonnx.frontend import ParseOptions, parse_with
 from natonnx.frontend.constants import drop_unread
 from natonnx.frontend.load import check
 from natonnx.inference import infer_shapes
-from natonnx.module.module import Call, OnnxModule
+from natonnx.module.module import OnnxModule
 from natonnx.module.skeleton import leaves, with_weights
 from natonnx.module.tree import descend
+from natonnx.module.wiring import Call
 from natonnx.rewrite import Check, References
 from natonnx.rewrite.outputs import OutputsCheck
 from natonnx.rewrite.training import drop_training

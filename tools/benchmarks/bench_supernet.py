@@ -35,9 +35,9 @@ def pictures(channels: int, size: int, batch: int) -> tuple[Tensor, ...]:
     return (torch.randn(batch, channels, size, size),)
 
 
-def tokens(batch: int) -> tuple[Tensor, ...]:
+def tokens(vocabulary: int, length: int, batch: int) -> tuple[Tensor, ...]:
     """Return token indices and a mask of ones."""
-    given = torch.randint(hops.VOCABULARY, (batch, hops.LENGTH))
+    given = torch.randint(vocabulary, (batch, length))
     return given, torch.ones_like(given)
 
 
@@ -48,7 +48,11 @@ NETWORKS: Mapping[str, tuple[Callable[[], nn.Module], Callable[[int], tuple[Tens
     "shufflenet": (modules.shufflenet, partial(pictures, 3, 64)),
     "darts": (partial(modules.darts, 8, 5), partial(pictures, 3, 32)),
     "vit": (partial(modules.vit, 4, 96, 6), partial(pictures, 3, 32)),
-    "bert": (partial(Bert, hops.VOCABULARY, hops.LENGTH, hops.NAMES, 96), tokens),
+    "bert": (
+        partial(Bert, hops.VOCABULARY, hops.LENGTH, hops.NAMES, 96),
+        partial(tokens, hops.VOCABULARY, hops.LENGTH),
+    ),
+    "bert-384": (partial(Bert, 1000, 128, 4, 384, 6), partial(tokens, 1000, 128)),
 }
 
 
