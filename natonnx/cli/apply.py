@@ -31,8 +31,8 @@ __all__ = ["apply_command"]
     cls=Command,
     short_help="Replay edits on a model, without training.",
     examples=(
-        ("natonnx apply model.onnx edits.json -o edited.onnx", "the edits of a list, or of optimize --json"),
-        ("natonnx apply model.onnx --torch model.pt", "no edits: the model as a torch module"),
+        ("natonnx apply model.onnx edits.json -o edited.onnx", "a list of edits, or the report of optimize --json"),
+        ("natonnx apply model.onnx --torch model.pt", "the model as it is, as a torch module"),
     ),
 )
 @uncollected()

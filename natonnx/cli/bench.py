@@ -10,7 +10,7 @@ import click
 from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
-from natonnx.cli.options import data_options, json_option, print_json
+from natonnx.cli.options import data_options, input_shape_option, json_option, print_json
 from natonnx.cli.terminal import page, say
 
 __all__ = ["bench_command"]
@@ -29,6 +29,7 @@ __all__ = ["bench_command"]
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @conditions_options
 @data_options(default="no scores")
+@input_shape_option
 @option(
     Section.OBJECTIVE,
     "--objective",

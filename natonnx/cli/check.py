@@ -11,7 +11,7 @@ import click
 from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
-from natonnx.cli.options import data_options, json_option, model_argument, print_json
+from natonnx.cli.options import data_options, input_shape_option, json_option, model_argument, print_json
 from natonnx.cli.terminal import say
 from natonnx.files import write_bytes
 
@@ -23,7 +23,7 @@ _CODES = {"passed": 0, "failed": 1, "undecided": 4}
 @click.command(
     "check",
     cls=Command,
-    short_help="Hold a model to limits; say so by exit code.",
+    short_help="Check a model against limits, for CI.",
     examples=(
         ("natonnx check new.onnx --baseline old.onnx --max-latency-ratio 0.95", "at most 0.95 of the latency"),
         (
@@ -36,15 +36,6 @@ _CODES = {"passed": 0, "failed": 1, "undecided": 4}
 @model_argument
 @option(
     Section.LIMITS, "--baseline", type=click.Path(path_type=Path), metavar="MODEL", help="The model to compare with."
-)
-@option(
-    Section.LIMITS,
-    "--baseline-report",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What `natonnx bench --json` or `natonnx optimize --json` printed earlier: figures to compare with instead. Of"
-    " several models in it, the one whose file has MODEL's name. With --baseline too, outputs are compared with that"
-    " one, and latencies through it, if the report has it.",
 )
 @option(
     Section.LIMITS,
@@ -84,7 +75,18 @@ _CODES = {"passed": 0, "failed": 1, "undecided": 4}
     metavar="FRACTION",
     help="Least agreement of every output with the baseline: samples classed alike, cosine, or explained variance.",
 )
+@option(
+    Section.LIMITS,
+    "--baseline-report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What bench --json or optimize --json printed earlier: figures to compare with instead. Of several models in"
+    " it, the one whose file has MODEL's name. With --baseline too, outputs are compared with that one, and latencies"
+    " through it, if the report has it.",
+)
+@conditions_options
 @data_options(default="the built-in set that the baseline's metadata names")
+@input_shape_option
 @option(
     Section.OBJECTIVE,
     "--objective",
@@ -93,7 +95,6 @@ _CODES = {"passed": 0, "failed": 1, "undecided": 4}
     help="What models are scored by: the labels of the data, or agreement with the baseline; auto takes labels where"
     " there are any and the baseline is a classifier.",
 )
-@conditions_options
 @json_option
 @option(Section.OUTPUT, "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
 @option(

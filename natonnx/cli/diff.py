@@ -27,7 +27,10 @@ _DIFFERENT = 1
     short_help="Show what changed between two models.",
     examples=(
         ("natonnx diff old.onnx new.onnx", "interface, cost, edges, weights, outputs"),
-        ("natonnx diff old.onnx new.onnx --exit-code -q > changes.txt", "for a script: exit code 1 if they differ"),
+        (
+            "natonnx diff old.onnx new.onnx --exit-code -q > changes.txt",
+            "for a script: exit code 1 unless both compute the same",
+        ),
     ),
 )
 @log_options

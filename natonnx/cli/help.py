@@ -118,14 +118,14 @@ class _Formatter(click.HelpFormatter):
         super().write(string.replace(_HYPHEN, "-").replace(_SPACE, " "))
 
     def write_text(self, text: str) -> None:
-        super().write_text(text.replace("-", _HYPHEN))
+        super().write_text(_bound(text))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
         most = self.width - col_max - 2 * col_spacing
-        super().write_dl([(term, _whole(text, most)) for term, text in rows], col_max, col_spacing)
+        super().write_dl([(term, _bound(text, most)) for term, text in rows], col_max, col_spacing)
 
 
-def _whole(text: str, most: int) -> str:
-    """A text whose words with hyphens, and whose default if it has at most so many characters, are not broken."""
-    said, mark, extra = text.replace("-", _HYPHEN).partition("  [")
-    return said + mark + (extra.replace(" ", _SPACE) if len(extra) < most else extra)
+def _bound(text: str, most: int = 0) -> str:
+    """A text that is broken between words alone, and not in its default where that has at most so many characters."""
+    said, mark, default = text.replace("-", _HYPHEN).replace(" %", f"{_SPACE}%").partition("  [")
+    return said + mark + (default.replace(" ", _SPACE) if len(default) < most else default)

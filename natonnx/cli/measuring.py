@@ -9,7 +9,7 @@ import click
 
 from natonnx.cli.help import Section, option
 from natonnx.cli.logs import notice
-from natonnx.cli.options import add_options, input_shape_option
+from natonnx.cli.options import add_options
 
 __all__ = ["conditions_options", "tell"]
 
@@ -38,7 +38,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         metavar="NAME",
         show_default="cpu",
         shell_complete=lambda _context, _parameter, start: [n for n in ("cpu", "cuda") if n.startswith(start)],
-        help="Where onnxruntime runs the models: cpu, cuda, ... It is said which one really ran. May be repeated: each"
+        help="Where onnxruntime runs the models, such as cuda; it is said which one really ran. May be repeated: each"
         " is measured.",
     ),
     option(
@@ -74,7 +74,6 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         metavar="N",
         help="Of the random inputs, of the resampling, and of the division of --data.",
     ),
-    input_shape_option,
 )
 _FIELDS = ("threads", "provider", "batch", "seconds", "warm_up", "seed", "input_shapes")
 
@@ -82,7 +81,8 @@ _FIELDS = ("threads", "provider", "batch", "seconds", "warm_up", "seed", "input_
 def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how models are measured; the command gets `conditions`.
 
-    Called, that makes the `natonnx.verbs.model_comparison.Conditions`: what it imports is heavy.
+    What `input_shape_option` says, which the command must have too, is among them. Called, that makes the
+    `natonnx.verbs.model_comparison.Conditions`: what it imports is heavy.
     """
 
     def run(**arguments: Any) -> Any:

@@ -85,7 +85,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
         "--latency-provider",
         default="cpu",
         metavar="NAME",
-        help="Where onnxruntime runs what is timed: cpu, cuda, ...",
+        help="Where onnxruntime runs what is timed, such as cuda.",
     ),
     option(
         Section.SEARCH,

@@ -14,7 +14,7 @@ __all__ = ["worker_command"]
 @click.command(
     "worker",
     cls=Command,
-    short_help="Help searches that other machines run.",
+    short_help="Help a search, from any machine.",
     examples=(
         ("natonnx optimize model.onnx --data set.npz --journal shared/", "the search, on one machine"),
         ("natonnx worker --journal shared/", "a worker, on any other that sees the folder"),
