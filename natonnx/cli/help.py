@@ -67,7 +67,7 @@ class Command(click.Command):
     What `click.Command` takes, and
 
     Args:
-        examples: Command lines, each with what it does.
+        examples: Command lines, each with what it does; their ends are not broken.
     """
 
     def __init__(self, *arguments: Any, examples: Sequence[tuple[str, str]], **attributes: Any) -> None:
@@ -84,8 +84,8 @@ class Command(click.Command):
         """Write the examples, then the sections; what click adds is in the last one."""
         with formatter.section("Examples"):
             for line, what in self.examples:
-                formatter.write_text(f"# {what}")
-                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
+                for each in (f"# {what}", line):
+                    formatter.write(f"{'':{formatter.current_indent}}{each}\n")
         sections: dict[Section, list[tuple[str, str]]] = {section: [] for section in Section}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None

@@ -42,11 +42,11 @@ _UNCHANGED = 1
     examples=(
         (
             "natonnx optimize model.onnx --data images/ --target-madds 0.7",
-            "at most 0.7 of the multiply-adds, by pictures in class folders",
+            "at most 0.7 of the multiply-adds, by labelled images",
         ),
         (
             "natonnx optimize model.onnx --data set.npz --target-latency 0.7 --max-drop 1",
-            "at most 0.7 of the latency, for at most 1 point of accuracy",
+            "at most 0.7 of the latency, for 1 point of accuracy",
         ),
         (
             "natonnx optimize model.onnx --data set.npz --target-madds 0.7 --no-training",
