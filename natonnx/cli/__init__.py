@@ -12,6 +12,7 @@ from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
 from natonnx.cli.completion import PROGRAM, complete, completion_command
 from natonnx.cli.diff import diff_command
+from natonnx.cli.help import Command, Commands
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
@@ -25,22 +26,42 @@ __all__ = ["cli", "main"]
 _INTERNAL, _SIGNALLED = 3, 128
 
 EPILOG = """
-Exit codes: 0 done and all constraints met; 1 no architecture met them, the input model stands, a gate of check failed,
-or diff --exit-code found a difference; 2 bad usage or bad input; 3 a verification failed or an internal error; 4 no
-gate of check failed, but one is undecided; 130 interrupted, state saved.
+\b
+Exit codes:
+    0  done, all constraints met
+    1  no architecture met them, the input model stands;
+       or a gate of check failed;
+       or diff --exit-code found a difference
+    2  bad usage or bad input
+    3  a verification failed, or an internal error
+    4  a gate of check is undecided, none failed
+  130  interrupted, the state is saved
 
 Models that would take much time or memory to read are refused; NATONNX_LIMITS in the environment multiplies the limits.
 """
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, message="natonnx %(version)s")
+@click.group(
+    cls=Commands,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        ("natonnx optimize model.onnx --data images/ --target-madds 0.7", "writes model.nat.onnx"),
+        ("natonnx help optimize", "all that it can be told"),
+    ),
+)
+@click.version_option(__version__, message="natonnx %(version)s", help="Show the version and exit.")
 def cli() -> None:
     """Optimize the architecture of ONNX models by the Neural Architecture Transformer (NAT)."""
     scale()
 
 
-@click.command("help")
+@click.command(
+    "help",
+    cls=Command,
+    short_help="Show the help of a command.",
+    examples=(("natonnx help optimize", "as natonnx optimize --help does"),),
+)
 @click.argument("command", required=False)
 @click.pass_context
 def help_command(context: click.Context, command: str | None) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options, notice
 from natonnx.cli.options import (
     force_option,
@@ -25,29 +26,41 @@ if TYPE_CHECKING:
 __all__ = ["apply_command"]
 
 
-@click.command("apply")
+@click.command(
+    "apply",
+    cls=Command,
+    short_help="Replay edits on a model, without training.",
+    examples=(
+        ("natonnx apply model.onnx edits.json -o edited.onnx", "a list of edits, or the report of optimize --json"),
+        ("natonnx apply model.onnx --torch model.pt", "the model as it is, as a torch module"),
+    ),
+)
 @uncollected()
 @log_options
 @model_argument
 @click.argument("edits", type=click.Path(path_type=Path, allow_dash=True), required=False)
-@output_option
-@click.option("--pick", type=int, metavar="K", help="Take the K-th model of the report's front, not the output.")
-@click.option(
+@option(
+    Section.EDITS, "--pick", type=int, metavar="K", help="Take the K-th model of the report's front, not the output."
+)
+@option(
+    Section.EDITS,
     "--weights",
     type=click.Path(path_type=Path),
-    metavar="STATE",
+    metavar="FILE",
     help="Take the weights from a .safetensors file, or from what torch.save wrote of a state_dict.",
 )
-@click.option(
+@reading_options
+@output_option
+@json_option
+@option(
+    Section.OUTPUT,
     "--torch",
     "module",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Also write the result as a torch module, by torch.save.",
 )
-@reading_options
 @force_option
-@json_option
 def apply_command(
     model: Path,
     edits: Path | None,

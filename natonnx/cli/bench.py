@@ -7,30 +7,42 @@ from typing import Any
 
 import click
 
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
-from natonnx.cli.options import data_options, json_option, print_json
+from natonnx.cli.options import data_options, input_shape_option, json_option, print_json
 from natonnx.cli.terminal import page, say
 
 __all__ = ["bench_command"]
 
 
-@click.command("bench")
+@click.command(
+    "bench",
+    cls=Command,
+    short_help="Measure models side by side.",
+    examples=(
+        ("natonnx bench old.onnx new.onnx", "latency, size, memory, cost"),
+        ("natonnx bench old.onnx new.onnx --data set.npz --json > bench.json", "scores too, and all as JSON"),
+    ),
+)
 @log_options
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
 @conditions_options
 @data_options(default="no scores")
-@click.option(
+@input_shape_option
+@option(
+    Section.OBJECTIVE,
     "--objective",
     type=click.Choice(["auto", "labels", "agreement"]),
     default="auto",
-    show_default=True,
     help="What models are scored by: the labels of the data, or agreement with the first model; auto takes labels where"
     " there are any and that is a classifier.",
 )
-@click.option("--profile", "profiled", is_flag=True, help="Also show where the time goes, by operator type.")
+@option(
+    Section.MEASURING, "--profile", "profiled", is_flag=True, help="Also show where the time goes, by operator type."
+)
 @json_option
-@click.option("--csv", "as_csv", is_flag=True, help="CSV on stdout, nothing else there.")
+@option(Section.OUTPUT, "--csv", "as_csv", is_flag=True, help="CSV on stdout, nothing else there.")
 def bench_command(
     models: tuple[Path, ...],
     conditions: Any,

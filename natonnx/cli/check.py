@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import conditions_options, tell
-from natonnx.cli.options import data_options, json_option, model_argument, print_json
+from natonnx.cli.options import data_options, input_shape_option, json_option, model_argument, print_json
 from natonnx.cli.terminal import say
 from natonnx.files import write_bytes
 
@@ -19,54 +20,86 @@ __all__ = ["check_command"]
 _CODES = {"passed": 0, "failed": 1, "undecided": 4}
 
 
-@click.command("check")
+@click.command(
+    "check",
+    cls=Command,
+    short_help="Check a model against limits, for CI.",
+    examples=(
+        ("natonnx check new.onnx --baseline old.onnx --max-latency-ratio 0.95", "at most 0.95 of the latency"),
+        (
+            "natonnx check new.onnx --baseline old.onnx --data set.npz --max-drop 0.5",
+            "at most half a point of accuracy lost",
+        ),
+    ),
+)
 @log_options
 @model_argument
-@click.option("--baseline", type=click.Path(path_type=Path), metavar="MODEL", help="The model to compare with.")
-@click.option(
-    "--baseline-report",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="What `natonnx bench --json` or `natonnx optimize --json` printed earlier: figures to compare with instead. Of"
-    " several models in it, the one whose file has MODEL's name. With --baseline too, outputs are compared with that"
-    " one, and latencies through it, if the report has it.",
+@option(
+    Section.LIMITS, "--baseline", type=click.Path(path_type=Path), metavar="MODEL", help="The model to compare with."
 )
-@click.option("--max-madds-ratio", type=float, metavar="RATIO", help="Most MAdds, as a multiple of the baseline's.")
-@click.option("--max-params-ratio", type=float, metavar="RATIO", help="Most parameters, likewise.")
-@click.option("--max-size-ratio", type=float, metavar="RATIO", help="Most bytes with data files, likewise.")
-@click.option("--max-memory-ratio", type=float, metavar="RATIO", help="Most peak memory of a fresh process, likewise.")
-@click.option(
+@option(
+    Section.LIMITS,
+    "--max-madds-ratio",
+    type=float,
+    metavar="RATIO",
+    help="Most MAdds, as a multiple of the baseline's.",
+)
+@option(Section.LIMITS, "--max-params-ratio", type=float, metavar="RATIO", help="Most parameters, likewise.")
+@option(Section.LIMITS, "--max-size-ratio", type=float, metavar="RATIO", help="Most bytes with data files, likewise.")
+@option(
+    Section.LIMITS,
+    "--max-memory-ratio",
+    type=float,
+    metavar="RATIO",
+    help="Most peak memory of a fresh process, likewise.",
+)
+@option(
+    Section.LIMITS,
     "--max-latency-ratio",
     type=float,
     metavar="RATIO",
     help="Most latency, likewise: the upper end of its 99 % interval must not be above.",
 )
-@click.option("--min-accuracy", type=float, metavar="FRACTION", help="Least accuracy, such as 0.88.")
-@click.option(
+@option(Section.LIMITS, "--min-accuracy", type=float, metavar="FRACTION", help="Least accuracy, such as 0.88.")
+@option(
+    Section.LIMITS,
     "--max-drop",
     type=float,
     metavar="POINTS",
     help="Most points below the baseline, of accuracy, or of agreement without labels.",
 )
-@click.option(
+@option(
+    Section.LIMITS,
     "--min-agreement",
     type=float,
     metavar="FRACTION",
     help="Least agreement of every output with the baseline: samples classed alike, cosine, or explained variance.",
 )
+@option(
+    Section.LIMITS,
+    "--baseline-report",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="What bench --json or optimize --json printed earlier: figures to compare with instead. Of several models in"
+    " it, the one whose file has MODEL's name. With --baseline too, outputs are compared with that one, and latencies"
+    " through it, if the report has it.",
+)
+@conditions_options
 @data_options(default="the built-in set that the baseline's metadata names")
-@click.option(
+@input_shape_option
+@option(
+    Section.OBJECTIVE,
     "--objective",
     type=click.Choice(["auto", "labels", "agreement"]),
     default="auto",
-    show_default=True,
     help="What models are scored by: the labels of the data, or agreement with the baseline; auto takes labels where"
     " there are any and the baseline is a classifier.",
 )
-@conditions_options
-@click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
-@click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a Markdown summary.")
 @json_option
+@option(Section.OUTPUT, "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Also write JUnit XML.")
+@option(
+    Section.OUTPUT, "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a Markdown summary."
+)
 def check_command(
     model: Path,
     baseline: Path | None,
@@ -126,7 +159,7 @@ def _check_reports(read: Iterable[Path], junit: Path | None, markdown: Path | No
     from natonnx.report.place import check_place
 
     others = tuple(read)
-    for path, mark, option in ((junit, JUNIT_MARK, "--junit"), (markdown, TITLE, "--markdown")):
+    for path, mark, name in ((junit, JUNIT_MARK, "--junit"), (markdown, TITLE, "--markdown")):
         if path is not None:
-            check_place(path, others, mark, option)
+            check_place(path, others, mark, name)
             others = (*others, path)

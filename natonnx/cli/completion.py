@@ -6,6 +6,8 @@ from collections.abc import Callable
 import click
 from click.shell_completion import CompletionItem, get_completion_class, shell_complete
 
+from natonnx.cli.help import Command
+
 __all__ = ["PROGRAM", "complete", "completion_command", "names_or_files"]
 
 PROGRAM = "natonnx"
@@ -23,17 +25,20 @@ def complete(cli: click.Command) -> int | None:
     return shell_complete(cli, {}, PROGRAM, _VARIABLE, instruction) if instruction else None
 
 
-@click.command("completion")
+@click.command(
+    "completion",
+    cls=Command,
+    short_help="Complete commands in bash, zsh or fish.",
+    examples=(
+        ('eval "$(natonnx completion bash)"', "bash, in ~/.bashrc"),
+        ('eval "$(natonnx completion zsh)"', "zsh, in ~/.zshrc, behind compinit"),
+        ("natonnx completion fish > ~/.config/fish/completions/natonnx.fish", "fish, once"),
+    ),
+)
 @click.argument("shell", type=click.Choice(_SHELLS))
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:
-    """Print a script that completes commands, options and files in a shell.
-
-    \b
-    bash:  eval "$(natonnx completion bash)"     in ~/.bashrc
-    zsh:   eval "$(natonnx completion zsh)"      in ~/.zshrc, behind compinit
-    fish:  natonnx completion fish > ~/.config/fish/completions/natonnx.fish
-    """  # noqa: D301 - \b is click's sign for a paragraph to be left as it is
+    """Print a script that completes commands, options and files in a shell."""
     shell_class = get_completion_class(shell)
     assert shell_class is not None
     click.echo(shell_class(context.find_root().command, {}, PROGRAM, _VARIABLE).source(), nl=False)

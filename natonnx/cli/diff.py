@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 from natonnx.cli.measuring import tell
 from natonnx.cli.options import data_options, json_option, print_json, reading_options
@@ -20,21 +21,39 @@ __all__ = ["diff_command"]
 _DIFFERENT = 1
 
 
-@click.command("diff")
+@click.command(
+    "diff",
+    cls=Command,
+    short_help="Show what changed between two models.",
+    examples=(
+        ("natonnx diff old.onnx new.onnx", "interface, cost, edges, weights, outputs"),
+        (
+            "natonnx diff old.onnx new.onnx --exit-code -q > changes.txt",
+            "for a script: exit code 1 unless both compute the same",
+        ),
+    ),
+)
 @log_options
 @click.argument("before", type=click.Path(path_type=Path))
 @click.argument("after", type=click.Path(path_type=Path))
-@reading_options
 @data_options(default="no scores")
-@click.option(
+@reading_options
+@option(
+    Section.DATA,
     "--seed",
     type=click.IntRange(0, 2**32 - 1),
     default=0,
-    show_default=True,
+    metavar="N",
     help="Of the random inputs, and of the division of --data.",
 )
-@click.option("--exit-code", "strict", is_flag=True, help="Exit with 1 unless both models compute the same, as proved.")
 @json_option
+@option(
+    Section.OUTPUT,
+    "--exit-code",
+    "strict",
+    is_flag=True,
+    help="Exit with 1 unless both models compute the same, as proved.",
+)
 def diff_command(
     before: Path,
     after: Path,

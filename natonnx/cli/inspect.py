@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from natonnx.cli.help import Command
 from natonnx.cli.logs import log_options
 from natonnx.cli.options import (
     html_option,
@@ -24,14 +25,22 @@ if TYPE_CHECKING:
 __all__ = ["inspect_command"]
 
 
-@click.command("inspect")
+@click.command(
+    "inspect",
+    cls=Command,
+    short_help="Show what may change in a model.",
+    examples=(
+        ("natonnx inspect model.onnx", "edges, what may become what and why not, what each costs"),
+        ("natonnx inspect model.onnx --granularity branch --html model.html", "by whole branches, and as a page"),
+    ),
+)
 @uncollected()
 @log_options
 @model_argument
-@transitions_option
 @reading_options
-@html_option
+@transitions_option
 @json_option
+@html_option
 def inspect_command(model: Path, reading: "ParseOptions", html: Path | None, as_json: bool) -> None:
     """Show MODEL as NAT sees it: feature maps, edges, what may become what and why not, parameters, MAdds."""
     from natonnx.verbs.inspect import inspect

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from natonnx import launched
+from natonnx.cli.help import Section, option
 from natonnx.cli.options import Arguments, add_options
 from natonnx.cli.process import write_line
 from natonnx.cli.terminal import is_terminal
@@ -35,11 +36,17 @@ _ELSEWHERE = {"elsewhere": True}
 _log = logging.getLogger(__name__)
 
 _OPTIONS = (
-    click.option(
-        "-v", "--verbose", count=True, help="Also say on stderr what is done; -vv: all that a developer may ask."
+    option(
+        Section.MESSAGES,
+        "-v",
+        "--verbose",
+        count=True,
+        show_default=False,
+        help="Also say on stderr what is done; -vv: all that a developer may ask.",
     ),
-    click.option("-q", "--quiet", is_flag=True, help="Say nothing on stderr but warnings and errors."),
-    click.option(
+    option(Section.MESSAGES, "-q", "--quiet", is_flag=True, help="Say nothing on stderr but warnings and errors."),
+    option(
+        Section.MESSAGES,
         "--log-file",
         type=click.Path(path_type=Path),
         metavar="FILE",

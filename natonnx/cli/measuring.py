@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from natonnx.cli.help import Section, option
 from natonnx.cli.logs import notice
-from natonnx.cli.options import add_options, input_shape_option
+from natonnx.cli.options import add_options
 
 __all__ = ["conditions_options", "tell"]
 
@@ -21,36 +22,58 @@ def _names(_context: click.Context, _parameter: click.Parameter, values: tuple[s
 
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
-    click.option("--threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime."),
-    click.option(
+    option(
+        Section.MACHINE,
+        "--threads",
+        type=click.IntRange(1, 1024),
+        default=1,
+        metavar="N",
+        help="Threads of onnxruntime for each model.",
+    ),
+    option(
+        Section.MACHINE,
         "--provider",
         multiple=True,
         callback=_names,
-        metavar="cpu|cuda|...",
+        metavar="NAME",
+        show_default="cpu",
         shell_complete=lambda _context, _parameter, start: [n for n in ("cpu", "cuda") if n.startswith(start)],
-        help="onnxruntime's execution provider; it is said which one really ran. May be repeated: each is measured."
-        "  [default: cpu]",
+        help="Where onnxruntime runs the models, such as cuda; it is said which one really ran. May be repeated: each"
+        " is measured.",
     ),
-    click.option("--batch", type=click.IntRange(1), help="Batch size, where the file leaves it open.  [default: 1]"),
-    click.option(
+    option(
+        Section.MEASURING,
         "--seconds",
         type=float,
         default=10.0,
-        show_default=True,
-        help="Of measuring latency, all models together, on each provider; longer where ten sessions a model take"
-        " longer.",
+        metavar="SECONDS",
+        help="How long latency is measured, all models together, on each provider; longer where ten sessions a model"
+        " take longer.",
     ),
-    click.option(
-        "--warm-up", type=click.IntRange(0), default=3, show_default=True, help="Untimed runs of each fresh session."
+    option(
+        Section.MEASURING,
+        "--batch",
+        type=click.IntRange(1),
+        metavar="N",
+        show_default="1",
+        help="Samples of an inference, where the file leaves that open.",
     ),
-    click.option(
+    option(
+        Section.MEASURING,
+        "--warm-up",
+        type=click.IntRange(0),
+        default=3,
+        metavar="N",
+        help="Untimed runs of each fresh session.",
+    ),
+    option(
+        Section.MEASURING,
         "--seed",
         type=click.IntRange(0, 2**32 - 1),
         default=0,
-        show_default=True,
+        metavar="N",
         help="Of the random inputs, of the resampling, and of the division of --data.",
     ),
-    input_shape_option,
 )
 _FIELDS = ("threads", "provider", "batch", "seconds", "warm_up", "seed", "input_shapes")
 
@@ -58,7 +81,8 @@ _FIELDS = ("threads", "provider", "batch", "seconds", "warm_up", "seed", "input_
 def conditions_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say how models are measured; the command gets `conditions`.
 
-    Called, that makes the `natonnx.verbs.model_comparison.Conditions`: what it imports is heavy.
+    What `input_shape_option` says, which the command must have too, is among them. Called, that makes the
+    `natonnx.verbs.model_comparison.Conditions`: what it imports is heavy.
     """
 
     def run(**arguments: Any) -> Any:

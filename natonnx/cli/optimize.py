@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from natonnx import launched
-from natonnx.cli.completion import names_or_files
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
     data_options,
@@ -23,8 +23,8 @@ from natonnx.cli.options import (
     transitions_option,
     write_report,
 )
+from natonnx.cli.searching import search_options
 from natonnx.cli.terminal import page, stderr_console
-from natonnx.policy import PROPOSERS
 
 if TYPE_CHECKING:
     from natonnx.contract.optimize import OptimizeReport
@@ -35,168 +35,101 @@ __all__ = ["optimize_command"]
 _UNCHANGED = 1
 
 
-@click.command("optimize")
+@click.command(
+    "optimize",
+    cls=Command,
+    short_help="Search a better architecture, and write it.",
+    examples=(
+        (
+            "natonnx optimize model.onnx --data images/ --target-madds 0.7",
+            "at most 0.7 of the multiply-adds, by labelled images",
+        ),
+        (
+            "natonnx optimize model.onnx --data set.npz --target-latency 0.7 --max-drop 1",
+            "at most 0.7 of the latency, for 1 point of accuracy",
+        ),
+        (
+            "natonnx optimize model.onnx --data set.npz --target-madds 0.7 --no-training",
+            "in seconds, without labels or training",
+        ),
+        (
+            "natonnx optimize model.onnx --data set.npz --target-latency 5ms --dry-run",
+            "only what can be reached, and what it would take",
+        ),
+    ),
+)
 @log_options
 @model_argument
-@output_option
-@data_options(default="the built-in set that the model's metadata names")
-@click.option("--augment", type=click.Choice(["none", "shift", "shift-flip"]), help="What training does to images.")
-@click.option(
-    "--algorithm",
-    type=click.Choice(["refit", "paper"]),
-    default="refit",
-    show_default=True,
-    help="refit: architectures are compared by weights that are refitted in closed form, and training goes into the few"
-    " that are worth it; paper: Algorithm 1 of NAT, a supernet that is trained with the policy.",
+@option(
+    Section.MACHINE,
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="torch's choice",
+    help="Threads of the CPU.",
 )
-@click.option(
-    "--learner",
-    default=PROPOSERS[0],
-    show_default=True,
-    metavar=f"{'|'.join(PROPOSERS)}|package.module:Policy",
-    shell_complete=lambda _context, _option, start: [name for name in PROPOSERS if name.startswith(start)],
-    help="What proposes architectures: a policy, a baseline, or a policy of your own.",
-)
-@click.option("--lookups", type=int, help="Architectures that are compared.  [default: by the number of transitions]")
-@click.option(
-    "--policy",
-    metavar="pretrained|scratch|FILE",
-    shell_complete=names_or_files("pretrained", "scratch"),
-    help="Weights that the policy starts from: trained on NAS-Bench-201, none, or a file's.  [default: scratch]",
-)
-@click.option(
-    "--target-madds",
-    metavar="FRACTION|AMOUNT[,…]",
-    help="Most MAdds, as a fraction of the input's, or 50M; of several, each gives a model.  [default: as few as"
-    " --max-drop lets]",
-)
-@click.option("--target-latency", metavar="FRACTION|MS[,…]", help="Most latency in onnxruntime, likewise: 0.7 or 5ms.")
-@click.option("--target-params", metavar="FRACTION|AMOUNT[,…]", help="Most parameters, likewise: 0.7 or 1.5M.")
-@click.option("--target-size", metavar="FRACTION|BYTES[,…]", help="Most bytes of the file, likewise: 0.7 or 2MB.")
-@click.option("--target-memory", metavar="FRACTION|BYTES[,…]", help="Most peak memory, likewise: 0.9 or 150MB.")
-@click.option("--latency-provider", default="cpu", show_default=True, metavar="cpu|cuda|...", help="Of onnxruntime.")
-@click.option("--latency-threads", type=click.IntRange(1, 1024), default=1, show_default=True, help="Of onnxruntime.")
-@click.option("--latency-batch", type=click.IntRange(1), help="Samples of an inference that is timed.  [default: 1]")
-@click.option(
-    "--front",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="Also write every model that was made.",
-)
-@click.option(
-    "--save-policy",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="Also write the policy's weights as the search leaves them, for --policy.",
-)
-@click.option(
-    "--objective",
+@option(
+    Section.MACHINE,
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    show_default=True,
-    metavar="auto|labels|agreement|package.module:object",
-    shell_complete=names_or_files("auto", "labels", "agreement"),
-    help="What is good: the labels of the data, the outputs of MODEL itself, or an object of your own that scores"
-    " samples; auto takes labels where there are any and MODEL is a classifier.",
+    help="Where the search and the training run.",
 )
-@click.option(
-    "--max-drop",
-    type=float,
-    metavar="POINTS",
-    help="Most that validation may lose, in the unit that is printed.  [default: 0.5 points; 5 points of agreement]",
+@option(
+    Section.MACHINE,
+    "--amp",
+    type=click.Choice(["off", "bf16"]),
+    default="off",
+    help="bf16: train in bfloat16 where torch.autocast does; all that is scored and written stays in float32.",
 )
-@click.option(
-    "--confidence",
-    type=float,
-    metavar="SHARE",
-    help="Write only what samples that nothing was selected on prove: that no more than --max-drop is lost, at this"
-    " confidence, such as 0.95.  [default: what validation loses decides]",
-)
-@click.option(
-    "--reward",
-    metavar="score|likelihood|package.module:function",
-    shell_complete=names_or_files("score", "likelihood"),
-    help="A function of your own that judges a model by running it, in place of the objective; or what Algorithm 1"
-    " compares architectures by: the objective's score, or its loss.",
-)
-@click.option(
-    "--training/--no-training",
-    default=True,
-    show_default=True,
-    help="Train the model that is written; without, its weights are refitted in closed form, in seconds.",
-)
-@click.option(
-    "--weights",
-    type=click.Choice(["file", "scratch"]),
-    default="file",
-    show_default=True,
-    help="Where training starts: from the file's weights or refitted ones; or from scratch, and the input is trained so"
-    " too, equally long.",
-)
-@click.option(
-    "--finetune-epochs", type=float, help="Passes over the training data for each model.  [default: 6; from scratch 60]"
-)
-@click.option(
-    "--finetune-learning-rate", type=float, help="The highest; it falls to 0.  [default: 0.03; from scratch 0.1]"
-)
-@click.option(
-    "--distillation",
-    type=float,
-    help="Share of the loss that follows MODEL's outputs.  [default: 0.5; from scratch 0]",
-)
-@click.option("--weight-decay", type=float, help="Of what is trained, but biases and scales.  [default: 0.0005]")
-@click.option("--batch", type=int, help="Training batch.  [default: 32]")
-@click.option("--finalists", type=int, help="Architectures of a target whose training begins.  [default: 2]")
-@click.option("--epochs", type=int, help="Passes of Algorithm 1.  [default: 8]")
-@click.option(
-    "--time-budget",
-    type=float,
-    metavar="SECONDS",
-    help="Of all: there are fewer look-ups then, and less training.",
-)
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Makes a run repeatable.")
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option(
+@option(
+    Section.MACHINE,
     "--journal",
     type=click.Path(path_type=Path, file_okay=False),
     metavar="FOLDER",
     help="Let others help, on any machine that sees the folder: natonnx worker --journal FOLDER.",
 )
-@click.option(
-    "--amp",
-    type=click.Choice(["off", "bf16"]),
-    default="off",
-    show_default=True,
-    help="bf16: train in bfloat16 where torch.autocast does; all that is scored and written stays in float32.",
-)
-@click.option(
-    "--batchnorm",
-    type=click.Choice(["auto", "keep", "unfold"]),
-    default="auto",
-    show_default=True,
-    help="Train with BatchNormalization behind each convolution, and fold it back; auto: if the file has none and"
-    " leaves the batch open.",
-)
-@transitions_option
+@data_options(default="the built-in set that the model's metadata names")
+@search_options
 @reading_options
-@click.option("--dry-run", is_flag=True, help="Only say what would be done, what can be reached, and what it takes.")
-@click.option("--resume", is_flag=True, help="Go on from where an interrupted run of the same command was.")
-@click.option(
+@transitions_option
+@output_option
+@json_option
+@html_option
+@option(
+    Section.OUTPUT,
+    "--markdown",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a summary in Markdown, for CI.",
+)
+@option(
+    Section.OUTPUT,
+    "--front",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Also write every model that was made, into a folder.",
+)
+@option(
+    Section.OUTPUT,
     "--force",
     is_flag=True,
     help="Overwrite a file that natonnx did not write; go on where validation can tell next to nothing.",
 )
-@html_option
-@click.option(
+@option(
+    Section.OUTPUT,
+    "--save-policy",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the policy's weights as the search leaves them, for --policy.",
+)
+@option(
+    Section.OUTPUT,
     "--sync-navigation",
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Also write which nodes of the input and of the output belong together, for Model Explorer.",
 )
-@click.option(
-    "--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Also write a summary in Markdown, for CI."
-)
-@json_option
 def optimize_command(
     model: Path,
     output: Path | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from natonnx.cli.completion import names_or_files
+from natonnx.cli.help import Section, option
 from natonnx.cli.terminal import say
 from natonnx.errors import InputError
 
@@ -42,13 +43,27 @@ class Arguments(tuple[str, ...]):
 _Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 model_argument: _Decorator = click.argument("model", type=click.Path(path_type=Path))
-output_option: _Decorator = click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Where to write.  [default: MODEL with .nat.onnx]"
+output_option: _Decorator = option(
+    Section.OUTPUT,
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    show_default="MODEL with .nat.onnx",
+    help="Where to write the model.",
 )
-force_option: _Decorator = click.option("--force", is_flag=True, help="Overwrite a file that natonnx did not write.")
-json_option: _Decorator = click.option("--json", "as_json", is_flag=True, help="JSON on stdout, nothing else there.")
-html_option: _Decorator = click.option(
-    "--html", type=click.Path(path_type=Path), metavar="FILE", help="Also write a report: one page, no network."
+force_option: _Decorator = option(
+    Section.OUTPUT, "--force", is_flag=True, help="Overwrite a file that natonnx did not write."
+)
+json_option: _Decorator = option(
+    Section.OUTPUT, "--json", "as_json", is_flag=True, help="JSON on stdout, nothing else there."
+)
+html_option: _Decorator = option(
+    Section.OUTPUT,
+    "--html",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write a report: one page, no network.",
 )
 
 
@@ -67,7 +82,8 @@ def _parse_shapes(
     return shapes
 
 
-input_shape_option: _Decorator = click.option(
+input_shape_option: _Decorator = option(
+    Section.DATA,
     "--input-shape",
     "input_shapes",
     multiple=True,
@@ -78,43 +94,57 @@ input_shape_option: _Decorator = click.option(
 
 _READING: tuple[_Decorator, ...] = (
     input_shape_option,
-    click.option(
-        "--granularity",
-        type=click.Choice(["layer", "branch", "auto"]),
-        default="layer",
-        show_default=True,
-        help="What one edge carries: a layer, a whole branch between two joins, or a branch where its layers cannot be"
-        " edited one by one.",
+    option(
+        Section.DATA,
+        "--free-batch",
+        is_flag=True,
+        help="Let a batch of 1 that the exporter baked into the file be of any size.",
     ),
-    click.option(
-        "--window",
-        type=click.IntRange(0),
-        default=4,
-        show_default=True,
-        help="How many feature maps back a new shortcut may start.",
-    ),
-    click.option(
+    option(
+        Section.CHANGES,
         "--include",
         multiple=True,
         metavar="PATTERN",
         help="Change only edges with a node of such a name, such as 'layer3*'; may be repeated.",
     ),
-    click.option("--exclude", multiple=True, metavar="PATTERN", help="Keep edges with a node of such a name."),
-    click.option(
+    option(
+        Section.CHANGES,
+        "--exclude",
+        multiple=True,
+        metavar="PATTERN",
+        help="Keep edges with a node of such a name; may be repeated.",
+    ),
+    option(
+        Section.CHANGES,
         "--freeze-outputs-of",
         multiple=True,
         metavar="PATTERN",
         help="Keep what nodes of such a name compute: nothing that leads to them changes, nor is trained.",
     ),
-    click.option("--free-batch", is_flag=True, help="Make a batch of 1 that is baked into the file free first."),
+    option(
+        Section.CHANGES,
+        "--granularity",
+        type=click.Choice(["layer", "branch", "auto"]),
+        default="layer",
+        help="What one edge carries: a layer; a whole branch between two joins; auto, a branch where its layers cannot"
+        " be edited one by one.",
+    ),
+    option(
+        Section.CHANGES,
+        "--window",
+        type=click.IntRange(0),
+        default=4,
+        metavar="N",
+        help="How many feature maps back a new shortcut may start.",
+    ),
 )
-transitions_option: _Decorator = click.option(
+transitions_option: _Decorator = option(
+    Section.CHANGES,
     "--transitions",
     type=click.Choice(["nat", "nat++"]),
     default="nat",
-    show_default=True,
-    help="What an operation may become: a skip or nothing, or by NAT++ a cheaper operation as well (smaller kernels,"
-    " separable convolutions, poolings).",
+    help="What an operation may become: a skip or nothing; by nat++ also a cheaper operation (a smaller kernel, a"
+    " separable convolution, a pooling).",
 )
 _FIELDS = ("input_shapes", "granularity", "window", "include", "exclude", "freeze_outputs_of", "free_batch")
 
@@ -124,8 +154,8 @@ def add_options(
 ) -> Callable[..., Any]:
     """Give a command options by way of `run`, which gets what they say and calls it with what it makes of that."""
     made: Callable[..., Any] = functools.wraps(command)(run)
-    for option in reversed(options):
-        made = option(made)
+    for each in reversed(options):
+        made = each(made)
     return made
 
 
@@ -168,47 +198,68 @@ def data_options(*, default: str) -> _Decorator:
         default: What happens without --data.
     """
     options = (
-        click.option(
+        option(
+            Section.DATA,
             "--data",
             "dataset",
-            metavar="SPEC",
+            metavar="DATA",
             shell_complete=names_or_files("fashion-mnist"),
-            help="A built-in set (fashion-mnist), a .npz, a folder of class folders, of pictures or of .npz or"
-            " .npy files, a list of pictures (.txt, .csv), tar archives of them, or package.module:function."
-            f"  [default: {default}]",
+            show_default=default,
+            help="A folder of class folders, of pictures, or of .npz or .npy files; a .npz; a list of pictures (.txt,"
+            " .csv); tar archives of them; package.module:function; or fashion-mnist, which is built in.",
         ),
-        click.option(
+        option(
+            Section.DATA,
+            "--mean",
+            callback=_numbers,
+            metavar="X,...",
+            help="Subtracted from the images, after --scale: a number, or one a channel.",
+        ),
+        option(Section.DATA, "--std", callback=_numbers, metavar="X,...", help="Divides the images then, likewise."),
+        option(
+            Section.DATA,
+            "--scale",
+            type=float,
+            metavar="X",
+            show_default="1/255 for uint8",
+            help="Multiplies the images first.",
+        ),
+        option(
+            Section.DATA,
+            "--layout",
+            type=click.Choice(["NCHW", "NHWC"]),
+            help="Order of the axes of the model's input, where its shape leaves that open.",
+        ),
+        option(
+            Section.DATA,
             "--classes",
             type=click.Path(path_type=Path),
             metavar="FILE",
             help="Which of the model's classes each class folder is: a name and an index a line, or JSON.",
         ),
-        click.option(
-            "--mean", callback=_numbers, metavar="X[,X...]", help="Subtracted from the images, after --scale."
-        ),
-        click.option("--std", callback=_numbers, metavar="X[,X...]", help="Divides the images."),
-        click.option("--scale", type=float, help="Multiplies the images first.  [default: 1/255 for uint8]"),
-        click.option(
-            "--layout", type=click.Choice(["NCHW", "NHWC"]), help="Of the model's input, where its shape is unclear."
-        ),
-        click.option(
+        option(
+            Section.MACHINE,
             "--workers",
             type=click.IntRange(0, 1024),
             metavar="N",
-            help="Threads that decode pictures while the model runs, or processes that read a torch data set; 0: none."
-            "  [default: a thread a processor, 4 at most]",
+            show_default="a thread a processor, 4 at most",
+            help="Threads that decode pictures while the model runs, or processes that read a torch data set; 0: none.",
         ),
-        click.option(
+        option(
+            Section.MACHINE,
             "--cache",
             metavar="SHARE|BYTES",
-            help="Most memory for decoded samples, such as 0.25 of what is free, or 4GiB; what does not fit is read"
-            " in each pass.  [default: 0.25]",
+            show_default="0.25",
+            help="Most memory for decoded samples: 0.25 of what is free, or 4GiB; what does not fit is read in each"
+            " pass.",
         ),
-        click.option(
+        option(
+            Section.MACHINE,
             "--memory",
-            metavar="BYTES|SHARE",
+            metavar="SHARE|BYTES",
+            show_default="no limit",
             help="Most memory for the process as a whole, such as 1GiB: samples and whatever else is held to save work"
-            " are fixed parts of it.  [default: no limit]",
+            " are fixed parts of it.",
         ),
     )
 

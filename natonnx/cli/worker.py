@@ -5,29 +5,65 @@ from typing import Any
 
 import click
 
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
 
 __all__ = ["worker_command"]
 
 
-@click.command("worker")
+@click.command(
+    "worker",
+    cls=Command,
+    short_help="Help a search, from any machine.",
+    examples=(
+        ("natonnx optimize model.onnx --data set.npz --journal shared/", "the search, on one machine"),
+        ("natonnx worker --journal shared/", "a worker, on any other that sees the folder"),
+    ),
+)
 @log_options
-@click.option(
+@option(
+    Section.MACHINE,
     "--journal",
     type=click.Path(path_type=Path, file_okay=False),
     required=True,
     metavar="FOLDER",
-    help="What `natonnx optimize --journal FOLDER` posts to; it may not be there yet.",
+    help="What natonnx optimize --journal FOLDER posts to; it may not be there yet.",
 )
-@click.option("--data", metavar="SPEC", help="Where the data is on this machine.  [default: where the search has it]")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--threads", type=click.IntRange(1, 1024), help="CPU threads.  [default: torch's choice]")
-@click.option("--idle", type=float, metavar="SECONDS", help="End after so long without work.  [default: never]")
-@click.option(
+@option(
+    Section.MACHINE,
+    "--data",
+    metavar="DATA",
+    show_default="where the search has it",
+    help="Where the data is on this machine.",
+)
+@option(
+    Section.MACHINE,
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="torch's choice",
+    help="Threads of the CPU.",
+)
+@option(
+    Section.MACHINE,
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where it computes.",
+)
+@option(
+    Section.MACHINE,
+    "--idle",
+    type=float,
+    metavar="SECONDS",
+    show_default="never",
+    help="End after so long without work.",
+)
+@option(
+    Section.MACHINE,
     "--lease",
     type=click.FloatRange(1),
     default=30.0,
-    show_default=True,
     metavar="SECONDS",
     help="What this worker has begun others carry out, once it has given no sign of life for so long.",
 )
