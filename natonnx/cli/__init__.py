@@ -32,7 +32,8 @@ Exit codes:
     0  done, all constraints met
     1  no architecture met them, the input model stands;
        or a gate of check failed;
-       or diff --exit-code found a difference
+       or diff --exit-code found a difference;
+       or doctor found that optimize cannot run
     2  bad usage or bad input
     3  a verification failed, or an internal error
     4  a gate of check is undecided, none failed

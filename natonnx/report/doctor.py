@@ -18,7 +18,5 @@ def diagnosis_text(payload: Diagnosis) -> str:
         told = row["detail"] if row["remedy"] is None else f"{row['detail']}; {row['remedy']}"
         lines.append(f"{row['mark']:{mark_width}}{_GAP}{row['name']:{name_width}}{_GAP}{visible(told)}")
     lacking = ", ".join(row["name"] for row in findings if row["needed"] and row["mark"] != "ok")
-    lines.append(
-        "natonnx optimize can run here" if payload["ready"] else f"natonnx optimize cannot run here: {lacking}"
-    )
+    lines.append(f"natonnx optimize {'can run here' if payload['ready'] else f'cannot run here: {lacking}'}")
     return "".join(f"{line}\n" for line in lines)

@@ -1,5 +1,6 @@
 """Peak memory, profile and providers, by real onnxruntime."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Any

@@ -43,7 +43,7 @@ class Asker:
             try:
                 said, errors = await asyncio.wait_for(process.communicate(), self._seconds)
             except TimeoutError:
-                return answer("broken", f"does not answer within {self._seconds:g} s")
+                return answer("broken", f"does not answer within {self._seconds:g} s (--timeout)")
             finally:
                 await _end(process)
         return _read(said, errors, process.returncode or 0)

@@ -66,12 +66,16 @@ def installed(name: str) -> str | None:
         return None
 
 
-def install(name: str) -> str:
-    """The command that installs a package as natonnx asks for it."""
-    for each in wanted():
-        if each.name == name or (each.is_runtime and name == _RUNTIME):
-            return f'pip install --force-reinstall "{each.name}{each.versions}"'
-    return f"pip install --force-reinstall {name}"
+def install(name: str, *, again: bool = False) -> str:
+    """The command that installs a package as natonnx asks for it.
+
+    Args:
+        name: The package.
+        again: Replace the one that is there, whatever its version.
+    """
+    fitting = [each for each in wanted() if each.name == name or (each.is_runtime and name == _RUNTIME)]
+    package = f'"{fitting[0].name}{fitting[0].versions}"' if fitting else name
+    return f"pip install {'--force-reinstall --no-deps ' if again else ''}{package}"
 
 
 def find_packages(asked: list[Wanted]) -> Iterator[Finding]:
@@ -101,7 +105,7 @@ def _brings(distribution: Distribution) -> bool:
 def _python() -> Finding:
     found = f"{platform.python_version()}, {sys.executable}"
     try:
-        versions = metadata("natonnx").get("Requires-Python") or ""
+        versions = metadata("natonnx").json.get("requires_python", "")
     except PackageNotFoundError:
         versions = ""
     if Wanted("python", versions).refuses(platform.python_version()):
@@ -138,7 +142,7 @@ def _runtime(each: Wanted) -> Iterator[Finding]:
     there = builds()
     names = " and ".join(f"{build.name} {build.version}" for build in there)
     if len(there) > 1:
-        away = f"pip uninstall -y {' '.join(build.name for build in there)} && {install(_RUNTIME)}"
+        away = f"pip uninstall -y {' '.join(build.name for build in there)} && {install(_RUNTIME, again=True)}"
         yield finding(_RUNTIME, "broken", f"{names} overwrite each other's files", away)
     elif not there:
         spec = find_spec(_RUNTIME)
@@ -153,6 +157,6 @@ def _runtime(each: Wanted) -> Iterator[Finding]:
         files = build.files or []
         if gone := sum(not Path(str(build.locate_file(file))).exists() for file in files):
             detail = f"{names}: {gone:,} of its {len(files):,} files are gone, as after another build was uninstalled"
-            yield finding(_RUNTIME, "broken", detail, install(_RUNTIME))
+            yield finding(_RUNTIME, "broken", detail, install(_RUNTIME, again=True))
         else:
             yield _in_range(build.name, each, build.version)

@@ -52,21 +52,20 @@ def run_onnxruntime(provider: str) -> Answer:
 
 
 def run_torch(device: str) -> Answer:
-    """Take a step with its gradient on a device; that of the CPU says which others there are."""
+    """Compute a convolution and its gradient on a device; that of the CPU says which others there are."""
     import torch
 
     kernel = torch.tensor(KERNEL, dtype=torch.float32, device=device)[None, None].requires_grad_()
     image = torch.tensor(INPUT, dtype=torch.float32, device=device)[None, None]
     output = torch.nn.functional.conv2d(image, kernel).relu()
-    (output.square().sum() / 2).backward()
-    assert kernel.grad is not None
-    for what, found, right in (("convolution", output, OUTPUT), ("gradient", kernel.grad, GRADIENT)):
+    (slope,) = torch.autograd.grad(output.square().sum() / 2, kernel)
+    for what, found, right in (("convolution", output, OUTPUT), ("gradient", slope, GRADIENT)):
         if not torch.allclose(found[0, 0].detach().cpu(), torch.tensor(right, dtype=torch.float32), atol=1e-3):
             return answer("broken", f"a {what} is {found.tolist()} in the place of {right}")
     if device != "cpu":
-        return answer("ok", f"a step with its gradient is right on {torch.cuda.get_device_name(device)}")
+        return answer("ok", f"a convolution and its gradient are right on {torch.cuda.get_device_name(device)}")
     threads = torch.get_num_threads()
-    detail = f"a step with its gradient is right, by {threads} thread{'s' if threads > 1 else ''}"
+    detail = f"a convolution and its gradient are right, by {threads} thread{'s' if threads > 1 else ''}"
     return answer("ok", detail, others=_cuda_devices())
 
 

@@ -26,7 +26,7 @@ def find_runs(seconds: float, *, dgl: bool) -> list[Finding]:
     """
     return [
         finding(name, found["mark"], found["detail"], _remedy(name, found), needed=name in _NEEDED)
-        for name, found in asyncio.run(_ask(seconds, {"dgl": "dgl", **_OURS} if dgl else _OURS)).items()
+        for name, found in asyncio.run(_ask(seconds, {"dgl import": "dgl", **_OURS} if dgl else _OURS)).items()
     ]
 
 
@@ -58,8 +58,8 @@ def _remedy(name: str, found: Answer) -> str | None:
     if name in _OURS:
         return "install natonnx anew"
     package, _, kind = name.partition(" ")
-    if kind in ("", "cpu"):
-        return install(package)
+    if kind in ("cpu", "import"):
+        return install(package, again=found["mark"] == "broken")
     if package == "torch":
         return "--device cuda alone needs it: install the driver, and a torch for it (https://pytorch.org)"
     return f"--provider {kind} alone needs it: install what it lacks (https://onnxruntime.ai/docs/execution-providers)"
