@@ -32,29 +32,30 @@ kinds = ["Absent", "Odd", "Crashing", "Wrong"]
 onnxruntime.get_available_providers = lambda: [f"{kind}ExecutionProvider" for kind in [*kinds, "CPU"]]
 
 
-class Wrong:
-    def __init__(self, runtime):
-        self.runtime = runtime
+class Other:
+    def __init__(self, runtime, kind, factor):
+        self.runtime, self.kind, self.factor = runtime, kind, factor
 
     def get_providers(self):
-        return ["WrongExecutionProvider"]
+        return [f"{self.kind}ExecutionProvider"]
 
     def get_outputs(self):
         return self.runtime.get_outputs()
 
     def run(self, *arguments):
-        return [2 * value for value in self.runtime.run(*arguments)]
+        return [self.factor * value for value in self.runtime.run(*arguments)]
 
 
 def session(model, options, providers):
     kind = providers[0][0].removesuffix("ExecutionProvider")
     if kind == "Crashing":
         os.abort()
-    if kind in ("Absent", "Odd"):
+    served = kind == "Absent" and "torch" in sys.modules
+    if kind in ("Absent", "Odd") and not served:
         reasons = {"Absent": "libx.so.7: cannot open shared object file: No such file", "Odd": "undefined symbol: f"}
         os.write(2, f"[E:onnxruntime] Failed to load library y.so with error: {reasons[kind]}\\n".encode())
     runtime = real(model, options, providers=["CPUExecutionProvider"])
-    return Wrong(runtime) if kind == "Wrong" else runtime
+    return Other(runtime, kind, 2 if kind == "Wrong" else 1) if served or kind == "Wrong" else runtime
 
 
 onnxruntime.InferenceSession = session
@@ -62,7 +63,7 @@ onnxruntime.InferenceSession = session
 
 
 def stubs(folder: Path, **modules: str) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, source in modules.items():
         (folder / f"{name}.py").write_text(source, encoding="utf-8")
     return folder
@@ -138,6 +139,15 @@ def test_where_nothing_is(tmp_path: Path) -> None:
         assert found[name].startswith(f"{mark} "), found[name]
         assert says in found[name], found[name]
     assert lines[-1] == "natonnx optimize cannot run here: torch cpu, optimize"
+
+
+def test_torch_may_bring_the_libraries_of_a_provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stubs(tmp_path / "torch" / "lib", nothing="").joinpath("libtorch_cuda.so").touch()
+    stubs(tmp_path / "torch", __init__="")
+    monkeypatch.syspath_prepend(stubs(tmp_path, onnxruntime=RUNTIME))
+    mark, detail = ask("onnxruntime", "AbsentExecutionProvider")
+    assert (mark, "where torch is loaded" in detail) == ("ok", True)
+    assert ask("onnxruntime", "OddExecutionProvider") == ("broken", "undefined symbol: f")
 
 
 @pytest.mark.parametrize(

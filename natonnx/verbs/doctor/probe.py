@@ -9,6 +9,9 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from natonnx.errors import first_line
@@ -17,6 +20,7 @@ from natonnx.verbs.doctor.answer import Answer, answer
 
 if TYPE_CHECKING:
     import onnx
+    from onnxruntime import InferenceSession
 
 __all__ = ["main"]
 
@@ -29,6 +33,7 @@ GRADIENT = [[18, 4], [7, 43]]
 
 _ABSENT = ("cannot open shared object", "error 126", "no CUDA-capable device", "Please install", "driver version")
 """How onnxruntime says that a provider's libraries or its device are not there."""
+_TORCH_CUDA = ("libtorch_cuda.so", "torch_cuda.dll")
 
 
 def run_onnxruntime(provider: str) -> Answer:
@@ -38,7 +43,15 @@ def run_onnxruntime(provider: str) -> Answer:
     from natonnx.bench.provider import CPU, open_saying, provider_used, why_not
     from natonnx.session import run, session
 
-    runtime, said = open_saying(lambda: session(_model(), provider=provider))
+    def opener() -> "InferenceSession":
+        return session(_model(), provider=provider)
+
+    runtime, said = open_saying(opener)
+    beside = ""
+    if provider_used(runtime) != provider and _torch_brings_cuda():
+        importlib.import_module("torch")
+        runtime, said = open_saying(opener)
+        beside = " where torch is loaded, with the CUDA libraries that it brings"
     if provider_used(runtime) != provider:
         reason = why_not(said) or f"onnxruntime took {provider_used(runtime)} and does not say why"
         return answer("missing" if any(sign in reason for sign in _ABSENT) else "broken", reason)
@@ -48,7 +61,14 @@ def run_onnxruntime(provider: str) -> Answer:
     import onnxruntime
 
     others = [name for name in onnxruntime.get_available_providers() if name != CPU] if provider == CPU else []
-    return answer("ok", "a model runs and gives the right values", others=dict.fromkeys(others))
+    return answer("ok", f"a model runs and gives the right values{beside}", others=dict.fromkeys(others))
+
+
+def _torch_brings_cuda() -> bool:
+    """Whether there is a torch with CUDA's libraries; it is not imported."""
+    spec = find_spec("torch")
+    folders = spec.submodule_search_locations or () if spec is not None else ()
+    return any(Path(folder, "lib", name).exists() for folder in folders for name in _TORCH_CUDA)
 
 
 def run_torch(device: str) -> Answer:
@@ -148,6 +168,10 @@ def main(probe: str, argument: str = "") -> None:
     """Print the answer; what the libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    with suppress(ImportError, OSError, ValueError):  # what crashes leaves no core behind
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         found = PROBES[probe](argument)
     except ModuleNotFoundError as error:
