@@ -3,7 +3,9 @@
 import platform
 import re
 import sys
+import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distributions, metadata, requires, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,11 +42,8 @@ class Wanted(NamedTuple):
 
 
 def wanted() -> list[Wanted]:
-    """What natonnx asks for on this system, without extras; nothing where it is not installed."""
-    try:
-        lines = requires("natonnx") or []
-    except PackageNotFoundError:
-        return []
+    """What natonnx asks for on this system, without extras."""
+    lines = _asks()[0]
     try:
         from packaging.requirements import Requirement
     except ImportError:  # what has a condition is left out
@@ -56,6 +55,19 @@ def wanted() -> list[Wanted]:
         for each in parsed
         if each.marker is None or each.marker.evaluate({"extra": ""})
     ]
+
+
+def _asks() -> tuple[list[str], str]:
+    """What natonnx asks for, and of which Python: as it was installed, else as the folder's pyproject.toml says."""
+    try:
+        return requires("natonnx") or [], str(metadata("natonnx").json.get("requires_python", ""))
+    except PackageNotFoundError:
+        pass
+    with suppress(OSError, ValueError, KeyError):
+        project = tomllib.loads((Path(natonnx.__file__).parents[1] / "pyproject.toml").read_text("utf-8"))["project"]
+        if project["name"] == "natonnx":
+            return project["dependencies"], project["requires-python"]
+    return [], ""
 
 
 def installed(name: str) -> str | None:
@@ -104,10 +116,7 @@ def _brings(distribution: Distribution) -> bool:
 
 def _python() -> Finding:
     found = f"{platform.python_version()}, {sys.executable}"
-    try:
-        versions = metadata("natonnx").json.get("requires_python", "")
-    except PackageNotFoundError:
-        versions = ""
+    versions = _asks()[1]
     if Wanted("python", versions).refuses(platform.python_version()):
         return finding("python", "broken", f"{found}; natonnx asks for {versions}", "make an environment of such a one")
     return finding("python", "ok", found)

@@ -7,6 +7,7 @@ import packaging.requirements
 import packaging.specifiers  # noqa: F401
 import pytest
 
+import natonnx
 from natonnx import __version__
 from natonnx.contract.doctor import Finding
 from natonnx.verbs.doctor.packages import find_packages, wanted
@@ -143,5 +144,14 @@ def test_natonnx_itself(site: Path) -> None:
     info = site / f"natonnx-{__version__}.dist-info"
     (info / "METADATA").write_text((info / "METADATA").read_text().replace(f"Version: {__version__}", "Version: 0.0.7"))
     assert "hides 0.0.7" in found("natonnx")["detail"]
-    info.rename(site / "elsewhere")
-    assert (found("natonnx")["mark"], wanted()) == ("missing", [])
+
+
+def test_natonnx_that_is_not_installed(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder's own pyproject.toml says what it asks for, if there is one and it is natonnx's."""
+    (site / f"natonnx-{__version__}.dist-info").rename(site / "elsewhere")
+    assert found("natonnx")["mark"] == "missing"
+    assert {"torch", "numpy"} < {each.name for each in wanted()}
+    monkeypatch.setattr(natonnx, "__file__", str(site / "natonnx" / "__init__.py"))
+    assert wanted() == []
+    (site / "pyproject.toml").write_text("[project]\nname = 'other'\ndependencies = ['torch']\n", encoding="utf-8")
+    assert wanted() == []

@@ -13,7 +13,7 @@ GIB = 2**30
 
 
 def judged(**changes: Any) -> dict[str, Finding]:
-    row: HostRow = {**host(), "usable_memory_bytes": GIB, "omp_num_threads": None, "processor_limit": None}  # type: ignore[typeddict-item]
+    row: HostRow = {**host(), "usable_memory_bytes": GIB, "omp_num_threads": None, "processor_limit": None}
     row.update(changes)  # type: ignore[typeddict-item]
     return {each["name"]: each for each in find_place(row)}
 
