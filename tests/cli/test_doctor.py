@@ -3,7 +3,10 @@
 import asyncio
 import json
 import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +203,26 @@ def test_what_it_loads_first(tmp_path: Path) -> None:
         assert findings[name]["mark"] == "broken"
         assert "damaged" in findings[name]["detail"]
         assert findings[name]["remedy"]
+
+
+def test_an_interruption_ends_what_hangs(tmp_path: Path) -> None:
+    source = "import os, pathlib, time; pathlib.Path(__file__).with_name(str(os.getpid())).touch(); time.sleep(1000)"
+    folder = stubs(tmp_path / "stubs", torch=source, onnxruntime=source)
+    doctor = subprocess.Popen(
+        [sys.executable, "-m", "natonnx", "doctor", "-q"],
+        cwd=tmp_path,
+        env={**tiny.ENVIRONMENT, "PYTHONPATH": os.pathsep.join([str(folder), str(tiny.ROOT)])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=tiny.heed_signals,  # noqa: PLW1509
+    )
+    while len(hung := [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]) < 2:
+        assert doctor.poll() is None
+        time.sleep(0.1)
+    doctor.send_signal(signal.SIGINT)
+    stdout, stderr = doctor.communicate(timeout=120)
+    assert (doctor.returncode, stdout, stderr) == (130, "", "natonnx: error: interrupted\n")
+    for process in hung:
+        with pytest.raises(ProcessLookupError):
+            os.kill(process, 0)

@@ -33,10 +33,11 @@ def find_runs(seconds: float, *, dgl: bool) -> list[Finding]:
 async def _ask(seconds: float, single: dict[str, str]) -> dict[str, Answer]:
     """Answers by what they are of."""
     asker = Asker(seconds)
-    families = asyncio.gather(*(_all_of(asker, probe, first) for probe, first in _FAMILIES.items()))
-    answers = asyncio.gather(*(asker.ask(probe) for probe in single.values()))
-    named = {name: found for family in await families for name, found in family.items()}
-    return named | dict(zip(single, await answers, strict=True))
+    async with asyncio.TaskGroup() as tasks:
+        families = [tasks.create_task(_all_of(asker, probe, first)) for probe, first in _FAMILIES.items()]
+        singles = {name: tasks.create_task(asker.ask(probe)) for name, probe in single.items()}
+    named = {name: found for family in families for name, found in family.result().items()}
+    return named | {name: task.result() for name, task in singles.items()}
 
 
 async def _all_of(asker: Asker, probe: str, first: str) -> dict[str, Answer]:
