@@ -32,7 +32,7 @@ class Wanted(NamedTuple):
         return self.name.startswith(_RUNTIME)
 
     def refuses(self, found: str) -> bool:
-        """Whether a version is not among them; where that cannot be told, it is."""
+        """Whether a version is not among them; where that cannot be told, none is refused."""
         try:
             from packaging.specifiers import SpecifierSet
 
@@ -103,8 +103,16 @@ def find_packages(asked: list[Wanted]) -> Iterator[Finding]:
 
 def builds() -> list[Distribution]:
     """The distributions that bring the package onnxruntime."""
-    found = {each.name: each for each in distributions() if each.name.lower().startswith((_RUNTIME, "ort-"))}
-    return [each for each in found.values() if _brings(each)]
+    found = {_name(each): each for each in distributions()}
+    return [each for name, each in found.items() if name.startswith((_RUNTIME, "ort-")) and _brings(each)]
+
+
+def _name(distribution: Distribution) -> str:
+    """The name in lower case; nothing where an installation was cut short and left no metadata."""
+    try:
+        return str(distribution.metadata.json.get("name", "")).lower()
+    except (KeyError, OSError):
+        return ""
 
 
 def _brings(distribution: Distribution) -> bool:

@@ -108,6 +108,7 @@ def test_two_builds(site: Path) -> None:
     runtime(site, "onnxruntime-gpu", "1.30.0")
     runtime(site, "onnxruntime-extensions")  # as if it had files there
     (site / "onnxruntime_extensions-1.31.1.dist-info" / "RECORD").write_text("onnxruntime_extensions/a.py,,\n")
+    (site / "cut_short-1.0.dist-info").mkdir()
     row = found("onnxruntime")
     assert row["mark"] == "broken"
     assert {*row["detail"].removesuffix(" overwrite each other's files").split(" and ")} == {
