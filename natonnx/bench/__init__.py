@@ -3,7 +3,6 @@
 from natonnx.bench.inputs import check_inputs, random_inputs
 from natonnx.bench.interval import CONFIDENCE, Interval, level_interval, quotient, ratio_interval
 from natonnx.bench.latency import WARM_UP, Clock, Timings, latencies_ms, rough_ratio
-from natonnx.bench.machine import machine
 from natonnx.bench.memory import peak_memory
 from natonnx.bench.profile import OperatorTime, profile
 from natonnx.bench.provider import CPU, find_provider, open_saying, provider_used, why_not
@@ -20,7 +19,6 @@ __all__ = [
     "find_provider",
     "latencies_ms",
     "level_interval",
-    "machine",
     "open_saying",
     "peak_memory",
     "profile",

@@ -12,6 +12,7 @@ from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
 from natonnx.cli.completion import PROGRAM, complete, completion_command
 from natonnx.cli.diff import diff_command
+from natonnx.cli.doctor import doctor_command
 from natonnx.cli.help import Command, Commands
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
@@ -31,7 +32,8 @@ Exit codes:
     0  done, all constraints met
     1  no architecture met them, the input model stands;
        or a gate of check failed;
-       or diff --exit-code found a difference
+       or diff --exit-code found a difference;
+       or doctor found that optimize cannot run
     2  bad usage or bad input
     3  a verification failed, or an internal error
     4  a gate of check is undecided, none failed
@@ -82,6 +84,7 @@ cli.add_command(bench_command)
 cli.add_command(check_command)
 cli.add_command(diff_command)
 cli.add_command(worker_command)
+cli.add_command(doctor_command)
 cli.add_command(completion_command)
 cli.add_command(help_command)
 

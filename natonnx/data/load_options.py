@@ -1,18 +1,15 @@
 """How data is read: by how many workers, and how much of it stays in memory."""
 
 import math
-import os
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from natonnx import launched
 from natonnx.errors import InputError
+from natonnx.machine import processors
+from natonnx.memory import resident_memory, usable_memory
 
-__all__ = ["LoadOptions", "usable_memory"]
+__all__ = ["LoadOptions"]
 
 SHARE = 0.25
 """Of the memory that the process may use, for samples."""
@@ -21,9 +18,6 @@ _WORKERS = 4
 
 _UNITS = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_CGROUP = Path("/sys/fs/cgroup")
-_UNKNOWN = 4 << 30
-"""Bytes that are taken for free where the system does not say."""
 _LIBRARIES = 512 << 20
 """Of a limit, for Python, libraries, the model and a batch: torch, DGL and onnxruntime take 310 MiB as they load."""
 
@@ -60,7 +54,7 @@ class LoadOptions:
     @property
     def threads(self) -> int:
         """Threads that decode."""
-        return min(_WORKERS, _processors()) if self.workers is None else self.workers
+        return min(_WORKERS, processors()) if self.workers is None else self.workers
 
     @property
     def processes(self) -> int:
@@ -95,61 +89,3 @@ def _amount(given: float | str | None, name: str) -> tuple[float, bool]:
             f"{name} {given}: give a share of the memory from 0 to 1, such as 0.25, or an amount such as 500MB or 4GiB"
         )
     return value, unit == "%" or (not unit and value <= 1)
-
-
-def usable_memory() -> int:
-    """Return the bytes that this process may still take: what is free, or left by its cgroup or its address space."""
-    return max(0, min([*_limits()], default=_UNKNOWN))
-
-
-def resident_memory() -> int:
-    """Return the bytes that this process has in memory; 0 where the system does not say."""
-    return 1024 * (_field(Path("/proc/self/status"), "VmRSS:") or 0)
-
-
-def _limits() -> Iterator[int]:
-    free = _field(Path("/proc/meminfo"), "MemAvailable:")
-    if free is not None:
-        yield 1024 * free
-    else:
-        with suppress(ValueError, OSError, AttributeError):
-            yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    yield from _cgroup_limits()
-    if sys.platform != "win32":
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-        if limit != resource.RLIM_INFINITY:
-            yield limit - 1024 * (_field(Path("/proc/self/status"), "VmSize:") or 0)
-
-
-def _cgroup_limits() -> Iterator[int]:
-    """Yield what each memory limit of a control group above this process leaves (cgroup v2, or v1)."""
-    with suppress(OSError, ValueError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            _, kinds, name = line.split(":", 2)
-            if kinds not in ("", "memory"):
-                continue
-            root = _CGROUP / kinds
-            most, used = (
-                ("memory.limit_in_bytes", "memory.usage_in_bytes") if kinds else ("memory.max", "memory.current")
-            )
-            folder = root / name.lstrip("/")
-            for place in (folder, *folder.parents):
-                if not place.is_relative_to(root):
-                    break
-                with suppress(OSError, ValueError):
-                    limit, taken = int((place / most).read_text()), int((place / used).read_text())
-                    yield limit - taken + (_field(place / "memory.stat", "inactive_file") or 0)
-
-
-def _field(path: Path, name: str) -> int | None:
-    with suppress(OSError, ValueError):
-        for line in path.read_text().splitlines():
-            if line.startswith(name):
-                return int(line.split()[1])
-    return None
-
-
-def _processors() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -19,7 +19,6 @@ from natonnx.bench import (
     Timings,
     check_inputs,
     find_provider,
-    machine,
     open_saying,
     peak_memory,
     provider_used,
@@ -29,6 +28,7 @@ from natonnx.bench import (
 from natonnx.contract.bench import InputRow, MachineRow
 from natonnx.errors import InputError, naming
 from natonnx.frontend import ParseOptions, Source, load
+from natonnx.machine import machine
 from natonnx.session import run, session, with_outputs
 from natonnx.verbs.runnable import check_sizes
 

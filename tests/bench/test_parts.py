@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from natonnx.bench import find_provider, machine, open_saying, peak_memory, profile, provider_used, why_not
+from natonnx.bench import find_provider, open_saying, peak_memory, profile, provider_used, why_not
 from natonnx.bench.profile import summarize
 from natonnx.errors import InputError
 from natonnx.session import session
@@ -135,16 +135,3 @@ def test_what_onnxruntime_says_is_held(capfd: pytest.CaptureFixture[str]) -> Non
 )
 def test_why_a_provider_is_not_used(said: str, reason: str | None) -> None:
     assert why_not(said) == reason
-
-
-def test_the_machine(tmp_path: Path) -> None:
-    here = machine()
-    assert here.system.split()
-    assert 1 <= here.cores <= (os.cpu_count() or 1)
-    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nprocessor\t: 1\n", encoding="utf-8")
-    for name, text in (("0", "Model: \t\t NVIDIA A\nIRQ: 1\n"), ("1", "Model: \t\t NVIDIA B\n"), ("2", "")):
-        (tmp_path / "gpus" / name).mkdir(parents=True)
-        (tmp_path / "gpus" / name / "information").write_text(text, encoding="utf-8")
-    made_up = machine(tmp_path / "cpuinfo", tmp_path / "gpus")
-    assert (made_up.cpu, made_up.gpus) == ("A CPU @ 2 GHz", ("NVIDIA A", "NVIDIA B"))
-    assert machine(tmp_path / "none", tmp_path / "none").gpus == ()

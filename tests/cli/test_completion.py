@@ -77,6 +77,7 @@ def complete(words: str, position: int) -> tuple[list[str], set[str]]:
     ("words", "position", "answers"),
     [
         ("natonnx in", 1, ["plain,inspect"]),
+        ("natonnx do", 1, ["plain,doctor"]),
         ("natonnx optimize --learner gcn-", 3, ["plain,gcn-directed", "plain,gcn-max"]),
         ("natonnx optimize --reward l", 3, ["file,l", "plain,likelihood"]),
         ("natonnx check a --baseline b", 4, ["file,b"]),
@@ -93,7 +94,7 @@ def test_completion_loads_nothing_heavy(words: str, position: int, answers: list
 
 
 def test_every_command_completes_its_options() -> None:
-    for command in ("inspect", "optimize", "apply", "bench", "check"):
+    for command in ("inspect", "optimize", "apply", "bench", "check", "doctor"):
         found, _ = complete(f"natonnx {command} --", 2)
         assert {"plain,--json", "plain,--verbose", "plain,--quiet", "plain,--log-file"} <= set(found)
 

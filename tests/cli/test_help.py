@@ -22,7 +22,7 @@ MORE = {
     "worker": ["--idle", "0"],
 }
 """What makes an example short."""
-LONG = ("optimize", "worker", "bench", "check")
+LONG = ("optimize", "worker", "bench", "check", "doctor")
 """Their examples take seconds."""
 CODES = {"check": {0, 1, 4}}
 """How an example may end, but for 0."""

@@ -49,6 +49,7 @@ def loaded(code: str) -> tuple[list[str], set[str]]:
         (["bench", "--help"], "--provider"),
         (["check", "--help"], "--baseline"),
         (["diff", "--help"], "--exit-code"),
+        (["doctor", "--help"], "--timeout"),
     ],
     ids=" ".join,
 )

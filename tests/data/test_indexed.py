@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from natonnx.data import ArrayBatches, Batches, IndexedBatches, LoadOptions, Parts, Preprocessing, load, put_aside
-from natonnx.data.load_options import usable_memory
 from natonnx.data.picture_reader import PictureReader
 from natonnx.errors import InputError
+from natonnx.memory import usable_memory
 from tests.data.conftest import image_model
 
 CLASSES, EACH, SIZE = 3, 20, (6, 5)

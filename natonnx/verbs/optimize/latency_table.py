@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from natonnx.architecture import Architecture
-from natonnx.bench import machine
 from natonnx.errors import InputError
 from natonnx.files import write_bytes
 from natonnx.frontend import Source
+from natonnx.machine import machine
 from natonnx.search.keys import from_key, key
 from natonnx.search.latency_model import Measured
 from natonnx.verbs.model_comparison import Conditions, runtime_version

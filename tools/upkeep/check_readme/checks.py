@@ -268,6 +268,17 @@ CHECKS: tuple[Check, ...] = (
         shows(r"(?<=max \|Δ\| ).*"),
         first=(_EDITED,),
     ),
+    Check(
+        "natonnx doctor",
+        12,
+        "what natonnx needs runs here, and the last line says so",
+        says(
+            "^ok +onnxruntime cpu +a model",
+            "^ok +torch cpu +a conv",
+            "^ok +optimize ",
+            "^natonnx optimize can run here$",
+        ),
+    ),
     # docs/confidence.md
     Check(
         "natonnx optimize models/resnet20-fashion.onnx --target-madds 0.65 --max-drop 0.5 --confidence 0.95",

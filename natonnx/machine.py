@@ -1,4 +1,4 @@
-"""What machine this is, as far as latencies depend on it."""
+"""What machine this is, as far as latencies depend on it, and how much of it this process may use."""
 
 import os
 import platform
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Machine", "machine"]
+__all__ = ["Machine", "machine", "processors"]
 
 _CPUINFO = Path("/proc/cpuinfo")
 _GPUS = Path("/proc/driver/nvidia/gpus")
@@ -38,11 +38,14 @@ def machine(cpuinfo: Path = _CPUINFO, gpus: Path = _GPUS) -> Machine:
         gpus: Where NVIDIA's driver describes its devices, a folder each.
     """
     system = f"{platform.system()} {platform.machine()}"
-    allowed = getattr(os, "sched_getaffinity", None)
-    cores = len(allowed(0)) if allowed else os.cpu_count() or 1
     devices = (_described(path, ("Model",)) for path in sorted(gpus.glob("*/information")))
     cpu = _described(cpuinfo, _KEYS) or platform.processor() or None
-    return Machine(system, cpu, cores, tuple(filter(None, devices)))
+    return Machine(system, cpu, processors(), tuple(filter(None, devices)))
+
+
+def processors() -> int:
+    """Return how many processors this process may use, its control group's limit aside."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _described(path: Path, keys: Iterable[str]) -> str | None:
