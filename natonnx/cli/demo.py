@@ -15,7 +15,7 @@ from natonnx.errors import InputError
 
 __all__ = ["NEXT", "demo_command"]
 
-_SEARCH = ("--target-madds", "0.7", "--max-drop", "1", "--lookups", "16", "--finetune-epochs", "2")
+_SEARCH = ("--target-madds", "0.7", "--max-drop", "1", "--lookups", "16", "--finetune-epochs", "3")
 NEXT = {
     "inspect model.onnx": "",
     "optimize model.onnx --data images/ --mean 0.5 --std 0.25": "# a folder of class folders",
@@ -75,9 +75,9 @@ def demo_command(context: click.Context, folder: Path, time_budget: float, force
     _tell(
         "",
         "4. What there is now:",
-        f"  {model}  the model that came with natonnx",
-        f"  {better}  the better one: {PROGRAM} diff tells what changed",
-        f"  {report}  graph, models, candidates and checks, for a browser",
+        f"  {model}  # the model that came with natonnx",
+        f"  {better}  # the better one; what changed: {shlex.join([PROGRAM, 'diff', str(model), str(better)])}",
+        f"  {report}  # graph, models, candidates and checks, for a browser",
         "",
         "Next, a model of your own:",
         *(f"  {PROGRAM} {command:<60}  {comment}".rstrip() for command, comment in NEXT.items()),

@@ -124,7 +124,7 @@ def test_an_interrupt_ends_it_as_the_command_that_runs(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_in_full_it_makes_a_better_model_by_commands_that_do_so_alone(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
-    whole = demo(tmp_path / "one", "--time-budget", "600")
+    whole = demo(tmp_path / "one", "--time-budget", "3000")
     assert whole.code == 0, whole.text
     (tmp_path / "two" / FOLDER).mkdir(parents=True)
     (tmp_path / "two" / FOLDER / MODEL.name).write_bytes(MODEL.read_bytes())
