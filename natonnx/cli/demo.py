@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 import click
 
 from natonnx.cli.completion import PROGRAM
+from natonnx.cli.help import Command, Section, option
 from natonnx.cli.options import Arguments, force_option
 from natonnx.cli.terminal import page
 from natonnx.errors import InputError
@@ -27,20 +28,28 @@ _FIRST, _LAST = 14, 2
 """Lines of a long output that are shown, at its start and at its end."""
 
 
-@click.command("demo")
+@click.command(
+    "demo",
+    cls=Command,
+    short_help="Show natonnx at work on a small model.",
+    examples=(
+        ("natonnx demo", "the model, a better one and a report, in natonnx-demo/"),
+        ("natonnx demo first-steps --time-budget 300", "in another folder, on a slow machine"),
+    ),
+)
 @click.argument("folder", default="natonnx-demo", type=click.Path(path_type=Path))
-@click.option(
+@option(
+    Section.SEARCH,
     "--time-budget",
     type=click.FloatRange(min=0, min_open=True),
     default=60.0,
-    show_default=True,
     metavar="SECONDS",
-    help="Of the search, which takes about half a minute on two cores.",
+    help="For the search.",
 )
 @force_option
 @click.pass_context
 def demo_command(context: click.Context, folder: Path, time_budget: float, force: bool) -> int:
-    """Show natonnx at work on a small model, in a minute.
+    """Show natonnx at work on a small model, in a minute or so.
 
     The model comes with natonnx; it is copied into FOLDER, and goes through inspect, optimize and bench there. Each
     command is shown as one would type it, and is really run: what it prints is what it found, here and now. Exit codes
