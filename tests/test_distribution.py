@@ -121,6 +121,7 @@ def test_the_wheel_holds_data_and_weights_by_name(built: Built) -> None:
     assert {
         "natonnx/py.typed",
         "natonnx/data/builtin/fashion-mnist.npz",
+        "natonnx/data/builtin/resnet14-fashion.onnx",
         "natonnx/policy/weights/gcn-directed.safetensors",
         "natonnx/report/html/assets/page.html",
         "natonnx/report/html/assets/dagre.min.js",

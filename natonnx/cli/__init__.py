@@ -11,6 +11,7 @@ from natonnx.cli.apply import apply_command
 from natonnx.cli.bench import bench_command
 from natonnx.cli.check import check_command
 from natonnx.cli.completion import PROGRAM, complete, completion_command
+from natonnx.cli.demo import demo_command
 from natonnx.cli.diff import diff_command
 from natonnx.cli.doctor import doctor_command
 from natonnx.cli.help import Command, Commands
@@ -77,6 +78,7 @@ def help_command(context: click.Context, command: str | None) -> None:
     click.echo(found.get_help(click.Context(found, root, name)))
 
 
+cli.add_command(demo_command)
 cli.add_command(inspect_command)
 cli.add_command(optimize_command)
 cli.add_command(apply_command)

@@ -1,4 +1,4 @@
-"""The data sets that come with the package (see ``builtin/NOTICE.md``), each with one fixed split."""
+"""What comes with the package (see ``builtin/NOTICE.md``): data sets, each with one fixed split, and a model of one."""
 
 import zlib
 from pathlib import Path
@@ -9,9 +9,14 @@ from natonnx.data.batches import Array
 from natonnx.data.npz import Archive
 from natonnx.errors import InputError
 
-__all__ = ["BUILTIN", "read_builtin"]
+__all__ = ["BUILTIN", "MODEL", "read_builtin"]
+
+_FOLDER = Path(__file__).parent / "builtin"
 
 BUILTIN: tuple[str, ...] = ("fashion-mnist",)
+
+MODEL = _FOLDER / "resnet14-fashion.onnx"
+"""A small classifier of `fashion-mnist`, which its metadata names: that of `natonnx demo`."""
 
 TRAIN_PER_CLASS = 800
 
@@ -32,7 +37,7 @@ def read_builtin(name: str, classes: int | None) -> dict[str, Array]:
     Raises:
         InputError: The model has another number of classes.
     """
-    arrays = dict(Archive(Path(__file__).parent / "builtin" / f"{name}.npz"))
+    arrays = dict(Archive(_FOLDER / f"{name}.npz"))
     images, labels = arrays["x_train"], arrays["y_train"]
     if classes not in (None, len(np.unique(labels))):
         raise InputError(f"{name}: has {len(np.unique(labels))} classes, but the model's output has {classes}")

@@ -16,15 +16,16 @@ from tests.cli import tiny
 
 NAMES = ["", *cli.commands]
 MORE = {
+    "demo": ["--time-budget", "1"],
     "optimize": ["--dry-run"],
     "bench": ["--seconds", "0.1"],
     "check": ["--seconds", "0.1"],
     "worker": ["--idle", "0"],
 }
 """What makes an example short."""
-LONG = ("optimize", "worker", "bench", "check", "doctor")
+LONG = ("demo", "optimize", "worker", "bench", "check", "doctor")
 """Their examples take seconds."""
-CODES = {"check": {0, 1, 4}}
+CODES = {"check": {0, 1, 4}, "demo": {0, 1}}
 """How an example may end, but for 0."""
 
 

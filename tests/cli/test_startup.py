@@ -43,6 +43,7 @@ def loaded(code: str) -> tuple[list[str], set[str]]:
         (["--version"], "natonnx "),
         (["--help"], "Exit codes:"),
         (["-h"], "Exit codes:"),
+        (["demo", "--help"], "--time-budget"),
         (["inspect", "--help"], "--input-shape"),
         (["apply", "--help"], "EDITS"),
         (["optimize", "--help"], "--target-madds"),

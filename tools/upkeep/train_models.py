@@ -1,4 +1,4 @@
-"""Train and export the small models of ``models/`` on the built-in data: see ``models/README.md``."""
+"""Train and export the small models that come with natonnx, on its built-in data: see ``models/README.md``."""
 
 import logging
 import math
@@ -19,6 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 from natonnx import Conditions, benchmark
 from natonnx.data import ArrayBatches, Batches, InputSpec, Parts, Preprocessing, Signature, load, random_shift_flip
 from natonnx.data.dataset import Augment
+from natonnx.data.shipped import MODEL
 from natonnx.session import run, session
 from tools.command import run_command
 from tools.upkeep.dynamo import export_dynamo
@@ -28,6 +29,7 @@ SIGNATURE = Signature((InputSpec("image", (None, 1, 28, 28), np.dtype(np.float32
 AUGMENT: Augment = "shift-flip"
 OPSET = 18
 BATCH, RATE, MOMENTUM, DECAY, SMOOTHING, WARMUP = 64, 0.1, 0.9, 5e-4, 0.1, 0.05
+MODELS_FOLDER = Path("models")
 START, END = "<!-- table -->", "<!-- /table -->"
 
 # of MobileNetV2: factor of expansion, channels, blocks, stride of the first block
@@ -84,16 +86,26 @@ def classifier(features: dict[str, nn.Module], width: int) -> nn.Sequential:
     return nn.Sequential(OrderedDict(features | head))
 
 
-def resnet20() -> nn.Sequential:
-    """ResNet-20 for small images: three stages of three basic blocks."""
-    layers: dict[str, nn.Module] = {"stem": ConvBN(1, 16), "stem_relu": nn.ReLU()}
-    source = 16
-    for stage, target in enumerate((16, 32, 64), 1):
-        for block in (1, 2, 3):
+def residual(widths: Sequence[int], blocks: int) -> nn.Sequential:
+    """A ResNet for small images: a stage of so many basic blocks for each width."""
+    source = widths[0]
+    layers: dict[str, nn.Module] = {"stem": ConvBN(1, source), "stem_relu": nn.ReLU()}
+    for stage, target in enumerate(widths, 1):
+        for block in range(1, blocks + 1):
             stride = 2 if block == 1 and stage > 1 else 1
             layers[f"stage{stage}_block{block}"] = BasicBlock(source, target, stride)
             source = target
     return classifier(layers, source)
+
+
+def resnet20() -> nn.Sequential:
+    """ResNet-20 for small images: three stages of three basic blocks."""
+    return residual((16, 32, 64), blocks=3)
+
+
+def resnet14() -> nn.Sequential:
+    """ResNet-14 for small images, of half the usual width: three stages of two basic blocks."""
+    return residual((8, 16, 32), blocks=2)
 
 
 def vgg() -> nn.Sequential:
@@ -126,6 +138,7 @@ def mobilenetv2() -> nn.Sequential:
 # name: (architecture, whether the file keeps its BatchNormalization nodes)
 MODELS: dict[str, tuple[Callable[[], nn.Sequential], bool]] = {
     "resnet20": (resnet20, True),
+    "resnet14": (resnet14, True),
     "vgg": (vgg, False),
     "mobilenetv2": (mobilenetv2, False),
 }
@@ -201,13 +214,21 @@ def verify(proto: onnx.ModelProto, model: nn.Module, images: npt.NDArray[np.floa
             raise click.ClickException(f"onnxruntime and torch differ by {difference:.1e} at batch {batch}")
 
 
-def write_table(out: Path) -> None:
-    """Measure the models of a folder by `natonnx.benchmark` and renew the table between the marks in its README.md."""
+def place(name: str, out: Path | None) -> Path:
+    """Where a model goes: into a folder, or to its own place, which is in the wheel for that of `natonnx demo`."""
+    file = f"{name}-fashion.onnx"
+    if out is None:
+        return MODEL if file == MODEL.name else MODELS_FOLDER / file
+    return out / file
+
+
+def write_table(out: Path | None) -> None:
+    """Measure the models by `natonnx.benchmark` and renew the table between the marks in the folder's README.md."""
     lines = [
         "| file | size, kB | opset / IR | BN | parameters | MAdds | validation, % | test, % |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    paths = {out / f"{name}-fashion.onnx": keep_norm for name, (_, keep_norm) in MODELS.items()}
+    paths = {place(name, out): keep_norm for name, (_, keep_norm) in MODELS.items()}
     there = [path for path in paths if path.exists()]
     for path, row in zip(there, benchmark(there, DATA, conditions=Conditions(seconds=0.1))["models"], strict=True):
         proto, madds, score = onnx.load(path), row["madds"], row["score"]
@@ -218,7 +239,7 @@ def write_table(out: Path) -> None:
             f"{proto.ir_version} | {'kept' if paths[path] else 'folded'} | {row['params']:,} | "
             f"{(madds or 0) / 1e6:.2f}M | {shares[0]:.1f} | {shares[1]:.1f} |"
         )
-    readme = out / "README.md"
+    readme = (out or MODELS_FOLDER) / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.exists() else f"{START}\n{END}\n"
     before, after = text.split(START)[0], text.split(END)[1]
     readme.write_text("\n".join([before + START, *lines, END + after]), encoding="utf-8")
@@ -228,14 +249,16 @@ def write_table(out: Path) -> None:
 @click.argument("names", nargs=-1, type=click.Choice(list(MODELS)))
 @click.option("--epochs", default=30, show_default=True, type=click.IntRange(min=1), help="Passes over 8,000 images.")
 @click.option("--seed", default=0, show_default=True, help="Of the weights, the order and the augmentation.")
-@click.option("--out", default="models", show_default=True, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="A folder.  [default: where each belongs]"
+)
 @click.option("--threads", default=1, show_default=True, help="CPU threads; another number may give other weights.")
-def main(names: Sequence[str], epochs: int, seed: int, out: Path, threads: int) -> None:
-    """Train and export the models NAMES (all by default), then renew the table in OUT/README.md."""
+def main(names: Sequence[str], epochs: int, seed: int, out: Path | None, threads: int) -> None:
+    """Train and export the models NAMES (all by default), then renew the table in the README.md of their folder."""
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    out.mkdir(parents=True, exist_ok=True)
+    (out or MODELS_FOLDER).mkdir(parents=True, exist_ok=True)
     mean, std = training_statistics()
     preprocessing = Preprocessing(mean=(mean,), std=(std,), augment=AUGMENT)
     data = load(DATA, SIGNATURE, preprocessing=preprocessing)
@@ -254,7 +277,7 @@ def main(names: Sequence[str], epochs: int, seed: int, out: Path, threads: int) 
         properties = {"data": DATA, "mean": str(mean), "std": str(std), "augment": AUGMENT}
         onnx.helper.set_model_props(proto, {f"natonnx.{key}": value for key, value in properties.items()})
         verify(proto, model, arrays(data.validation)[0])
-        onnx.save(proto, out / f"{name}-fashion.onnx")
+        onnx.save(proto, place(name, out))
         click.echo(f"{name}: done in {time.monotonic() - started:.0f} s", err=True)
     write_table(out)
 

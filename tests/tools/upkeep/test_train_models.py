@@ -11,9 +11,12 @@ import onnxruntime
 import pytest
 
 from natonnx.data import ArrayBatches, InputSpec, Signature, load, metadata_options
+from natonnx.data.shipped import MODEL
 
 ROOT = Path(__file__).parents[3]
-NAMES = ("resnet20-fashion.onnx", "vgg-fashion.onnx", "mobilenetv2-fashion.onnx")
+FOLDER = ROOT / "models"
+PATHS = {path.name: path for path in (*sorted(FOLDER.glob("*.onnx")), MODEL)}
+NAMES = ("resnet20-fashion.onnx", "resnet14-fashion.onnx", "vgg-fashion.onnx", "mobilenetv2-fashion.onnx")
 
 
 def run(path: Path, images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -32,13 +35,17 @@ def table(readme: Path) -> dict[str, list[str]]:
 
 
 def test_no_model_is_missing() -> None:
-    assert {path.name for path in (ROOT / "models").glob("*.onnx")} == set(NAMES)
-    assert set(table(ROOT / "models" / "README.md")) == set(NAMES)
+    assert set(PATHS) == set(NAMES)
+    assert set(table(FOLDER / "README.md")) == set(NAMES)
+
+
+def test_the_wheels_model_is_small() -> None:
+    assert MODEL.stat().st_size < 300_000
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_file_is_small_sound_and_says_what_it_needs(name: str) -> None:
-    path = ROOT / "models" / name
+    path = PATHS[name]
     assert path.stat().st_size < 2_000_000
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
@@ -46,7 +53,7 @@ def test_file_is_small_sound_and_says_what_it_needs(name: str) -> None:
     assert 17 <= model.opset_import[0].version <= 20
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
     kinds = {node.op_type for node in model.graph.node}
-    assert ("BatchNormalization" in kinds) == name.startswith("resnet20")
+    assert ("BatchNormalization" in kinds) == name.startswith("resnet")
     assert kinds <= {"Conv", "BatchNormalization", "Relu", "Clip", "Add", "MaxPool", "ReduceMean", "Reshape", "Gemm"}
     data, preprocessing = metadata_options({p.key: p.value for p in model.metadata_props})
     assert data == "fashion-mnist"
@@ -58,30 +65,30 @@ def test_file_is_small_sound_and_says_what_it_needs(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_batch_is_dynamic(name: str) -> None:
     images = np.random.default_rng(0).normal(size=(3, 1, 28, 28)).astype(np.float32)
-    together = run(ROOT / "models" / name, images)
+    together = run(PATHS[name], images)
     assert together.shape == (3, 10)
     for index in range(3):
         np.testing.assert_allclose(
-            run(ROOT / "models" / name, images[index : index + 1])[0], together[index], rtol=1e-4, atol=1e-4
+            run(PATHS[name], images[index : index + 1])[0], together[index], rtol=1e-4, atol=1e-4
         )
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_accuracy_is_that_of_the_table(name: str) -> None:
-    model = onnx.load(ROOT / "models" / name)
+    model = onnx.load(PATHS[name])
     data, preprocessing = metadata_options({p.key: p.value for p in model.metadata_props})
     assert data is not None
     spec = InputSpec("image", (None, 1, 28, 28), np.dtype(np.float32))
     parts = load(data, Signature((spec,), classes=10), preprocessing=preprocessing)
-    *_, validation, test = table(ROOT / "models" / "README.md")[name]
+    *_, validation, test = table(FOLDER / "README.md")[name]
     for part, stated in ((parts.validation, validation), (parts.test, test)):
         assert isinstance(part, ArrayBatches)
-        measured = 100 * (run(ROOT / "models" / name, part.inputs["image"]).argmax(1) == part.targets).mean()
+        measured = 100 * (run(PATHS[name], part.inputs["image"]).argmax(1) == part.targets).mean()
         assert measured == pytest.approx(float(stated), abs=0.05)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["resnet20", "vgg", "mobilenetv2"])
+@pytest.mark.parametrize("name", ["resnet20", "resnet14", "vgg", "mobilenetv2"])
 def test_training_is_reproducible(name: str, tmp_path: Path) -> None:
     for out in ("first", "second"):
         command = [

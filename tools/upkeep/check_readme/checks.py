@@ -218,6 +218,20 @@ CHECKS: tuple[Check, ...] = (
     ),
     # docs/commands.md
     Check(
+        "natonnx demo",
+        10,
+        "its commands, what they print, and where it all is",
+        everything(
+            says(
+                r"^\$ natonnx inspect natonnx-demo/", r"^\$ natonnx optimize natonnx-demo/", "^(improved|unchanged): "
+            ),
+            writes("natonnx-demo/report.html"),
+        ),
+        budget="--time-budget 1",
+        codes=(0, 1),
+        minutes=1,
+    ),
+    Check(
         "natonnx bench a.onnx b.onnx --input-shape x:8,3,224,224 --threads 4 --provider cuda --json > bench.json",
         6,
         "JSON alone on stdout; without CUDA a line that says so",
