@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -203,11 +204,11 @@ def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, refusal: str) -> Iterator[None]:
     """Hold a lock on a file, which is made, and gone at the end; none where the system or the file system has none."""
-    try:
-        import fcntl
-    except ImportError:
+    if sys.platform == "win32":
         yield
         return
+    import fcntl
+
     with path.open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
