@@ -119,21 +119,19 @@ def remedy() -> str:
 def memory_limited(size: int) -> Iterator[None]:
     """Let this process take no more memory than the worker may, for what went well there and is done here too."""
     before = _address_space()
-    if sys.platform == "win32" or not before:
-        yield
-        return
-    import resource
+    if sys.platform != "win32" and before:
+        import resource
 
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    wanted = before + int(scale() * (MEMORY + size * _MEMORY_A_BYTE))
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = before + int(scale() * (MEMORY + size * _MEMORY_A_BYTE))
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            return
+    yield
 
 
 def renew() -> None:
@@ -367,18 +365,17 @@ def _limit(seconds: float, memory: int | None) -> None:
         seconds: CPU time.
         memory: Bytes of address space; None for no limit, where it is not known how much there is already.
     """
-    if sys.platform == "win32":
-        return
-    import resource
+    if sys.platform != "win32":
+        import resource
 
-    with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
-        if memory is not None:
-            hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-            resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+            if memory is not None:
+                hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+                resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
 
 
 def _die_with_parent() -> None:

@@ -101,7 +101,7 @@ def signals() -> Iterator[list[KeyboardInterrupt]]:
 
 def _send_again(number: int) -> None:
     if sys.platform == "win32":  # where `os.kill` ends a process, whatever it would do about a signal
-        _thread.interrupt_main(number)
+        _thread.interrupt_main(signal.Signals(number))
     else:
         os.kill(os.getpid(), number)
 

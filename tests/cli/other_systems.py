@@ -148,7 +148,7 @@ def _check_name(path: str | bytes) -> None:
 
 def _in_use() -> set[str]:
     """Files that this process has open or mapped."""
-    open_files = {os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")}
+    open_files = {os.path.realpath(path) for path in Path("/proc/self/fd").iterdir()}
     maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
     return open_files | {line.split(maxsplit=5)[5] for line in maps if "/" in line}
 

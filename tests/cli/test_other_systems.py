@@ -26,6 +26,8 @@ for line in sys.argv[1:]:
 """
 OWN = """
 import os
+from pathlib import Path
+
 import torch
 from torch.utils.data import Dataset
 
@@ -36,7 +38,7 @@ class Own(Dataset):
         return 500
 
     def __getitem__(self, i):
-        assert torch.utils.data.get_worker_info() is not None or not i
+        Path("readers", str(os.getpid())).touch()
         return torch.from_numpy(tiny.arrays()["x_train"][i]), int(tiny.arrays()["y_train"][i])
 
 def load():
@@ -138,21 +140,13 @@ def test_commands(platform: str, folder: Path) -> None:
 
 def test_the_users_own_data_set_in_processes_that_are_spawned(folder: Path) -> None:
     (folder / "own.py").write_text(OWN, encoding="utf-8")
-    options = ["--workers", "1", "--cache", "1kB", "--json"]
-    command = [
-        "check",
-        "model.onnx",
-        "--baseline",
-        "model.onnx",
-        "--data",
-        "own:load",
-        "--min-accuracy",
-        "0.9",
-        *options,
-    ]
+    (folder / "readers").mkdir()
+    options = ["--data", "own:load", "--workers", "1", "--cache", "1kB", "--json"]
+    command = ["check", "model.onnx", "--baseline", "model.onnx", "--min-accuracy", "0.9", *options]
     done = ran("darwin", "-P", "-m", "natonnx", *command, cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["data"] == {"split": "test", "samples": 500}
+    assert len([*(folder / "readers").iterdir()]) > 1
 
 
 @pytest.mark.parametrize("name", [r"..\weights", r"C:\weights", "C:weights", r"\weights", r"\\host\share\weights"])
