@@ -2,6 +2,8 @@
 
 import functools
 import json
+import os
+import time
 from pathlib import Path, PureWindowsPath
 from subprocess import CompletedProcess
 
@@ -58,6 +60,15 @@ for call in [("builtins:sum", range(10**12)), ("os:_exit", 3), ("builtins:int", 
 with limits.memory_limited(0):
     print(len(bytes(1 << 30)))
 """
+ORPHAN = """
+import os, signal, threading
+from natonnx import limits
+
+limits.SECONDS = 1
+print(limits.limited("os:getpid", what="it"), flush=True)
+threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+limits.limited("builtins:sum", range(10**12), what="it")
+"""
 SIGNALS = """
 import errno
 from natonnx.cli import process
@@ -99,6 +110,18 @@ def test_limits_are_those_that_the_system_has(platform: str, folder: Path) -> No
     assert said[2] == "it crashed"
     assert said[3].startswith("invalid literal for int")
     assert int(size) == 1 << 30
+
+
+@pytest.mark.slow
+def test_a_worker_without_a_caller_ends_when_its_time_is_over(folder: Path) -> None:
+    worker = int(ran("win32", "-c", ORPHAN, cwd=folder).stdout)
+    for _ in range(600):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("it goes on")
 
 
 def test_signals_of_windows(folder: Path) -> None:
