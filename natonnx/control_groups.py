@@ -56,7 +56,7 @@ def _memory(own: Path, root: Path) -> Iterator[tuple[int, Path, str]]:
 def _folders(kind: str, own: Path, root: Path) -> Iterator[tuple[Path, bool]]:
     """Yield the folder of each group that limits something of this process, and whether it is one of v1."""
     with suppress(OSError, ValueError):
-        for line in own.read_text().splitlines():
+        for line in own.read_text(encoding="utf-8").splitlines():
             _, kinds, name = line.split(":", 2)
             if kinds and kind not in kinds.split(","):
                 continue

@@ -37,11 +37,12 @@ def peak_bytes() -> int | str:
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         lines = dict(line.split(":", 1) for line in status.splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024 if "VmHWM" in lines else ""
+    peak: int | str = ""
     if sys.platform != "win32":
         import resource
 
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    return ""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak
 
 
 if __name__ == "__main__":
