@@ -21,7 +21,7 @@ def memory_left(own: Path = _OWN, root: Path = _ROOT) -> Iterator[int]:
     """
     for limit, folder, used in _memory(own, root):
         with suppress(OSError, ValueError):
-            yield limit - int((folder / used).read_text()) + _inactive(folder)
+            yield limit - int((folder / used).read_text(encoding="utf-8")) + _inactive(folder)
 
 
 def memory_limit(own: Path = _OWN, root: Path = _ROOT) -> int | None:
@@ -35,9 +35,9 @@ def cpu_limit(own: Path = _OWN, root: Path = _ROOT) -> float | None:
     for folder, is_first in _folders("cpu", own, root):
         with suppress(OSError, ValueError):
             if is_first:
-                texts = [(folder / f"cpu.cfs_{part}_us").read_text() for part in ("quota", "period")]
+                texts = [(folder / f"cpu.cfs_{part}_us").read_text(encoding="utf-8") for part in ("quota", "period")]
             else:
-                texts = (folder / "cpu.max").read_text().split()
+                texts = (folder / "cpu.max").read_text(encoding="utf-8").split()
             quota, period = map(int, texts)  # "max" is no number
             found += [quota / period] if quota > 0 and period > 0 else []
     return min(found, default=None)
@@ -50,13 +50,13 @@ def _memory(own: Path, root: Path) -> Iterator[tuple[int, Path, str]]:
             ("memory.limit_in_bytes", "memory.usage_in_bytes") if is_first else ("memory.max", "memory.current")
         )
         with suppress(OSError, ValueError):
-            yield int((folder / most).read_text()), folder, used
+            yield int((folder / most).read_text(encoding="utf-8")), folder, used
 
 
 def _folders(kind: str, own: Path, root: Path) -> Iterator[tuple[Path, bool]]:
     """Yield the folder of each group that limits something of this process, and whether it is one of v1."""
     with suppress(OSError, ValueError):
-        for line in own.read_text().splitlines():
+        for line in own.read_text(encoding="utf-8").splitlines():
             _, kinds, name = line.split(":", 2)
             if kinds and kind not in kinds.split(","):
                 continue
@@ -71,7 +71,7 @@ def _folders(kind: str, own: Path, root: Path) -> Iterator[tuple[Path, bool]]:
 def _inactive(folder: Path) -> int:
     """Return the bytes of files that the group may forget."""
     with suppress(OSError, ValueError):
-        for line in (folder / "memory.stat").read_text().splitlines():
+        for line in (folder / "memory.stat").read_text(encoding="utf-8").splitlines():
             if line.startswith("inactive_file"):
                 return int(line.split()[1])
     return 0

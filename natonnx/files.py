@@ -1,9 +1,11 @@
 """Write files whole or not at all, and read small ones, whatever they are."""
 
+import codecs
 import logging
 import os
 import secrets
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +13,7 @@ from typing import BinaryIO, Self
 
 from natonnx.errors import InputError
 
-__all__ = ["Batch", "check_regular", "check_writable", "is_same", "read_bytes", "write_bytes"]
+__all__ = ["Batch", "check_regular", "check_writable", "is_same", "read_bytes", "text_of", "write_bytes"]
 
 _log = logging.getLogger(__name__)
 
@@ -42,19 +44,33 @@ def read_bytes(path: Path) -> bytes:
         InputError: If it is a device or socket, or too large.
         OSError: If it cannot be read.
     """
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    if sys.platform != "win32":
+        flags |= os.O_NONBLOCK  # a pipe that nothing writes to is empty
     try:
-        opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe that nothing writes to is empty
+        opened = os.open(path, flags)
     except ValueError:  # a zero within the name
         raise InputError(f"{path}: no such file; no name holds a zero byte") from None
     with os.fdopen(opened, "rb") as file:
         mode = os.fstat(opened).st_mode
         if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) or stat.S_ISSOCK(mode):
             raise InputError(f"{path}: is a device; give a file")
-        os.set_blocking(opened, True)
+        if sys.platform != "win32":
+            os.set_blocking(opened, True)
         data = file.read(_MOST + 1)
     if len(data) > _MOST:
         raise InputError(f"{path}: holds more than {_MOST >> 20} MiB; give a smaller file")
     return data
+
+
+def text_of(data: bytes) -> str:
+    """Decode UTF-8 with or without its mark, or UTF-16 with one, as Windows' PowerShell writes what a command prints.
+
+    Raises:
+        UnicodeDecodeError: If it is neither.
+    """
+    is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if is_wide else "utf-8-sig")
 
 
 def is_same(one: Path, other: Path) -> bool:

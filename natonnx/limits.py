@@ -11,6 +11,7 @@ Run as a program, this module is the worker: it imports what it is asked for, an
 
 import atexit
 import contextlib
+import faulthandler
 import functools
 import hashlib
 import importlib
@@ -18,7 +19,7 @@ import io
 import math
 import os
 import pickle
-import select
+import queue
 import signal
 import struct
 import subprocess
@@ -53,6 +54,10 @@ _SLACK = 4
 """Clock time for a second of CPU time: other processes may take their share."""
 _START = 120.0
 """Seconds in which the worker must have started, and loaded what it is to call."""
+_HEED = 0.1
+"""Seconds that a signal may wait where waiting itself does not heed it, as on Windows."""
+_ORPHAN = 10.0
+"""Seconds beyond its time after which the worker ends by itself: nobody is there who would have stopped it."""
 
 _SCALE = "NATONNX_LIMITS"
 """The environment variable that multiplies the limits."""
@@ -113,22 +118,20 @@ def remedy() -> str:
 @contextlib.contextmanager
 def memory_limited(size: int) -> Iterator[None]:
     """Let this process take no more memory than the worker may, for what went well there and is done here too."""
-    try:
-        import resource
-    except ImportError:
-        yield
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     before = _address_space()
-    wanted = before + int(scale() * (MEMORY + size * _MEMORY_A_BYTE))
-    if not before or (soft != resource.RLIM_INFINITY and soft < wanted):
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+    if sys.platform != "win32" and before:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = before + int(scale() * (MEMORY + size * _MEMORY_A_BYTE))
+        if soft == resource.RLIM_INFINITY or soft >= wanted:
+            resource.setrlimit(resource.RLIMIT_AS, (wanted, hard))
+            try:
+                yield
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+            return
+    yield
 
 
 def renew() -> None:
@@ -215,6 +218,7 @@ class _Worker:
                 stderr=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
                 start_new_session=True,  # ^C is for this process, which stops the worker
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # so says Windows
             )
             self._owner = os.getpid()
         return self._process
@@ -227,33 +231,66 @@ class _Worker:
             TimeoutError: If none came in time.
         """
         assert process.stdin is not None
+        assert process.stdout is not None
         _send(process.stdin, request)
-        _received(process, len(_READY), time.monotonic() + _START)
-        deadline = time.monotonic() + _SLACK * seconds + 1
-        (length,) = _LENGTH.unpack(_received(process, _LENGTH.size, deadline))
-        kind, answer = _Plain(io.BytesIO(_received(process, length, deadline))).load()
+        said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        threading.Thread(target=_pass_on, args=(process.stdout, said), daemon=True).start()
+        _next(process, said, _START)
+        kind, answer = _Plain(io.BytesIO(_next(process, said, _allowed(seconds)))).load()
         return str(kind), answer
 
 
-def _received(process: "subprocess.Popen[bytes]", length: int, deadline: float) -> bytes:
-    """Read so many bytes of what the worker writes.
+def _allowed(seconds: float) -> float:
+    """Clock time that so much CPU time may take."""
+    return _SLACK * seconds + 1
+
+
+def _pass_on(stream: IO[bytes], said: "queue.SimpleQueue[bytes | None]") -> None:
+    """Read what the worker says to one call: that it is ready, and its answer; then None, as where it ends before.
+
+    In a thread, for no system but POSIX can wait for a pipe and a clock at once.
+    """
+    with contextlib.suppress(OSError, ValueError, EOFError):  # it is stopped, and its pipe closed
+        said.put(_exactly(stream, len(_READY)))
+        (length,) = _LENGTH.unpack(_exactly(stream, _LENGTH.size))
+        said.put(_exactly(stream, length))
+    said.put(None)
+
+
+def _exactly(stream: IO[bytes], length: int) -> bytes:
+    """Read so many bytes, taking no memory for those that do not come.
 
     Raises:
-        TimeoutError: If they do not come in time.
-        EOFError: If it ends before.
+        EOFError: If there are not so many.
     """
-    assert process.stdout is not None
     received = bytearray()
     while len(received) < length:
-        left = deadline - time.monotonic()
-        if left <= 0 or not select.select([process.stdout], [], [], left)[0]:
-            raise TimeoutError
-        chunk = os.read(process.stdout.fileno(), min(_SEGMENT, length - len(received)))
+        chunk = stream.read(min(_SEGMENT, length - len(received)))
         if not chunk:
-            process.wait(1)
             raise EOFError
         received += chunk
     return bytes(received)
+
+
+def _next(process: "subprocess.Popen[bytes]", said: "queue.SimpleQueue[bytes | None]", seconds: float) -> bytes:
+    """Wait for what the worker says next.
+
+    Raises:
+        TimeoutError: If it does not come in time.
+        EOFError: If it ended before.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            found = said.get(timeout=max(0.0, min(_HEED, deadline - time.monotonic())))
+        except queue.Empty:
+            if time.monotonic() >= deadline:
+                raise TimeoutError from None
+            continue
+        if found is None:
+            process.wait(1)
+            raise EOFError
+        return found
 
 
 class _Plain(pickle.Unpickler):
@@ -269,10 +306,11 @@ def _slow(seconds: float) -> str:
 
 def _ending(code: int | None, seconds: float) -> str:
     """How the worker ended, as the end of a sentence."""
-    if code == -signal.SIGXCPU:
-        return _slow(seconds)
-    if code == -signal.SIGKILL:
-        return "was killed, perhaps for the memory that it took"
+    if sys.platform != "win32":
+        if code == -signal.SIGXCPU:
+            return _slow(seconds)
+        if code == -signal.SIGKILL:
+            return "was killed, perhaps for the memory that it took"
     return "crashed"
 
 
@@ -285,7 +323,7 @@ def _send(stream: IO[bytes], message: bytes) -> None:
 def _serve() -> None:
     """Answer calls until there are no more."""
     _die_with_parent()
-    before = _address_space() + _LIBRARIES
+    before = _address_space()
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
@@ -298,44 +336,55 @@ def _serve() -> None:
             called = getattr(importlib.import_module(module), name)
             answers.write(_READY)
             answers.flush()
-            _limit(seconds, before + memory)
+            faulthandler.dump_traceback_later(_allowed(seconds) + _ORPHAN, exit=True)
+            _limit(seconds, before + _LIBRARIES + memory if before else None)
             answer = pickle.dumps(("done", called(*arguments)))
         except MemoryError:
             answer = pickle.dumps(("memory", None))
         except Exception as error:
             line = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
             answer = pickle.dumps(("memory" if any(sign in line for sign in _NO_MEMORY) else "error", line))
+        faulthandler.cancel_dump_traceback_later()
         _send(answers, answer)
 
 
 def _address_space() -> int:
-    """Bytes that the process takes now; 0 where the system does not tell."""
-    with contextlib.suppress(ImportError, OSError):
+    """Bytes that the process takes now; 0 where the system does not tell, as only Linux does."""
+    if sys.platform != "win32":
         import resource
 
-        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+        with contextlib.suppress(OSError):
+            return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     return 0
 
 
-def _limit(seconds: float, memory: int) -> None:
-    """Limit what the process may take from now on; where the system cannot, the clock of the caller is the limit."""
-    with contextlib.suppress(ImportError, OSError, ValueError):
+def _limit(seconds: float, memory: int | None) -> None:
+    """Limit what the process may take from now on; where the system cannot, the clock of the caller is the limit.
+
+    Args:
+        seconds: CPU time.
+        memory: Bytes of address space; None for no limit, where it is not known how much there is already.
+    """
+    if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-        hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-        resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+            resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
+            if memory is not None:
+                hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+                resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
 
 
 def _die_with_parent() -> None:
-    """On Linux, end when the process that started this one does, even while it hears nothing."""
-    with contextlib.suppress(OSError, AttributeError):
+    """On Linux, end at once when the process that started this one does, even while it hears nothing."""
+    if sys.platform == "linux":
         import ctypes
 
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,9 @@ def resident_memory() -> int:
 
 def total_memory() -> int | None:
     """Return the machine's bytes of memory; None where the system does not say."""
-    with suppress(ValueError, OSError, AttributeError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if sys.platform != "win32":
+        with suppress(ValueError, OSError):
+            return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return None
 
 
@@ -48,7 +49,7 @@ def _limits() -> Iterator[int]:
 
 def _field(path: Path, name: str) -> int | None:
     with suppress(OSError, ValueError):
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             if line.startswith(name):
                 return int(line.split()[1])
     return None

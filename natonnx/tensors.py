@@ -10,7 +10,7 @@ The rules are onnx's own: a data file is a regular file in or below the model's 
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
@@ -168,7 +168,7 @@ def locate(tensor: TensorProto, folder: Path | None) -> Extent:
     name, entries, place = tensor.name or "a constant", _entries(tensor), location(tensor)
     if folder is None:
         raise InputError(f"tensor {name!r} lies in the data file {place}, and the model's folder is not known")
-    if not place.name or place.is_absolute() or ".." in place.parts:
+    if not place.name or _leads_out(place) or _leads_out(Path(place)):
         raise InputError(f"tensor {name!r}: its data file {str(place)!r} is outside the model's folder; move it there")
     path, expected = folder / place, byte_size(tensor)
     try:
@@ -192,6 +192,11 @@ def locate(tensor: TensorProto, folder: Path | None) -> Extent:
     if offset + length > size:
         raise InputError(f"tensor {name!r}: its data file {path} is truncated; export or copy it again")
     return Extent(path, offset, length)
+
+
+def _leads_out(place: PurePath) -> bool:
+    """Whether a relative path leads elsewhere than below: on Windows by a drive or a backslash too."""
+    return bool(place.anchor) or ".." in place.parts
 
 
 def read_tensor(tensor: TensorProto, folder: Path | None) -> np.ndarray:

@@ -5,6 +5,7 @@ It is run by its path, so that it imports onnxruntime and numpy and nothing of n
 """
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -32,15 +33,16 @@ def peak_bytes() -> int | str:
     On Linux not `resource.getrusage`: its ru_maxrss starts from that of the process that made this one, so that a child
     of a large program looks as large.
     """
-    status = Path("/proc/self/status")
-    if status.exists():
-        lines = dict(line.split(":", 1) for line in status.read_text(encoding="utf-8").splitlines())
+    with suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="utf-8")
+        lines = dict(line.split(":", 1) for line in status.splitlines())
         return int(lines["VmHWM"].split()[0]) * 1024 if "VmHWM" in lines else ""
-    try:
+    peak: int | str = ""
+    if sys.platform != "win32":
         import resource
-    except ImportError:  # Windows
-        return ""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return peak
 
 
 if __name__ == "__main__":

@@ -37,8 +37,9 @@ def peak_memory(
     with tempfile.TemporaryDirectory(prefix="natonnx.") as folder:
         archive = Path(folder) / "inputs.npz"
         np.savez(archive, allow_pickle=False, **arrays)
-        command = [sys.executable, "-P", fresh.__file__, str(path.absolute()), str(archive), str(threads), provider]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)  # noqa: S603
+        command = [sys.executable, "-P", "-X", "utf8", fresh.__file__]
+        command += [str(path.absolute()), str(archive), str(threads), provider]
+        done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)  # noqa: S603
     if done.returncode:
         *_, reason = [f"exit code {done.returncode}", *filter(None, map(str.strip, done.stderr.splitlines()))]
         raise InputError(f"{path}: a process that loads and runs it failed: {reason}")

@@ -18,7 +18,15 @@ from natonnx.cli.help import Command, Commands
 from natonnx.cli.inspect import inspect_command
 from natonnx.cli.optimize import optimize_command
 from natonnx.cli.options import Arguments
-from natonnx.cli.process import abandon, fail, is_out_of_memory, is_output_failure, open_streams, signals
+from natonnx.cli.process import (
+    abandon,
+    fail,
+    is_closed_pipe,
+    is_out_of_memory,
+    is_output_failure,
+    open_streams,
+    signals,
+)
 from natonnx.cli.worker import worker_command
 from natonnx.errors import InputError, NatonnxError, first_line, what_ran
 from natonnx.limits import scale
@@ -26,6 +34,8 @@ from natonnx.limits import scale
 __all__ = ["cli", "main"]
 
 _INTERNAL, _SIGNALLED = 3, 128
+_SIGPIPE = 13
+"""By its number, for Windows has none."""
 
 EPILOG = """
 \b
@@ -122,11 +132,11 @@ def _run(given: Sequence[str], heard: Sequence[KeyboardInterrupt] = ()) -> int:
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
         return _interrupted(error)
-    except BrokenPipeError:  # whoever read the output has read enough
-        abandon(sys.stdout)
-        abandon(sys.stderr)
-        return _SIGNALLED + signal.SIGPIPE
     except Exception as error:
+        if isinstance(error, OSError) and is_closed_pipe(error):  # whoever read the output has read enough
+            abandon(sys.stdout)
+            abandon(sys.stderr)
+            return _SIGNALLED + _SIGPIPE
         if heard:
             return _interrupted(heard[-1])
         if isinstance(error, OSError) and is_output_failure(error):

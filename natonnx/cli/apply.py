@@ -18,7 +18,7 @@ from natonnx.cli.options import (
 )
 from natonnx.cli.process import uncollected
 from natonnx.errors import InputError
-from natonnx.files import read_bytes
+from natonnx.files import read_bytes, text_of
 
 if TYPE_CHECKING:
     from natonnx.frontend import ParseOptions
@@ -110,7 +110,7 @@ def _read(path: Path) -> str:
     if str(path) == "-" and sys.stdin is None:
         raise InputError("-: the edit list cannot be read, stdin is closed; name a file")
     try:
-        return (sys.stdin.buffer.read() if str(path) == "-" else read_bytes(path)).decode()
+        return text_of(sys.stdin.buffer.read() if str(path) == "-" else read_bytes(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise InputError(f"{path}: the edit list cannot be read ({reason}); give a JSON file, or - for stdin") from None

@@ -1,5 +1,6 @@
 """The process around a command: its signals, its streams, and how it ends."""
 
+import _thread
 import contextlib
 import errno
 import gc
@@ -19,6 +20,7 @@ __all__ = [
     "Terminated",
     "abandon",
     "fail",
+    "is_closed_pipe",
     "is_out_of_memory",
     "is_output_failure",
     "open_streams",
@@ -27,7 +29,8 @@ __all__ = [
     "write_line",
 ]
 
-_TERMINATING = (signal.SIGTERM, signal.SIGHUP)
+_TERMINATING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGBREAK") if hasattr(signal, name)]
+"""A terminal that closes says SIGHUP; Windows says SIGBREAK for ^Break, by which its CI systems cancel a job."""
 _OUTPUT = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
@@ -74,7 +77,7 @@ def signals() -> Iterator[list[KeyboardInterrupt]]:
         now = time.monotonic()
         until.setdefault(number, now + _LOADING)
         if _is_importing(frame) and now < until[number]:
-            again = threading.Timer(_AGAIN, os.kill, (os.getpid(), number))
+            again = threading.Timer(_AGAIN, _send_again, (number,))
             again.daemon = True
             again.start()
             return
@@ -96,6 +99,13 @@ def signals() -> Iterator[list[KeyboardInterrupt]]:
             signal.signal(number, usual[number])
 
 
+def _send_again(number: int) -> None:
+    if sys.platform == "win32":  # where `os.kill` ends a process, whatever it would do about a signal
+        _thread.interrupt_main(signal.Signals(number))
+    else:
+        os.kill(os.getpid(), number)
+
+
 def _is_importing(frame: FrameType | None) -> bool:
     """Whether a module is being loaded: an exception in the midst of a library's own C++ may abort the process."""
     while frame is not None:
@@ -108,8 +118,9 @@ def _is_importing(frame: FrameType | None) -> bool:
 def open_streams() -> None:
     """Let nothing that is printed fail by its encoding, and no file that is opened be taken for a stream.
 
-    A character that the encoding lacks is written as its escape. A standard stream that the caller closed would lend
-    its number to the next file, which whatever writes to that stream would then destroy.
+    A character that the encoding lacks is written as its escape, and lines end alike on all systems. A standard stream
+    that the caller closed would lend its number to the next file, which whatever writes to that stream would then
+    destroy.
     """
     for descriptor in range(3):
         try:
@@ -118,7 +129,13 @@ def open_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
+            stream.reconfigure(errors="backslashreplace", newline="\n")
+
+
+def is_closed_pipe(error: OSError) -> bool:
+    """Whether whoever read the output stopped reading; of a pipe, Windows then says that the argument is invalid."""
+    is_stream = error.filename is None
+    return isinstance(error, BrokenPipeError) or (sys.platform == "win32" and is_stream and error.errno == errno.EINVAL)
 
 
 def is_output_failure(error: OSError) -> bool:
@@ -160,5 +177,5 @@ def write_line(line: str) -> None:
         sys.stderr.flush()
     except OSError as error:
         abandon(sys.stderr)
-        if isinstance(error, BrokenPipeError):
-            raise
+        if is_closed_pipe(error):
+            raise BrokenPipeError from error

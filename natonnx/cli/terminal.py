@@ -46,20 +46,21 @@ def _console(stream: TextIO | None, file: TextIO | None) -> "Console":
 
     Colours: on a terminal, or with FORCE_COLOR; none with NO_COLOR (https://no-color.org, https://force-color.org).
     """
-    from rich.console import Console
+    from rich.console import Console, detect_legacy_windows
 
     class _Console(Console):
         def on_broken_pipe(self) -> None:
             raise  # noqa: PLE0704 - called while the error is handled; `main` knows how to end
 
     terminal = is_terminal(stream)
+    is_plain = file is not None and detect_legacy_windows()  # whose colours are calls, and no characters
     forced = bool(os.environ.get("FORCE_COLOR")) and not os.environ.get("NO_COLOR")
     return _Console(
         file=file,
         stderr=stream is sys.stderr,
         force_terminal=terminal,
         force_jupyter=False,
-        color_system="auto" if terminal else "standard" if forced else None,
+        color_system=None if is_plain else "auto" if terminal else "standard" if forced else None,
         width=_width(stream),
         highlight=False,
         emoji=False,

@@ -1,6 +1,7 @@
 """Samples of arrays that stay as they are, in memory or in files, until they are needed."""
 
 import mmap
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,8 @@ class ArrayReader:
         """
         for positions in order:
             made = self._read(positions)
-            for mapping in self._mappings:  # or its pages would count as this process's memory
-                if hasattr(mapping, "madvise"):
+            if sys.platform != "win32":
+                for mapping in self._mappings:  # or its pages would count as this process's memory
                     mapping.madvise(mmap.MADV_DONTNEED)
             for name, value in made.inputs.items():
                 axis = made.axes.get(name)

@@ -12,6 +12,7 @@ from typing import Any
 
 from natonnx.data.items import Items, is_structure
 from natonnx.errors import InputError
+from natonnx.importing import importable_here
 from natonnx.notices import NOTICE
 
 __all__ = ["called", "first_item", "guarded", "is_program", "loaded", "program_items", "program_name", "read_now"]
@@ -165,9 +166,10 @@ def loaded(loader: Any) -> Iterator[Any]:
     """Yield the batches of a `DataLoader`; a worker process that dies is found out as the next batch is read.
 
     Torch sets a handler of signals where a loader is opened by the main thread, which raises the death of a worker
-    wherever the program is. Another thread opens it.
+    wherever the program is. Another thread opens it. What the worker processes import, they may find in the current
+    directory, where they begin anew: everywhere but on Linux before Python 3.14.
     """
-    with ThreadPoolExecutor(1) as opener:
+    with importable_here(), ThreadPoolExecutor(1) as opener:
         batches = opener.submit(iter, loader).result()
     yield from batches
 

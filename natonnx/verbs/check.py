@@ -11,7 +11,7 @@ from natonnx.contract.check import CheckReport, DataRow, status_of
 from natonnx.contract.schema import SCHEMA_VERSION
 from natonnx.data import Data, LoadOptions
 from natonnx.errors import InputError
-from natonnx.files import read_bytes
+from natonnx.files import read_bytes, text_of
 from natonnx.verbs.earlier import Earlier
 from natonnx.verbs.gates import Tell, cost_gates, data_gates, memory_gate
 from natonnx.verbs.latency_gate import latency_gate
@@ -131,7 +131,7 @@ def check(
 
 def _read_report(path: Path, model: str) -> Earlier:
     try:
-        text = read_bytes(path).decode()
+        text = text_of(read_bytes(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -213,7 +213,7 @@ def test_memory_is_what_a_limit_leaves() -> None:
     free = usable_memory()
     assert 0 < free <= 1 << 50
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    taken = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (taken + (300 << 20), hard))
     try:
         assert 250 << 20 < usable_memory() <= 300 << 20

@@ -91,7 +91,9 @@ def _read(path: Path | None) -> "list[Regret]":
     if path is None or not path.exists():
         return []
     try:
-        return [Regret.from_dict(one) for line in path.read_text().splitlines() for one in json.loads(line)]
+        return [
+            Regret.from_dict(one) for line in path.read_text(encoding="utf-8").splitlines() for one in json.loads(line)
+        ]
     except (ValueError, TypeError, KeyError) as error:
         raise click.ClickException(f"{path}: holds no results of this command ({error})") from None
 

@@ -70,7 +70,7 @@ def families() -> dict[str, list[str]]:
     for name in sorted(ops.__all__):
         source = Path(ops.__file__).with_name(f"{name}.py")
         if source.exists():
-            tree = ast.parse(source.read_text())
+            tree = ast.parse(source.read_text(encoding="utf-8"))
             entries = [
                 node.args if isinstance(node, ast.Call) else node.keys
                 for node in ast.walk(tree)

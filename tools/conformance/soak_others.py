@@ -121,7 +121,7 @@ def soak_ranks(kills: int, chance: random.Random, folder: Path, tell: Callable[[
 
 def _children(pid: int) -> list[int]:
     with suppress(OSError):
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
     return []
 
 

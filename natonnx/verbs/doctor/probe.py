@@ -168,10 +168,11 @@ def main(probe: str, argument: str = "") -> None:
     """Print the answer; what the libraries print goes to stderr."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    with suppress(ImportError, OSError, ValueError):  # what crashes leaves no core behind
+    if sys.platform != "win32":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(OSError, ValueError):  # what crashes leaves no core behind
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         found = PROBES[probe](argument)
     except ModuleNotFoundError as error:

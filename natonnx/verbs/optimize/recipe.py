@@ -128,8 +128,8 @@ def follow_recipe(recipe: Mapping[str, Any], given: str | None, device: DeviceNa
 
 @contextmanager
 def _model(recipe: Mapping[str, Any]) -> Iterator[Path]:
-    """Write the model's files into a folder of their own for a while."""
-    with tempfile.TemporaryDirectory(prefix="natonnx-") as folder:
+    """Write the model's files into a folder of their own for a while; Windows keeps those that stay mapped."""
+    with tempfile.TemporaryDirectory(prefix="natonnx-", ignore_cleanup_errors=True) as folder:
         for name, content in recipe["files"].items():
             path = Path(folder, name)
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -203,19 +204,19 @@ def claimed(output: Path | None, *, force: bool) -> Iterator[None]:
 @contextmanager
 def _locked(path: Path, refusal: str) -> Iterator[None]:
     """Hold a lock on a file, which is made, and gone at the end; none where the system or the file system has none."""
-    try:
+    if sys.platform != "win32":
         import fcntl
-    except ImportError:
+
+        with path.open("wb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(f"{refusal} for it, or choose another output") from None
+            except OSError:  # a file system without locks
+                pass
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+    else:
         yield
-        return
-    with path.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"{refusal} for it, or choose another output") from None
-        except OSError:  # a file system without locks
-            pass
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)

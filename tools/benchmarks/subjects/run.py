@@ -49,7 +49,7 @@ def optimize(subject: Subject, cache: Path, common: Sequence[str]) -> Row:
 def stored_row(subject: Subject, cache: Path, common: Sequence[str]) -> Row | None:
     """Return the row that was kept, where it is of the same command."""
     try:
-        row = Row.from_json(json.loads((cache / subject.name / "row.json").read_text()))
+        row = Row.from_json(json.loads((cache / subject.name / "row.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
     return row if row.command == (*common, *_own(subject)) else None

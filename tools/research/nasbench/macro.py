@@ -77,7 +77,7 @@ def read_macro(path: Path) -> Macro:
         ClickException: If it is not one.
     """
     try:
-        rows = json.loads(path.read_text())
+        rows = json.loads(path.read_text(encoding="utf-8"))
         found = {key: (float(rows[key]["mean_acc"]), float(rows[key]["flops"])) for key in NETWORKS}
     except (KeyError, TypeError, ValueError) as error:
         raise click.ClickException(

@@ -47,7 +47,7 @@ def read_table(path: Path, transitions: Transitions = "nat") -> Table:
     Raises:
         ClickException: If it is not one.
     """
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     columns = {"cell", *(f"{name}_{part}" for name in DATASETS for part in _PARTS)}
     if not rows or not columns <= set(rows[0]):

@@ -49,4 +49,4 @@ def write_cells(path: Path) -> None:
     chance = np.random.default_rng(0)
     columns = [f"{name}_{part}" for name in DATASETS for part in ("valid", "test")]
     rows = [",".join([cell, *(f"{value:.2f}" for value in chance.uniform(10, 90, len(columns)))]) for cell in EVERY]
-    path.write_text("\n".join([",".join(["cell", *columns]), *rows]))
+    path.write_text("\n".join([",".join(["cell", *columns]), *rows]), encoding="utf-8")

@@ -19,5 +19,5 @@ def write_macro(path: Path, seed: int = 0) -> Path:
         kept = np.array([int(digit) for digit in digits])
         accuracy = 90 - worth @ (kept == 0) + chance.normal(0, 0.3)
         rows[digits] = {"mean_acc": float(accuracy), "flops": int(10 + price @ kept), "params": 1}
-    path.write_text(json.dumps(rows))
+    path.write_text(json.dumps(rows), encoding="utf-8")
     return path

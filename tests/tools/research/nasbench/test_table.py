@@ -14,7 +14,7 @@ HEADER = "index,cell,cifar10_test,cifar10_valid,cifar100_test,cifar100_valid,ima
 
 
 def _write(path: Path, *lines: str) -> Path:
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
