@@ -63,8 +63,8 @@ def test_a_workflow_and_python(tmp_path: Path) -> None:
 
 
 def test_a_line_of_no_known_program_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"page\.md: block at line 1: 'docker run x' is no command"):
-        pages(tmp_path, "```\nnatonnx inspect a\ndocker run x\n```\n")
+    with pytest.raises(ValueError, match=r"page\.md: block at line 1: 'podman run x' is no command"):
+        pages(tmp_path, "```\nnatonnx inspect a\npodman run x\n```\n")
 
 
 def test_commands_in_the_text(tmp_path: Path) -> None:
