@@ -36,7 +36,7 @@ def differences(root: Path, shown: Iterable[Shown]) -> list[str]:
     problems += [f"README.md has {words} words, more than {_MOST_WORDS:,}"] if words > _MOST_WORDS else []
     for each in shown:
         problems += [f"{each.page}:{each.line}: {problem}" for problem in _usage(each)]
-    listed, there = set(re.findall(r"^\| `natonnx (\w+) ", readme, re.MULTILINE)), set(cli.commands)
+    listed, there = set(re.findall(r"^\| `natonnx (\w+)\b", readme, re.MULTILINE)), set(cli.commands)
     problems += [f"the table of commands lacks natonnx {name}" for name in sorted(there - listed)]
     problems += [f"natonnx has no command {name}" for name in sorted(listed - there)]
     (codes,) = [table for table in tables(readme) if table.header == ("code", "meaning")]
