@@ -11,7 +11,7 @@ while read -r line; do
   if [[ -n $line ]]; then packages+=("$line"); fi
 done <<<"${NATONNX_PACKAGES:-}"
 
-"${NATONNX_PYTHON:-python3.11}" -m venv "$environment"
+"${NATONNX_PYTHON:-python3}" -m venv "$environment"
 pip() { "$environment/bin/python" -m pip install --disable-pip-version-check "$@"; }
 # First and from nowhere else: the package index has torch for CUDA, some gigabytes.
 if [[ -n ${NATONNX_TORCH_INDEX:-} ]]; then pip "--index-url=$NATONNX_TORCH_INDEX" 'torch>=2.4,<2.14'; fi

@@ -63,8 +63,8 @@ def test_a_workflow_and_python(tmp_path: Path) -> None:
 
 
 def test_a_line_of_no_known_program_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"page\.md: block at line 1: 'docker run x' is no command"):
-        pages(tmp_path, "```\nnatonnx inspect a\ndocker run x\n```\n")
+    with pytest.raises(ValueError, match=r"page\.md: block at line 1: 'podman run x' is no command"):
+        pages(tmp_path, "```\nnatonnx inspect a\npodman run x\n```\n")
 
 
 def test_commands_in_the_text(tmp_path: Path) -> None:
@@ -101,6 +101,7 @@ def test_a_command_without_a_check_and_a_check_without_a_command(tmp_path: Path)
         ("`--window N`", "`--windows N`", "no command has the option --windows"),
         ("| `natonnx bench M [M2 …]`", "| `natonnx race M [M2 …]`", "the table of commands lacks natonnx bench"),
         ("| `natonnx bench M [M2 …]`", "| `natonnx race M [M2 …]`", "natonnx has no command race"),
+        ("| `natonnx doctor`", "| `natonnx nurse`", "the table of commands lacks natonnx doctor"),
         ("| 130 | interrupted", "| 131 | interrupted", "exit codes ['0', '1', '2', '3', '4', '131']"),
         ("knows 171 operators", "knows 172 operators", "does not say '172 operators'"),
         ("1,652 of 1,664", "1,653 of 1,664", "does not say '1653 passed'"),

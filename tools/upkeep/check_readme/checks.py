@@ -15,6 +15,7 @@ from tools.upkeep.check_readme.compare import (
     unchanged,
     writes,
 )
+from tools.upkeep.check_readme.install import INSTALL_CHECKS
 from tools.upkeep.check_readme.latency import LATENCY_CHECKS
 from tools.upkeep.check_readme.nasbench import captured
 from tools.upkeep.check_readme.page import Shown
@@ -77,7 +78,7 @@ CHECKS: tuple[Check, ...] = (
         minutes=2,
     ),
     Check(
-        "python3.11 -m venv .venv && .venv/bin/pip install ."
+        "python3 -m venv .venv && .venv/bin/pip install ."
         " && .venv/bin/natonnx optimize models/resnet20-fashion.onnx --target-madds 0.65",
         0,
         "a table of before and after",
@@ -87,7 +88,7 @@ CHECKS: tuple[Check, ...] = (
         skip=_INSTALLS,
     ),
     Check(
-        "python3.11 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
+        "python3 -m venv .venv && .venv/bin/pip install -e '.[test]' && .venv/bin/pytest",
         0,
         "all tests pass",
         says(r"^\d+ passed"),
@@ -418,7 +419,7 @@ CHECKS: tuple[Check, ...] = (
         minutes=10,
     ),
     # CONTRIBUTING.md
-    Check("python3.11 -m venv .venv && .venv/bin/pip install -e '.[test]'", 0, "", skip=_INSTALLS, minutes=1),
+    Check("python3 -m venv .venv && .venv/bin/pip install -e '.[test]'", 0, "", skip=_INSTALLS, minutes=1),
     Check(".venv/bin/pre-commit install", 0, "", never="hooks belong into a git checkout"),
     Check(".venv/bin/pytest", 0, "", never="the line of the README runs it"),
     Check(
@@ -577,6 +578,7 @@ CHECKS: tuple[Check, ...] = (
         first=(_DARTS, "python -m tools.research.networks edits NAT-DARTS darts.onnx > edits.json"),
     ),
     *LATENCY_CHECKS,
+    *INSTALL_CHECKS,
     *SCALE_CHECKS,
     *PERFORMANCE_CHECKS,
     *PAPER_CHECKS,

@@ -11,6 +11,7 @@ __all__ = ["PAGES", "Shown", "Table", "mentions", "normal", "options", "read", "
 PAGES = (
     "README.md",
     "docs/commands.md",
+    "docs/install.md",
     "docs/confidence.md",
     "docs/python.md",
     "docs/files.md",
@@ -30,7 +31,7 @@ PAGES = (
 )
 """Pages whose commands are checked. tools/ci/README.md has tests of its own."""
 
-_PROGRAM = r"(?:natonnx|python[\d.]*|pip|uv|bash|eval|\.venv/bin/[\w-]+)(?= |$)"
+_PROGRAM = r"(?:natonnx|python[\d.]*|py|pipx?|uvx?|docker|bash|eval|\.venv[/\\](?:bin|Scripts)[/\\][\w-]+)(?= |$)"
 _COMMAND = re.compile(rf"(?:[A-Z_]+=\S+ )*{_PROGRAM}.*")
 _FENCE = re.compile(r"^(```+)(\w*)[^\n]*\n(.*?)^\1\s*$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+(?:\n[^`\n]+)?)`")

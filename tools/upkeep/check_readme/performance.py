@@ -9,7 +9,7 @@ _NUMBER = r"-?\d+\.\d+"
 
 PERFORMANCE_CHECKS: tuple[Check, ...] = (
     Check(
-        "python3.11 -m venv peers && peers/bin/pip install onnxslim onnxsim onnxoptimizer",
+        "python3 -m venv peers && peers/bin/pip install onnxslim onnxsim onnxoptimizer",
         0,
         "",
         skip="installs the tools that natonnx is compared with",

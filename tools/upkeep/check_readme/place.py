@@ -25,7 +25,7 @@ __all__ = ["ROOT", "Place", "Ran"]
 ROOT = Path(__file__).parents[3]
 _COPIED = (".ci", "docs", "models", "natonnx", "tests", "tools")
 _FILES = (".gitignore", ".pre-commit-config.yaml", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md")
-_SHIMS = {"natonnx": '-m natonnx "$@"', "python": '"$@"', "python3.11": '"$@"'}
+_SHIMS = {"natonnx": '-m natonnx "$@"', "python": '"$@"', "python3": '"$@"'}
 _IMAGES = 500
 """Of which a folder without parts gives 100 to validation: as few as `optimize` takes."""
 _SAMPLES = 500

@@ -7,12 +7,15 @@ from pathlib import Path
 import click
 
 from natonnx.cli import EPILOG, cli
-from tools.upkeep.check_readme.page import PAGES, Shown, options, tables
+from tools.upkeep.check_readme.page import PAGES, Shown, options, read, tables
 
 __all__ = ["differences"]
 
 _MOST_WORDS = 1500
 """Of the README: a new user reads it to its end."""
+
+_OURS = re.compile(r"(?:[A-Z_]+=\S+ )*(?:natonnx|python\S* (?:-m )?(?:natonnx|tools|tests))\b")
+"""Commands whose options we define: pip, uv and docker define theirs."""
 
 _FIGURES = {r"\b(\d+) operators": "{} operators", r"([\d,]+) of ([\d,]+) official": "{} passed|of the {} in reach"}
 """What the pages say of the op table, and how the page that a tool writes of it says that."""
@@ -27,12 +30,13 @@ def differences(root: Path, shown: Iterable[Shown]) -> list[str]:
     """
     readme = (root / "README.md").read_text(encoding="utf-8")
     text = "\n".join((root / page).read_text(encoding="utf-8") for page in PAGES)
-    problems = [f"no command has the option {name}" for name in sorted(options(text) - _options(root))]
+    others = options("\n".join(each.command for each in read(root) if not _OURS.match(each.command)))
+    problems = [f"no command has the option {name}" for name in sorted(options(text) - others - _options(root))]
     words = len(readme.split())
     problems += [f"README.md has {words} words, more than {_MOST_WORDS:,}"] if words > _MOST_WORDS else []
     for each in shown:
         problems += [f"{each.page}:{each.line}: {problem}" for problem in _usage(each)]
-    listed, there = set(re.findall(r"^\| `natonnx (\w+) ", readme, re.MULTILINE)), set(cli.commands)
+    listed, there = set(re.findall(r"^\| `natonnx (\w+)\b", readme, re.MULTILINE)), set(cli.commands)
     problems += [f"the table of commands lacks natonnx {name}" for name in sorted(there - listed)]
     problems += [f"natonnx has no command {name}" for name in sorted(listed - there)]
     (codes,) = [table for table in tables(readme) if table.header == ("code", "meaning")]

@@ -32,7 +32,7 @@ TORCH_CHECKS: tuple[Check, ...] = (
         first=("cp small.onnx model.onnx", _STATE),
     ),
     Check(
-        "python3.11 -m venv peers && peers/bin/pip install onnx2torch",
+        "python3 -m venv peers && peers/bin/pip install onnx2torch",
         0,
         "",
         skip="installs what natonnx is compared with",
