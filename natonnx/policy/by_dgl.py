@@ -1,0 +1,43 @@
+"""Sums along links by DGL. Alone in importing it: `natonnx.policy.backend` says whether that can be."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+
+os.environ.setdefault("DGLBACKEND", "pytorch")  # without it the first import prints, and writes to the home folder
+
+import dgl
+import torch
+from torch import Tensor
+
+__all__ = ["heterograph", "links_graph", "sums", "try_out"]
+
+
+def links_graph(sources: Tensor, targets: Tensor, nodes: int, into: int) -> dgl.DGLGraph:
+    """Links [links] from so many nodes into so many others."""
+    return dgl.heterograph({("from", "link", "into"): (sources, targets)}, {"from": nodes, "into": into})
+
+
+def sums(graph: dgl.DGLGraph, values: Tensor) -> Tensor:
+    """Sum at each target the values of its sources [nodes, width] → [targets, width]."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
+        found: Tensor = dgl.ops.copy_u_sum(graph, values)
+    return found
+
+
+def heterograph(pairs: Mapping[str, tuple[Tensor, Tensor]], sizes: Sequence[int]) -> dgl.DGLGraph:
+    """A batch of architectures of so many edges, nodes "edge", with sources and targets of each relation."""
+    nodes = {"edge": sum(sizes)}
+    graph = dgl.heterograph({("edge", name, "edge"): ends for name, ends in pairs.items()}, nodes, idtype=torch.int64)
+    sizes_, owner = torch.tensor(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
+    graph.set_batch_num_nodes(sizes_)
+    counts = {name: torch.bincount(owner[sources], minlength=len(sizes)) for name, (sources, _) in pairs.items()}
+    graph.set_batch_num_edges({("edge", name, "edge"): count for name, count in counts.items()})
+    return graph
+
+
+def try_out() -> None:
+    """Sum one message and its gradient, which a DGL that does not fit torch or numpy cannot."""
+    value = torch.ones(1, 1, requires_grad=True)
+    torch.autograd.backward(sums(links_graph(torch.zeros(1).long(), torch.ones(1).long(), 1, 2), value).sum())
