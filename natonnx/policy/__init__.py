@@ -9,7 +9,17 @@ if TYPE_CHECKING:
     from natonnx.policy.encode import FEATURES
     from natonnx.policy.graph import Graph
 
-__all__ = ["FEATURES", "LEARNERS", "PROPOSERS", "Graph", "Head", "Policy", "is_learner", "make_policy", "register_learner"]
+__all__ = [
+    "FEATURES",
+    "LEARNERS",
+    "PROPOSERS",
+    "Graph",
+    "Head",
+    "Policy",
+    "is_learner",
+    "make_policy",
+    "register_learner",
+]
 
 PROPOSERS = (*LEARNERS, "greedy", "beam", "evolution")
 """What `natonnx.search.propose.make_proposer` knows: policies, and what they are compared with."""

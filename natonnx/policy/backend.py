@@ -53,14 +53,14 @@ def served() -> Backend | None:
 @functools.cache
 def _chosen(wanted: str) -> Backend:
     if wanted not in ("", "dgl", "torch"):
-        raise InputError(f"{VARIABLE}={wanted}: is neither dgl nor torch; without it DGL serves where it can be imported")
+        raise InputError(f"{VARIABLE}={wanted}: is neither dgl nor torch; without it DGL serves where it can")
     if wanted == "torch":
         return Backend("torch", f"{VARIABLE}=torch")
     problem = _problem()
     if problem and wanted:
         raise InputError(f"{VARIABLE}=dgl: DGL cannot serve here ({problem}); without it torch does")
     found = Backend("torch", problem) if problem else Backend("dgl")
-    _log.info("messages are summed by %s", found)
+    _log.debug("messages are summed by %s", found)
     return found
 
 

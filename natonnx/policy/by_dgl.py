@@ -1,8 +1,7 @@
 """Sums along links by DGL. Alone in importing it: `natonnx.policy.backend` says whether that can be."""
 
 import os
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 os.environ.setdefault("DGLBACKEND", "pytorch")  # without it the first import prints, and writes to the home folder
 
@@ -20,24 +19,22 @@ def links_graph(sources: Tensor, targets: Tensor, nodes: int, into: int) -> dgl.
 
 def sums(graph: dgl.DGLGraph, values: Tensor) -> Tensor:
     """Sum at each target the values of its sources [nodes, width] → [targets, width]."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
-        found: Tensor = dgl.ops.copy_u_sum(graph, values)
+    found: Tensor = dgl.ops.copy_u_sum(graph, values)
     return found
 
 
-def heterograph(pairs: Mapping[str, tuple[Tensor, Tensor]], sizes: Sequence[int]) -> dgl.DGLGraph:
-    """A batch of architectures of so many edges, nodes "edge", with sources and targets of each relation."""
-    nodes = {"edge": sum(sizes)}
-    graph = dgl.heterograph({("edge", name, "edge"): ends for name, ends in pairs.items()}, nodes, idtype=torch.int64)
-    sizes_, owner = torch.tensor(sizes), torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
-    graph.set_batch_num_nodes(sizes_)
-    counts = {name: torch.bincount(owner[sources], minlength=len(sizes)) for name, (sources, _) in pairs.items()}
-    graph.set_batch_num_edges({("edge", name, "edge"): count for name, count in counts.items()})
+def heterograph(pairs: Mapping[str, tuple[Tensor, Tensor]], sizes: Tensor) -> dgl.DGLGraph:
+    """A batch of architectures of so many edges, which are nodes "edge", with sources and targets of each relation."""
+    relations = {("edge", name, "edge"): ends for name, ends in pairs.items()}
+    graph = dgl.heterograph(relations, {"edge": int(sizes.sum())})
+    owner = torch.arange(len(sizes)).repeat_interleave(sizes)
+    counts = {name: owner[sources].bincount(minlength=len(sizes)) for name, (sources, _) in relations.items()}
+    graph.set_batch_num_nodes(sizes)
+    graph.set_batch_num_edges(counts)
     return graph
 
 
 def try_out() -> None:
     """Sum one message and its gradient, which a DGL that does not fit torch or numpy cannot."""
     value = torch.ones(1, 1, requires_grad=True)
-    torch.autograd.backward(sums(links_graph(torch.zeros(1).long(), torch.ones(1).long(), 1, 2), value).sum())
+    torch.autograd.backward(sums(links_graph(torch.tensor([0]), torch.tensor([1]), 1, 2), value).sum())

@@ -49,9 +49,7 @@ class GCNPolicy(Policy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             widths = [FEATURES, *[hidden] * layers]
-            self.layers = nn.ModuleList(
-                _Convolution(source, target) for source, target in itertools.pairwise(widths)
-            )
+            self.layers = nn.ModuleList(_Convolution(source, target) for source, target in itertools.pairwise(widths))
             self.head = Head(hidden)
         self._mixing: tuple[Graph, Links] | None = None
 

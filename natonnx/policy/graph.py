@@ -60,9 +60,7 @@ class Graph:
             raise InputError(f"graph.dgl(): messages are summed by {found}; graph.links and graph.mean work with both")
         from natonnx.policy import by_dgl
 
-        return by_dgl.heterograph(
-            {name: (links.sources, links.targets) for name, links in self.links.items()}, self.sizes.tolist()
-        )
+        return by_dgl.heterograph({name: (one.sources, one.targets) for name, one in self.links.items()}, self.sizes)
 
 
 @functools.lru_cache(maxsize=64)

@@ -3,7 +3,6 @@
 from functools import cached_property
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from natonnx.policy.backend import serving
