@@ -54,10 +54,8 @@ def served() -> Backend | None:
 def _chosen(wanted: str) -> Backend:
     if wanted not in ("", "dgl", "torch"):
         raise InputError(f"{VARIABLE}={wanted}: is neither dgl nor torch; without it DGL serves where it can")
-    if wanted == "torch":
-        return Backend("torch", f"{VARIABLE}=torch")
-    problem = _problem()
-    if problem and wanted:
+    problem = "as asked" if wanted == "torch" else _problem()
+    if problem and wanted == "dgl":
         raise InputError(f"{VARIABLE}=dgl: DGL cannot serve here ({problem}); without it torch does")
     found = Backend("torch", problem) if problem else Backend("dgl")
     _log.debug("messages are summed by %s", found)

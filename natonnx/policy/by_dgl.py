@@ -36,5 +36,6 @@ def heterograph(pairs: Mapping[str, tuple[Tensor, Tensor]], sizes: Tensor) -> dg
 
 def try_out() -> None:
     """Sum one message and its gradient, which a DGL that does not fit torch or numpy cannot."""
-    value = torch.ones(1, 1, requires_grad=True)
-    torch.autograd.backward(sums(links_graph(torch.tensor([0]), torch.tensor([1]), 1, 2), value).sum())
+    with torch.inference_mode(False), torch.enable_grad():
+        value = torch.ones(1, 1, requires_grad=True)
+        torch.autograd.backward(sums(links_graph(torch.tensor([0]), torch.tensor([1]), 1, 2), value).sum())

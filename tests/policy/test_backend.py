@@ -46,10 +46,16 @@ def test_dgl_serves_where_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
     assert served() == serving()
 
 
+@needs_dgl
+@pytest.mark.parametrize("mode", ["no_grad", "inference_mode"])
+def test_dgl_serves_whoever_asks_first(mode: str) -> None:
+    assert in_a_process(f"import torch\nwith torch.{mode}(): print(serving())") == "dgl"
+
+
 def test_torch_serves_where_it_is_asked_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, "torch")
-    assert str(serving()) == "torch (NATONNX_MESSAGES=torch)"
-    with pytest.raises(InputError, match=r"^graph\.dgl\(\): messages are summed by torch \(NATONNX_MESSAGES=torch\); "):
+    assert str(serving()) == "torch (as asked)"
+    with pytest.raises(InputError, match=r"^graph\.dgl\(\): messages are summed by torch \(as asked\); "):
         edge_graph(chain(2).topology).dgl()
 
 
