@@ -87,10 +87,9 @@ BROKEN = {
     ),
     "import no_such_torchdata": "DGL cannot be imported: No module named 'no_such_torchdata'",
     "raise ImportError('cannot import name X')": "DGL cannot be used: ImportError: cannot import name X",
-    "import warnings; warnings.warn('\\\\p', SyntaxWarning)": (
-        "DGL cannot be used: AttributeError: module 'dgl' has no attribute 'DGLGraph'"
+    "import warnings; warnings.warn('\\\\p', SyntaxWarning)\nclass DGLGraph: pass": (
+        "DGL cannot be used: AttributeError: module 'dgl' has no attribute 'heterograph'"
     ),
-    "class DGLGraph: pass": "DGL cannot be used: AttributeError: module 'dgl' has no attribute 'heterograph'",
 }
 
 
