@@ -19,7 +19,7 @@ from natonnx.policy import LEARNERS, make_policy
 from natonnx.policy.backend import VARIABLE, served, serving
 from natonnx.policy.base import Policy, draw
 from natonnx.policy.encode import FEATURES, encode
-from natonnx.policy.gcn import GCNPolicy
+from natonnx.policy.gcn import GCNPolicy, _Convolution
 from natonnx.policy.graph import edge_graph, joined
 from natonnx.policy.pretrained import load_policy
 from natonnx.search.lookup import Lookups
@@ -209,28 +209,24 @@ def test_a_convolution_is_that_of_dgl(widths: tuple[int, int]) -> None:
     import dgl
     from dgl.nn.pytorch import GraphConv
 
-    policy = GCNPolicy(hidden=4)
     graph = edge_graph(residual_network(3).topology)
-    links = policy._mixing_of(graph)
-    layer = type(policy.layers[0])
-    made = []
-    for make in (
-        lambda: GraphConv(*widths, norm="both", allow_zero_in_degree=True),
-        lambda: layer(*widths),  # type: ignore[arg-type]
-    ):
-        torch.manual_seed(5)
-        made.append(make())
-    theirs, ours = made
+    links = GCNPolicy()._mixing_of(graph)
+    torch.manual_seed(5)
+    theirs = GraphConv(*widths, norm="both", allow_zero_in_degree=True)
+    torch.manual_seed(5)
+    ours = _Convolution(*widths)
     assert [*theirs.state_dict()] == [*ours.state_dict()] == ["weight", "bias"]
     check_same([*theirs.state_dict().values()], [*ours.state_dict().values()])
     values = torch.randn(graph.nodes, widths[0], generator=seeded())
     whole = dgl.graph((links.sources, links.targets), num_nodes=graph.nodes)
     with summed_by("torch"):
-        outputs = theirs(whole, values), ours(values, links)
-    check_same([outputs[0].detach()], [outputs[1].detach()])
+        outputs: tuple[Tensor, Tensor] = theirs(whole, values), ours(values, links)
     share = torch.randn(outputs[0].shape, generator=seeded(1))
-    weights = [torch.autograd.grad(output, layer.weight, share)[0] for output, layer in zip(outputs, made, strict=True)]
-    check_same([weights[0]], [weights[1]])
+    gradients = [
+        torch.autograd.grad(output, weight, share)[0]
+        for output, weight in zip(outputs, (theirs.weight, ours.weight), strict=True)
+    ]
+    check_same([outputs[0].detach(), gradients[0]], [outputs[1].detach(), gradients[1]])
 
 
 # For learners that call DGL
