@@ -72,6 +72,6 @@ def _problem() -> str:
             by_dgl.try_out()
     except ModuleNotFoundError as error:
         return "DGL is not installed" if error.name == "dgl" else f"DGL cannot be imported: {error}"
-    except Exception as error:  # a DGL that was built for another torch, numpy or system fails in any way
+    except (Exception, SystemExit) as error:  # a DGL that was built for another torch or system fails in any way
         return " ".join(f"DGL cannot be used: {type(error).__name__}: {error}".split())[:200]
     return ""

@@ -85,6 +85,7 @@ BROKEN = {
     "raise OSError('libdgl.so: cannot open\\nshared object file')": (
         "DGL cannot be used: OSError: libdgl.so: cannot open shared object file"
     ),
+    "import sys; sys.exit('no backend')": "DGL cannot be used: SystemExit: no backend",
     "import no_such_torchdata": "DGL cannot be imported: No module named 'no_such_torchdata'",
     "raise ImportError('cannot import name X')": "DGL cannot be used: ImportError: cannot import name X",
     "import warnings; warnings.warn('\\\\p', SyntaxWarning)\nclass DGLGraph: pass": (
