@@ -138,7 +138,7 @@ def test_metadata(built: Built) -> None:
     metadata = email.message_from_bytes(contents(built.wheel)[f"{INFO}/METADATA"])
     assert metadata["Name"] == "natonnx"
     assert metadata["Version"] == VERSION
-    assert metadata["Requires-Python"] == "<3.12,>=3.11"
+    assert metadata["Requires-Python"] == "<3.15,>=3.11"
     assert metadata["License-Expression"] == "Apache-2.0 AND MIT"
     assert set(metadata.get_all("License-File", [])) == set(LICENCES)
     assert metadata["Description-Content-Type"] == "text/markdown"
@@ -146,6 +146,7 @@ def test_metadata(built: Built) -> None:
     assert set(metadata.get_all("Provides-Extra", [])) == {"bench", "export", "test", "workers"}
 
 
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13", "3.14"])
 @pytest.mark.parametrize(
     ("system", "machine", "runtime"),
     [
@@ -156,13 +157,15 @@ def test_metadata(built: Built) -> None:
         ("darwin", "x86_64", "onnxruntime"),
     ],
 )
-def test_exactly_one_onnxruntime_is_required(built: Built, system: str, machine: str, runtime: str) -> None:
+def test_what_is_required_has_a_wheel(built: Built, python: str, system: str, machine: str, runtime: str) -> None:
+    """Exactly one onnxruntime, and DGL where there is one of it (docs/design/rewrite.md#pythons-and-wheels)."""
     metadata = email.message_from_bytes(contents(built.wheel)[f"{INFO}/METADATA"])
     required = [Requirement(line) for line in metadata.get_all("Requires-Dist", [])]
-    environment = {"sys_platform": system, "platform_machine": machine, "extra": ""}
-    applies = [each.name for each in required if each.marker is None or each.marker.evaluate(environment)]
-    assert [name for name in applies if name.startswith("onnxruntime")] == [runtime]
-    assert {"click", "dgl", "numpy", "onnx", "onnx-graphsurgeon", "rich", "safetensors", "torch"} <= set(applies)
+    environment = {"python_version": python, "sys_platform": system, "platform_machine": machine, "extra": ""}
+    applies = {each.name for each in required if each.marker is None or each.marker.evaluate(environment)}
+    assert {name for name in applies if name.startswith("onnxruntime")} == {runtime}
+    assert ("dgl" in applies) == ("packaging" in applies) == (python == "3.11" and system != "win32")
+    assert {"click", "numpy", "onnx", "onnx-graphsurgeon", "rich", "safetensors", "torch"} <= applies
     assert "pytest" not in applies
 
 

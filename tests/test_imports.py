@@ -164,6 +164,14 @@ def test_no_module_imports_its_caller() -> None:
         pytest.fail(" -> ".join(error.args[1]))
 
 
+def test_one_module_imports_dgl() -> None:
+    """It has no wheel for most Pythons and systems: what else needs messages goes by `natonnx.policy.links`."""
+    assert {each.module for each in IMPORTS if each.goes_to == "dgl"} == {"natonnx.policy.by_dgl"}
+    for path in (tiny.ROOT / "tools").rglob("*.py"):
+        found = imports_of(str(path), path.read_text(encoding="utf-8"))
+        assert not [each for each in found if each.goes_to == "dgl"], path
+
+
 @pytest.mark.parametrize(
     ("module", "source", "bad"),
     [

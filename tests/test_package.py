@@ -71,4 +71,4 @@ def test_the_command_is_installed() -> None:
 
     (script,) = entry_points(group="console_scripts", name="natonnx")
     assert script.load() is main
-    assert metadata("natonnx")["Requires-Python"] == "<3.12,>=3.11"
+    assert metadata("natonnx")["Requires-Python"] == "<3.15,>=3.11"

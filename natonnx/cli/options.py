@@ -282,11 +282,12 @@ def write_report(path: Path, inspection: "Inspection", optimization: "OptimizeRe
         InputError: If it cannot be written.
     """
     from natonnx.files import write_bytes
+    from natonnx.policy.backend import served
     from natonnx.report.environment import environment
     from natonnx.report.html import html_report
 
     arguments = click.get_current_context().find_object(Arguments)
-    page = html_report(inspection, environment(arguments or sys.argv[1:]), optimization)
+    page = html_report(inspection, environment(arguments or sys.argv[1:], served()), optimization)
     write_bytes(path, page.encode(errors="backslashreplace"))  # a path may hold bytes that are no text
 
 

@@ -7,13 +7,24 @@ from natonnx.policy.registry import LEARNERS, is_learner, make_policy, register_
 if TYPE_CHECKING:
     from natonnx.policy.base import Head, Policy
     from natonnx.policy.encode import FEATURES
+    from natonnx.policy.graph import Graph
 
-__all__ = ["FEATURES", "LEARNERS", "PROPOSERS", "Head", "Policy", "is_learner", "make_policy", "register_learner"]
+__all__ = [
+    "FEATURES",
+    "LEARNERS",
+    "PROPOSERS",
+    "Graph",
+    "Head",
+    "Policy",
+    "is_learner",
+    "make_policy",
+    "register_learner",
+]
 
 PROPOSERS = (*LEARNERS, "greedy", "beam", "evolution")
 """What `natonnx.search.propose.make_proposer` knows: policies, and what they are compared with."""
 
-_MODULES = {"FEATURES": "encode", "Policy": "base", "Head": "base"}
+_MODULES = {"FEATURES": "encode", "Graph": "graph", "Policy": "base", "Head": "base"}
 
 if not TYPE_CHECKING:  # a type checker takes the names above, and knows of no others
 

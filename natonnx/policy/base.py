@@ -21,6 +21,7 @@ from natonnx.architecture import (
     without_idle_edits,
 )
 from natonnx.errors import InputError, running
+from natonnx.policy.backend import serving
 from natonnx.policy.encode import CHOICE, encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph
 
@@ -56,6 +57,7 @@ class Policy(nn.Module, ABC):
     def __init__(self, edits: float) -> None:
         super().__init__()
         self.edits = edits
+        serving()  # what cannot serve is refused before a search begins
 
     @abstractmethod
     def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
@@ -64,7 +66,7 @@ class Policy(nn.Module, ABC):
         Args:
             features: What `encode` says of each edge [edges, FEATURES].
             choices: What `encode_choices` says of each of its choices [edges, width, CHOICE].
-            graph: Which edges touch; see `edge_graph`. It may be a batch of several architectures.
+            graph: Which edges touch; see `Graph`. It may hold several architectures.
         """
 
     def logits(self, architecture: Architecture) -> Tensor:

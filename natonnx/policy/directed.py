@@ -5,13 +5,12 @@ architecture have weights of their own (as relations have in Schlichtkrull et al
 normalised. The paper's formula mixes all neighbours alike, so that "before a pool" and "behind a pool" look the same.
 """
 
-import dgl
 import torch
 from torch import Tensor, nn
 
 from natonnx.policy.base import Head, Policy
 from natonnx.policy.encode import FEATURES
-from natonnx.policy.graph import RELATIONS, Graph, aggregate
+from natonnx.policy.graph import RELATIONS, Graph
 from natonnx.policy.registry import register_learner
 
 __all__ = ["DirectedGCN", "DirectedGCNPolicy"]
@@ -74,9 +73,7 @@ class _Layer(nn.Module):
     def forward(self, hidden: Tensor, graph: Graph) -> Tensor:
         """What the layer adds to the hidden state [nodes, width]."""
         hidden = self.norm(hidden)
-        with graph.local_scope():
-            graph.ndata["hidden"] = hidden
-            everything = dgl.broadcast_nodes(graph, dgl.mean_nodes(graph, "hidden"))
-        around = [aggregate(graph, relation, hidden) for relation in RELATIONS]
+        everything = graph.spread(graph.mean(hidden))
+        around = [graph.links[relation].mean(hidden) for relation in RELATIONS]
         mixed: Tensor = self.out(torch.relu(self.mix(torch.cat([hidden, *around, everything], 1))))
         return mixed

@@ -1,4 +1,4 @@
-"""The paper's policies: Z = softmax(A·σ(A·X·W⁰)·W¹·W^FC), a graph convolution in DGL.
+"""The paper's policies: Z = softmax(A·σ(A·X·W⁰)·W¹·W^FC), two graph convolutions and a linear head.
 
 The graph's nodes are the architecture's edges, each with its operation's features, joined where one reads what the
 other writes. The slides give A alone, and the authors' code neither adds self-loops nor normalises it: there an
@@ -8,16 +8,14 @@ stated deviation.
 """
 
 import itertools
-import warnings
 
-import dgl
 import torch
-from dgl.nn.pytorch import GraphConv
 from torch import Generator, Tensor, nn
 
 from natonnx.policy.base import Head, Policy
 from natonnx.policy.encode import FEATURES
 from natonnx.policy.graph import Graph
+from natonnx.policy.links import Links
 from natonnx.policy.registry import register_learner
 
 __all__ = ["GCNPolicy", "MaximumGCNPolicy"]
@@ -51,32 +49,44 @@ class GCNPolicy(Policy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             widths = [FEATURES, *[hidden] * layers]
-            self.layers = nn.ModuleList(
-                GraphConv(source, target, norm="both", allow_zero_in_degree=True)
-                for source, target in itertools.pairwise(widths)
-            )
+            self.layers = nn.ModuleList(_Convolution(source, target) for source, target in itertools.pairwise(widths))
             self.head = Head(hidden)
-        self._mixing: tuple[Graph, Graph] | None = None
+        self._mixing: tuple[Graph, Links] | None = None
 
     def forward(self, features: Tensor, choices: Tensor, graph: Graph) -> Tensor:
         """See `Policy.forward`."""
         mixing, hidden = self._mixing_of(graph), features
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Sparse invariant checks", category=UserWarning)
-            for i, layer in enumerate(self.layers):
-                hidden = layer(mixing, torch.relu(hidden) if i else hidden)
+        for i, layer in enumerate(self.layers):
+            hidden = layer(torch.relu(hidden) if i else hidden, mixing)
         scores: Tensor = self.head(hidden, choices)
         return scores
 
-    def _mixing_of(self, graph: Graph) -> Graph:
-        """The graph of A, kept while the same one comes again."""
+    def _mixing_of(self, graph: Graph) -> Links:
+        """A, kept while the same graph comes again."""
         if self._mixing is None or self._mixing[0] is not graph:
-            sources, targets = graph.edges(etype="feeds")
-            loops = torch.arange(graph.num_nodes() if self.loops else 0)
-            back = (sources[:0], targets[:0]) if self.directed else (targets, sources)
-            ends = torch.cat([sources, back[0], loops]), torch.cat([targets, back[1], loops])
-            self._mixing = graph, dgl.graph(ends, num_nodes=graph.num_nodes())
+            relations = [graph.links[name] for name in (("feeds",) if self.directed else ("feeds", "reads"))]
+            loops = torch.arange(graph.nodes if self.loops else 0)
+            sources = torch.cat([*(links.sources for links in relations), loops])
+            targets = torch.cat([*(links.targets for links in relations), loops])
+            self._mixing = graph, Links(sources, targets, graph.nodes)
         return self._mixing[1]
+
+
+class _Convolution(nn.Module):
+    """A·X·W + b, A divided by the roots of both nodes' numbers of links."""
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(nn.init.xavier_uniform_(torch.empty(source, target)))
+        self.bias = nn.Parameter(torch.zeros(target))
+
+    def forward(self, values: Tensor, mixing: Links) -> Tensor:
+        """Map [nodes, source] to [nodes, target]."""
+        sent = values * mixing.leaving[:, None] ** -0.5
+        source, target = self.weight.shape
+        mixed = mixing.sum(sent @ self.weight) if source > target else mixing.sum(sent) @ self.weight
+        made: Tensor = mixed * mixing.entering[:, None] ** -0.5 + self.bias
+        return made
 
 
 @register_learner("gcn-max")

@@ -34,8 +34,7 @@ class LSTMPolicy(Policy):
         """See `Policy.forward`."""
         if not len(features):
             return features.new_zeros(choices.shape[:2])
-        sizes = graph.batch_num_nodes()
-        sizes = sizes[sizes > 0]
+        sizes = graph.sizes[graph.sizes > 0]
         sequences = rnn.pack_sequence(list(torch.split(features, sizes.tolist())), enforce_sorted=False)
         hidden, _ = rnn.pad_packed_sequence(self.lstm(sequences)[0], batch_first=True)
         present = torch.arange(hidden.shape[1]) < sizes[:, None]

@@ -27,8 +27,8 @@ from typing import Any, NoReturn
 
 __all__ = ["Command", "folder"]
 
-LIBRARIES = ("PIL.Image", "click", "dgl", "onnx_graphsurgeon", "rich.console", "torch")
-"""Those that start threads, as onnxruntime does, cannot be forked."""
+LIBRARIES = ("PIL.Image", "click", "onnx_graphsurgeon", "rich.console", "torch")
+"""And DGL where there is one. Those that start threads, as onnxruntime does, cannot be forked."""
 _ROOT = Path(__file__).parents[2]
 _PROGRAM = """#!{python}
 import os, sys
@@ -113,6 +113,7 @@ def _server() -> str:
         process = subprocess.Popen(
             [sys.executable, "-m", __name__, str(listener.fileno())],
             cwd=_ROOT,
+            env={**os.environ, "DGLBACKEND": "pytorch"},  # else DGL prints, and writes to the home folder
             stdin=subprocess.PIPE,  # it ends when this is closed
             stdout=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
@@ -145,6 +146,8 @@ def _request(link: socket.socket) -> tuple[dict[str, Any], list[int]]:
 def _serve(listener: socket.socket) -> None:
     for library in LIBRARIES:
         importlib.import_module(library)
+    with contextlib.suppress(Exception):  # natonnx does without
+        importlib.import_module("dgl")
     gc.collect()
     gc.freeze()
     for link in _links(listener):

@@ -132,6 +132,7 @@ COPIES: Mapping[str, Callable[[OnnxModule], nn.Module]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")
 @pytest.mark.parametrize("how", COPIES)
 @pytest.mark.parametrize("name", ["picture", "sentence"])
 def test_what_torch_does_with_modules_works(how: str, name: str) -> None:

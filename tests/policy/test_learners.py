@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import dgl
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +13,7 @@ from natonnx.errors import InputError
 from natonnx.policy import LEARNERS, make_policy
 from natonnx.policy.base import Policy, draw, greedy, scores
 from natonnx.policy.encode import encode
-from natonnx.policy.graph import edge_graph
+from natonnx.policy.graph import edge_graph, joined
 from tests.architecture.examples import chain, residual_network, with_cheaper
 from tests.architecture.strategies import architectures, property_test
 from tests.policy.references import by_alpha, choices_of, enumerate_alphas, is_one_of, seeded
@@ -36,7 +35,7 @@ def batch_logits(policy: Policy, betas: Sequence[Architecture]) -> Tensor:
     """Of several architectures at once, one after the other."""
     features = torch.cat([torch.from_numpy(encode(beta)) for beta in betas])
     choices = torch.cat([choices_of(beta.topology) for beta in betas])
-    found: Tensor = policy(features, choices, dgl.batch([edge_graph(beta.topology) for beta in betas]))
+    found: Tensor = policy(features, choices, joined([edge_graph(beta.topology) for beta in betas]))
     return found.detach()
 
 

@@ -12,6 +12,7 @@ import pytest
 from natonnx.cli import main
 from natonnx.contract.optimize import OptimizeReport
 from natonnx.errors import InputError
+from natonnx.policy.backend import Backend
 from natonnx.report.environment import environment
 from natonnx.report.html import check_report, html_report
 from natonnx.report.html.charts import Mark, line_chart, scatter, ticks
@@ -352,7 +353,8 @@ def test_environment_names_what_runs() -> None:
     made = environment(["inspect", "a b.onnx"])
     assert made["command"] == "natonnx inspect 'a b.onnx'"
     assert made["versions"].keys() == {"natonnx", "onnx", "onnxruntime", "torch", "dgl", "python"}
-    assert all(made["versions"].values())
+    assert {name for name, version in made["versions"].items() if version is None} <= {"dgl"}
+    assert environment(messages=Backend("torch", "as asked"))["versions"]["messages"] == "torch (as asked)"
 
 
 def test_a_thousand_edges_are_a_page_of_moderate_size() -> None:

@@ -165,7 +165,7 @@ def _spawn(model: Path, way: str, processes: int, counts: tuple[int, int, int]) 
     options = [f"--{name}={value}" for name, value in zip(("lookups", "trainings", "images"), counts, strict=True)]
     command = [sys.executable, *(ranks if way == "ranks" else ()), "-m", module, str(model), "--way", way, *options]
     command += ["--processes", str(processes)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "DGLBACKEND": "pytorch"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     made: Any = json.loads(done.stdout.splitlines()[-1])
     return Found(*made)

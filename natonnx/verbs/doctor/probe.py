@@ -113,9 +113,10 @@ def load_optimize(_: str) -> Answer:
     importlib.import_module("natonnx.verbs.optimize.optimize")
     importlib.import_module("natonnx.report.console")
     from natonnx.policy import LEARNERS, make_policy
+    from natonnx.policy.backend import serving
 
     make_policy(LEARNERS[0])
-    return answer("ok", f"its modules load, and the learner {LEARNERS[0]} is made")
+    return answer("ok", f"its modules load, and the learner {LEARNERS[0]} is made; its messages: {serving()}")
 
 
 def read_data(_: str) -> Answer:

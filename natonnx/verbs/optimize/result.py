@@ -63,10 +63,11 @@ class Result:
 
     def html(self) -> str:
         """Return the report as one page that needs no network: what `natonnx optimize --html` writes."""
+        from natonnx.policy.backend import served
         from natonnx.report.environment import environment
         from natonnx.report.html import html_report
 
-        return html_report(self.inspection, environment(), self.report)
+        return html_report(self.inspection, environment(messages=served()), self.report)
 
     def markdown(self) -> str:
         """Return what was found in a few tables: what `natonnx optimize --markdown` writes."""

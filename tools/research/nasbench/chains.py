@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import dgl
 import numpy as np
 import torch
 from torch import Tensor
 
 from natonnx.architecture import LETTERS, State
 from natonnx.policy.encode import encode, encode_choices
-from natonnx.policy.graph import Graph, edge_graph
+from natonnx.policy.graph import Graph, edge_graph, joined
 from tools.research.cells import Transitions
 from tools.research.nasbench.macro import LAYERS, NETWORKS, network
 from tools.research.nasbench.space import Walk
@@ -62,7 +61,7 @@ class Chains:
     def graph(self, count: int) -> Graph:
         """The graph of `count` networks at once; kept, since batches have few sizes."""
         if count not in self._graphs:
-            self._graphs[count] = dgl.batch([edge_graph(network(NETWORKS[-1]).topology)] * count)
+            self._graphs[count] = joined([edge_graph(network(NETWORKS[-1]).topology)] * count)
         return self._graphs[count]
 
     def find(self, digits: Sequence[str]) -> Tensor:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import dgl
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from torch import Tensor
 from natonnx.architecture import LETTERS, Architecture, Liveness, find_liveness, transition_mask
 from natonnx.policy.base import log_probability
 from natonnx.policy.encode import encode, encode_choices
-from natonnx.policy.graph import Graph, edge_graph
+from natonnx.policy.graph import Graph, edge_graph, joined
 from tools.research.cells import Transitions, links, nasbench201_cell
 
 __all__ = ["EDGES", "OPS", "Space", "Walk"]
@@ -79,7 +78,7 @@ class Space:
     def graph(self, count: int) -> Graph:
         """The graph of `count` cells at once; kept, since batches have few sizes."""
         if count not in self._graphs:
-            self._graphs[count] = dgl.batch([edge_graph(self.architectures[0].topology)] * count)
+            self._graphs[count] = joined([edge_graph(self.architectures[0].topology)] * count)
         return self._graphs[count]
 
     @cached_property

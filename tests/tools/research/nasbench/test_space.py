@@ -139,11 +139,12 @@ def _ops_of(cell: str) -> list[str]:
 def test_the_graph_is_that_of_many_cells_side_by_side(space: Space, count: int) -> None:
     graph, alone = space.graph(count), edge_graph(nasbench201_cell(EVERY[0]).topology)
     assert space.graph(count) is graph
-    assert graph.batch_num_nodes().tolist() == [6] * count
+    assert graph.sizes.tolist() == [6] * count
     for relation in RELATIONS:
-        first, second = alone.edges(etype=relation)
-        expected = [(int(e) + 6 * i, int(f) + 6 * i) for i in range(count) for e, f in zip(first, second, strict=True)]
-        assert list(zip(*(ends.tolist() for ends in graph.edges(etype=relation)), strict=True)) == expected
+        own, links = alone.links[relation], graph.links[relation]
+        pairs = list(zip(own.sources.tolist(), own.targets.tolist(), strict=True))
+        expected = [(e + 6 * i, f + 6 * i) for i in range(count) for e, f in pairs]
+        assert list(zip(links.sources.tolist(), links.targets.tolist(), strict=True)) == expected
 
 
 @pytest.mark.parametrize("learner", ["gcn-directed", "gcn-max", "lstm"])
