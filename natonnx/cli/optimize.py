@@ -14,12 +14,14 @@ from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options, shows_progress
 from natonnx.cli.options import (
     data_options,
+    device_option,
     html_option,
     json_option,
     model_argument,
     output_option,
     print_json,
     reading_options,
+    threads_option,
     transitions_option,
     write_report,
 )
@@ -60,21 +62,8 @@ _UNCHANGED = 1
 )
 @log_options
 @model_argument
-@option(
-    Section.MACHINE,
-    "--threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    show_default="torch's choice",
-    help="Threads of the CPU.",
-)
-@option(
-    Section.MACHINE,
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="Where the search and the training run.",
-)
+@threads_option
+@device_option
 @option(
     Section.MACHINE,
     "--amp",

@@ -21,6 +21,7 @@ __all__ = [
     "Arguments",
     "add_options",
     "data_options",
+    "device_option",
     "force_option",
     "html_option",
     "input_shape_option",
@@ -29,6 +30,7 @@ __all__ = [
     "output_option",
     "print_json",
     "reading_options",
+    "threads_option",
     "transitions_option",
     "write_report",
 ]
@@ -64,6 +66,22 @@ html_option: _Decorator = option(
     type=click.Path(path_type=Path),
     metavar="FILE",
     help="Also write a report: one page, no network.",
+)
+
+threads_option: _Decorator = option(
+    Section.MACHINE,
+    "--threads",
+    type=click.IntRange(1, 1024),
+    metavar="N",
+    show_default="torch's choice",
+    help="Threads of the CPU.",
+)
+device_option: _Decorator = option(
+    Section.MACHINE,
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    help="Where the search and the training run.",
 )
 
 

@@ -7,6 +7,7 @@ import click
 
 from natonnx.cli.help import Command, Section, option
 from natonnx.cli.logs import log_options
+from natonnx.cli.options import device_option, threads_option
 
 __all__ = ["worker_command"]
 
@@ -36,21 +37,8 @@ __all__ = ["worker_command"]
     show_default="where the search has it",
     help="Where the data is on this machine.",
 )
-@option(
-    Section.MACHINE,
-    "--threads",
-    type=click.IntRange(1, 1024),
-    metavar="N",
-    show_default="torch's choice",
-    help="Threads of the CPU.",
-)
-@option(
-    Section.MACHINE,
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="Where it computes.",
-)
+@threads_option
+@device_option
 @option(
     Section.MACHINE,
     "--idle",
