@@ -51,6 +51,8 @@ _BASE: Mapping[str, _Line] = {
     "bench": _Line(("model.onnx",), {"--seconds": "0.1"}),
     "check": _Line(("model.onnx",), {"--baseline": "old.onnx", "--data": "data.npz", "--max-drop": "100"}),
     "diff": _Line(("model.onnx", "old.onnx"), {}),
+    "demo": _Line(("folder",), {"--time-budget": "1"}),
+    "doctor": _Line((), {}),
     "worker": _Line((), {"--journal": "journal", "--idle": "0.1"}),
 }
 
