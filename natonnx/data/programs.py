@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
+from pickle import PicklingError
 from typing import Any
 
 from natonnx.data.items import Items, is_structure
@@ -167,10 +168,15 @@ def loaded(loader: Any) -> Iterator[Any]:
 
     Torch sets a handler of signals where a loader is opened by the main thread, which raises the death of a worker
     wherever the program is. Another thread opens it. What the worker processes import, they may find in the current
-    directory, where they begin anew: everywhere but on Linux before Python 3.14.
+    directory, where they begin anew: everywhere but on Linux before Python 3.14. There they are sent the data set.
     """
     with importable_here(), ThreadPoolExecutor(1) as opener:
-        batches = opener.submit(iter, loader).result()
+        try:
+            batches = opener.submit(iter, loader).result()
+        except (AttributeError, PicklingError, TypeError) as error:
+            if loader.num_workers:
+                error.add_note("(worker processes get the data set pickled; with 0 workers it is read here)")
+            raise
     yield from batches
 
 
@@ -187,7 +193,8 @@ def guarded(items: Any, where: str) -> Iterator[Any]:
 def _reason(error: Exception | SystemExit) -> str:
     if "Original Traceback" in str(error):  # of a process of torch's DataLoader, which says at its end what it was
         return str(error).strip().splitlines()[-1]
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    notes = getattr(error, "__notes__", ())
+    return " ".join(" ".join((f"{type(error).__name__}: {error}", *notes)).split())
 
 
 def _by_index(data: Any) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -123,6 +124,21 @@ def test_failures_are_one_line(workers: int) -> None:
     with pytest.raises(InputError, match=r"^data: reading it failed with KeyError: 33$") as caught:
         sum(batch.size for part in parts_of(read(Counted(bad=33), workers=workers)) for batch in part.batches(8))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_what_cannot_be_sent_to_a_worker_is_one_line(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everywhere but on Linux before Python 3.14."""
+    context = "multiprocessing.context._default_context._actual_context"
+    monkeypatch.setattr(context, multiprocessing.get_context(start))
+    data = Counted()
+    data.transform = lambda value: value  # type: ignore[attr-defined]
+    match = r"^data: reading it failed with (Attribute|Pickling)Error: .*lambda.* \(worker processes get the data set pickled"
+    with warnings.catch_warnings(), pytest.raises(InputError, match=match) as caught:
+        warnings.simplefilter("ignore")  # torch's, of newer versions
+        list(read(data, workers=1).train.batches(8))
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
 
 
 @pytest.mark.parametrize("how", ["exits", "killed", "loader"])
