@@ -330,6 +330,7 @@ def _serve() -> None:
     os.dup2(null, 1)  # what libraries print is no answer
     while len(header := requests.read(_LENGTH.size)) == _LENGTH.size:
         call, seconds, memory = pickle.loads(requests.read(_LENGTH.unpack(header)[0]))  # noqa: S301
+        _limit(None, None)  # those of the call before are not for what is loaded now
         try:
             function, arguments = pickle.loads(call)  # noqa: S301
             module, name = function.split(":")
@@ -358,12 +359,12 @@ def _address_space() -> int:
     return 0
 
 
-def _limit(seconds: float, memory: int | None) -> None:
+def _limit(seconds: float | None, memory: int | None) -> None:
     """Limit what the process may take from now on; where the system cannot, the clock of the caller is the limit.
 
     Args:
-        seconds: CPU time.
-        memory: Bytes of address space; None for no limit, where it is not known how much there is already.
+        seconds: CPU time; None for no limit.
+        memory: Bytes of address space; None for no limit, as where it is not known how much there is already.
     """
     if sys.platform != "win32":
         import resource
@@ -371,11 +372,10 @@ def _limit(seconds: float, memory: int | None) -> None:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
             used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-            hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-            resource.setrlimit(resource.RLIMIT_CPU, (int(used + seconds) + 1, hard))
-            if memory is not None:
-                hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-                resource.setrlimit(resource.RLIMIT_AS, (memory, hard))
+            until = None if seconds is None else int(used + seconds) + 1
+            for kind, soft in ((resource.RLIMIT_CPU, until), (resource.RLIMIT_AS, memory)):
+                hard = resource.getrlimit(kind)[1]
+                resource.setrlimit(kind, (hard if soft is None else soft, hard))
 
 
 def _die_with_parent() -> None:

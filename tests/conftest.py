@@ -1,9 +1,19 @@
 """One thread a process: tests run in several at once, and threads that wait for each other starve.
 
-And no width of a terminal: pytest-xdist gives its processes that of its own.
+And no width of a terminal: pytest-xdist gives its processes that of its own. What was stopped over one test's model is
+not counted against the next.
 """
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 os.environ.pop("COLUMNS", None)
+
+
+@pytest.fixture(autouse=True)
+def _full_limits() -> None:
+    from natonnx.limits import renew
+
+    renew()

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,18 @@ def test_what_was_stopped_is_not_tried_again_until_another_model_is_read() -> No
     with pytest.raises(LimitError, match=r"takes more than 0\.75 GiB"):
         limited(*SWELL, what="it")
     assert limited("os:getpid", what="it") == worker
+
+
+def test_what_is_loaded_for_a_call_has_no_limit_of_the_call_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no bytecode is there yet, which takes the libraries of symbolic inference beyond three seconds."""
+    monkeypatch.setattr(limits, "SECONDS", 0.1)
+    slow = "import time\nwhile time.process_time() < {}: pass\nbytes(2 << 30)\ndef half(x): return x // 2\n"
+    cpu = limited("time:process_time", what="it")
+    (tmp_path / "slow_to_load.py").write_text(slow.format(cpu + 2), encoding="utf-8")
+    limited("builtins:exec", f"import sys; sys.path.append({str(tmp_path)!r})", what="it")
+    assert limited("slow_to_load:half", 84, what="it") == 42
 
 
 def test_the_environment_raises_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:

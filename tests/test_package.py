@@ -53,6 +53,8 @@ def test_unknown_attribute() -> None:
 
 @pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
 def test_all_names_exist_and_are_documented(name: str) -> None:
+    if name == "natonnx.policy.by_dgl":
+        pytest.importorskip("dgl", reason="DGL has wheels for Python 3.11 alone")
     module = importlib.import_module(name)
     assert module.__doc__
     assert all(hasattr(module, public) for public in getattr(module, "__all__", ()))

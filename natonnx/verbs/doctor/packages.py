@@ -1,5 +1,6 @@
 """What is installed, against what natonnx asks for; nothing of it is imported."""
 
+import csv
 import platform
 import re
 import sys
@@ -122,6 +123,11 @@ def _brings(distribution: Distribution) -> bool:
     return any(file.parts[0] == _RUNTIME for file in distribution.files or ())
 
 
+def _recorded(distribution: Distribution) -> list[str]:
+    """The files that were installed; from Python 3.12 on, `Distribution.files` names only those that are left."""
+    return [line[0] for line in csv.reader((distribution.read_text("RECORD") or "").splitlines()) if line]
+
+
 def _python() -> Finding:
     found = f"{platform.python_version()}, {sys.executable}"
     versions = _asks()[1]
@@ -171,7 +177,7 @@ def _runtime(each: Wanted) -> Iterator[Finding]:
             yield finding(_RUNTIME, "missing", "not installed", install(_RUNTIME))
     else:
         (build,) = there
-        files = build.files or []
+        files = _recorded(build)
         if gone := sum(not Path(str(build.locate_file(file))).exists() for file in files):
             detail = f"{names}: {gone:,} of its {len(files):,} files are gone, as after another build was uninstalled"
             yield finding(_RUNTIME, "broken", detail, install(_RUNTIME, again=True))
