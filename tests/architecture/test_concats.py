@@ -4,7 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natonnx.architecture import (
@@ -91,7 +91,7 @@ def test_the_joint_check_equals_the_naive_rules(pair: Pair) -> None:
     assert (violation(alpha, beta) is None) == (naive.illegal(alpha, beta) is None)
 
 
-@property_test
+@settings(property_test, max_examples=100)
 @given(legal_architectures(9, known=False, concats=True, cheaper=True))
 def test_a_legal_single_transition_is_legal_as_a_whole(beta: Architecture) -> None:
     for edge, verdict in enumerate(legal_transitions(beta)):
@@ -99,7 +99,7 @@ def test_a_legal_single_transition_is_legal_as_a_whole(beta: Architecture) -> No
             assert reason is not None or naive.illegal(naive.change(beta, edge, after), beta) is None
 
 
-@property_test
+@settings(property_test, max_examples=100)
 @given(legal_architectures(9, concats=True, cheaper=True), st.integers(0, 2**32 - 1))
 def test_legal_transitions_one_after_the_other_stay_legal_and_cost_no_more(beta: Architecture, seed: int) -> None:
     architecture, chance = beta, seeded(seed)

@@ -4,7 +4,7 @@ import re
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from natonnx.architecture import (
@@ -51,7 +51,7 @@ def test_single_verdicts_equal_the_naive_rules(beta: Architecture) -> None:
         assert {after: reason is None for after, reason in verdict.items()} == expected
 
 
-@property_test
+@settings(property_test, max_examples=100)
 @given(legal_architectures(known=False) | legal_architectures(known=False, cheaper=True))
 def test_a_legal_single_transition_is_legal_as_a_whole(beta: Architecture) -> None:
     for edge, verdict in enumerate(legal_transitions(beta)):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 FEWEST_CASES = 1200  # a guard against a filter that drops cases silently
-SOME_CASES = 20
+SOME_CASES = 8
 WAITS: Mapping[str, str] = {
     "NonZero": "how many there are depends on values",
     "Unique": "how many there are depends on values",

@@ -240,7 +240,7 @@ def test_random_edits_of_shipped_models_are_told(name: str, seed: int) -> None:
     check(network, random_alpha(network.architecture, seed, rate=0.05 + 0.1 * (seed % 5)))
 
 
-@settings(max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 @given(models(), st.integers(0, 2**20), st.floats(0.05, 1))
 def test_random_edits_of_random_graphs_are_told(model: onnx.ModelProto, seed: int, rate: float) -> None:
     network = parse(model)

@@ -1,5 +1,6 @@
 """NAO on networks of cells, from shared weights to its row."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from natonnx.errors import InputError
+from tools.benchmarks.reproduce_tables import nao as nao_of_cells
 from tools.benchmarks.reproduce_tables.__main__ import cli
 from tools.benchmarks.reproduce_tables.nao import OPS
 from tools.benchmarks.reproduce_tables.networks import genotype_of
@@ -58,7 +60,8 @@ def test_a_cell_that_lets_nothing_through_does_not_run() -> None:
 
 
 @pytest.mark.parametrize("name", ["DARTS", "NAONet"])
-def test_it_has_a_row_beside_the_others(tmp_path: Path, name: str) -> None:
+def test_it_has_a_row_beside_the_others(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nao_of_cells, "_RECIPE", replace(nao_of_cells._RECIPE, steps=20))
     done = invoke(tmp_path, TINY.replace("DARTS", name))
     assert done.exit_code == 0, done.output
     beta, nao = read_all(tmp_path)
