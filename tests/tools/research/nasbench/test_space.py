@@ -58,7 +58,7 @@ def some(space: Space) -> Tensor:
 def few(space: Space, some: Tensor) -> Tensor:
     """The odd cells and some random ones, as far as all that they may become is tried soon."""
     tried = [math.prod(len(edge.choices) for edge in _cell(space, cell).topology.edges) for cell in some.tolist()]
-    return some[:20][torch.tensor(tried[:20]) <= 1000]
+    return some[:20][torch.tensor(tried[:20]) <= 2000]
 
 
 def _cell(space: Space, cell: int) -> Architecture:
