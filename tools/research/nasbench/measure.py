@@ -1,5 +1,6 @@
 """How much of what the best legal transformation gains a policy gains."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Accuracies
 from tools.research.nasbench.training import logits
 
-__all__ = ["Alphas", "Draws", "Measures", "best_alphas", "choose", "measure", "transform"]
+__all__ = ["Alphas", "Draws", "Measures", "best_alphas", "best_by_each", "choose", "measure", "transform"]
 
 _SAMPLES = 10
 _BLOCK = 512
@@ -110,8 +111,17 @@ def choose(draws: Draws, accuracy: Accuracies) -> Alphas:
 
 def best_alphas(space: Space, betas: Tensor, accuracy: Accuracies) -> Tensor:
     """The best legal α of each β by validation accuracy, β itself among them [B]."""
-    blocks = [space.reachable(some) for some in torch.split(betas, _BLOCK)]
-    return torch.cat([accuracy.validation.expand(*one.shape).masked_fill(~one, -torch.inf).argmax(1) for one in blocks])
+    return best_by_each(space, betas, [accuracy])[0]
+
+
+def best_by_each(space: Space, betas: Tensor, accuracies: Sequence[Accuracies]) -> list[Tensor]:
+    """See `best_alphas`: by each of several data sets, what is legal found once."""
+    found: list[list[Tensor]] = [[] for _ in accuracies]
+    for some in torch.split(betas, _BLOCK):
+        illegal = ~space.reachable(some)
+        for of, accuracy in zip(found, accuracies, strict=True):
+            of.append(accuracy.validation.expand(*illegal.shape).masked_fill(illegal, -torch.inf).argmax(1))
+    return list(map(torch.cat, found))
 
 
 def measure(space: Space, betas: Tensor, alphas: Tensor, best: Tensor, accuracy: Accuracies) -> Measures:
