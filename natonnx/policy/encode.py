@@ -21,13 +21,15 @@ from natonnx.architecture import (
     transition_mask,
 )
 
-__all__ = ["CHOICE", "FEATURES", "encode", "encode_choices"]
+__all__ = ["CHOICE", "FEATURES", "OF_OPERATION", "encode", "encode_choices"]
 
 _KINDS = ("Conv", "depthwise", "pointwise", "ConvTranspose", "dense", "MaxPool", "AveragePool", "other", "none")
 _OCTAVES = 4
 _OPERATION = len(_KINDS) + 6
 FEATURES = 3 + _OPERATION + 6 + 4 + 2 * _OCTAVES + 3
 """Number of features of an edge."""
+OF_OPERATION = slice(3, 3 + _OPERATION)
+"""Those of its operation; its shares of all parameters and MAdds are the last two."""
 CHOICE = len(LETTERS) + 1 + len(_KINDS) + 3
 """Number of features of a choice."""
 

@@ -97,7 +97,7 @@ def test_scores_are_logits_plus_prior_plus_tilt(tilted: bool) -> None:
 # Legality
 
 
-@settings(property_test, max_examples=100)
+@settings(property_test, max_examples=60)
 @given(legal_architectures().filter(lambda beta: len(beta.states) > 0))
 def test_every_alpha_is_legal_as_a_whole(beta: Architecture) -> None:
     for alpha in draw(RandomPolicy(), beta, 8, seeded()).architectures:

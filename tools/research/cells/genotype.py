@@ -27,7 +27,7 @@ from natonnx.errors import InputError
 from tools.research.cells.cheaper import Transitions, cheaper_ops
 from tools.research.cells.operations import CELL_OPS, cell_op, preprocessing
 
-__all__ = ["Link", "cell", "links", "nasbench201_cell", "nasbench201_text", "transformed"]
+__all__ = ["Link", "cell", "links", "nasbench201_cell", "nasbench201_ops", "nasbench201_text", "transformed"]
 
 _STATE_OPS = {State.S: "skip_connect", State.N: "null"}
 _OP_STATES = {op: state for state, op in _STATE_OPS.items()}
@@ -76,14 +76,23 @@ def nasbench201_cell(
     Raises:
         InputError: If the text has another form or names an unknown operation.
     """
+    ops = ("null" if op == "none" else op for op in nasbench201_ops(text))
+    made = (Link(op, *ends) for op, ends in zip(ops, _NASBENCH201_ENDS, strict=True))
+    cheaper = _NASBENCH201_OPS if transitions == "nat++" else ()
+    return _architecture(*_graph(made, "0123", (size,) * 4, channels, cheaper))
+
+
+def nasbench201_ops(text: str) -> tuple[str, ...]:
+    """Read the operations of a cell of NAS-Bench-201 alone, in the text's order.
+
+    Raises:
+        InputError: If the text has another form or names an unknown operation.
+    """
     match = _NASBENCH201_PATTERN.fullmatch(text)
     if match is None:
         known = ", ".join(_NASBENCH201_OPS)
         raise InputError(f"cell {text!r}: it is not {_NASBENCH201_FORM}; write one of {known} for each op")
-    ops = ("null" if op == "none" else op for op in match.groups())
-    made = (Link(op, *ends) for op, ends in zip(ops, _NASBENCH201_ENDS, strict=True))
-    cheaper = _NASBENCH201_OPS if transitions == "nat++" else ()
-    return _architecture(*_graph(made, "0123", (size,) * 4, channels, cheaper))
+    return match.groups()
 
 
 def nasbench201_text(architecture: Architecture) -> str:

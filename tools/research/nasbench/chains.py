@@ -1,7 +1,7 @@
 """All networks of NAS-Bench-Macro at once, as `Space` has the cells of NAS-Bench-201."""
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Chains:
     @cached_property
     def features(self) -> Tensor:
         """`encode` of every network [networks, LAYERS, FEATURES]."""
-        return torch.from_numpy(np.stack([encode(network(digits)) for digits in NETWORKS]))
+        return _features()
 
     @cached_property
     def choices(self) -> Tensor:
@@ -77,3 +77,9 @@ class Chains:
         columns = scores.argmax(-1)
         ops = torch.where(columns == _O, self.ops[betas][:, None], (columns >= len(LETTERS)).long())
         return Walk(columns, masks, ops @ _WEIGHTS)
+
+
+@cache
+def _features() -> Tensor:
+    """They do not depend on the transitions: made once a process."""
+    return torch.from_numpy(np.stack([encode(network(digits)) for digits in NETWORKS]))

@@ -12,7 +12,7 @@ from tools.research.nasbench.space import Space
 from tools.research.nasbench.table import Accuracies
 from tools.research.nasbench.training import logits
 
-__all__ = ["Alphas", "Draws", "Measures", "best_alphas", "bests", "choose", "measure", "transform"]
+__all__ = ["Alphas", "Draws", "Measures", "best_alphas", "best_by_each", "choose", "measure", "transform"]
 
 _SAMPLES = 10
 _BLOCK = 512
@@ -111,17 +111,17 @@ def choose(draws: Draws, accuracy: Accuracies) -> Alphas:
 
 def best_alphas(space: Space, betas: Tensor, accuracy: Accuracies) -> Tensor:
     """The best legal α of each β by validation accuracy, β itself among them [B]."""
-    return bests(space, betas, [accuracy])[0]
+    return best_by_each(space, betas, [accuracy])[0]
 
 
-def bests(space: Space, betas: Tensor, accuracies: Sequence[Accuracies]) -> list[Tensor]:
-    """`best_alphas` by each of several data sets; what is legal is found once."""
+def best_by_each(space: Space, betas: Tensor, accuracies: Sequence[Accuracies]) -> list[Tensor]:
+    """See `best_alphas`: by each of several data sets, what is legal found once."""
     found: list[list[Tensor]] = [[] for _ in accuracies]
     for some in torch.split(betas, _BLOCK):
         illegal = ~space.reachable(some)
-        for each, accuracy in zip(found, accuracies, strict=True):
-            each.append(accuracy.validation.expand(*illegal.shape).masked_fill(illegal, -torch.inf).argmax(1))
-    return [torch.cat(each) for each in found]
+        for of, accuracy in zip(found, accuracies, strict=True):
+            of.append(accuracy.validation.expand(*illegal.shape).masked_fill(illegal, -torch.inf).argmax(1))
+    return list(map(torch.cat, found))
 
 
 def measure(space: Space, betas: Tensor, alphas: Tensor, best: Tensor, accuracy: Accuracies) -> Measures:

@@ -13,7 +13,7 @@ import torch
 from natonnx.policy import make_policy
 from tools.research.cells import Transitions
 from tools.research.nao import NAORecipe
-from tools.research.nasbench.measure import Draws, Measures, bests, choose, measure, transform
+from tools.research.nasbench.measure import Draws, Measures, best_by_each, choose, measure, transform
 from tools.research.nasbench.nao import improve, make_nao, train_nao
 from tools.research.nasbench.saved import hold
 from tools.research.nasbench.space import Space
@@ -143,8 +143,8 @@ def _run(path: Path, job: Job) -> Run:
     measures: dict[str, dict[str, Measures]] = {}
     if job.measured:
         draws = become(cells.held_out)
-        best_ones = bests(table.space, cells.held_out, list(table.accuracies.values()))
-        for (name, accuracy), best in zip(table.accuracies.items(), best_ones, strict=True):
+        bests = best_by_each(table.space, cells.held_out, [*table.accuracies.values()])
+        for (name, accuracy), best in zip(table.accuracies.items(), bests, strict=True):
             alphas = choose(draws, accuracy)
             measures[name] = {
                 choice: measure(table.space, cells.held_out, getattr(alphas, choice), best, accuracy)

@@ -7,7 +7,7 @@ indexing does the rest.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -16,21 +16,20 @@ from torch import Tensor
 
 from natonnx.architecture import LETTERS, Architecture, Liveness, find_liveness, transition_mask
 from natonnx.policy.base import log_probability
-from natonnx.policy.encode import encode, encode_choices
+from natonnx.policy.encode import OF_OPERATION, encode, encode_choices
 from natonnx.policy.graph import Graph, edge_graph, joined
-from tools.research.cells import Transitions, links, nasbench201_cell
+from tools.research.cells import Transitions, nasbench201_cell, nasbench201_ops
 
 __all__ = ["EDGES", "OPS", "Space", "Walk"]
 
 EDGES = 6
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
-_LINK_OPS = ("null", *OPS[1:])
 _O, _S, _N = range(len(LETTERS))
 _COMBINATIONS = len(LETTERS) ** EDGES
 _STATE_WEIGHTS = len(LETTERS) ** np.arange(EDGES)
 _OP_WEIGHTS = len(OPS) ** np.arange(EDGES)
-_KIND_OPS = ("nor_conv_3x3", "avg_pool_3x3", "skip_connect", "none")
-_KINDS = torch.tensor([3, 2, 0, 0, 1])
+_KIND_OPS = ("nor_conv_3x3", "skip_connect", "none")
+_KINDS = torch.tensor([2, 1, 0, 0, 1])
 """Position in those of each of `OPS`: what may come back to life hangs on whether it costs anything."""
 _KIND_WEIGHTS = torch.tensor(len(_KIND_OPS)) ** torch.arange(EDGES)
 
@@ -64,9 +63,8 @@ class Space:
 
     def __init__(self, cells: Sequence[str], transitions: Transitions = "nat") -> None:
         self.cells, self.transitions = tuple(cells), transitions
-        self.architectures = tuple(nasbench201_cell(cell, transitions=transitions) for cell in cells)
         self._graphs: dict[int, Graph] = {}
-        ops = np.array([[_LINK_OPS.index(link.op) for link in links(one)] for one in self.architectures])
+        ops = np.array([[OPS.index(op) for op in nasbench201_ops(cell)] for cell in cells])
         self.ops = torch.from_numpy(ops)
         self._position = np.full(len(OPS) ** EDGES, -1)
         self._position[ops @ _OP_WEIGHTS] = np.arange(len(cells))
@@ -78,13 +76,24 @@ class Space:
     def graph(self, count: int) -> Graph:
         """The graph of `count` cells at once; kept, since batches have few sizes."""
         if count not in self._graphs:
-            self._graphs[count] = joined([edge_graph(self.architectures[0].topology)] * count)
+            self._graphs[count] = joined([edge_graph(self._each_op[0].topology)] * count)
         return self._graphs[count]
 
     @cached_property
     def features(self) -> Tensor:
         """`encode` of every cell [cells, EDGES, FEATURES]."""
-        return torch.from_numpy(np.stack([encode(architecture) for architecture in self.architectures]))
+        codes = self._code(self.current)
+        of_states = np.stack([encode(one) for one in _states().architectures])
+        found = torch.from_numpy(of_states)[codes]
+        of_ops = torch.from_numpy(np.stack([encode(one)[0, OF_OPERATION] for one in self._each_op]))
+        working = _states().active[codes]
+        operations = of_ops[torch.where(working, self.ops, OPS.index("none"))]
+        spent = self._each_cost[self.ops] * working[..., None]
+        operations[..., -2:] = (spent / spent.sum(1, keepdim=True).clamp(min=1e-9)).float()
+        found[..., OF_OPERATION] = operations
+        found[..., -len(LETTERS) :] = self.masks[..., : len(LETTERS)].float()
+        found[..., -len(LETTERS)] = self.masks[..., [0, *range(len(LETTERS), self.width)]].any(-1).float()
+        return found
 
     @cached_property
     def choices(self) -> Tensor:
@@ -142,26 +151,26 @@ class Space:
     @cached_property
     def _turns(self) -> Tensor:
         """When an edge is decided: 0 if it carries nothing, 1 if it is null, 2 otherwise [cells, EDGES]."""
-        return torch.where(self.current == _N, 1, torch.where(self._active[self._code(self.current)], 2, 0))
+        return torch.where(self.current == _N, 1, torch.where(_states().active[self._code(self.current)], 2, 0))
 
     def _allowed(self, betas: Tensor, columns: Tensor, e: int, turn: int) -> Tensor:
         """What an edge may become in its turn, where edges of β have become these by then [B, n, width]."""
         exists = self._exists[self.ops[betas, e]][:, None].expand(*columns.shape[:-1], -1)
         if turn == 0:
             return exists
-        origin = self._origin[self._code(self.current[betas])][:, None].expand(columns.shape[:-1])
+        origin = _states().origin[self._code(self.current[betas])][:, None].expand(columns.shape[:-1])
         if turn == 1:
             kinds = _KINDS[self._made[self.ops[betas][:, None], columns]]
-            letters = self._adding[origin, kinds @ _KIND_WEIGHTS][:, :, e]
+            letters = _states().adding[origin, kinds @ _KIND_WEIGHTS][:, :, e]
         else:
-            letters = self._removing[origin, self._code(columns)][:, :, e]
-        others = exists[..., len(LETTERS) :] & self._active[self._code(columns)][..., e, None]
+            letters = _states().removing[origin, self._code(columns)][:, :, e]
+        others = exists[..., len(LETTERS) :] & _states().active[self._code(columns)][..., e, None]
         return torch.cat([letters, others], -1)
 
     def reachable(self, betas: Tensor) -> Tensor:
         """Whether β's [B] may become each cell by the joint check, or are it [B, cells]."""
         codes, costs = self._code(self.current), self.own_costs
-        found = self._runs[codes].expand(len(betas), -1).clone()
+        found = _states().runs[codes].expand(len(betas), -1).clone()
         for e in range(EDGES):
             found &= self._becomes[self.ops[betas, e]][:, self.ops[:, e]]
         for counted in costs.T:
@@ -172,22 +181,19 @@ class Space:
     @cached_property
     def own_costs(self) -> Tensor:
         """Parameters and MAdds of each cell as it is, as `cost` counts them [cells, 2]."""
-        operations = [architecture.topology.edges[0].operation for architecture in self._each_op]
-        counts = [(0, 0) if one is None else (one.params, one.madds or 0) for one in operations]
-        working = self._active[self._code(self.current)]
-        return (torch.tensor(counts, dtype=torch.float64)[self.ops] * working[..., None]).sum(1)
+        working = _states().active[self._code(self.current)]
+        return (self._each_cost[self.ops] * working[..., None]).sum(1)
 
     @cached_property
     def signatures(self) -> list[str]:
         """A text that is equal for cells that are equal after null propagation."""
-        active = np.stack([self._liveness[c].active for c in self._code(self.current).tolist()])
-        ops = np.where(active, self.ops.numpy(), 0)
+        ops = torch.where(_states().active[self._code(self.current)], self.ops, OPS.index("none"))
         return ["".join(map(str, row)) for row in ops.tolist()]
 
     @property
     def broken(self) -> NDArray[np.bool_]:
         """Cells whose output does not depend on their input [cells]."""
-        return ~self._runs[self._code(self.current)].numpy()
+        return ~_states().runs[self._code(self.current)].numpy()
 
     # What each operation may become
 
@@ -195,6 +201,13 @@ class Space:
     def _each_op(self) -> list[Architecture]:
         """A cell of each operation alone."""
         return [nasbench201_cell(_text([op] * EDGES), transitions=self.transitions) for op in OPS]
+
+    @cached_property
+    def _each_cost(self) -> Tensor:
+        """Parameters and MAdds of each operation [OPS, 2]."""
+        operations = [architecture.topology.edges[0].operation for architecture in self._each_op]
+        counts = [(0, 0) if one is None else (one.params, one.madds or 0) for one in operations]
+        return torch.tensor(counts, dtype=torch.float64)
 
     @cached_property
     def _made(self) -> Tensor:
@@ -223,60 +236,63 @@ class Space:
             row[made[exists]] = True
         return found
 
-    # What depends on states alone, from natonnx.architecture
-
     def _code(self, columns: Tensor) -> Tensor:
         """The combination of states, any operation being O [..., EDGES] → [...]."""
         return torch.where(columns < len(LETTERS), columns, _O) @ torch.from_numpy(_STATE_WEIGHTS)
-
-    @cached_property
-    def _with_states(self) -> list[Architecture]:
-        template = nasbench201_cell(_text(["nor_conv_3x3"] * EDGES))
-        combinations = np.arange(_COMBINATIONS)[:, None] // _STATE_WEIGHTS % len(LETTERS)
-        return [template.with_states(tuple(LETTERS[column] for column in row)) for row in combinations.tolist()]
-
-    @cached_property
-    def _liveness(self) -> list[Liveness]:
-        return list(map(find_liveness, self._with_states))
-
-    @cached_property
-    def _runs(self) -> Tensor:
-        """Whether the output depends on the input [729]."""
-        return torch.tensor([one.broken is None for one in self._liveness])
-
-    @cached_property
-    def _active(self) -> Tensor:
-        """Whether each edge carries anything [729, EDGES]."""
-        return torch.from_numpy(np.array([one.active for one in self._liveness]))
-
-    @cached_property
-    def _origin(self) -> Tensor:
-        """By state combination: which maps are alive, as a number; the walk depends on β by this alone [729]."""
-        lives = [tuple(one.live.tolist()) for one in self._liveness]
-        kinds = {live: i for i, live in enumerate(sorted(set(lives)))}
-        return torch.tensor([kinds[live] for live in lives])
 
     def _without_idle_edits(self, betas: Tensor, columns: Tensor) -> Tensor:
         """As `natonnx.architecture.without_idle_edits` [B, n, EDGES]."""
         before = self.current[betas][:, None].expand_as(columns)
         while True:
             code = self._code(columns)
-            plain = torch.where(self._carries[code] | self._active[self._code(before)], columns, before)
-            same = (self._active[self._code(plain)] == self._active[code]).all(-1, keepdim=True)
+            plain = torch.where(_states().carries[code] | _states().active[self._code(before)], columns, before)
+            same = (_states().active[self._code(plain)] == _states().active[code]).all(-1, keepdim=True)
             plain = torch.where(same, plain, columns)
             if torch.equal(plain, columns):
                 return columns
             columns = plain
 
+
+class _States:
+    """What depends on states alone, whatever the cells are, from natonnx.architecture."""
+
     @cached_property
-    def _carries(self) -> Tensor:
+    def architectures(self) -> list[Architecture]:
+        """A cell of convolutions with each combination of states [729]."""
+        template = nasbench201_cell(_text(["nor_conv_3x3"] * EDGES))
+        combinations = np.arange(_COMBINATIONS)[:, None] // _STATE_WEIGHTS % len(LETTERS)
+        return [template.with_states(tuple(LETTERS[column] for column in row)) for row in combinations.tolist()]
+
+    @cached_property
+    def _liveness(self) -> list[Liveness]:
+        return list(map(find_liveness, self.architectures))
+
+    @cached_property
+    def runs(self) -> Tensor:
+        """Whether the output depends on the input [729]."""
+        return torch.tensor([one.broken is None for one in self._liveness])
+
+    @cached_property
+    def active(self) -> Tensor:
+        """Whether each edge carries anything [729, EDGES]."""
+        return torch.from_numpy(np.array([one.active for one in self._liveness]))
+
+    @cached_property
+    def origin(self) -> Tensor:
+        """By state combination: which maps are alive, as a number; the walk depends on β by this alone [729]."""
+        lives = [tuple(one.live.tolist()) for one in self._liveness]
+        kinds = {live: i for i, live in enumerate(sorted(set(lives)))}
+        return torch.tensor([kinds[live] for live in lives])
+
+    @cached_property
+    def carries(self) -> Tensor:
         """Whether each edge would carry something if it were not null [729, EDGES]."""
         ends = np.array(self.architectures[0].topology.ends)
         return torch.from_numpy(np.array([one.live[ends[:, 0]] & one.needed[ends[:, 1]] for one in self._liveness]))
 
     @cached_property
-    def _adding(self) -> Tensor:
-        """What edges may become while null edges are decided, by origin and kinds [origins, 4 ** EDGES, EDGES, 3]."""
+    def adding(self) -> Tensor:
+        """What null edges may become while they are decided, by origin and kinds [origins, 729, EDGES, 3]."""
         alphas = []
         for code in range(len(_KIND_OPS) ** EDGES):
             kinds = code // _KIND_WEIGHTS.numpy() % len(_KIND_OPS)
@@ -284,18 +300,24 @@ class Space:
         return self._masks_of(alphas)
 
     @cached_property
-    def _removing(self) -> Tensor:
+    def removing(self) -> Tensor:
         """What each edge may become afterwards, by origin and states so far [origins, 729, EDGES, 3].
 
         Whether an operation or a skip may go does not depend on what it costs.
         """
-        return self._masks_of(self._with_states)
+        return self._masks_of(self.architectures)
 
     def _masks_of(self, alphas: Sequence[Architecture]) -> Tensor:
         """`transition_mask` by kind of origin, all of whose edges carry something [origins, alphas, EDGES, 3]."""
-        first = {kind: self._liveness[c] for c, kind in reversed(list(enumerate(self._origin.tolist())))}
+        first = {kind: self._liveness[c] for c, kind in reversed(list(enumerate(self.origin.tolist())))}
         origins = [replace(first[kind], active=np.ones(EDGES, bool)) for kind in sorted(first)]
         return torch.from_numpy(np.array([[transition_mask(alpha, origin) for alpha in alphas] for origin in origins]))
+
+
+@cache
+def _states() -> _States:
+    """Made once a process: cells of any table and any transitions share them."""
+    return _States()
 
 
 def _text(ops: Sequence[str]) -> str:

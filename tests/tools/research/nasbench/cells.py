@@ -10,9 +10,9 @@ from torch import Tensor
 
 from natonnx.architecture import LETTERS, Architecture
 from tools.research.nasbench.space import Space
-from tools.research.nasbench.table import DATASETS, Accuracies
+from tools.research.nasbench.table import DATASETS, Accuracies, Split, split
 
-__all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "text", "working", "write_cells"]
+__all__ = ["EVERY", "OPS", "STATES", "accuracies", "become", "split_small", "text", "working", "write_cells"]
 
 OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 STATES = LETTERS
@@ -36,6 +36,12 @@ def become(beta: Architecture, columns: Sequence[int]) -> Architecture:
     """The architecture with these states, by column of each edge."""
     pairs = zip(beta.topology.edges, columns, strict=True)
     return beta.with_states(tuple(edge.choices[column].state for edge, column in pairs))
+
+
+def split_small(count: int, seed: int = 0) -> Split:
+    """The division of that seed, but of the cells to choose settings by and of those held out some alone."""
+    found = split(count, seed)
+    return Split(found.training, found.tuning[:50], found.held_out[:400])
 
 
 def accuracies(count: int, seed: int = 0) -> Accuracies:

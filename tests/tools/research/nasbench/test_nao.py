@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.tools.research.nasbench.cells import accuracies
+from tests.tools.research.nasbench.cells import accuracies, split_small
 from tools.research.nao import NAO, NAORecipe
 from tools.research.nasbench import runs
 from tools.research.nasbench.nao import improve, make_nao, train_nao
@@ -27,7 +27,7 @@ def _by_convolutions(space: Space) -> torch.Tensor:
 def trained(space: Space) -> NAO:
     model, cells = make_nao(hidden=32), torch.arange(0, len(space.cells), 2)
     training = train_nao(
-        model, space, _by_convolutions(space), cells, NAORecipe(steps=600, batch=128, learning_rate=5e-3)
+        model, space, _by_convolutions(space), cells, NAORecipe(steps=400, batch=64, learning_rate=1e-2)
     )
     assert (training.queries, int(training.seen.sum())) == (len(cells), len(cells))
     return model
@@ -69,6 +69,7 @@ def test_its_row_stands_beside_those_that_never_cost_more(space: Space, monkeypa
     noise = accuracies(len(space.cells))
     table = Table(space, dict(zip(DATASETS, (good, noise, noise), strict=True)))
     monkeypatch.setattr(runs, "_table", lambda _path, _transitions: table)
+    monkeypatch.setattr(runs, "split", split_small)
     jobs = [
         Job("nao", NAORecipe(steps=60, batch=64, learning_rate=1e-2), options={"hidden": 16}),
         Job("gcn", Recipe(steps=2, betas=4), options={"hidden": 8}),

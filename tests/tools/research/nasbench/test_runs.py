@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from natonnx.policy import make_policy
-from tests.tools.research.nasbench.cells import EVERY, accuracies, text
+from tests.tools.research.nasbench.cells import EVERY, accuracies, split_small, text
 from tools.research.nasbench import runs
 from tools.research.nasbench.nulls import describe_nulls
 from tools.research.nasbench.runs import CHOICES, Job
 from tools.research.nasbench.space import Space
-from tools.research.nasbench.table import DATASETS, Accuracies, Table, split
+from tools.research.nasbench.table import DATASETS, Accuracies, Table
 from tools.research.nasbench.training import Recipe
 
 
@@ -21,6 +21,7 @@ def table(space: Space, monkeypatch: pytest.MonkeyPatch) -> Table:
     """Noise on three data sets; what a job reads."""
     found = Table(space, {name: accuracies(len(space.cells), seed) for seed, name in enumerate(DATASETS)})
     monkeypatch.setattr(runs, "_table", lambda _path, _transitions: found)
+    monkeypatch.setattr(runs, "split", split_small)
     return found
 
 
@@ -55,11 +56,11 @@ def test_another_division_holds_other_cells_out(table: Table) -> None:
     """Those that its α's are made of, as their mean accuracy tells."""
     test = table.accuracies["cifar10"].test
     for division in (0, 1):
-        held_out = split(len(test), division).held_out
+        held_out = split_small(len(test), division).held_out
         found = runs._run(Path(), Job("random", division=division)).zero_shot
         assert found.beta == pytest.approx(100 * float(test[held_out].mean()))
-    assert not set(held_out.tolist()) & set(split(len(test), 1).training.tolist())
-    assert set(held_out.tolist()) & set(split(len(test), 0).training.tolist())
+    assert not set(held_out.tolist()) & set(split_small(len(test), 1).training.tolist())
+    assert set(held_out.tolist()) & set(split_small(len(test), 0).training.tolist())
 
 
 @pytest.mark.usefixtures("table")

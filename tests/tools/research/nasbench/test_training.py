@@ -94,7 +94,8 @@ def test_the_curve_is_the_mean_reward_in_points(space: Space) -> None:
 
 @pytest.fixture(scope="module")
 def held_out(space: Space) -> Tensor:
-    return split(len(space.cells)).held_out
+    """Some of those that are held out."""
+    return split(len(space.cells)).held_out[:400]
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_on_a_toy_table_it_reaches_the_optimum(
     space: Space, toy: Accuracies, held_out: Tensor, learner: str, least: float
 ) -> None:
     """On cells that it never saw as β's. The paper's policies mix an edge with its neighbours, and so do not quite."""
-    recipe = Recipe(steps=150, betas=64, alphas=4, learning_rate=0.002, entropy=0.1)
+    recipe = Recipe(steps=80, betas=64, alphas=4, learning_rate=0.003, entropy=0.1)
     policy = make_policy(learner)
     before = _captured(policy, space, toy, held_out)
     train(policy, space, toy.validation, split(len(space.cells)).training, recipe)
