@@ -182,7 +182,7 @@ def _compile() -> None:
     def get_code(self: importlib.machinery.SourceFileLoader, fullname: str) -> CodeType | None:
         return kept[self.path] if self.path in kept else find(self, fullname)
 
-    loader.get_code = get_code  # type: ignore[method-assign]
+    loader.get_code = get_code  # type: ignore[assignment, method-assign]
 
 
 def _run(
