@@ -1,6 +1,7 @@
 """Every path, section and tool that a docstring, a comment or a page names is there."""
 
 import ast
+import functools
 import io
 import re
 import tokenize
@@ -41,6 +42,7 @@ def comments(path: Path) -> str:
     return "\n".join([*texts, *(token.string for token in tokens if token.type == tokenize.COMMENT)])
 
 
+@functools.cache
 def anchors(page: Path) -> set[str]:
     """The anchors that GitHub gives to the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
@@ -52,21 +54,29 @@ def missing(text: str) -> Iterator[str]:
     for path, anchor in PATH.findall(text):
         if OTHERS.search(path):
             continue
-        if not list(ROOT.glob(path.rstrip("/"))):
+        if not is_path(path):
             yield path
         elif anchor and anchor[1:] not in anchors(ROOT / path):
             yield path + anchor
-    for name in TOOL.findall(text):
-        parts, place = name.split("."), ROOT
-        while parts and (place / parts[0]).is_dir():
-            place /= parts.pop(0)
-        if parts and (place / f"{parts[0]}.py").exists():
-            place /= f"{parts.pop(0)}.py"
-        elif parts:
-            place /= "__init__.py"
-        known = place.read_text(encoding="utf-8") if place.is_file() else ""
-        if not place.exists() or any(not re.search(rf"\b{part}\b", known) for part in parts):
-            yield name
+    yield from (name for name in TOOL.findall(text) if not is_tool(name))
+
+
+@functools.cache
+def is_path(path: str) -> bool:
+    return any(ROOT.glob(path.rstrip("/")))
+
+
+@functools.cache
+def is_tool(name: str) -> bool:
+    parts, place = name.split("."), ROOT
+    while parts and (place / parts[0]).is_dir():
+        place /= parts.pop(0)
+    if parts and (place / f"{parts[0]}.py").exists():
+        place /= f"{parts.pop(0)}.py"
+    elif parts:
+        place /= "__init__.py"
+    known = place.read_text(encoding="utf-8") if place.is_file() else ""
+    return place.exists() and all(re.search(rf"\b{part}\b", known) for part in parts)
 
 
 def broken_links(page: Path) -> Iterator[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli import pseudo, tiny
+from tests.cli import pseudo, tiny, warm
 
 MODEL = tiny.ROOT / "models" / "resnet20-fashion.onnx"
 NATONNX = [sys.executable, "-m", "natonnx"]
@@ -21,9 +21,9 @@ C = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
 DISKS_FULL = [("inspect", MODEL), ("inspect", MODEL, "--json"), ("--help",), ("--version",), ("completion", "zsh")]
 
 
-def shell(script: str, cwd: Path, **environment: str) -> tiny.Finished:
+def shell(script: str, cwd: Path, program: str = f"{sys.executable} -m natonnx", **environment: str) -> tiny.Finished:
     """Run a line of bash in which `natonnx` is this one; the code is that of the first command of a pipe."""
-    line = f'natonnx() {{ {sys.executable} -m natonnx "$@"; }}; {script}; exit "${{PIPESTATUS[0]}}"'
+    line = f'natonnx() {{ {program} "$@"; }}; {script}; exit "${{PIPESTATUS[0]}}"'
     done = subprocess.run(
         ["/bin/bash", "-c", line],
         cwd=cwd,
@@ -36,24 +36,15 @@ def shell(script: str, cwd: Path, **environment: str) -> tiny.Finished:
     return tiny.Finished(done.returncode, done.stdout, done.stderr)
 
 
-def started(*arguments: str, cwd: Path, says: str) -> "subprocess.Popen[str]":
+def started(*arguments: str, cwd: Path, says: str) -> tiny.Running:
     """A command that has come so far as to say something on stderr."""
-    process = tiny.start(*arguments, cwd=cwd)
-    assert process.stderr is not None
-    for line in process.stderr:
+    running = tiny.Running("natonnx", arguments, cwd=cwd)
+    for line in running.stderr:
         if says in line:
             break
     else:
         pytest.fail(f"{says!r} was never said")
-    return process
-
-
-def ended(process: "subprocess.Popen[str]") -> tuple[str, str]:
-    """What a command said to its end, which comes soon or by force."""
-    try:
-        return process.communicate(timeout=60)
-    finally:
-        process.kill()
+    return running
 
 
 @pytest.mark.parametrize("arguments", [("inspect", "model.onnx"), ("apply", "model.onnx", "-v"), ("--help",)], ids=str)
@@ -79,7 +70,8 @@ def test_help_into_a_pipe_that_closes(folder: Path) -> None:
 
 
 def test_progress_into_a_pipe_that_closes(folder: Path) -> None:
-    code, stdout, stderr = shell(f"natonnx optimize model.onnx {' '.join(LONG)} 2>&1 | head -n 4", folder)
+    line = f"natonnx optimize model.onnx {' '.join(LONG)} 2>&1 | head -n 4"
+    code, stdout, stderr = shell(line, folder, f"{warm.folder()}/natonnx")
     assert code == 141
     assert [line.split()[0] for line in stdout.splitlines()] == ["model.onnx:", "model.onnx:", "data", "look"]
     assert stderr == ""
@@ -154,10 +146,10 @@ def test_json_is_json_in_any_encoding(environment: dict[str, str], folder: Path)
 @pytest.mark.parametrize(("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")], ids=str)
 def test_a_signal_ends_optimize_in_one_line(number: int, code: int, word: str, folder: Path) -> None:
     given = tiny.snapshot(folder)
-    process = started("optimize", "model.onnx", *LONG, cwd=folder, says="train ")
-    process.send_signal(number)
-    stdout, stderr = ended(process)
-    assert (process.returncode, stdout) == (code, "")
+    running = started("optimize", "model.onnx", *LONG, cwd=folder, says="train ")
+    running.send_signal(number)
+    ended, stdout, stderr = running.finish(60)
+    assert (ended, stdout) == (code, "")
     last = stderr.splitlines()[-1]
     assert last.startswith(f"natonnx: error: {word}; run the same command with --resume")
     assert all(line.startswith("train ") for line in stderr.splitlines()[:-1])
@@ -167,11 +159,11 @@ def test_a_signal_ends_optimize_in_one_line(number: int, code: int, word: str, f
 @pytest.mark.parametrize(("number", "code"), [(2, 130), (15, 143), (1, 129)], ids=str)
 def test_a_signal_ends_bench_in_one_line(number: int, code: int, folder: Path) -> None:
     given = tiny.snapshot(folder)
-    process = started("bench", "model.onnx", "--seconds", "600", "-v", cwd=folder, says="latency")
+    running = started("bench", "model.onnx", "--seconds", "600", "-v", cwd=folder, says="latency")
     time.sleep(0.2)
-    process.send_signal(number)
-    stdout, stderr = ended(process)
-    assert (process.returncode, stdout) == (code, "")
+    running.send_signal(number)
+    ended, stdout, stderr = running.finish(60)
+    assert (ended, stdout) == (code, "")
     assert stderr.startswith("natonnx: error: ")
     assert len(stderr.splitlines()) == 1
     assert tiny.snapshot(folder) == given

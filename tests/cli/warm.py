@@ -1,5 +1,7 @@
 """Processes that need not load torch and the like: each is forked from one that has, and loads our own modules.
 
+Those are compiled already, once for all of them, though none has been run.
+
 Only what reads nothing as the interpreter starts can be run so: no PYTHON... of its own, but
 for where bytecode lies, and no locale.
 """
@@ -10,6 +12,7 @@ import fcntl
 import functools
 import gc
 import importlib
+import importlib.machinery
 import json
 import os
 import runpy
@@ -23,6 +26,7 @@ import tempfile
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import CodeType
 from typing import Any, NoReturn
 
 __all__ = ["Command", "folder"]
@@ -148,6 +152,7 @@ def _serve(listener: socket.socket) -> None:
         importlib.import_module(library)
     with contextlib.suppress(Exception):  # natonnx does without
         importlib.import_module("dgl")
+    _compile()
     gc.collect()
     gc.freeze()
     for link in _links(listener):
@@ -165,6 +170,19 @@ def _serve(listener: socket.socket) -> None:
         link.sendall(f"{pid}\n".encode())
         link.sendall(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n".encode())
         os._exit(0)
+
+
+def _compile() -> None:
+    """Have our modules' code at hand: where no bytecode is kept, a command would compile hundreds of them anew."""
+    loader = importlib.machinery.SourceFileLoader
+    find = loader.get_code
+    paths = [str(path) for path in (_ROOT / "natonnx").rglob("*.py")]
+    kept = {path: find(loader("", path), "") for path in paths}
+
+    def get_code(self: importlib.machinery.SourceFileLoader, fullname: str) -> CodeType | None:
+        return kept[self.path] if self.path in kept else find(self, fullname)
+
+    loader.get_code = get_code  # type: ignore[assignment, method-assign]
 
 
 def _run(

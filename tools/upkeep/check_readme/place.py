@@ -110,13 +110,8 @@ class Place:
             full: Whether it is the page's own; if that installs something, it gets a fresh environment.
         """
         paths = [str(self.folder / "bin"), os.environ["PATH"]]
-        bytecode = str(self.folder.with_name("bytecode"))  # compiled once, and nothing is left in the copy
-        environment = {
-            **os.environ,
-            "COLUMNS": "200",
-            "PYTHONPATH": str(self.folder),
-            "PYTHONPYCACHEPREFIX": bytecode,
-        }
+        environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": str(self.folder)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # the copy is compiled once
         if full and "pip install" in command:
             fresh = self.folder / "fresh"
             subprocess.run([sys.executable, "-m", "venv", "--clear", fresh], check=True)
