@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cli import tiny, warm
@@ -34,8 +35,9 @@ class Started:
             self._command = warm.Command(module, arguments, streams, cwd=cwd, environment=variables)
 
     def send(self, number: int) -> None:
-        """Send a signal."""
-        os.kill(self._command.pid, number)
+        """Send a signal, if it has not ended."""
+        with suppress(ProcessLookupError):
+            os.kill(self._command.pid, number)
 
     def stderr(self) -> str:
         """What it has told so far."""
