@@ -140,18 +140,17 @@ def test_the_price_is_the_callers(method: str) -> None:
 
 @pytest.mark.parametrize("method", [name for name in PROPOSERS if name not in ("greedy", "random")])
 def test_they_find_the_best_of_a_small_space(method: str) -> None:
-    """Among 2⁹ α's, most of which meet the target; the best one is known by trying all."""
-    limit = 100 if method == "evolution" else 70
-    lookups, _ = _searched(method, chain(9), _small_score(), limit, [0.5])
+    """Among 2¹⁰ α's, most of which meet the target; the best one is known by trying all."""
+    lookups, _ = _searched(method, chain(10), _small_score(), 120, [0.5])
     assert lookups.within(0.5)[0].score == pytest.approx(_best_of_the_small_space())
 
 
 def _small_score() -> Score:
-    return additive(chain(9), 3, convex=0.2)
+    return additive(chain(10), 3, convex=0.2)
 
 
 @functools.cache
 def _best_of_the_small_space() -> float:
-    beta, score = chain(9), _small_score()
+    beta, score = chain(10), _small_score()
     price = Madds(beta)
-    return max((score(alpha) for alpha in all_alphas(beta) if price.cost(alpha) <= 450), default=-math.inf)
+    return max((score(alpha) for alpha in all_alphas(beta) if price.cost(alpha) <= 500), default=-math.inf)
