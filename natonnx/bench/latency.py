@@ -32,6 +32,9 @@ BLOCKS = 20
 LEAST_BLOCKS = 10
 """Blocks that are measured however long they take: an interval from fewer means little."""
 
+_ENOUGH_ROUNDS = 1000
+"""After so many rounds a median is as exact as it becomes: models of some microseconds need not be run for seconds."""
+
 
 class Timings:
     """Times of one inference of each model, in blocks with onnxruntime sessions of their own.
@@ -131,13 +134,13 @@ def latencies_ms(
     Args:
         models: The models, timed in turn (A B A B …), the first one changing places with the others.
         inputs: The same inputs for all.
-        seconds: Time for all of them together; at least five rounds are run.
+        seconds: Time for all of them together; at least five rounds are run, and no more than a thousand.
         threads: onnxruntime's threads.
         folder: Where the models' external data is.
     """
     sessions = [session(model, threads, folder) for model in models]
     _warm(sessions, inputs, WARM_UP)
-    wall, _ = _time(sessions, inputs, seconds, least=5)
+    wall, _ = _time(sessions, inputs, seconds, least=5, most=_ENOUGH_ROUNDS)
     return [statistics.median(series) for series in wall]
 
 
@@ -164,9 +167,10 @@ def _time(
     seconds: float,
     *,
     least: int,
+    most: int | None = None,
     order: Iterator[Sequence[int]] | None = None,
 ) -> tuple[list[list[float]], list[list[float]]]:
-    """Milliseconds of each session by round, at least so many rounds: by the wall clock, and of this thread's CPU time.
+    """Milliseconds of each session by round, from `least` to `most` rounds: by the wall clock, and CPU time.
 
     Given an order of each round, in pairs, rounds are run in pairs, and each session runs once untimed before it is
     timed: so it finds in the caches what it left there itself, not what its neighbour did.
@@ -177,7 +181,7 @@ def _time(
     cpu: list[list[float]] = [[] for _ in sessions]
     end = time.perf_counter() + seconds
     rounds = 0
-    while rounds < least or (order and rounds % 2) or time.perf_counter() < end:
+    while rounds < least or (order and rounds % 2) or (rounds != most and time.perf_counter() < end):
         for i in next(orders):
             if order:
                 run(sessions[i], inputs)

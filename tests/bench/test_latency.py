@@ -57,6 +57,21 @@ def test_a_longer_time_means_more_rounds(monkeypatch: pytest.MonkeyPatch) -> Non
     assert calls[0] == pytest.approx(3 + 100, abs=1)
 
 
+def test_a_fast_model_is_not_run_for_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand rounds are enough."""
+    clock, calls = [0.0], [0]
+
+    def run(_runtime: object, _inputs: object) -> None:
+        calls[0] += 1
+        clock[0] += 0.00001
+
+    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads, _folder: model)
+    monkeypatch.setattr("natonnx.bench.latency.run", run)
+    monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: clock[0])
+    latencies_ms([tiny.model()], INPUTS)
+    assert calls[0] == 3 + 1000
+
+
 def test_a_wrong_input_is_refused() -> None:
     with pytest.raises(InputError):
         latencies_ms([tiny.model()], {"image": np.zeros((1, 1, 9, 9), np.float32)}, seconds=0.0)

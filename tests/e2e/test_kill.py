@@ -17,12 +17,13 @@ from natonnx.search import Settings, Step
 from natonnx.verbs.optimize.optimize import optimize
 from natonnx.verbs.optimize.result import Result
 from tests.cli import tiny
+from tests.cli.started import Started
 from tests.e2e.conftest import CHEAPER, Run
 
 OUTPUT = "model.nat.onnx"
 CHECKPOINT = f"{OUTPUT}.resume"
 MOMENTS = [random.Random(f"kill {part}").uniform(part, part + 0.25) for part in (0.2, 0.45, 0.6, 0.75)]  # noqa: S311
-"""As fractions of a whole run; importing torch takes the first fifth."""
+"""As fractions of a whole run; what loads takes the first fifth."""
 KILL_WHILE_WRITING = """
 import os, signal
 def dies(*_):
@@ -31,10 +32,6 @@ os.{function} = dies
 from natonnx.cli import main
 main(["apply", "model.onnx", "-"])
 """
-
-
-def start(folder: Path, *options: str) -> "subprocess.Popen[str]":
-    return tiny.start(*CHEAPER, *options, cwd=folder)
 
 
 def assert_no_parts(folder: Path, given: dict[str, str]) -> None:
@@ -49,10 +46,10 @@ def assert_no_parts(folder: Path, given: dict[str, str]) -> None:
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment:.2f}")
 def test_killed_at_any_moment_it_leaves_no_part(moment: float, improved: Run, folder: Path) -> None:
     given = tiny.snapshot(folder)
-    process = start(folder)
+    process = Started(*CHEAPER, cwd=folder)
     time.sleep(moment * improved.seconds)
-    process.kill()
-    process.communicate(timeout=60)
+    process.send(signal.SIGKILL)
+    process.wait()
     assert_no_parts(folder, given)
 
 
@@ -79,7 +76,7 @@ def test_killed_while_writing_it_leaves_no_part(function: str, edits: str, folde
 
 def test_interrupted_it_saves_its_state_and_resumes_to_the_same_end(improved: Run, folder: Path) -> None:
     given = tiny.snapshot(folder)
-    process = start(folder)
+    process = tiny.start(*CHEAPER, cwd=folder)
     assert process.stderr is not None
     for line in process.stderr:
         if line.startswith("train "):
