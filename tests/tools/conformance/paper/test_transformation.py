@@ -20,7 +20,6 @@ from tools.research.networks.cells import edit, stack
 from tools.research.networks.edits import cell_edits, within_transitions
 from tools.research.networks.transformed import CELL_READING, edits_of
 
-
 NARROW = ["--channels", "4", "--cells", "5", "--free-skips", "--size", "16"]
 
 
