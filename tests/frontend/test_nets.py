@@ -125,7 +125,7 @@ def test_a_detector_with_suppression_in_the_graph_is_rewritten(granularity: Gran
     path, reading = tmp_path / "model.onnx", ParseOptions(granularity=granularity)
     onnx.save(with_suppression(exported("detector-joined")), path)
     network = parse(onnx.load(path), granularity=granularity)
-    for seed in range(3):
+    for seed in range(2):
         alpha = random_alpha(network.architecture, seed, rate=0.1)
         edits = edits_between(network.architecture, alpha)
         assert edits

@@ -207,13 +207,13 @@ class Translator(nn.Module):
 class Builtin(nn.Module):
     """nn.TransformerEncoder."""
 
-    def __init__(self, *, before: bool) -> None:
+    def __init__(self, layers: int, *, before: bool) -> None:
         super().__init__()
         own = nn.TransformerEncoderLayer(
             WIDTH, HEADS, 2 * WIDTH, 0.0, activation="gelu", batch_first=True, norm_first=before
         )
         self.embed, self.head = nn.Linear(5, WIDTH), nn.Linear(WIDTH, 3)
-        self.layers = nn.TransformerEncoder(own, 2, enable_nested_tensor=False)
+        self.layers = nn.TransformerEncoder(own, layers, enable_nested_tensor=False)
 
     def forward(self, x: Tensor) -> Tensor:
         scores: Tensor = self.head(self.layers(self.embed(x)).mean(1))
@@ -263,16 +263,21 @@ def _vit(attention: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
     return lambda: ViT(layer(attention, before=True))
 
 
-def _bert(attention: Callable[[], nn.Module], *, before: bool) -> Callable[[], nn.Module]:
-    return lambda: Bert([block for _ in range(2) for block in layer(attention, before=before)])
+def _bert(attention: Callable[[], nn.Module], layers: int = 2, *, before: bool) -> Callable[[], nn.Module]:
+    return lambda: Bert([block for _ in range(layers) for block in layer(attention, before=before)])
 
 
 def _translator(*, before: bool) -> Callable[[], nn.Module]:
     return lambda: Translator(layer(Attention, before=before), layer(Attention, before=before, decoder=True))
 
 
-def _builtin(*, before: bool) -> Callable[[], nn.Module]:
-    return lambda: Builtin(before=before)
+def _brief_translator(*, before: bool) -> Callable[[], nn.Module]:
+    """Of two linear layers that make the memory, and attention on it."""
+    return lambda: Translator(layer(Attention, before=before)[1:], layer(Attention, before=before, decoder=True)[1:2])
+
+
+def _builtin(layers: int = 2, *, before: bool) -> Callable[[], nn.Module]:
+    return lambda: Builtin(layers, before=before)
 
 
 _fused = functools.partial(Attention, fused=True)
@@ -282,23 +287,28 @@ _packed_fused = functools.partial(Attention, packed=True, fused=True)
 SUBJECTS: Mapping[str, Subject] = {
     "spelt-before-13": Subject(_spelt_out(before=True), _sequence, "script", 13),
     "spelt-after-dynamo": Subject(_spelt_out(before=False), _sequence, "dynamo", 18),
-    "packed-before-20": Subject(_encoder(_packed, before=True), _sequence, "script", 20),
+    "packed-before-20": Subject(_encoder(_packed, 2, before=True), _sequence, "script", 20),
     "packed-fused-after-15": Subject(_encoder(_packed_fused, before=False), _sequence, "script", 15),
-    "fused-before-dynamo": Subject(_encoder(_fused, 2, before=True), _sequence, "dynamo", 18),
+    "fused-before-dynamo": Subject(_encoder(_fused, before=True), _sequence, "dynamo", 18),
     "torch-before-17": Subject(_encoder(TorchAttention, before=True), _sequence, "script", 17),
     "torch-after-dynamo-open": Subject(_encoder(TorchAttention, before=False), _sequence, "dynamo", 18, is_open=True),
-    "builtin-before-dynamo": Subject(_builtin(before=True), _sequence, "dynamo", 18),
+    "builtin-before-dynamo": Subject(_builtin(1, before=True), _sequence, "dynamo", 18),
     "builtin-after-14": Subject(_builtin(before=False), _sequence, "script", 14),
     "vit-13": Subject(_vit(_packed), _images, "script", 13),
     "vit-fused-dynamo": Subject(_vit(_packed_fused), _images, "dynamo", 18),
     "bert-after-13": Subject(_bert(Attention, before=False), _words, "script", 13),
     "bert-after-17-open": Subject(_bert(_fused, before=False), _words, "script", 17, is_open=True),
-    "bert-after-dynamo-open": Subject(_bert(Attention, before=False), _words, "dynamo", 18, is_open=True),
-    "bert-fused-before-dynamo": Subject(_bert(_fused, before=True), _words, "dynamo", 18),
+    "bert-after-dynamo-open": Subject(_bert(Attention, 1, before=False), _words, "dynamo", 18, is_open=True),
+    "bert-fused-before-dynamo": Subject(_bert(_fused, 1, before=True), _words, "dynamo", 18),
     "translator-before-17": Subject(_translator(before=True), _two_sequences, "script", 17),
-    "translator-after-dynamo-open": Subject(_translator(before=False), _two_sequences, "dynamo", 18, is_open=True),
+    "translator-after-dynamo-open": Subject(
+        _brief_translator(before=False), _two_sequences, "dynamo", 18, is_open=True
+    ),
 }
-"""By name: the attention, where the normalisation stands, and the exporter or TorchScript's opset."""
+"""By name: the attention, where the normalisation stands, and the exporter or TorchScript's opset.
+
+The dynamo exporter takes seconds a layer: models of several layers go by the other one.
+"""
 
 
 @functools.cache

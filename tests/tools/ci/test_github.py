@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import onnx
@@ -190,23 +191,40 @@ def test_nor_is_something_that_is_not_natonnx(on_github: GitHub, tmp_path: Path,
 
 # Hostile inputs
 
+
+def also(*values: str) -> list[Any]:
+    """Cases that go as those beside them: they are slow."""
+    return [pytest.param(value, marks=pytest.mark.slow) for value in values]
+
+
 NAMES = ("model", "data", "mean", "layout", "target-madds", "seed", "arguments", "on-unchanged")
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_input_is_never_a_command(on_github: GitHub, name: str) -> None:
-    job = on_github(**{**inputs(IMPROVED), name.replace("-", "_"): EVIL})
+def evil(*names: str) -> dict[str, str]:
+    return {**inputs(IMPROVED), **{name.replace("-", "_"): EVIL for name in names}}
+
+
+def test_inputs_are_never_commands(on_github: GitHub) -> None:
+    """All that natonnx itself is given, at once: the step handles each before natonnx refuses the first."""
+    job = on_github(**evil(*NAMES[:-1]))
     assert job.codes["Optimize"] == 2
     refused(job, "natonnx: error: ")
 
 
-@pytest.mark.parametrize("value", ["--help", "--json", "-", "-o", "--", "*", "model.onnx --help"])
+@pytest.mark.parametrize("name", ["model", "on-unchanged", *also(*NAMES[1:-1])])
+def test_an_input_is_never_a_command(on_github: GitHub, name: str) -> None:
+    job = on_github(**evil(name))
+    assert job.codes["Optimize"] == 2
+    refused(job, "natonnx: error: ")
+
+
+@pytest.mark.parametrize("value", ["--help", "-", "--", "*", "model.onnx --help", *also("--json", "-o")])
 def test_a_model_is_never_an_option(on_github: GitHub, value: str) -> None:
     job = on_github(model=value, data="data.npz")
     refused(job, f"natonnx: error: {value}: ")
 
 
-@pytest.mark.parametrize("value", ["--help", "--json", "data.npz --help"])
+@pytest.mark.parametrize("value", ["--help", "data.npz --help", *also("--json")])
 def test_nor_is_the_value_of_an_option(on_github: GitHub, value: str) -> None:
     refused(on_github(model="model.onnx", data=value), f"natonnx: error: {value}: no such data")
 

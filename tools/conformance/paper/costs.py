@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import torch
 
-from tools.conformance.paper.count import count, count_as_the_authors
+from tools.conformance.paper.count import Count, count_both
 from tools.conformance.paper.published import REASONS, ROWS, Row
 from tools.research.networks.building import Options, build
 from tools.research.networks.catalog import CATALOG, CLASSES, SIZES, Architecture, Variant
@@ -51,14 +51,17 @@ def costs(architecture: Architecture, variant: Variant) -> Costs:
 
 def costs_of(model: torch.nn.Module, variant: Variant) -> Costs:
     """Count a network on the device meta."""
+    found, authors = _counted(model, torch.zeros(1, 3, SIZES[variant], SIZES[variant], device="meta"))
+    if not isinstance(model, CellNetwork):
+        return Costs(*found, authors)
     with torch.device("meta"):
-        image = torch.zeros(1, 3, SIZES[variant], SIZES[variant])
-        found = Costs(*count(model, (image,), folded=False), count_as_the_authors(model, (image,)))
-        if not isinstance(model, CellNetwork):
-            return found
         head, features = auxiliary_head(model, variant, CLASSES[variant])
-        extra = count(head, (features,), folded=False).params
-        return found._replace(head_params=extra, head_authors=count_as_the_authors(head, (features,)))
+    extra, head_authors = _counted(head, features)
+    return Costs(*found, authors, extra.params, head_authors)
+
+
+def _counted(model: torch.nn.Module, images: torch.Tensor) -> tuple[Count, float]:
+    return count_both(model, (images,), folded=False)
 
 
 def verdict(row: Row, found: Costs) -> Verdict:

@@ -20,6 +20,16 @@ from tools.research.networks.cells import edit, stack
 from tools.research.networks.edits import cell_edits, within_transitions
 from tools.research.networks.transformed import CELL_READING, edits_of
 
+NARROW = ["--channels", "4", "--cells", "5", "--free-skips", "--size", "16"]
+
+
+@pytest.fixture(scope="module")
+def darts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A narrow export of DARTS; shared, never to be changed."""
+    path = tmp_path_factory.mktemp("darts") / "beta.onnx"
+    networks(["export", "DARTS", "-o", str(path), *NARROW], standalone_mode=False)
+    return path
+
 
 def accept(found: Comparison) -> None:
     assert found.edits > 0
@@ -30,7 +40,7 @@ def accept(found: Comparison) -> None:
 
 @pytest.mark.parametrize("family", ["DARTS", "ENAS", "NAONet", "R3", "R5"])
 def test_cells(family: str) -> None:
-    accept(transform(CATALOG[family], channels=4, cells=5))
+    accept(transform(CATALOG[family], channels=4, cells=4))
 
 
 @pytest.mark.parametrize("family", ["ResNet-20", "MobileNetV2"])
@@ -54,11 +64,10 @@ def test_released_edits_beyond_the_transitions_stay() -> None:
     assert [(mine.op, released.op) for mine, released in differing] == [("avg_pool_2x2", "avg_pool_3x3")]
 
 
-def test_by_the_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_by_the_command_lines(darts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Export, edits and `natonnx apply` as a user has them: α costs what the export of NAT-DARTS does."""
-    beta, alpha, built = (tmp_path / f"{name}.onnx" for name in ("beta", "alpha", "built"))
-    narrow = ["--channels", "4", "--cells", "5", "--free-skips", "--size", "16"]
-    networks(["export", "DARTS", "-o", str(beta), *narrow], standalone_mode=False)
+    beta, alpha, built = darts, tmp_path / "alpha.onnx", tmp_path / "built.onnx"
+    capsys.readouterr()
     networks(["edits", "NAT-DARTS", str(beta), "--cells", "5"], standalone_mode=False)
     edits = capsys.readouterr().out
     (tmp_path / "edits.json").write_text(edits)
@@ -69,7 +78,7 @@ def test_by_the_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     image = np.random.default_rng(0).standard_normal((2, 3, 16, 16), np.float32)
     outputs = [run(session(onnx.load(path)), {"x0": image})["y"] for path in (beta, alpha)]
     assert np.abs(outputs[0] - outputs[1]).max() > 1e-3
-    networks(["export", "NAT-DARTS", "-o", str(built), *narrow], standalone_mode=False)
+    networks(["export", "NAT-DARTS", "-o", str(built), *NARROW], standalone_mode=False)
     found, expected = (cost(load(path, CELL_READING).network.architecture) for path in (alpha, built))
     assert found == expected
 
@@ -87,12 +96,9 @@ def test_by_the_command_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         ("NAT-ResNet-50", None, "the cell of bottlenecks was not published"),
     ],
 )
-def test_bad_requests(tmp_path: Path, name: str, cells: int | None, says: str) -> None:
-    beta = tmp_path / "beta.onnx"
-    narrow = ["--channels", "4", "--cells", "5", "--free-skips", "--size", "16"]
-    networks(["export", "DARTS", "-o", str(beta), *narrow], standalone_mode=False)
+def test_bad_requests(darts: Path, name: str, cells: int | None, says: str) -> None:
     with pytest.raises(InputError, match=says):
-        edits_of(name, beta, cells=cells)
+        edits_of(name, darts, cells=cells)
 
 
 def test_a_network_of_the_same_names_is_refused(tmp_path: Path) -> None:
