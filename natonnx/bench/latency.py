@@ -32,8 +32,8 @@ BLOCKS = 20
 LEAST_BLOCKS = 10
 """Blocks that are measured however long they take: an interval from fewer means little."""
 
-_ENOUGH_ROUNDS = 1000
-"""After so many rounds a median is as exact as it becomes: models of some microseconds need not be run for seconds."""
+_ENOUGH_ROUNDS = 2000
+"""After so many rounds a median is as exact as one session lets it be; fast models need not run for seconds."""
 
 
 class Timings:
@@ -134,7 +134,7 @@ def latencies_ms(
     Args:
         models: The models, timed in turn (A B A B …), the first one changing places with the others.
         inputs: The same inputs for all.
-        seconds: Time for all of them together; at least five rounds are run, and no more than a thousand.
+        seconds: Time for all of them together; at least five rounds are run, and no more than two thousand.
         threads: onnxruntime's threads.
         folder: Where the models' external data is.
     """

@@ -7,6 +7,7 @@ import signal
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import pytest
 
 from natonnx.cli import cli
@@ -86,7 +87,8 @@ def test_a_search_that_finds_nothing_in_its_time_says_so_and_ends_as_optimize_do
 @pytest.mark.parametrize("line", NEXT)
 def test_what_comes_next_is_what_the_commands_take(line: str, short: Demo) -> None:
     name, *words = shlex.split(line)
-    cli.commands[name].make_context(name, words)
+    root = click.Context(cli, info_name="natonnx", **cli.context_settings)  # click keeps what options ask for help
+    cli.commands[name].make_context(name, words, parent=root)
     assert (f"  natonnx {line}" in short.text) is (short.code == 0)
 
 

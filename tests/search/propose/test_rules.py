@@ -69,7 +69,7 @@ def _check(method: str, beta: Architecture, score: Score, limit: int, targets: l
     targets=st.sampled_from([[0.9], [0.5], [0.8, 0.6, 0.3], [0.0], [1.0]]),
     seed=st.integers(0, 99),
 )
-@settings(property_test, max_examples=25)
+@settings(property_test, max_examples=60)
 def test_baselines_keep_the_rules(
     method: str, beta: Architecture, kind: str, limit: int, targets: list[float], seed: int
 ) -> None:
@@ -84,7 +84,7 @@ def test_baselines_keep_the_rules(
     targets=st.sampled_from([[0.9], [0.5], [0.8, 0.6, 0.3], [0.0], [1.0]]),
     seed=st.integers(0, 99),
 )
-@settings(property_test, max_examples=15)
+@settings(property_test, max_examples=30)
 def test_policies_keep_the_rules(
     method: str, beta: Architecture, kind: str, limit: int, targets: list[float], seed: int
 ) -> None:
