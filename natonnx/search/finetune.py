@@ -47,7 +47,7 @@ class Limit(NamedTuple):
     """How long an architecture is trained: whichever ends first.
 
     Attributes:
-        images: Of the training split, each counted as often as it is used.
+        images: Of the training split, each counted as often as it is used; 0 or less for none.
         seconds: Of training; None for no limit.
     """
 
@@ -114,7 +114,7 @@ class Finetuning:
     def done(self) -> float:
         """Return the part of the limit that is used, by images or by seconds, whichever is further."""
         by_time = 0.0 if self.limit.seconds is None else self.seconds / max(self.limit.seconds, 1e-9)
-        by_images = self.images / self.limit.images if self.limit.images else 1.0
+        by_images = self.images / self.limit.images if self.limit.images > 0 else 1.0
         return min(1.0, max(by_images, by_time))
 
     def run(self, until: float, stage: Stage | None = None, team: Team | None = None) -> None:

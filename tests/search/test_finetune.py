@@ -149,7 +149,8 @@ def test_progress_counts_images(problem: Problem) -> None:
 
 def test_nothing_is_trained_without_a_pass_or_without_samples(problem: Problem) -> None:
     given = make(problem)
-    for training in (make(problem, limit=Limit(0)), make(replace(problem, train=tiny_split(1, 1)))):
+    no_images = (make(problem, limit=Limit(images)) for images in (0, -5))
+    for training in (*no_images, make(replace(problem, train=tiny_split(1, 1)))):
         training.run(1.0)
         assert training.images == 0
         assert are_equal(training, given)
