@@ -60,6 +60,7 @@ def build(tree: Path, out: Path, *options: str) -> None:
         text=True,
         check=False,
         timeout=300,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # of the hook that the tree has
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -386,8 +386,10 @@ def test_no_value_of_an_option_makes_a_traceback(
     required = {"apply": ["none.json"], "check": ["--baseline", "nothing.onnx"]}.get(command, [])
     work = folder / "work"
     work.mkdir(exist_ok=True)
+    (work / "file").touch()
+    given = "file" if command == "demo" else "nothing.onnx"  # else it makes a folder of that name
     with contextlib.chdir(work), pytest.raises(SystemExit) as stopped:
-        main([command, "nothing.onnx", *required, f"{name}={value}"])
+        main([command, given, *required, f"{name}={value}"])
     stdout, stderr = capfd.readouterr()
     caplog.clear()  # a name that is no text, in the log that pytest holds, would end the worker
     assert stopped.value.code == 2, stderr

@@ -205,6 +205,7 @@ def _run(
     os.environ.clear()
     os.environ.update(environment)
     sys.pycache_prefix = environment.get("PYTHONPYCACHEPREFIX")
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     sys.argv[1:] = arguments
     sys.path[:1] = [cwd, str(_ROOT)]
     try:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from natonnx.search.finetune import Finetuning
 from natonnx.search.keys import key
@@ -71,7 +72,7 @@ class Spread:
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
-        self._marks: dict[int, str] = {}
+        self._marks: WeakKeyDictionary[Finetuning, str] = WeakKeyDictionary()
 
     def map(self, tasks: Sequence[Task], stage: Stage | None = None) -> list[dict[str, Any]]:
         """See `Executor.map`."""
@@ -93,9 +94,9 @@ class Spread:
 
     def _given(self, pair: Trained) -> tuple[str, dict[str, Any], tuple[int, float | None], dict[str, Any], str]:
         start, training = pair
-        state, mark = on_host(training.to_dict()), self._marks.get(id(training), "")
+        state, mark = on_host(training.to_dict()), self._marks.get(training, "")
         return key(training.architecture), start.to_dict(), (*training.limit,), state, mark
 
     def _take(self, training: Finetuning, result: dict[str, Any]) -> None:
         training.load_dict(result["state"])
-        self._marks[id(training)] = result["mark"]
+        self._marks[training] = result["mark"]

@@ -164,12 +164,12 @@ class RanksExecutor(Spread):
                 stage.advance(by=images)
             return
         for start, training in trainings:
-            mark, is_known = new_mark(), self._marks.get(id(training), "") == self._shared != ""
+            mark, is_known = new_mark(), self._marks.get(training, "") == self._shared != ""
             state = None if is_known else on_host(training.to_dict())
             limit = (*training.limit,)
             self._ranks.tell(("together", (start.to_dict(), limit, state, self._shared, until, mark)))
             training.run(until, stage, Team())
-            self._marks[id(training)] = self._shared = mark
+            self._marks[training] = self._shared = mark
 
 
 def follow(ranks: Ranks, worker: Worker) -> Any:

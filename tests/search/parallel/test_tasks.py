@@ -1,6 +1,8 @@
 """A search whose parts are carried out elsewhere finds what it finds alone, to the last bit."""
 
+import gc
 import io
+import weakref
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from natonnx.search import Outcome, Problem, Settings, search
-from natonnx.search.finetune import Limit
+from natonnx.search.finetune import Finetuning, Limit
 from natonnx.search.keys import key
 from natonnx.search.parallel.executor import Spread
 from natonnx.search.parallel.tasks import KINDS, LookUp, Settle, Task, Train, digest_of
@@ -41,6 +43,26 @@ class Elsewhere(Spread):
             found.append(through_bytes(sent.run(worker)))
             self._worker.looker.images += found[-1].get("images", 0)
         return found
+
+
+def test_a_training_is_not_taken_for_one_that_is_gone(problem: Problem) -> None:
+    """A new one may lie where the old one lay in memory."""
+    worker, start, limit = Worker(problem, FAST, Samples()), Start(problem.network.architecture, {}), Limit(480)
+    executor = Elsewhere(worker, [Worker(problem, FAST, Samples())])
+    training = worker.training(start, limit)
+    executor.train([(start, training)], 1.0)
+    place, gone = id(training), weakref.ref(training)
+    del training
+    gc.collect()
+    assert gone() is None
+    made = [Finetuning.__new__(Finetuning)]
+    while id(made[-1]) != place and len(made) < 10_000:
+        made.append(Finetuning.__new__(Finetuning))
+    another = made[-1]
+    assert id(another) == place
+    vars(another).update(vars(worker.training(start, limit)))
+    executor.train([(start, another)], 0.2)
+    assert another.images == 96
 
 
 def through_bytes(value: dict[str, Any]) -> dict[str, Any]:
