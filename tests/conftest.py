@@ -4,7 +4,9 @@ And no width of a terminal: pytest-xdist gives its processes that of its own. Wh
 not counted against the next.
 """
 
+import logging
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -17,3 +19,12 @@ def _full_limits() -> None:
     from natonnx.limits import renew
 
     renew()
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """What a test leaves behind there, another one would fail of."""
+    logger = logging.getLogger("natonnx")
+    yield
+    left = (logger.level, logger.disabled, logger.propagate, logging.root.manager.disable, bool(logging.root.handlers))
+    assert left == (logging.NOTSET, False, True, 0, True)
