@@ -160,6 +160,7 @@ def main(other: str | None, cases: int, chosen: str, cache: Path) -> None:
     """Print what to_torch and onnx2torch convert, and how much of it can be trained."""
     torch.set_num_threads(1)
     logging.disable(logging.WARNING)
+    click.get_current_context().call_on_close(lambda: logging.disable(logging.NOTSET))
     warnings.simplefilter("ignore")
     print("| models | of | to_torch | onnx2torch | trainable, to_torch | onnx2torch |\n|---|---|---|---|---|---|")
     if cases:
