@@ -43,33 +43,22 @@ def test_models_take_turns_and_places(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found == pytest.approx([1.0, 3.0])
 
 
-def test_a_longer_time_means_more_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("one", "seconds", "rounds", "slack"), [(0.01, 1.0, 100, 1), (0.00001, 2.0, 2000, 0)])
+def test_a_longer_time_means_more_rounds(
+    monkeypatch: pytest.MonkeyPatch, one: float, seconds: float, rounds: int, slack: int
+) -> None:
+    """Up to two thousand."""
     clock, calls = [0.0], [0]
 
     def run(_runtime: object, _inputs: object) -> None:
         calls[0] += 1
-        clock[0] += 0.01
+        clock[0] += one
 
     monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads, _folder: model)
     monkeypatch.setattr("natonnx.bench.latency.run", run)
     monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: clock[0])
-    latencies_ms([tiny.model()], INPUTS, seconds=1.0)
-    assert calls[0] == pytest.approx(3 + 100, abs=1)
-
-
-def test_a_fast_model_is_not_run_for_the_whole_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two thousand rounds are enough."""
-    clock, calls = [0.0], [0]
-
-    def run(_runtime: object, _inputs: object) -> None:
-        calls[0] += 1
-        clock[0] += 0.00001
-
-    monkeypatch.setattr("natonnx.bench.latency.session", lambda model, _threads, _folder: model)
-    monkeypatch.setattr("natonnx.bench.latency.run", run)
-    monkeypatch.setattr("natonnx.bench.latency.time.perf_counter", lambda: clock[0])
-    latencies_ms([tiny.model()], INPUTS)
-    assert calls[0] == 3 + 2000
+    latencies_ms([tiny.model()], INPUTS, seconds=seconds)
+    assert calls[0] == pytest.approx(3 + rounds, abs=slack)
 
 
 def test_a_wrong_input_is_refused() -> None:

@@ -117,8 +117,9 @@ class Running:
         self._stdout, self.stderr = os.fdopen(out), os.fdopen(err)
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal."""
-        os.kill(self._command.pid, number)
+        """Send it a signal, if it has not ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._command.pid, number)
 
     def finish(self, patience: float = _PATIENCE) -> Finished:
         """Wait until it ends, or end it; returns what it has said since what was read."""

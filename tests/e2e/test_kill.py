@@ -17,7 +17,6 @@ from natonnx.search import Settings, Step
 from natonnx.verbs.optimize.optimize import optimize
 from natonnx.verbs.optimize.result import Result
 from tests.cli import tiny
-from tests.cli.started import Started
 from tests.e2e.conftest import CHEAPER, Run
 
 OUTPUT = "model.nat.onnx"
@@ -46,10 +45,10 @@ def assert_no_parts(folder: Path, given: dict[str, str]) -> None:
 @pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment:.2f}")
 def test_killed_at_any_moment_it_leaves_no_part(moment: float, improved: Run, folder: Path) -> None:
     given = tiny.snapshot(folder)
-    process = Started(*CHEAPER, cwd=folder)
+    running = tiny.Running("natonnx", CHEAPER, cwd=folder)
     time.sleep(moment * improved.seconds)
-    process.send(signal.SIGKILL)
-    process.wait()
+    running.send_signal(signal.SIGKILL)
+    running.finish()
     assert_no_parts(folder, given)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tests.cli import tiny
-from tests.cli.started import Started, ranks, wait_for
+from tests.cli.started import ranks, wait_for
 from tests.e2e.conftest import CHEAPER, OPTIMIZE, Run
 
 OUTPUT = "model.nat.onnx"
@@ -52,18 +52,18 @@ def test_ranks_end_alike_where_data_is_bad(tmp_path: Path) -> None:
 def test_workers_help_and_may_be_killed(improved: Run, tmp_path: Path) -> None:
     """One is killed amid the search, another one stays; what is written is what one process writes, bit for bit."""
     folder = tiny.fill(tmp_path)
-    options = ("--journal", "journal", "--threads", "1")
-    helpers = [Started("worker", *options, "--lease", "2", "--idle", "60", "-v", cwd=folder) for _ in range(2)]
+    options = ("--journal", "journal", "--threads", "1", "--lease", "2", "--idle", "60", "-v")
+    helpers = [tiny.Running("natonnx", ["worker", *options], cwd=folder) for _ in range(2)]
     alive = folder / "journal" / "alive"
     wait_for(lambda: alive.exists() and len(list(alive.iterdir())) >= 2)
-    search = Started(*CHEAPER, "--journal", "journal", cwd=folder)
+    search = tiny.Running("natonnx", [*CHEAPER, "--journal", "journal"], cwd=folder)
     log = folder / "journal" / "journal.log"
     wait_for(lambda: log.exists() and '"claim"' in log.read_text())
-    helpers[0].send(signal.SIGKILL)
-    code, stdout, stderr = search.wait()
-    assert helpers[0].wait().code == -signal.SIGKILL
-    helpers[1].send(signal.SIGTERM)
-    stopped = helpers[1].wait()
+    helpers[0].send_signal(signal.SIGKILL)
+    code, stdout, stderr = search.finish()
+    assert helpers[0].finish().code == -signal.SIGKILL
+    helpers[1].send_signal(signal.SIGTERM)
+    stopped = helpers[1].finish()
     assert code == 0, stderr
     assert json.loads(stdout)["front"] == improved.report["front"]
     assert (folder / OUTPUT).read_bytes() == improved.output.read_bytes()
@@ -79,12 +79,13 @@ def test_a_worker_that_has_other_data_says_so(tmp_path: Path) -> None:
     shutil.copy(folder / "data.npz", elsewhere / "data.npz")
     other: dict[str, Any] = {**tiny.arrays(), "x_train": tiny.arrays()["x_train"] + 1}
     np.savez(elsewhere / "other.npz", **other)
-    search = Started(*CHEAPER, "--finetune-epochs", "1000", "--journal", "journal", cwd=folder)
+    endless = [*CHEAPER, "--finetune-epochs", "1000", "--journal", "journal"]
+    search = tiny.Running("natonnx", endless, cwd=folder)
     log = folder / "journal" / "journal.log"
     wait_for(lambda: log.exists() and log.read_text())
     done = tiny.natonnx("worker", "--journal", str(folder / "journal"), "--data", "other.npz", cwd=elsewhere)
-    search.send(signal.SIGKILL)
-    search.wait()
+    search.send_signal(signal.SIGKILL)
+    search.finish()
     assert done.code == 2
     assert "other.npz: is not the data that the search of model.onnx has: give the same by --data" in done.stderr
 
